@@ -1,0 +1,95 @@
+//! Time and randomness as arguments, so that a test decides both.
+//!
+//! Measure with `monotonic`, persist `wall`. Nothing else in the workspace may ask the system.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// A cheap handle on time and randomness: the system's, or one that a test moves.
+#[derive(Clone)]
+pub struct Clock(Arc<Source>);
+
+enum Source {
+    System,
+    /// Wall time in Unix milliseconds, and the state of a SplitMix64 generator.
+    Manual { wall_ms: AtomicU64, random: AtomicU64 },
+}
+
+impl Clock {
+    /// The system's clock and randomness.
+    pub fn system() -> Self {
+        Self(Arc::new(Source::System))
+    }
+
+    /// A clock that stands at `wall_ms` until it is advanced, and random numbers from `seed`.
+    pub fn manual(wall_ms: u64, seed: u64) -> Self {
+        Self(Arc::new(Source::Manual {
+            wall_ms: AtomicU64::new(wall_ms),
+            random: AtomicU64::new(seed),
+        }))
+    }
+
+    /// Moves a manual clock on; does nothing to the system's.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual { wall_ms, .. } = &*self.0 {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            wall_ms.fetch_add(by, Ordering::Relaxed);
+        }
+    }
+
+    /// Unix milliseconds. May jump: never measure with it.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for wall time")]
+    pub fn wall_ms(&self) -> u64 {
+        match &*self.0 {
+            Source::System => std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+            Source::Manual { wall_ms, .. } => wall_ms.load(Ordering::Relaxed),
+        }
+    }
+
+    /// For measuring. Obeys tokio's paused time.
+    pub fn monotonic(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Sixty-four random bits.
+    pub fn random(&self) -> u64 {
+        match &*self.0 {
+            Source::System => Uuid::new_v4().as_u64_pair().1 ^ Uuid::new_v4().as_u64_pair().0 << 16,
+            // SplitMix64, Steele, Lea and Flood 2014.
+            Source::Manual { random, .. } => {
+                let mut z = random
+                    .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+                    .wrapping_add(0x9E37_79B9_7F4A_7C15);
+                z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+                z ^ (z >> 31)
+            }
+        }
+    }
+
+    /// Ten random bytes, as a UUIDv7 wants them.
+    pub fn random_bytes(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&self.random().to_le_bytes());
+        bytes[8..].copy_from_slice(&self.random().to_le_bytes()[..2]);
+        bytes
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Source::System => f.write_str("Clock(system)"),
+            Source::Manual { wall_ms, .. } => {
+                write!(f, "Clock(manual at {} ms)", wall_ms.load(Ordering::Relaxed))
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What makes Selvedge nodes act as one: the store, slots and their fences, and the hosting of actors.
+//!
+//! `selvedge-node` builds on this crate; it depends on `selvedge-protocol` only, and never on the
+//! client. It knows nothing of operations, sessions or the edge.
+
+pub mod actor;
+pub mod clock;
+pub mod store;
+
+pub use clock::Clock;

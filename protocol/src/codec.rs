@@ -1,0 +1,194 @@
+//! Frames to bytes and back, and the same for stored records. The only file that names bincode.
+//!
+//! Decoding is bounded: a header that announces too much is refused before anything is allocated, the
+//! codec itself runs under a limit, and bytes left over are an error. No input can panic it.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bytes::{Buf, Bytes, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::frame::{ClientFrame, ServerFrame};
+use crate::limits::{FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES};
+use crate::version;
+
+/// Why bytes are not a frame or record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The header announces a body over the limit.
+    #[error("frame of {length} bytes is over the limit of {limit}")]
+    TooLarge { length: usize, limit: usize },
+    /// The header announces less than a header.
+    #[error("frame length {0} is shorter than its own header")]
+    TooShort(usize),
+    /// The frame's version is not spoken here.
+    #[error("frame version {0} is not spoken here, only {spoken:?}", spoken = version::SPOKEN)]
+    Version(u8),
+    /// No frame of this direction has this ordinal.
+    #[error("no frame has ordinal {0}")]
+    Ordinal(u8),
+    /// The body is not what the ordinal says.
+    #[error("frame {ordinal} does not decode: {reason}")]
+    Body { ordinal: u8, reason: String },
+    /// A record does not decode.
+    #[error("record does not decode: {0}")]
+    Record(String),
+}
+
+/// One direction of the protocol: its frames, their ordinals, and how each body is coded.
+pub trait Frame: Sized {
+    /// The number in the header.
+    fn ordinal(&self) -> u8;
+    /// Appends the body.
+    fn encode_body(&self, out: &mut Vec<u8>);
+    /// The frame with this ordinal and body.
+    fn decode_body(ordinal: u8, body: &[u8]) -> Result<Self, Error>;
+}
+
+macro_rules! frames {
+    ($direction:ident { $($ordinal:literal => $variant:ident,)* }) => {
+        impl Frame for $direction {
+            fn ordinal(&self) -> u8 {
+                match self {
+                    $(Self::$variant(_) => $ordinal,)*
+                }
+            }
+
+            fn encode_body(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant(body) => encode_into(body, out),)*
+                }
+            }
+
+            fn decode_body(ordinal: u8, body: &[u8]) -> Result<Self, Error> {
+                match ordinal {
+                    $($ordinal => decode_exact(body)
+                        .map(Self::$variant)
+                        .map_err(|reason| Error::Body { ordinal, reason }),)*
+                    other => Err(Error::Ordinal(other)),
+                }
+            }
+        }
+    };
+}
+
+frames!(ClientFrame {
+    1 => Hello,
+    2 => Command,
+    3 => Query,
+    4 => Subscribe,
+    5 => Unsubscribe,
+    6 => Ack,
+    7 => WorkerReady,
+    8 => StepResult,
+    9 => Ping,
+    10 => Goodbye,
+    11 => Ephemeral,
+});
+
+frames!(ServerFrame {
+    129 => Welcome,
+    130 => Reply,
+    131 => Event,
+    132 => Gap,
+    133 => Task,
+    134 => Notice,
+    135 => Redirect,
+    136 => Goodbye,
+    137 => Pong,
+    138 => Ephemeral,
+});
+
+/// Appends the frame, header and body, to `out`.
+///
+/// # Panics
+/// If the body is over [`FRAME_BODY_BYTES_MAX`]: callers check what they put in.
+pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, version::CURRENT, frame.ordinal()]);
+    frame.encode_body(out);
+    let body = out.len() - start - FRAME_HEADER_BYTES;
+    assert!(body <= FRAME_BODY_BYTES_MAX, "frame {} with a body of {body} bytes", frame.ordinal());
+    let length = u32::try_from(body + FRAME_HEADER_BYTES - 4).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Takes the next whole frame off the front of `input`; `None` while it is not all there.
+///
+/// After an error the stream cannot be read on: close it.
+pub fn decode<F: Frame>(input: &mut BytesMut) -> Result<Option<F>, Error> {
+    let Some(length) = input.first_chunk::<4>() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    if length < FRAME_HEADER_BYTES - 4 {
+        return Err(Error::TooShort(length));
+    }
+    let body_length = length - (FRAME_HEADER_BYTES - 4);
+    if body_length > FRAME_BODY_BYTES_MAX {
+        return Err(Error::TooLarge { length: body_length, limit: FRAME_BODY_BYTES_MAX });
+    }
+    // Refused on sight of the header, before the body is waited for.
+    if let Some(&version) = input.get(4)
+        && !version::SPOKEN.contains(&version)
+    {
+        return Err(Error::Version(version));
+    }
+    if input.len() < 4 + length {
+        return Ok(None);
+    }
+    let ordinal = input[5];
+    let frame = F::decode_body(ordinal, &input[FRAME_HEADER_BYTES..4 + length])?;
+    input.advance(4 + length);
+    Ok(Some(frame))
+}
+
+/// The frame that is exactly these bytes: a datagram.
+pub fn decode_whole<F: Frame>(mut input: BytesMut) -> Result<F, Error> {
+    match decode(&mut input)? {
+        Some(frame) if input.is_empty() => Ok(frame),
+        Some(_) | None => Err(Error::TooShort(input.len())),
+    }
+}
+
+/// A stored record as bytes: a format version, then the body.
+///
+/// Old versions are never written again; readers take them apart by the version and upcast.
+pub fn encode_record<T: Serialize>(format: u8, record: &T) -> Bytes {
+    let mut out = Vec::with_capacity(128);
+    out.push(format);
+    encode_into(record, &mut out);
+    Bytes::from(out)
+}
+
+/// The body of a stored record, whose format version the caller has looked at.
+pub fn decode_record<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    decode_with(body, RECORD).map_err(Error::Record)
+}
+
+const WIRE: Configuration<LittleEndian, Varint, Limit<FRAME_BODY_BYTES_MAX>> =
+    bincode::config::standard().with_limit::<FRAME_BODY_BYTES_MAX>();
+
+/// A record may be as large as a transaction.
+const RECORD_BYTES_MAX: usize = crate::limits::STORE_TRANSACTION_BYTES_MAX;
+const RECORD: Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>> =
+    bincode::config::standard().with_limit::<RECORD_BYTES_MAX>();
+
+fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    // Only a type whose Serialize fails by itself could fail here, and none of ours does.
+    let written = bincode::serde::encode_into_std_write(value, out, RECORD);
+    assert!(written.is_ok(), "encoding failed: {written:?}");
+}
+
+fn decode_exact<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    decode_with(body, WIRE)
+}
+
+fn decode_with<T: DeserializeOwned, C: bincode::config::Config>(
+    body: &[u8],
+    config: C,
+) -> Result<T, String> {
+    match bincode::serde::decode_from_slice::<T, C>(body, config) {
+        Ok((value, used)) if used == body.len() => Ok(value),
+        Ok((_, used)) => Err(format!("{} bytes left over", body.len() - used)),
+        Err(error) => Err(error.to_string()),
+    }
+}

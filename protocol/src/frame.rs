@@ -1,0 +1,357 @@
+//! The frames of the session protocol, DESIGN 8: what each end may say.
+//!
+//! ```text
+//!  0               4       5       6
+//! +---------------+-------+-------+------------------+
+//! | length (u32)  |version|ordinal| body ...         |   length counts what follows it, big endian
+//! +---------------+-------+-------+------------------+
+//! ```
+//!
+//! The header stands outside the codec, so that a frame of any version can be measured and skipped.
+//! Ordinals are never reused; enums grow at their end only; a struct never changes (a changed one is a
+//! new frame), what is optional and later goes into `ext`. Ids in frames are valid once decoded.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+use crate::ids::{CommandId, OperationType, SessionId, Target, Tenant};
+
+/// Optional fields that a later version added: a registered number and its bytes.
+pub type Extensions = Vec<(u16, Bytes)>;
+
+/// What a client may send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientFrame {
+    Hello(Hello),
+    Command(Command),
+    Query(Query),
+    Subscribe(Subscribe),
+    Unsubscribe(Unsubscribe),
+    Ack(Ack),
+    WorkerReady(WorkerReady),
+    StepResult(StepResult),
+    Ping(Ping),
+    Goodbye(Goodbye),
+    /// Only in a datagram.
+    Ephemeral(EphemeralSend),
+}
+
+/// What a server may send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerFrame {
+    Welcome(Welcome),
+    Reply(Reply),
+    Event(Event),
+    Gap(Gap),
+    Task(Task),
+    Notice(Notice),
+    Redirect(Redirect),
+    Goodbye(Goodbye),
+    Pong(Pong),
+    /// Only in a datagram.
+    Ephemeral(EphemeralEvent),
+}
+
+/// Opens or resumes a session: the first frame of a connection.
+///
+/// The client may send further frames at once, without waiting for the Welcome; on resume it first
+/// declares its subscriptions again, each with the last position it has, then re-sends every
+/// unanswered command in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Protocol versions the client speaks, best first.
+    pub versions: Vec<u8>,
+    /// The credential: a development token now, a JWT or API key later.
+    pub token: String,
+    /// The tenant to act in; `None` is the principal's own, else `default`.
+    pub tenant: Option<Tenant>,
+    /// Name and version of the client, for logs only.
+    pub agent: String,
+    /// The token of the last Welcome, to go on with that session.
+    pub resume: Option<Bytes>,
+    pub ext: Extensions,
+}
+
+/// The answer to a Hello.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The protocol version of this connection.
+    pub version: u8,
+    pub session: SessionId,
+    /// Whether the session of the resume token goes on; `false` means a new one.
+    pub resumed: bool,
+    /// Proves this session to any node of the cluster. A secret.
+    pub resume_token: Bytes,
+    /// The name of the node.
+    pub node: String,
+    pub limits: SessionLimits,
+    pub ext: Extensions,
+}
+
+/// The bounds a server holds a session to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionLimits {
+    /// Unanswered commands.
+    pub window: u64,
+    /// Unanswered queries.
+    pub queries: u32,
+    pub subscriptions: u32,
+    /// The largest payload inside a frame, bytes; larger ones take a stream of their own.
+    pub inline_bytes: u32,
+    /// The largest payload that is stored, bytes.
+    pub payload_bytes: u32,
+    /// A connection silent for this long is closed, milliseconds.
+    pub idle_ms: u32,
+}
+
+/// A request that may change an actor or operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Counts the commands of the session from 1. A re-sent command keeps its number.
+    pub number: u64,
+    /// An id chosen by the caller, to recognise the command beyond this session. `None`: the session
+    /// and the number are its id.
+    pub id: Option<CommandId>,
+    /// Every command up to this number has been answered and the answer received; the server may
+    /// forget their outcomes, the client never sends them again.
+    pub acknowledged: u64,
+    pub target: Target,
+    pub name: String,
+    /// Arguments, JSON text. At most 64 KiB.
+    pub body: Bytes,
+    pub payload: Payload,
+    /// Refuse the command if it was not decided by then, milliseconds from its arrival; 0 is never.
+    pub deadline_ms: u32,
+    pub ext: Extensions,
+}
+
+/// Bytes that belong to a command, beside its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    None,
+    /// At most 64 KiB, here.
+    Inline(Bytes),
+    /// At most 8 MiB, stored: `length` bytes follow this frame on its own bidirectional stream.
+    Attached { length: u64 },
+    /// Any length, handed through and never stored: bytes follow this frame on its own stream.
+    Streamed { length: Option<u64> },
+}
+
+/// A read. Queries are never re-sent by the server's doing: they change nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    /// Counts the queries of the session from 1.
+    pub number: u64,
+    pub target: Target,
+    pub name: String,
+    /// Arguments, JSON text.
+    pub body: Bytes,
+    pub consistency: Consistency,
+    /// Milliseconds from arrival; 0 is never.
+    pub deadline_ms: u32,
+    pub ext: Extensions,
+}
+
+/// How fresh the answer to a query must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Consistency {
+    /// As of a moment between the query and its answer.
+    Linearizable,
+    /// Some committed state, possibly a little old, with its version.
+    Eventual,
+}
+
+/// What a Reply answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Request {
+    Command(u64),
+    Query(u64),
+    Subscription(u64),
+}
+
+/// The answer to a Command, Query or Subscribe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub request: Request,
+    pub outcome: Outcome,
+    pub ext: Extensions,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Success(Success),
+    Failure(Failure),
+}
+
+/// A success: for a command, committed and durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Success {
+    /// The answer, JSON text.
+    pub body: Bytes,
+    /// The last event of the actor, as of this answer.
+    pub seq: u64,
+    /// The version of the actor's record, as of this answer: raised by one with each commit.
+    pub version: u64,
+}
+
+/// Asks for the events of an actor or operation, on a stream of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// Chosen by the client, unique within the session.
+    pub subscription: u64,
+    pub target: Target,
+    pub since: Since,
+    pub ext: Extensions,
+}
+
+/// Where a subscription begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Since {
+    /// After this seq; 0 is the beginning.
+    After(u64),
+    /// With the next event that is committed.
+    Latest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscribe {
+    pub subscription: u64,
+}
+
+/// A fact an actor committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub subscription: u64,
+    /// Counts the events of the actor from 1, without gaps.
+    pub seq: u64,
+    /// The event's type, a name of the kind's own.
+    pub kind: String,
+    /// When it was decided, Unix milliseconds.
+    pub time_ms: u64,
+    /// JSON text.
+    pub data: Bytes,
+}
+
+/// Events up to and including `seq` are no longer stored; go on from this snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub subscription: u64,
+    /// The position the subscriber asked to go on from.
+    pub after: u64,
+    /// The position of the snapshot.
+    pub seq: u64,
+    /// The state at `seq`, JSON text.
+    pub snapshot: Bytes,
+}
+
+/// What the client has received: lets the server forget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// As in [`Command::acknowledged`].
+    pub acknowledged: u64,
+    /// Last seq received, per subscription.
+    pub positions: Vec<Position>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    pub subscription: u64,
+    pub seq: u64,
+}
+
+/// The client executes steps of these operation types.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerReady {
+    pub types: Vec<OperationType>,
+    /// Tasks it takes at a time.
+    pub capacity: u32,
+    pub ext: Extensions,
+}
+
+/// A step for a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Numbers the lease: a result under an older one is refused.
+    pub lease: u64,
+    pub operation: Target,
+    pub operation_type: OperationType,
+    pub step: String,
+    pub attempt: u32,
+    /// JSON text.
+    pub input: Bytes,
+    /// The lease ends unless the worker is heard of within this time.
+    pub lease_ms: u32,
+    pub ext: Extensions,
+}
+
+/// What came of a Task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepResult {
+    pub lease: u64,
+    pub report: StepReport,
+    pub ext: Extensions,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepReport {
+    /// Still at work: extends the lease. Progress, JSON text, may be empty.
+    Heartbeat(Bytes),
+    /// JSON text.
+    Success(Bytes),
+    Failure(Failure),
+}
+
+/// Asks for a Pong with the same nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    pub nonce: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    pub nonce: u64,
+}
+
+/// Says why the sender ends the connection, and with it (from a client) the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goodbye {
+    /// `None` for an orderly end.
+    pub failure: Option<Failure>,
+}
+
+/// Something the client should know, that answers nothing it asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// The node stops in this many milliseconds: finish, then connect elsewhere or again.
+    Draining { deadline_ms: u32 },
+    /// The session is over a limit; requests are refused for this many milliseconds.
+    Limited { limit: String, retry_after_ms: u32 },
+}
+
+/// Go on at another address of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// `host:port`.
+    pub address: String,
+    pub ext: Extensions,
+}
+
+/// An ephemeral message to whoever is subscribed to the target now: lossy, unordered, never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EphemeralSend {
+    pub target: Target,
+    pub name: String,
+    pub data: Bytes,
+}
+
+/// An ephemeral message, as a subscriber hears it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EphemeralEvent {
+    pub subscription: u64,
+    /// The session that sent it.
+    pub from: SessionId,
+    pub name: String,
+    pub data: Bytes,
+}

@@ -1,0 +1,70 @@
+//! Every bound of the protocol and of a node's queues, in one place, each with its reason.
+//!
+//! A limit that an operator may change lives in the node's configuration; its default is here.
+
+/// A frame's header: length (4), version (1), ordinal (1).
+pub const FRAME_HEADER_BYTES: usize = 6;
+
+/// The largest body of one frame. A body carries at most one inline payload plus its envelope.
+pub const FRAME_BODY_BYTES_MAX: usize = INLINE_BYTES_MAX + 16 * 1024;
+
+/// The largest payload inside a frame; larger ones get a stream of their own, so that they never
+/// hold up the commands behind them.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest payload that is stored (chunked). Below FoundationDB's 10 MB a transaction.
+pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The largest state of an actor or operation, input and result included: the same reason.
+pub const STATE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX;
+
+/// FoundationDB's limit on a value; larger values are chunked.
+pub const STORE_VALUE_BYTES_MAX: usize = 100_000;
+/// FoundationDB's limit on a key.
+pub const STORE_KEY_BYTES_MAX: usize = 10_000;
+/// FoundationDB's limit on a transaction: keys, values and conflict ranges together.
+pub const STORE_TRANSACTION_BYTES_MAX: usize = 10_000_000;
+/// FoundationDB's limit on the age of a transaction's read version, in milliseconds.
+pub const STORE_TRANSACTION_MS_MAX: u64 = 5_000;
+
+/// Text ids, see DESIGN 10.
+pub const TENANT_BYTES_MAX: usize = 63;
+pub const KIND_BYTES_MAX: usize = 64;
+pub const ACTOR_KEY_BYTES_MAX: usize = 512;
+pub const CHOSEN_ID_BYTES_MAX: usize = 128;
+/// A command's, query's or event's name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Credentials in a Hello: room for a JWT with many claims.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Elements of any list inside a frame.
+pub const FRAME_LIST_LEN_MAX: usize = 1_024;
+
+/// Unanswered commands a session may have. 128 fill a link; 1,024 leave room for long round trips.
+pub const SESSION_WINDOW: u64 = 1_024;
+/// Unanswered queries a session may have, for the same reason.
+pub const SESSION_QUERIES_MAX: usize = 1_024;
+/// Subscriptions a session may hold; each is a stream and a small task on the node.
+pub const SESSION_SUBSCRIPTIONS_MAX: usize = 128;
+/// Streams with a payload of their own that a client may have open; stream limits drive the
+/// memory of an idle connection (16 cost about 33 KiB a side, 1,024 about 117).
+pub const SESSION_STREAMS_MAX: u32 = 16;
+/// Frames queued towards one client before the session stops taking new work from it.
+pub const SESSION_OUTBOUND_MAX: usize = 4_096;
+/// How long a session without a connection is kept before its memory is given back, milliseconds.
+pub const SESSION_DETACHED_MS_MAX: u64 = 60_000;
+/// How long a resume token is good for: the retention of command outcomes.
+pub const SESSION_RESUME_MS_MAX: u64 = RETENTION_MS;
+
+/// How long a command's outcome is kept for repeats, in milliseconds (24 h).
+pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Commands and queries waiting in one actor's mailbox; past it callers are told `overloaded`.
+pub const ACTOR_MAILBOX_MAX: u32 = 4_096;
+/// Commands decided but not yet committed in one batch of an actor.
+pub const ACTOR_BATCH_MAX: usize = 1_024;
+/// Bytes of writes in one batch of an actor: FoundationDB advises to stay under 1 MB.
+pub const ACTOR_BATCH_BYTES_MAX: usize = 1_000_000;
+/// Events, timers and messages that one command may cause, each.
+pub const EFFECTS_LEN_MAX: usize = 256;
+/// How long an actor stays activated without work, milliseconds.
+pub const ACTOR_IDLE_MS: u64 = 60_000;
