@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// A cheap handle on time and randomness: the system's, or one that a test moves.
 #[derive(Clone)]
@@ -17,7 +16,10 @@ pub struct Clock(Arc<Source>);
 enum Source {
     System,
     /// Wall time in Unix milliseconds, and the state of a SplitMix64 generator.
-    Manual { wall_ms: AtomicU64, random: AtomicU64 },
+    Manual {
+        wall_ms: AtomicU64,
+        random: AtomicU64,
+    },
 }
 
 impl Clock {
@@ -43,12 +45,17 @@ impl Clock {
     }
 
     /// Unix milliseconds. May jump: never measure with it.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for wall time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the system for wall time"
+    )]
     pub fn wall_ms(&self) -> u64 {
         match &*self.0 {
             Source::System => std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+                .map_or(0, |since| {
+                    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+                }),
             Source::Manual { wall_ms, .. } => wall_ms.load(Ordering::Relaxed),
         }
     }
@@ -61,7 +68,10 @@ impl Clock {
     /// Sixty-four random bits.
     pub fn random(&self) -> u64 {
         match &*self.0 {
-            Source::System => Uuid::new_v4().as_u64_pair().1 ^ Uuid::new_v4().as_u64_pair().0 << 16,
+            Source::System => match getrandom::u64() {
+                Ok(bits) => bits,
+                Err(error) => panic!("the system gives no randomness: {error}"),
+            },
             // SplitMix64, Steele, Lea and Flood 2014.
             Source::Manual { random, .. } => {
                 let mut z = random

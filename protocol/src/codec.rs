@@ -108,7 +108,11 @@ pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0, 0, 0, version::CURRENT, frame.ordinal()]);
     frame.encode_body(out);
     let body = out.len() - start - FRAME_HEADER_BYTES;
-    assert!(body <= FRAME_BODY_BYTES_MAX, "frame {} with a body of {body} bytes", frame.ordinal());
+    assert!(
+        body <= FRAME_BODY_BYTES_MAX,
+        "frame {} with a body of {body} bytes",
+        frame.ordinal()
+    );
     let length = u32::try_from(body + FRAME_HEADER_BYTES - 4).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
@@ -117,14 +121,19 @@ pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) {
 ///
 /// After an error the stream cannot be read on: close it.
 pub fn decode<F: Frame>(input: &mut BytesMut) -> Result<Option<F>, Error> {
-    let Some(length) = input.first_chunk::<4>() else { return Ok(None) };
+    let Some(length) = input.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
     if length < FRAME_HEADER_BYTES - 4 {
         return Err(Error::TooShort(length));
     }
     let body_length = length - (FRAME_HEADER_BYTES - 4);
     if body_length > FRAME_BODY_BYTES_MAX {
-        return Err(Error::TooLarge { length: body_length, limit: FRAME_BODY_BYTES_MAX });
+        return Err(Error::TooLarge {
+            length: body_length,
+            limit: FRAME_BODY_BYTES_MAX,
+        });
     }
     // Refused on sight of the header, before the body is waited for.
     if let Some(&version) = input.get(4)

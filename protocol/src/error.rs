@@ -142,11 +142,21 @@ pub struct Failure {
 impl Failure {
     /// A failure with a message and nothing else.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, retry_after_ms: None }
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            retry_after_ms: None,
+        }
     }
 
     /// The same, naming the field that is wrong.
     pub fn field(code: ErrorCode, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: Some(field.into()), retry_after_ms: None }
+        Self {
+            code,
+            message: message.into(),
+            field: Some(field.into()),
+            retry_after_ms: None,
+        }
     }
 }

@@ -133,9 +133,13 @@ pub enum Payload {
     /// At most 64 KiB, here.
     Inline(Bytes),
     /// At most 8 MiB, stored: `length` bytes follow this frame on its own bidirectional stream.
-    Attached { length: u64 },
+    Attached {
+        length: u64,
+    },
     /// Any length, handed through and never stored: bytes follow this frame on its own stream.
-    Streamed { length: Option<u64> },
+    Streamed {
+        length: Option<u64>,
+    },
 }
 
 /// A read. Queries are never re-sent by the server's doing: they change nothing.

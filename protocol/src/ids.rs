@@ -171,7 +171,10 @@ impl std::str::FromStr for ActorAddress {
                 rule: "KIND/KEY, for example room/42",
             });
         };
-        Ok(Self { kind: ActorKind::new(kind)?, key: ActorKey::new(key)? })
+        Ok(Self {
+            kind: ActorKind::new(kind)?,
+            key: ActorKey::new(key)?,
+        })
     }
 }
 

@@ -11,5 +11,8 @@ pub const SPOKEN: &[u8] = &[CURRENT];
 
 /// The best version that both ends speak, or `None`.
 pub fn negotiate(offered: &[u8]) -> Option<u8> {
-    SPOKEN.iter().copied().find(|version| offered.contains(version))
+    SPOKEN
+        .iter()
+        .copied()
+        .find(|version| offered.contains(version))
 }

@@ -123,19 +123,37 @@ pub enum Error {
     CommitUnknown,
     /// A key, value or transaction is over its limit.
     #[error("{what} of {bytes} bytes is over the store's limit of {limit}")]
-    TooLarge { what: &'static str, bytes: usize, limit: usize },
+    TooLarge {
+        what: &'static str,
+        bytes: usize,
+        limit: usize,
+    },
     /// The disk is full. Nothing was written; reads go on; free some space and go on.
-    #[error("the disk of {path} is full: {free} bytes free, {needed} kept in reserve; free some space")]
-    Full { path: String, free: u64, needed: u64 },
+    #[error(
+        "the disk of {path} is full: {free} bytes free, {needed} kept in reserve; free some space"
+    )]
+    Full {
+        path: String,
+        free: u64,
+        needed: u64,
+    },
     /// Another process has the store open.
     #[error("{path} is in use by another process{}", .process.map(|id| format!(" (id {id})")).unwrap_or_default())]
     Locked { path: String, process: Option<u32> },
     /// The store's files are damaged, or not a store's.
-    #[error("{path} cannot be opened: {reason}; restore it from a backup, or move it away to start empty")]
+    #[error(
+        "{path} cannot be opened: {reason}; restore it from a backup, or move it away to start empty"
+    )]
     Corrupt { path: String, reason: String },
     /// The schema is newer than this binary understands.
-    #[error("the store has schema {found}, this binary knows up to {known}; run selvedge {needed} or newer")]
-    NewerSchema { found: u32, known: u32, needed: String },
+    #[error(
+        "the store has schema {found}, this binary knows up to {known}; run selvedge {needed} or newer"
+    )]
+    NewerSchema {
+        found: u32,
+        known: u32,
+        needed: String,
+    },
     /// The store failed and takes no more commits until the node is restarted.
     #[error("the store has stopped: {0}")]
     Stopped(String),
