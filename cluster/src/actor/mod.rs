@@ -1,1 +1,15 @@
-//! Hosting of durable actors.
+//! Hosting of durable actors: what a kind is, and how a node runs them.
+//!
+//! [`kind`] is what applications implement, [`request`] is what callers ask, [`host`] runs it all. The
+//! rest is private: slots, activations, timers and the outbox are details of the host.
+
+pub mod host;
+pub mod kind;
+pub mod request;
+
+pub use host::{Host, HostConfig};
+pub use kind::{Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, TimerChange};
+pub use request::{
+    AnswerSink, CommandRequest, Identity, QueryRequest, ReplyTo, ScopedAddress, StoredEvent,
+    Subscription, SubscriptionItem,
+};

@@ -1,0 +1,208 @@
+//! What an application implements: an actor kind, a pure type that decides commands.
+//!
+//! The host calls it. It never waits, does no I/O and reads no clock: time and origin are in the
+//! context, and whatever shall happen is in the returned [`Effects`], which become durable together
+//! with the state in one commit, or not at all.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure, SessionId, Tenant};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::actor::request::ScopedAddress;
+use crate::store::keys::Key;
+
+/// A kind of actor: how its state begins, how commands change it, how queries read it.
+///
+/// One value of the type serves all actors of the kind; it holds configuration only.
+pub trait Kind: Send + Sync + 'static {
+    /// What is stored.
+    type State: Default + Send + Sync + 'static;
+
+    /// The name of the kind: the part of an address before the slash.
+    const NAME: &'static str;
+
+    /// The format version that is written with each state.
+    const FORMAT: u8 = 1;
+
+    /// Decides a command. On `Err` the state must be as it was. A panic ends the activation: nothing
+    /// of the command is kept and the caller is told `internal`.
+    fn apply(
+        &self,
+        state: &mut Self::State,
+        context: &Context<'_>,
+        command: &Incoming<'_>,
+    ) -> Result<Effects, Refusal>;
+
+    /// Answers a query with JSON text. The host answers the reserved query `state` by itself, with
+    /// [`Kind::view`].
+    fn query(&self, state: &Self::State, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
+        let _ = (state, body);
+        Err(Refusal::unknown(Self::NAME, name))
+    }
+
+    /// The state as users see it, JSON text.
+    fn view(&self, state: &Self::State) -> Bytes;
+
+    /// The state as it is stored; [`json`] helps where JSON will do.
+    fn encode(&self, state: &Self::State) -> Bytes;
+
+    /// A stored state of this or an earlier format.
+    fn decode(&self, format: u8, bytes: &[u8]) -> Result<Self::State, String>;
+
+    /// Called when an actor was activated and after each of its commits, on the actor's own task. The
+    /// place to hand runnable work to a pool. Must not wait; may change what is not stored.
+    fn committed(&self, actor: &ScopedAddress, state: &mut Self::State) {
+        let _ = (actor, state);
+    }
+
+    /// Whether actors of this kind are listed and may be addressed by clients.
+    fn is_public(&self) -> bool {
+        true
+    }
+}
+
+/// State stored as JSON: add fields with `#[serde(default)]` and old states decode by themselves.
+pub mod json {
+    use super::{Bytes, DeserializeOwned, Serialize};
+
+    /// JSON text of a value.
+    pub fn encode<T: Serialize>(value: &T) -> Bytes {
+        // Serialisation into memory fails only for maps with keys that are not text.
+        serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
+    }
+
+    /// The value of a JSON text.
+    pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// What a decision may depend on, besides state and command.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Unix milliseconds. May stand still or jump back: only compare, never subtract blindly.
+    pub now_ms: u64,
+    pub tenant: &'a Tenant,
+    pub address: &'a ActorAddress,
+    /// Who asks.
+    pub principal: &'a str,
+    pub origin: Origin,
+    /// The last event of the actor so far.
+    pub seq: u64,
+}
+
+/// Where a command comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A client, through the edge or the bridge.
+    Client(Option<SessionId>),
+    /// Another actor, through its outbox.
+    Actor,
+    /// A timer of this actor.
+    Timer,
+    /// The node itself: a step runner, a recovery.
+    Node,
+}
+
+/// A command as its kind sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    pub name: &'a str,
+    /// JSON text.
+    pub body: &'a [u8],
+    /// Stored bytes that came with it, up to 8 MiB.
+    pub payload: Option<&'a Bytes>,
+}
+
+/// All that a command causes. Committed with the state in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// The answer, JSON text; empty is `null`.
+    pub reply: Bytes,
+    pub events: Vec<NewEvent>,
+    pub timers: Vec<TimerChange>,
+    pub messages: Vec<Message>,
+    /// `Some(true)`: activate this actor whenever its slot is taken, until `Some(false)`.
+    pub awake: Option<bool>,
+    /// Rows of the kind's own, such as indexes: a key, and its value or `None` to clear it.
+    pub rows: Vec<(Key, Option<Bytes>)>,
+    pub urgency: Urgency,
+}
+
+/// When effects must be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Urgency {
+    /// At once.
+    #[default]
+    Now,
+    /// With the next commit of this actor, or after a moment (50 ms). Only for what may be lost in a
+    /// crash without harm, such as the note that an attempt has begun.
+    Soon,
+    /// The state did not change: nothing to commit. The answer still waits for what was decided before.
+    Never,
+}
+
+/// An event to be numbered and committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    pub kind: Cow<'static, str>,
+    /// JSON text.
+    pub data: Bytes,
+}
+
+/// A change to the actor's durable timers. Setting a name again moves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimerChange {
+    /// Delivers the command `name` with `body` from [`Origin::Timer`] at `due_ms` or soon after, once.
+    Set {
+        name: String,
+        due_ms: u64,
+        body: Bytes,
+    },
+    Cancel {
+        name: String,
+    },
+}
+
+/// A command for another actor of the same tenant, delivered effectively once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub to: ActorAddress,
+    pub name: String,
+    /// JSON text.
+    pub body: Bytes,
+}
+
+/// A kind's No: becomes a [`Failure`] on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(pub Failure);
+
+impl Refusal {
+    /// By the rules of the kind.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self(Failure::new(ErrorCode::Rejected, message))
+    }
+
+    /// An argument is not valid.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(Failure::field(ErrorCode::Invalid, field, message))
+    }
+
+    /// The kind has no such command or query.
+    pub fn unknown(kind: &str, name: &str) -> Self {
+        Self(Failure::new(
+            ErrorCode::UnknownCommand,
+            format!("{kind} has no {name:?}"),
+        ))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
