@@ -1,1 +1,6 @@
-//! placeholder
+//! The Selvedge node: edge, sessions, operations, processing and the command line.
+
+pub mod edge;
+pub mod gateway;
+pub mod identity;
+pub mod session;
