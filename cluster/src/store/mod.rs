@@ -4,6 +4,7 @@
 //! FoundationDB to come. Callers write keys through [`keys`] only. The conformance suite
 //! (`tests/it/store/`) runs over every backend.
 
+pub mod embedded;
 pub mod keys;
 
 use std::fmt;
