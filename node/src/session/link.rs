@@ -120,7 +120,7 @@ impl Drop for LinkSender {
 
 impl LinkReceiver {
     /// All that is ready, once anything is. Loses nothing when it is dropped while it waits.
-    pub async fn next(&mut self) -> Ready {
+    pub async fn next(&self) -> Ready {
         loop {
             if let Some(ready) = self.take() {
                 return ready;
@@ -130,7 +130,7 @@ impl LinkReceiver {
     }
 
     /// The end, once there is one: for a connection that cannot take more at the moment.
-    pub async fn ended(&mut self) -> End {
+    pub async fn ended(&self) -> End {
         loop {
             let end = self.0.queue.lock().end.clone();
             if let Some(end) = end {
@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_that_is_ready_comes_at_once() {
-        let (sender, mut receiver) = link();
+        let (sender, receiver) = link();
         sender.push([pong(1), pong(2)]);
         sender.push([pong(3)]);
         let ready = receiver.next().await;
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_end_stands_and_what_was_queued_before_it_arrives() {
-        let (sender, mut receiver) = link();
+        let (sender, receiver) = link();
         sender.push([pong(1)]);
         sender.end(End::Done);
         sender.push([pong(2)]);
@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_that_vanishes_ends_its_connection() {
-        let (sender, mut receiver) = link();
+        let (sender, receiver) = link();
         drop(sender);
         let end = receiver.next().await.end;
         assert!(matches!(end, Some(End::Failed(f)) if f.code == ErrorCode::Unavailable));
@@ -210,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn never_grows_past_its_bound() {
-        let (sender, mut receiver) = link();
+        let (sender, receiver) = link();
         for nonce in 0..10 * SESSION_OUTBOUND_MAX as u64 {
             sender.push([pong(nonce)]);
         }

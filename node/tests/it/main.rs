@@ -1,1 +1,3 @@
-//! placeholder
+//! The node's integration tests, in one binary.
+
+mod edge;
