@@ -55,7 +55,10 @@ struct Finished<'a> {
 
 pub(super) fn submitted(record: &Record) -> NewEvent {
     // A type's characters need no escapes in JSON.
-    raw("submitted", format!(r#"{{"type":"{}"}}"#, record.operation_type))
+    raw(
+        "submitted",
+        format!(r#"{{"type":"{}"}}"#, record.operation_type),
+    )
 }
 
 pub(super) fn started(record: &Record) -> NewEvent {
@@ -87,7 +90,11 @@ pub(super) fn attempt_failed(record: &Record, fault: &Fault, next_ms: Option<u64
         error: error(fault),
         next_attempt_at: next_ms.map(time::format),
     };
-    let name = if fault.step.is_some() { "step.failed" } else { "attempt.failed" };
+    let name = if fault.step.is_some() {
+        "step.failed"
+    } else {
+        "attempt.failed"
+    };
     json(name, &data)
 }
 
@@ -103,7 +110,11 @@ pub(super) fn waiting(waiting: Waiting, fault: Option<&Fault>) -> NewEvent {
 pub(super) fn finished(record: &Record) -> NewEvent {
     let data = Finished {
         result: record.result.as_deref().and_then(short),
-        error: record.error.as_ref().filter(|_| record.status == Status::Failed).map(error),
+        error: record
+            .error
+            .as_ref()
+            .filter(|_| record.status == Status::Failed)
+            .map(error),
     };
     json(record.status.name(), &data)
 }
@@ -122,7 +133,8 @@ pub(super) fn describe(waiting: Waiting) -> String {
     }
 }
 
-pub(super) const NO_HANDLER: &str = "handler: no node runs operations of this type; start one that does";
+pub(super) const NO_HANDLER: &str =
+    "handler: no node runs operations of this type; start one that does";
 
 fn error(fault: &Fault) -> Error<'_> {
     Error {
@@ -140,7 +152,10 @@ fn short(result: &str) -> Option<&RawValue> {
 }
 
 fn json(name: &'static str, data: &impl Serialize) -> NewEvent {
-    raw(name, serde_json::to_string(data).unwrap_or_else(|_| "{}".to_owned()))
+    raw(
+        name,
+        serde_json::to_string(data).unwrap_or_else(|_| "{}".to_owned()),
+    )
 }
 
 fn raw(name: &'static str, data: String) -> NewEvent {

@@ -65,10 +65,12 @@ pub(super) fn moved(before: Status, record: &Record) -> Vec<Row> {
 /// The rows of a payload that came with a submit.
 pub(super) fn payload(actor: &ActorPath, payload: &Bytes) -> Vec<Row> {
     let starts = (0..payload.len()).step_by(PAYLOAD_CHUNK_BYTES);
-    let chunks = starts.map(|start| {
-        payload.slice(start..payload.len().min(start + PAYLOAD_CHUNK_BYTES))
-    });
-    (0..).zip(chunks).map(|(chunk, bytes)| (chunk_key(actor, chunk), Some(bytes))).collect()
+    let chunks =
+        starts.map(|start| payload.slice(start..payload.len().min(start + PAYLOAD_CHUNK_BYTES)));
+    (0..)
+        .zip(chunks)
+        .map(|(chunk, bytes)| (chunk_key(actor, chunk), Some(bytes)))
+        .collect()
 }
 
 /// Clears what [`payload`] has written.

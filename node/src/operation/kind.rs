@@ -131,7 +131,9 @@ impl OperationKind {
         effects.rows = index::moved(before, record);
         if record.status.is_final() && !before.is_final() {
             let path = self.path(context.tenant, context.address);
-            effects.rows.extend(index::payload_cleared(&path, &record.payload));
+            effects
+                .rows
+                .extend(index::payload_cleared(&path, &record.payload));
         }
         Ok(effects)
     }
@@ -162,7 +164,9 @@ impl OperationKind {
             state.control = self.pools.active(&scoped(context));
         }
         let mut effects = self.decide(state, context, |record, control| {
-            let is_ours = control.as_ref().is_some_and(|control| control.offer() == report.offer);
+            let is_ours = control
+                .as_ref()
+                .is_some_and(|control| control.offer() == report.offer);
             if !is_ours && !record.status.is_final() {
                 return Err(Refusal(Failure::new(
                     ErrorCode::Conflict,
@@ -185,7 +189,11 @@ impl OperationKind {
         if !record.is_runnable() {
             return;
         }
-        if state.control.as_ref().is_some_and(|control| control.is_alive()) {
+        if state
+            .control
+            .as_ref()
+            .is_some_and(|control| control.is_alive())
+        {
             return;
         }
         if matches!(record.waiting, Some(Waiting::Payload)) && !self.pools.streams().contains(actor)
@@ -279,7 +287,10 @@ impl Kind for OperationKind {
     }
 
     fn encode(&self, state: &OperationState) -> Bytes {
-        state.record.as_ref().map_or_else(Bytes::new, Record::encode)
+        state
+            .record
+            .as_ref()
+            .map_or_else(Bytes::new, Record::encode)
     }
 
     fn decode(&self, format: u8, bytes: &[u8]) -> Result<OperationState, String> {

@@ -45,11 +45,7 @@ pub(crate) fn submitted(record: &Record) -> Effects {
 }
 
 /// A client asks for the end. `is_taken`: a runner has begun, though nothing of it may be noted yet.
-pub(crate) fn cancel(
-    record: &mut Record,
-    now_ms: u64,
-    is_taken: bool,
-) -> Result<Effects, Refusal> {
+pub(crate) fn cancel(record: &mut Record, now_ms: u64, is_taken: bool) -> Result<Effects, Refusal> {
     match record.status {
         // The repeat of a cancel whose answer got lost.
         Status::Cancelling | Status::Cancelled => Ok(unchanged()),
@@ -60,10 +56,12 @@ pub(crate) fn cancel(
             )))
         }
         Status::Running => Ok(change(record, now_ms, cancelling)),
-        Status::Pending | Status::Waiting if is_taken => Ok(change(record, now_ms, |record, effects| {
-            start(record, effects);
-            cancelling(record, effects);
-        })),
+        Status::Pending | Status::Waiting if is_taken => {
+            Ok(change(record, now_ms, |record, effects| {
+                start(record, effects);
+                cancelling(record, effects);
+            }))
+        }
         Status::Pending | Status::Waiting | Status::Paused => {
             Ok(change(record, now_ms, |record, effects| {
                 finish(record, effects, Status::Cancelled);
@@ -158,13 +156,7 @@ fn start(record: &mut Record, effects: &mut Effects) {
     }
 }
 
-fn settle(
-    record: &mut Record,
-    now_ms: u64,
-    report: Report,
-    retry: &Retry,
-    effects: &mut Effects,
-) {
+fn settle(record: &mut Record, now_ms: u64, report: Report, retry: &Retry, effects: &mut Effects) {
     for step in report.steps {
         if let Err(fault) = add_step(record, now_ms, step, effects) {
             return fail(record, effects, fault);
@@ -195,7 +187,9 @@ fn settle(
             let is_last = permanent || record.failures >= retry.attempts_max;
             let delay_ms = retry.delay_ms(record.failures, report.random);
             let next_ms = (!is_last).then(|| now_ms.saturating_add(delay_ms));
-            effects.events.push(event::attempt_failed(record, &fault, next_ms));
+            effects
+                .events
+                .push(event::attempt_failed(record, &fault, next_ms));
             match next_ms {
                 None => fail(record, effects, fault),
                 Some(until_ms) => wait_for_retry(record, effects, fault, until_ms),
@@ -254,7 +248,9 @@ fn wait_for_retry(record: &mut Record, effects: &mut Effects, fault: Fault, unti
 fn wait(record: &mut Record, effects: &mut Effects, waiting: Waiting) {
     record.status = Status::Waiting;
     record.waiting = Some(waiting);
-    effects.events.push(event::waiting(waiting, record.error.as_ref()));
+    effects
+        .events
+        .push(event::waiting(waiting, record.error.as_ref()));
 }
 
 fn cancelling(record: &mut Record, effects: &mut Effects) {
@@ -269,7 +265,10 @@ fn fail(record: &mut Record, effects: &mut Effects, fault: Fault) {
 }
 
 fn finish(record: &mut Record, effects: &mut Effects, status: Status) {
-    if matches!(record.waiting, Some(Waiting::Time { .. } | Waiting::Retry { .. })) {
+    if matches!(
+        record.waiting,
+        Some(Waiting::Time { .. } | Waiting::Retry { .. })
+    ) {
         effects.timers.push(TimerChange::Cancel {
             name: TIMER_RUN.to_owned(),
         });
@@ -289,7 +288,11 @@ fn bytes(record: &Record) -> usize {
     record.input.len()
         + record.metadata.as_ref().map_or(0, String::len)
         + record.progress.as_ref().map_or(0, String::len)
-        + record.steps.iter().map(|step| step.name.len() + step.result.len()).sum::<usize>()
+        + record
+            .steps
+            .iter()
+            .map(|step| step.name.len() + step.result.len())
+            .sum::<usize>()
 }
 
 fn unchanged() -> Effects {

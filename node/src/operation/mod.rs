@@ -20,3 +20,10 @@ pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
 pub(crate) use record::{Fault, Payload, Record};
 pub(crate) use report::{FinishedStep, News, Report};
 pub use service::{OperationCommand, OperationPayload, Operations};
+
+use selvedge_cluster::store::keys::ActorPath;
+
+/// The key of the chunk of a stored payload that begins at `position`.
+pub(crate) fn payload_chunk(path: &ActorPath, position: u64) -> Vec<u8> {
+    index::chunk_key(path, index::chunks(position)).encode()
+}

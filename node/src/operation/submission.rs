@@ -134,12 +134,18 @@ impl Submission {
         let now_ms = context.now_ms;
         let id = OperationId::new(context.address.key.as_str())
             .map_err(|error| Refusal::invalid("id", error.to_string()))?;
-        if self.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
-            return Err(Refusal::invalid("deadline", "the deadline has passed already"));
+        if self
+            .deadline_ms
+            .is_some_and(|deadline_ms| deadline_ms <= now_ms)
+        {
+            return Err(Refusal::invalid(
+                "deadline",
+                "the deadline has passed already",
+            ));
         }
-        let total_ms = policy
-            .and_then(|policy| policy.total_timeout)
-            .map(|total| now_ms.saturating_add(u64::try_from(total.as_millis()).unwrap_or(u64::MAX)));
+        let total_ms = policy.and_then(|policy| policy.total_timeout).map(|total| {
+            now_ms.saturating_add(u64::try_from(total.as_millis()).unwrap_or(u64::MAX))
+        });
         let deadline_ms = match (self.deadline_ms, total_ms) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
@@ -153,7 +159,11 @@ impl Submission {
         Ok(Record {
             id,
             tenant: context.tenant.clone(),
-            status: if waiting.is_some() { Status::Waiting } else { Status::Pending },
+            status: if waiting.is_some() {
+                Status::Waiting
+            } else {
+                Status::Pending
+            },
             waiting,
             input: self.input().into(),
             payload: self.payload,
@@ -201,7 +211,10 @@ fn moment(field: &str, text: Option<&str>) -> Result<Option<u64>, Refusal> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
 fn unreadable(error: serde_json::Error) -> Refusal {
     Refusal::invalid("body", format!("the submit does not read: {error}"))
 }

@@ -37,9 +37,16 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     {
         return None;
     }
-    let [year, month, day] = [number(&bytes[0..4])?, number(&bytes[5..7])?, number(&bytes[8..10])?];
-    let [hour, minute, second] =
-        [number(&bytes[11..13])?, number(&bytes[14..16])?, number(&bytes[17..19])?];
+    let [year, month, day] = [
+        number(&bytes[0..4])?,
+        number(&bytes[5..7])?,
+        number(&bytes[8..10])?,
+    ];
+    let [hour, minute, second] = [
+        number(&bytes[11..13])?,
+        number(&bytes[14..16])?,
+        number(&bytes[17..19])?,
+    ];
     if !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
         return None;
     }
@@ -55,7 +62,9 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0_i64, |sum, digit| {
-        digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
+        digit
+            .is_ascii_digit()
+            .then(|| sum * 10 + i64::from(digit - b'0'))
     })
 }
 
@@ -64,12 +73,19 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.', digits)) = rest.split_first() else {
         return Some((0, rest));
     };
-    let length = digits.iter().take_while(|digit| digit.is_ascii_digit()).count();
+    let length = digits
+        .iter()
+        .take_while(|digit| digit.is_ascii_digit())
+        .count();
     if length == 0 {
         return None;
     }
     let milli = (0..3).fold(0, |sum, at| {
-        sum * 10 + digits.get(at).filter(|_| at < length).map_or(0, |digit| i64::from(digit - b'0'))
+        sum * 10
+            + digits
+                .get(at)
+                .filter(|_| at < length)
+                .map_or(0, |digit| i64::from(digit - b'0'))
     });
     Some((milli, &digits[length..]))
 }
@@ -114,7 +130,11 @@ fn civil(days: u64) -> (u64, u64, u64) {
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
@@ -149,9 +169,17 @@ mod tests {
     #[test]
     fn wrong_texts_are_refused() {
         for text in [
-            "", "now", "1970-01-01", "1970-01-01T00:00:00", "1970-13-01T00:00:00Z",
-            "2023-02-29T00:00:00Z", "1970-01-01T24:00:00Z", "1970-01-01T00:00:00.Z",
-            "1970-01-01T00:00:00+1:00", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00Zé",
+            "",
+            "now",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-13-01T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00+1:00",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00Zé",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

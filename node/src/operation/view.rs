@@ -30,7 +30,11 @@ pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
     Operation {
         id: record.id.clone(),
         operation_type: record.operation_type.clone(),
-        status: if is_begun { Status::Running } else { record.status },
+        status: if is_begun {
+            Status::Running
+        } else {
+            record.status
+        },
         metadata: record.metadata.as_deref().and_then(raw),
         input: raw(&record.input),
         result: record.result.as_deref().and_then(raw),
@@ -42,7 +46,10 @@ pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
         updated_at: time::format(record.updated_ms),
         version: record.version,
         attempt: record.attempt + u32::from(is_begun),
-        progress: record.progress.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        progress: record
+            .progress
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok()),
         steps: record.steps.iter().map(step).collect(),
         deadline: record.deadline_ms.map(time::format),
         run_at: record.run_at_ms.map(time::format),
@@ -62,7 +69,11 @@ pub(super) fn json(record: &Record, frame: Frame) -> Bytes {
 pub(super) fn submitted(record: &Record, frame: Frame, created: bool) -> Bytes {
     let mut text = Vec::from(json(record, frame));
     if text.pop() == Some(b'}') {
-        let tail: &[u8] = if created { b",\"created\":true}" } else { b",\"created\":false}" };
+        let tail: &[u8] = if created {
+            b",\"created\":true}"
+        } else {
+            b",\"created\":false}"
+        };
         text.extend_from_slice(tail);
     }
     Bytes::from(text)

@@ -149,19 +149,27 @@ impl Attempt {
         if buffer.is_empty() {
             return Ok(());
         }
-        let report = self.reporter.report(buffer.clone(), News::Running { urgent: true });
+        let report = self
+            .reporter
+            .report(buffer.clone(), News::Running { urgent: true });
         match self.reporter.tell(&report).await {
             Ok(_) => {
                 buffer.clear();
                 Ok(())
             }
-            Err(_) => Err(HandlerError::new("lost", "the operation went on elsewhere", Cause::Lost)),
+            Err(_) => Err(HandlerError::new(
+                "lost",
+                "the operation went on elsewhere",
+                Cause::Lost,
+            )),
         }
     }
 
     /// Whether there are results that nobody is making durable.
     pub(super) fn has_results(&self) -> bool {
-        self.buffer.try_lock().is_ok_and(|buffer| !buffer.is_empty())
+        self.buffer
+            .try_lock()
+            .is_ok_and(|buffer| !buffer.is_empty())
     }
 
     /// The latest progress since the last call.
@@ -172,7 +180,11 @@ impl Attempt {
 
 impl fmt::Debug for OperationContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OperationContext({}, attempt {})", self.0.id, self.attempt())
+        write!(
+            f,
+            "OperationContext({}, attempt {})",
+            self.0.id,
+            self.attempt()
+        )
     }
 }
-

@@ -115,13 +115,20 @@ async fn read(
     path: &ActorPath,
     position: u64,
 ) -> Result<Vec<Bytes>, HandlerError> {
-    let mut range = path.prefix().payload_chunks().read(CHUNKS_PER_READ, Isolation::Snapshot);
+    let mut range = path
+        .prefix()
+        .payload_chunks()
+        .read(CHUNKS_PER_READ, Isolation::Snapshot);
     let first = operation::payload_chunk(path, position);
     range.begin = std::ops::Bound::Included(Bytes::from(first));
     let rows = store.begin().range(range).await?;
     if rows.is_empty() {
         // Cleared with the end of the operation: this attempt is a late one.
-        return Err(HandlerError::new("lost", "the payload is gone", Cause::Lost));
+        return Err(HandlerError::new(
+            "lost",
+            "the payload is gone",
+            Cause::Lost,
+        ));
     }
     Ok(rows.into_iter().rev().map(|(_, chunk)| chunk).collect())
 }
@@ -132,12 +139,19 @@ async fn receive(stream: &mut Stream, position: u64) -> Result<Option<Bytes>, Ha
     let broken = match received {
         Ok(chunk) => match stream.length {
             Some(length) if total(&chunk) > length || (chunk.is_none() && position < length) => {
-                PayloadBroken(format!("{length} bytes were announced, {} came", total(&chunk)))
+                PayloadBroken(format!(
+                    "{length} bytes were announced, {} came",
+                    total(&chunk)
+                ))
             }
             Some(_) | None => return Ok(chunk),
         },
         Err(broken) => broken,
     };
     let message = broken.to_string();
-    Err(HandlerError::new("payload_broken", message, Cause::PayloadMissing))
+    Err(HandlerError::new(
+        "payload_broken",
+        message,
+        Cause::PayloadMissing,
+    ))
 }
