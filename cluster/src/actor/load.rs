@@ -29,9 +29,7 @@ pub(crate) enum Failed {
 impl From<store::Error> for Failed {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Record { key, reason } => {
-                Self::Undecodable(format!("{key}: {reason}"))
-            }
+            store::Error::Record { key, reason } => Self::Undecodable(format!("{key}: {reason}")),
             other => Self::Store(other),
         }
     }
@@ -45,7 +43,9 @@ pub(crate) async fn load(
 ) -> Result<Loaded, Failed> {
     let slot = &core.slots[usize::from(name.slot)];
     let mut transaction = core.store.begin();
-    let fence = transaction.get(&slot.fence_key, Isolation::Snapshot).await?;
+    let fence = transaction
+        .get(&slot.fence_key, Isolation::Snapshot)
+        .await?;
     if epoch(fence.as_ref())? != slot.epoch() {
         return Err(Failed::Lost);
     }
@@ -106,8 +106,7 @@ fn sort(now_ms: u64, rows: Vec<(Bytes, Bytes)>) -> Result<Parts, Failed> {
     let is_all = rows.len() < ROWS_MAX;
     let mut ends_in_sessions = true;
     for (key, value) in rows {
-        let decoded =
-            Key::decode(&key).map_err(|error| Failed::Undecodable(error.to_string()))?;
+        let decoded = Key::decode(&key).map_err(|error| Failed::Undecodable(error.to_string()))?;
         let Key::Actor { part, .. } = decoded else {
             return Err(Failed::Undecodable(format!("{decoded:?} is not a part")));
         };

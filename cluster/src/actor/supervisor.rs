@@ -242,4 +242,3 @@ impl Drop for Root {
         self.0.kill();
     }
 }
-
