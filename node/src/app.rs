@@ -8,8 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::host::Kinds;
-use selvedge_cluster::actor::{Host, HostConfig, Kind};
+use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds};
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::{IdError, OperationType};
 
@@ -54,8 +53,8 @@ pub struct Place {
     pub slots: u16,
 }
 
-/// An application that runs.
-#[derive(Debug, Clone)]
+/// An application that runs. Dropped without [`Running::stop`], its handlers end at once, as in a crash.
+#[derive(Debug)]
 pub struct Running {
     pub host: Host,
     pub operations: Operations,
@@ -132,6 +131,12 @@ impl Running {
     pub async fn stop(&self) {
         self.pools.close().await;
         self.host.stop().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.pools.abandon();
     }
 }
 
