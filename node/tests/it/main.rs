@@ -1,1 +1,3 @@
-//! placeholder
+//! The integration tests of the node, one binary.
+
+mod operation;
