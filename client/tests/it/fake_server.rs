@@ -113,10 +113,6 @@ impl FakeServer {
         self.builder().connect().await.unwrap()
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.endpoint.local_addr().unwrap()
-    }
-
     /// Looks at the world, now.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&mut World) -> R) -> R {
         look(&mut self.world.lock().unwrap())
