@@ -311,10 +311,6 @@ impl Machine {
         self.backlog = VecDeque::new();
     }
 
-    pub(crate) const fn version(&self) -> u64 {
-        self.version
-    }
-
     /// The version that decisions made now will have.
     const fn next_version(&self) -> u64 {
         self.version + if self.in_flight.is_some() { 2 } else { 1 }
