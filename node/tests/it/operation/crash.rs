@@ -34,9 +34,8 @@ async fn a_stop_is_no_failure_and_a_reopened_store_goes_on() {
     world.probe.reach().await;
     node.stop().await;
     drop(node);
-    drop(store);
 
-    let node = world.node(&world.store()).await;
+    let node = world.node(&world.reopened(store).await).await;
     world.probe.gate.add_permits(10);
     for number in 0..10 {
         finished(&node, &format!("op{number}"), OperationStatus::Succeeded).await;

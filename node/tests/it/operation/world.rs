@@ -148,6 +148,18 @@ impl World {
         Arc::new(Embedded::open(EmbeddedConfig::new(path)).unwrap())
     }
 
+    /// Opens the store again, once the tasks of a node that ended have let it go.
+    pub(crate) async fn reopened(&self, store: Arc<Embedded>) -> Arc<Embedded> {
+        let gone = async {
+            while Arc::strong_count(&store) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+        drop(store);
+        self.store()
+    }
+
     /// A node on `store`.
     pub(crate) async fn node(&self, store: &Arc<Embedded>) -> Running {
         let policy = Policy {
