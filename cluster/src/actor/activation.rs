@@ -136,7 +136,10 @@ impl Running {
             return Ok(());
         };
         let Some(kind) = kind.clone() else {
-            let message = format!("no actor kind {:?} is registered", self.name.actor.address.kind);
+            let message = format!(
+                "no actor kind {:?} is registered",
+                self.name.actor.address.kind
+            );
             self.phase = Phase::Failed(Failure::new(ErrorCode::UnknownKind, message));
             return Ok(());
         };
@@ -228,11 +231,7 @@ impl Running {
         }
     }
 
-    fn proceed(
-        &mut self,
-        myself: &ActorRef<Message>,
-        progress: Result<Progress, Broken>,
-    ) -> Step {
+    fn proceed(&mut self, myself: &ActorRef<Message>, progress: Result<Progress, Broken>) -> Step {
         match progress {
             Ok(Progress::Done) => {
                 self.commit_if_wanted(myself);
@@ -292,12 +291,12 @@ impl Running {
         match machine.start_commit() {
             Ok(None) => {}
             Ok(Some(batch)) => {
-                let mut completion = Completion {
+                let completion = Completion {
                     activation: myself.clone(),
                     result: None,
                 };
                 let committing = commit(Arc::clone(&self.core), self.name.slot, batch);
-                tokio::spawn(async move { completion.result = Some(committing.await) });
+                tokio::spawn(async move { completion.finish(committing.await) });
             }
             Err(Broken) => self.end(myself),
         }
@@ -386,7 +385,6 @@ impl Running {
     }
 
     fn leave(&mut self, myself: &ActorRef<Message>) {
-        self.phase = Phase::Loading(None);
         let slot = self.slot();
         slot.remove(&self.name.actor, myself.get_id());
         // If it is to be awake, it shall be again; the chore looks whether it is.
@@ -394,6 +392,8 @@ impl Running {
             &slot.awake,
             self.core.clock.wall_ms().saturating_add(AWAKE_AGAIN_MS),
         );
+        // After the removal: whoever hears `unavailable` now and tries again finds the next activation.
+        self.phase = Phase::Loading(None);
         myself.stop(None);
     }
 }
@@ -407,11 +407,20 @@ struct Completion {
     result: Option<Result<Version, Refused>>,
 }
 
+impl Completion {
+    fn finish(mut self, result: Result<Version, Refused>) {
+        self.result = Some(result);
+    }
+}
+
 impl Drop for Completion {
     fn drop(&mut self) {
         let unknown = Err(Refused::Store(store::Error::CommitUnknown));
         let result = self.result.take().unwrap_or(unknown);
         // An activation that is gone needs no report.
-        drop(self.activation.send_message(Message::CommitFinished(result)));
+        drop(
+            self.activation
+                .send_message(Message::CommitFinished(result)),
+        );
     }
 }

@@ -53,7 +53,9 @@ pub(crate) async fn commit(core: Arc<Core>, slot: u16, batch: Batch) -> Result<V
 pub(crate) async fn owns(core: &Core, slot: u16) -> Result<bool, store::Error> {
     let slot = &core.slots[usize::from(slot)];
     let mut transaction = core.store.begin();
-    let fence = transaction.get(&slot.fence_key, Isolation::Snapshot).await?;
+    let fence = transaction
+        .get(&slot.fence_key, Isolation::Snapshot)
+        .await?;
     Ok(epoch(fence.as_ref())? == slot.epoch())
 }
 

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use crate::Clock;
 use crate::actor::activation::{Activation, Arguments, Message};
-use crate::actor::hosted::Kinds;
 use crate::actor::host::HostConfig;
+use crate::actor::hosted::Kinds;
 use crate::actor::machine::{Moment, Name};
 use crate::actor::mailbox::{Caller, Load, Mailbox};
 use crate::actor::request::{ReplyTo, ScopedAddress};
@@ -160,8 +160,7 @@ impl Core {
             name,
             kind,
         };
-        let spawned =
-            ActorRuntime::spawn_linked_instant(None, Activation, arguments, supervisor);
+        let spawned = ActorRuntime::spawn_linked_instant(None, Activation, arguments, supervisor);
         match spawned {
             Ok((activation, _)) => {
                 metrics::activated();

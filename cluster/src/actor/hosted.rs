@@ -41,11 +41,7 @@ pub(crate) trait AnyKind: Send + Sync {
 
 /// The state of one actor together with its kind.
 pub(crate) trait State: Send + Sync {
-    fn apply(
-        &mut self,
-        context: &Context<'_>,
-        command: &Incoming<'_>,
-    ) -> Result<Effects, Refusal>;
+    fn apply(&mut self, context: &Context<'_>, command: &Incoming<'_>) -> Result<Effects, Refusal>;
     fn query(&self, name: &str, body: &[u8]) -> Result<Bytes, Refusal>;
     fn view(&self) -> Bytes;
     fn encode(&self) -> Bytes;
@@ -80,11 +76,7 @@ impl<K: Kind> AnyKind for Registered<K> {
 }
 
 impl<K: Kind> State for Hosted<K> {
-    fn apply(
-        &mut self,
-        context: &Context<'_>,
-        command: &Incoming<'_>,
-    ) -> Result<Effects, Refusal> {
+    fn apply(&mut self, context: &Context<'_>, command: &Incoming<'_>) -> Result<Effects, Refusal> {
         self.kind.apply(&mut self.state, context, command)
     }
 

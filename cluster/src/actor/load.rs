@@ -29,13 +29,14 @@ pub(crate) enum Failed {
 impl From<store::Error> for Failed {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Record { key, reason } => {
-                Self::Undecodable(format!("{key}: {reason}"))
-            }
+            store::Error::Record { key, reason } => Self::Undecodable(format!("{key}: {reason}")),
             other => Self::Store(other),
         }
     }
 }
+
+/// How often a load is begun anew because it took longer than the store lets a transaction read.
+const ATTEMPTS_MAX: usize = 3;
 
 /// The actor as it is in the store.
 pub(crate) async fn load(
@@ -43,9 +44,21 @@ pub(crate) async fn load(
     name: &Arc<Name>,
     kind: &dyn AnyKind,
 ) -> Result<Loaded, Failed> {
+    for _ in 1..ATTEMPTS_MAX {
+        match try_load(core, name, kind).await {
+            Err(Failed::Store(error)) if error.may_be_retried() => {}
+            result => return result,
+        }
+    }
+    try_load(core, name, kind).await
+}
+
+async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<Loaded, Failed> {
     let slot = &core.slots[usize::from(name.slot)];
     let mut transaction = core.store.begin();
-    let fence = transaction.get(&slot.fence_key, Isolation::Snapshot).await?;
+    let fence = transaction
+        .get(&slot.fence_key, Isolation::Snapshot)
+        .await?;
     if epoch(fence.as_ref())? != slot.epoch() {
         return Err(Failed::Lost);
     }
@@ -106,8 +119,7 @@ fn sort(now_ms: u64, rows: Vec<(Bytes, Bytes)>) -> Result<Parts, Failed> {
     let is_all = rows.len() < ROWS_MAX;
     let mut ends_in_sessions = true;
     for (key, value) in rows {
-        let decoded =
-            Key::decode(&key).map_err(|error| Failed::Undecodable(error.to_string()))?;
+        let decoded = Key::decode(&key).map_err(|error| Failed::Undecodable(error.to_string()))?;
         let Key::Actor { part, .. } = decoded else {
             return Err(Failed::Undecodable(format!("{decoded:?} is not a part")));
         };

@@ -172,10 +172,7 @@ impl Subscription {
             StoredState::Here(state) => state.clone(),
             StoredState::Chunks(count) => {
                 let limit = usize::try_from(*count).unwrap_or(usize::MAX);
-                let range = self
-                    .prefix
-                    .state_chunks()
-                    .read(limit, Isolation::Snapshot);
+                let range = self.prefix.state_chunks().read(limit, Isolation::Snapshot);
                 let mut transaction = self.core.store.begin();
                 let rows = transaction.range(range).await.map_err(unavailable)?;
                 let mut whole = BytesMut::new();
@@ -209,7 +206,11 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Subscription({} after {})", self.actor.address, self.position)
+        write!(
+            f,
+            "Subscription({} after {})",
+            self.actor.address, self.position
+        )
     }
 }
 

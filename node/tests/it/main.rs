@@ -1,3 +1,4 @@
-//! The node's integration tests, in one binary.
+//! The integration tests of the node, one binary.
 
 mod edge;
+mod operation;

@@ -168,14 +168,18 @@ impl Machine {
             return Some("there are too many events, timers, messages or rows");
         }
         if effects.events.iter().any(|event| is_long(&event.data))
-            || effects.messages.iter().any(|message| is_long(&message.body))
+            || effects
+                .messages
+                .iter()
+                .any(|message| is_long(&message.body))
         {
             return Some("an event or message is too long");
         }
-        let is_long_row =
-            |value: &Option<bytes::Bytes>| {
-                value.as_ref().is_some_and(|value| value.len() > STORE_VALUE_BYTES_MAX)
-            };
+        let is_long_row = |value: &Option<bytes::Bytes>| {
+            value
+                .as_ref()
+                .is_some_and(|value| value.len() > STORE_VALUE_BYTES_MAX)
+        };
         if effects.rows.iter().any(|(_, value)| is_long_row(value)) {
             return Some("a row is too long");
         }

@@ -25,9 +25,7 @@ pub(crate) use memory::{LookUp, Memory, New, Recall};
 use crate::actor::hosted::State;
 use crate::actor::kind::{Context, Incoming, Origin, Refusal};
 use crate::actor::mailbox::Caller;
-use crate::actor::record::{
-    ActorRecord, EventRecord, Stored, StoredState, TimerEntry,
-};
+use crate::actor::record::{ActorRecord, EventRecord, Stored, StoredState, TimerEntry};
 use crate::actor::request::{CommandRequest, Identity, QueryRequest, ScopedAddress};
 use crate::store::keys::{ActorPath, ActorPrefix, Key};
 use crate::store::{self, Version};
@@ -236,7 +234,7 @@ impl Machine {
             return Ok(None);
         };
         let Ok(state) = self.stored_state(group.state_changed) else {
-            self.refuse_too_large(*group);
+            Self::refuse_too_large(*group);
             return Err(Broken);
         };
         let mut writes = std::mem::take(&mut group.rows);
@@ -300,14 +298,17 @@ impl Machine {
         catch_unwind(AssertUnwindSafe(|| state.committed(actor))).map_err(|_| Broken)
     }
 
+    /// The commit in flight is over the limits of the store.
+    pub(crate) fn refuse_in_flight(&mut self) {
+        if let Some(group) = self.in_flight.take() {
+            Self::refuse_too_large(*group);
+        }
+    }
+
     /// Forgets whatever is not in flight; its callers hear that they may try again.
     pub(crate) fn give_up(&mut self) {
         self.pending = None;
         self.backlog = VecDeque::new();
-    }
-
-    pub(crate) const fn version(&self) -> u64 {
-        self.version
     }
 
     /// The version that decisions made now will have.
@@ -485,7 +486,7 @@ impl Machine {
 
     /// A state that cannot be stored: the one command that made it so is refused for good; of several
     /// nobody knows which one did, so each may try again, alone.
-    fn refuse_too_large(&mut self, group: Group) {
+    fn refuse_too_large(group: Group) {
         if group.decisions > 1 {
             return;
         }

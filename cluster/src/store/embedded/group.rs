@@ -266,7 +266,7 @@ impl Committer {
             WriteError::Unknown(reason) => (reason, Error::CommitUnknown),
         };
         for (answer, decided) in self.outcomes.drain(..) {
-            let _ = answer.send(decided.and(Err(outcome.clone())));
+            let _ = answer.send(decided.and_then(|_| Err(outcome.clone())));
         }
         reason
     }

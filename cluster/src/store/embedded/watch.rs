@@ -13,10 +13,12 @@ use tokio::sync::oneshot;
 use super::super::Error;
 use super::engine::Slice;
 
+type Sender = oneshot::Sender<Result<(), Error>>;
+
 /// The watches of a store.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    by_key: Mutex<HashMap<Slice, Vec<oneshot::Sender<Result<(), Error>>>>>,
+    by_key: Mutex<HashMap<Slice, Vec<Sender>>>,
     /// Lets a commit pass by without the lock while nobody watches anything.
     count: AtomicUsize,
 }

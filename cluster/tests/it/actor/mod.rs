@@ -1,0 +1,11 @@
+//! The hosting of actors over the embedded store: what it promises, and attempts to break it.
+
+mod basics;
+mod chores;
+mod crash;
+mod crowd;
+mod faults;
+mod fence;
+mod kinds;
+mod subscribers;
+mod world;
