@@ -3,7 +3,7 @@
 //! Messages say what to do and never carry internals: those are logged here.
 
 use selvedge_cluster::store;
-use selvedge_protocol::{ErrorCode, Failure, Target};
+use selvedge_protocol::{ActorKind, ErrorCode, Failure, Target};
 
 /// The store could not do it.
 pub(super) fn store(error: &store::Error) -> Failure {
@@ -44,9 +44,12 @@ pub(super) fn streamed_to_actor() -> Failure {
     )
 }
 
-/// The node runs no operations.
-pub(super) fn no_operations() -> Failure {
-    Failure::new(ErrorCode::UnknownKind, "this node runs no operations")
+/// No actor of this kind can be addressed by clients.
+pub(super) fn unknown_kind(kind: &ActorKind) -> Failure {
+    Failure::new(
+        ErrorCode::UnknownKind,
+        format!("this node's application has no actor kind {kind}"),
+    )
 }
 
 /// The target has no such command, query or events.

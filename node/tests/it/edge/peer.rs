@@ -76,12 +76,6 @@ impl Node {
         }
     }
 
-    /// Drains, and waits for the end.
-    pub(super) async fn stop(self) {
-        let _ = self.shutdown.send(());
-        self.running.await.unwrap().unwrap();
-    }
-
     /// Begins to drain.
     pub(super) fn drain(self) -> JoinHandle<Result<(), selvedge_node::edge::RunError>> {
         let _ = self.shutdown.send(());
