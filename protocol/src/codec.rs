@@ -31,9 +31,6 @@ pub enum Error {
     /// The body is not what the ordinal says.
     #[error("frame {ordinal} does not decode: {reason}")]
     Body { ordinal: u8, reason: String },
-    /// A datagram is not exactly one frame.
-    #[error("{0} bytes are not exactly one frame")]
-    NotWhole(usize),
     /// A record does not decode.
     #[error("record does not decode: {0}")]
     Record(String),
@@ -166,10 +163,13 @@ pub fn decode<F: Frame>(input: &mut BytesMut) -> Result<Option<F>, Error> {
 
 /// The frame that is exactly these bytes: a datagram.
 pub fn decode_whole<F: Frame>(mut input: BytesMut) -> Result<F, Error> {
-    let length = input.len();
+    let ordinal = input.get(5).copied().unwrap_or_default();
     match decode(&mut input)? {
         Some(frame) if input.is_empty() => Ok(frame),
-        Some(_) | None => Err(Error::NotWhole(length)),
+        Some(_) | None => Err(Error::Body {
+            ordinal,
+            reason: "a datagram is exactly one frame".to_owned(),
+        }),
     }
 }
 

@@ -85,7 +85,7 @@ fn server_fields() -> Vec<Field> {
         ("step", LABEL_BYTES_MAX, with!(Server ServerFrame::Task "task", |body, n| body.step = text(n))),
         ("input", INLINE_BYTES_MAX, with!(Server ServerFrame::Task "task", |body, n| body.input = bytes(n))),
         ("ext", FRAME_LIST_LEN_MAX, with!(Server ServerFrame::Task "task", |body, n| body.ext = vec![(0, Bytes::new()); n])),
-        ("limit", LABEL_BYTES_MAX, with!(Server ServerFrame::Notice "notice.limited", |body, n| body = Notice::Limited { limit: text(n), retry_after_ms: 1 })),
+        ("limit", LABEL_BYTES_MAX, |n| Any::Server(ServerFrame::Notice(Notice::Limited { limit: text(n), retry_after_ms: 1 }))),
         ("address", LABEL_BYTES_MAX, with!(Server ServerFrame::Redirect "redirect", |body, n| body.address = text(n))),
         ("ext", FRAME_LIST_LEN_MAX, with!(Server ServerFrame::Redirect "redirect", |body, n| body.ext = vec![(0, Bytes::new()); n])),
         ("name", NAME_BYTES_MAX, with!(Server ServerFrame::Ephemeral "server_ephemeral", |body, n| body.name = text(n))),
