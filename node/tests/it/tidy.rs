@@ -156,8 +156,11 @@ fn none(broken: &[String], remedy: &str) {
     assert!(broken.is_empty(), "{remedy}\n  {}", broken.join("\n  "));
 }
 
+/// Lines with their numbers, from 1.
+type Numbered<'a> = Vec<(usize, &'a str)>;
+
 /// The lines of a source file without its `mod tests`, numbered from 1; all of a test file is tests.
-fn code_and_tests<'a>(name: &str, text: &'a str) -> (Vec<(usize, &'a str)>, Vec<(usize, &'a str)>) {
+fn code_and_tests<'a>(name: &str, text: &'a str) -> (Numbered<'a>, Numbered<'a>) {
     let lines = || (1..).zip(text.lines());
     if is_test_file(name) {
         return (Vec::new(), lines().collect());

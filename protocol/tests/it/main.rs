@@ -1,5 +1,7 @@
 //! Tests of the wire: its bytes, its bounds, its page (`docs/wire.md`) and its ids.
 
+#![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
+
 mod allocation;
 mod any;
 mod bounds;
