@@ -27,6 +27,9 @@ pub const STORE_TRANSACTION_BYTES_MAX: usize = 10_000_000;
 /// FoundationDB's limit on the age of a transaction's read version, in milliseconds.
 pub const STORE_TRANSACTION_MS_MAX: u64 = 5_000;
 
+/// Slots of a new cluster: enough to spread over a hundred nodes.
+pub const SLOTS_DEFAULT: u16 = 1_024;
+
 /// Text ids, see DESIGN 10.
 pub const TENANT_BYTES_MAX: usize = 63;
 pub const KIND_BYTES_MAX: usize = 64;

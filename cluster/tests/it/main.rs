@@ -1,1 +1,3 @@
-//! placeholder
+//! Integration tests of the cluster crate, in one binary.
+
+mod store;
