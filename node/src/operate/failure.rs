@@ -50,8 +50,17 @@ impl CommandFailure {
 impl From<ConnectError> for CommandFailure {
     fn from(error: ConnectError) -> Self {
         let exit = match &error {
-            ConnectError::Refused(failure) => exit_for(failure.code),
-            _ => Exit::Unavailable,
+            ConnectError::Refused { failure, .. } => exit_for(failure.code),
+            ConnectError::NoServer | ConnectError::NoAuthority | ConnectError::Setting { .. } => {
+                Exit::Usage
+            }
+            ConnectError::AuthorityFile { .. } | ConnectError::Authority { .. } => Exit::Failed,
+            ConnectError::Socket(_)
+            | ConnectError::Address { .. }
+            | ConnectError::Unreachable { .. }
+            | ConnectError::Certificate { .. }
+            | ConnectError::Protocol { .. }
+            | ConnectError::Broken { .. } => Exit::Unavailable,
         };
         Self::new(exit, chain(&error))
     }
@@ -67,7 +76,12 @@ impl From<CallError> for CommandFailure {
                     format!("{}: {}{}", failure.code, failure.message, field.unwrap_or_default()),
                 )
             }
-            _ => Self::new(Exit::Unavailable, chain(&error)),
+            CallError::OutcomeUnknown | CallError::Closed | CallError::Timeout => {
+                Self::new(Exit::Unavailable, chain(&error))
+            }
+            CallError::Payload(_) | CallError::Json(_) | CallError::Id(_) => {
+                Self::failed(chain(&error))
+            }
         }
     }
 }

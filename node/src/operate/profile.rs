@@ -68,8 +68,6 @@ pub(crate) async fn connect(flags: &ClientFlags) -> Result<Client, CommandFailur
         .token(token.ok_or_else(|| missing("token"))?)
         .agent(concat!("selvedge-cli/", env!("CARGO_PKG_VERSION")));
     if let Some(tenant) = &flags.tenant {
-        let tenant = selvedge_protocol::Tenant::new(tenant)
-            .map_err(|error| CommandFailure::usage(format!("--tenant: {error}")))?;
         builder = builder.tenant(tenant);
     }
     builder.connect().await.map_err(|error: ConnectError| CommandFailure::from(error))

@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use selvedge_client::{Client, OperationStatus, Session, Submit};
 use selvedge_cluster::Clock;
 use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, OperationType, Target};
-use serde_json::value::RawValue;
 
 use crate::operate::bench::{Load, Measured, log_line};
 use crate::operate::cli::{Bench, Workload};
@@ -74,10 +73,8 @@ async fn operation(
     id: String,
     log: Option<Arc<Mutex<File>>>,
 ) -> bool {
-    let (Ok(id), Ok(input)) = (OperationId::new(id), RawValue::from_string("{}".to_owned())) else {
-        return false;
-    };
-    let submit = Submit { id: Some(id), ..Submit::new(operation_type, input) };
+    let Ok(id) = OperationId::new(id) else { return false };
+    let submit = Submit::new(operation_type).id(id);
     let Ok(operation) = session.submit_and_wait(submit).await else { return false };
     if let Some(log) = log {
         log_line(&log, operation.id.as_str());

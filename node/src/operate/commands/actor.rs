@@ -1,7 +1,7 @@
 //! `selvedge actor`: commands, states, events and lists of actors.
 
-use futures::StreamExt;
-use selvedge_client::{Client, EventItem};
+use bytes::Bytes;
+use selvedge_client::{Client, EventItem, rfc3339};
 use selvedge_protocol::frame::{Since, Success};
 use selvedge_protocol::{CommandId, Target};
 use serde_json::json;
@@ -11,14 +11,13 @@ use crate::operate::cli::Actor;
 use crate::operate::failure::CommandFailure;
 use crate::operate::output::{Printer, table};
 use crate::operate::profile::connect;
-use crate::time::rfc3339;
 
 pub(crate) async fn run(printer: Printer, command: Actor) -> Result<(), CommandFailure> {
     match command {
         Actor::Send { actor, command, body, command_id, client } => {
             let body = json_text("arguments", &body)?;
             let client = connect(&client).await?;
-            let mut call = client.session().command(Target::Actor(actor), command, body);
+            let mut call = client.session().command(Target::Actor(actor), command, Bytes::from(body));
             if let Some(id) = command_id {
                 call = call.id(CommandId::from_text(&id));
             }
@@ -38,7 +37,7 @@ pub(crate) async fn run(printer: Printer, command: Actor) -> Result<(), CommandF
         }
         Actor::List { kind, limit, after, client } => {
             let client = connect(&client).await?;
-            let body = json!({ "kind": kind.as_str(), "limit": limit, "after": after }).to_string();
+            let body = json!({ "kind": kind.as_str(), "limit": limit, "after": after });
             let success = client.session().query(Target::Actors, "list", body).send().await?;
             let list: serde_json::Value = serde_json::from_slice(&success.body)
                 .map_err(|error| CommandFailure::failed(format!("the answer is not JSON: {error}")))?;
@@ -64,14 +63,14 @@ async fn watch(
     after: Option<u64>,
 ) -> Result<(), CommandFailure> {
     let since = after.map_or(Since::Latest, Since::After);
-    let mut events = client.session().subscribe(target, since);
+    let mut events = client.session().subscribe(target, since).await?;
     while let Some(item) = events.next().await {
         match item? {
-            EventItem::Event(event) => {
-                let data = raw(&event.data)?;
-                let document = json!({ "seq": event.seq, "type": event.kind, "time": rfc3339(event.time_ms), "data": data });
+            EventItem::Event { seq, kind, time_ms, data } => {
+                let data = raw(&data)?;
+                let document = json!({ "seq": seq, "type": kind, "time": rfc3339(time_ms), "data": data });
                 printer.result(&document, |_| {
-                    format!("{}  {}  {}  {}", event.seq, rfc3339(event.time_ms), event.kind, data)
+                    format!("{seq}  {}  {kind}  {data}", rfc3339(time_ms))
                 });
             }
             EventItem::Gap { after, seq, snapshot } => {

@@ -220,7 +220,7 @@ struct Digested {
 /// One file: its operation found, or submitted and waited for.
 async fn digest(session: &Session, file: &File) -> Result<Digested, String> {
     let id = file.operation_id().map_err(|error| error.to_string())?;
-    let found = match session.operation(id.clone()).await {
+    let found = match session.operation(&id).await {
         Ok(operation) if operation.status.is_final() => Some(operation),
         Ok(_) => None,
         Err(CallError::Failure(failure)) if failure.code == ErrorCode::NotFound => None,
@@ -231,7 +231,7 @@ async fn digest(session: &Session, file: &File) -> Result<Digested, String> {
         None => (submit(session, id, file).await.map_err(|error| chain(&error))?, false),
     };
     if operation.status != OperationStatus::Succeeded {
-        let error = operation.error.map_or_else(String::new, |error| format!(": {error}"));
+        let error = operation.error.map_or_else(String::new, |error| format!(": {}", error.message));
         return Err(format!("operation {} {}{error}", operation.id, operation.status));
     }
     let result: serde_json::Value = operation
@@ -247,13 +247,12 @@ async fn digest(session: &Session, file: &File) -> Result<Digested, String> {
 
 async fn submit(session: &Session, id: OperationId, file: &File) -> Result<Operation, CallError> {
     let input = json!({ "path": file.name.to_string_lossy(), "size": file.metadata.len() });
-    let Ok(operation_type) = OperationType::new("digest") else {
-        unreachable!("the name of a built-in type is valid")
-    };
+    let operation_type = OperationType::new("digest")?;
     let submit = Submit {
         id: Some(id),
+        input: Some(to_raw_value(&input)?),
         payload: PayloadSource::File(file.path.clone()),
-        ..Submit::new(operation_type, to_raw_value(&input).unwrap_or_default())
+        ..Submit::new(operation_type)
     };
     session.submit_and_wait(submit).await
 }

@@ -2,8 +2,7 @@
 
 use std::io::Read;
 
-use futures::StreamExt;
-use selvedge_client::{ListQuery, Operation, OperationStatus, PayloadSource, Submit};
+use selvedge_client::{ListQuery, Operation, OperationStatus, PayloadSource, Since, Submit};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -18,7 +17,7 @@ pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFail
         Op::Submit(submit) => self::submit(printer, submit).await,
         Op::Get { id, client } => {
             let client = connect(&client).await?;
-            let operation = client.session().operation(id).await?;
+            let operation = client.session().operation(&id).await?;
             printer.result(&operation, describe);
             client.close().await;
             Ok(())
@@ -26,10 +25,10 @@ pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFail
         Op::List(query) => list(printer, query).await,
         Op::Watch { id, after, client } => {
             let client = connect(&client).await?;
-            let mut events = client.session().watch(id, after);
+            let mut events = client.session().watch(&id, Since::After(after)).await?;
             while let Some(event) = events.next().await {
                 printer.result(&event?, |e| {
-                    format!("{}  {}  {}  {}", e.seq, e.time, e.kind, e.data)
+                    format!("{}  {}  {}  {}", e.seq, e.time, e.event_type, e.data)
                 });
             }
             client.close().await;
@@ -37,7 +36,7 @@ pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFail
         }
         Op::Cancel { id, client } => {
             let client = connect(&client).await?;
-            let operation = client.session().cancel(id).await?;
+            let operation = client.session().cancel(&id).await?;
             printer.result(&operation, describe);
             client.close().await;
             Ok(())
@@ -60,18 +59,19 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
         id: arguments.id,
         labels: arguments.labels.into_iter().collect(),
         payload,
-        ..Submit::new(arguments.operation_type, input)
+        input: Some(input),
+        ..Submit::new(arguments.operation_type)
     };
     let client = connect(&arguments.client).await?;
     let session = client.session();
     let mut operation = session.submit(submit).await?;
     if arguments.wait && !operation.status.is_final() {
-        operation = session.wait(operation.id.clone()).await?;
+        operation = session.wait(&operation.id).await?;
     }
     printer.result(&operation, describe);
     client.close().await;
     if arguments.wait && operation.status != OperationStatus::Succeeded {
-        let error = operation.error.as_ref().map_or_else(String::new, |e| format!(": {e}"));
+        let error = operation.error.as_ref().map_or_else(String::new, |e| format!(": {}", e.message));
         return Err(CommandFailure::failed(format!("{} {}{error}", operation.id, operation.status)));
     }
     Ok(())
@@ -87,7 +87,7 @@ async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
     let client = connect(&query.client).await?;
     let page = client
         .session()
-        .list(ListQuery {
+        .list(&ListQuery {
             status,
             operation_type: query.operation_type,
             label: query.label.map(|(name, value)| format!("{name}={value}")),
@@ -124,7 +124,8 @@ fn describe(operation: &Operation) -> String {
     ];
     let optional = [
         ("result", operation.result.as_ref().map(ToString::to_string)),
-        ("error", operation.error.as_ref().map(ToString::to_string)),
+        ("error", operation.error.as_ref().map(|e| format!("{}: {}", e.code, e.message))),
+        ("waiting for", operation.waiting_for.clone()),
         ("progress", operation.progress.as_ref().map(ToString::to_string)),
     ];
     for (name, value) in optional {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::Application;
-use crate::identity::Token;
+use crate::identity::Secret;
 use crate::operate::certificates::{DevelopmentFiles, write_private};
 use crate::operate::cli::NodeFlags;
 use crate::operate::config::NodeConfig;
@@ -70,7 +70,7 @@ async fn start_with_development_files(
     let files = DevelopmentFiles::ensure(&config.data_dir)?;
     let token = read_token(&files.token)?;
     let tls = config.tls.get_or_insert_with(|| files.tls.clone()).clone();
-    let node = Node::start(&config, &tls, Token::new(token.clone()), application).await?;
+    let node = Node::start(&config, &tls, Secret::new(token.clone()), application).await?;
     let profile = Profile {
         server: node.quic_address().to_string(),
         ca_file: std::path::absolute(&files.ca).unwrap_or(files.ca),
@@ -124,7 +124,7 @@ pub(crate) async fn start(
     let token_file =
         config.token_file.clone().ok_or_else(|| missing("token_file", "the file of a credential"))?;
     let token = read_token(&token_file)?;
-    let node = Node::start(&config, &tls, Token::new(token), application).await?;
+    let node = Node::start(&config, &tls, Secret::new(token), application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
         quic: node.quic_address().to_string(),
