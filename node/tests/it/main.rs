@@ -1,1 +1,3 @@
-//! placeholder
+//! Tests of the node as its users meet it, and of the repository itself.
+
+mod tidy;
