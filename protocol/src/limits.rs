@@ -68,6 +68,13 @@ pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Commands and queries waiting in one actor's mailbox; past it callers are told `overloaded`.
 pub const ACTOR_MAILBOX_MAX: u32 = 4_096;
+/// Commands and queries that a whole node has not answered yet, at a few hundred bytes each.
+pub const NODE_REQUESTS_MAX: usize = 262_144;
+/// Timers that one actor may have set: their names are kept in its record.
+pub const ACTOR_TIMERS_MAX: usize = 128;
+/// A state up to this size is kept within the actor's record, a larger one in chunks of it. With the
+/// names of all timers a record stays under the store's limit on a value.
+pub const STATE_CHUNK_BYTES: usize = 80_000;
 /// Commands decided but not yet committed in one batch of an actor.
 pub const ACTOR_BATCH_MAX: usize = 1_024;
 /// Bytes of writes in one batch of an actor: FoundationDB advises to stay under 1 MB.
