@@ -5,6 +5,8 @@
 
 pub mod actor;
 pub mod clock;
+pub mod metrics;
+pub mod slot;
 pub mod store;
 
 pub use clock::Clock;

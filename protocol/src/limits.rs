@@ -27,6 +27,9 @@ pub const STORE_TRANSACTION_BYTES_MAX: usize = 10_000_000;
 /// FoundationDB's limit on the age of a transaction's read version, in milliseconds.
 pub const STORE_TRANSACTION_MS_MAX: u64 = 5_000;
 
+/// Slots of a new cluster: enough to spread over a hundred nodes.
+pub const SLOTS_DEFAULT: u16 = 1_024;
+
 /// Text ids, see DESIGN 10.
 pub const TENANT_BYTES_MAX: usize = 63;
 pub const KIND_BYTES_MAX: usize = 64;
@@ -65,6 +68,13 @@ pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Commands and queries waiting in one actor's mailbox; past it callers are told `overloaded`.
 pub const ACTOR_MAILBOX_MAX: u32 = 4_096;
+/// Commands and queries that a whole node has not answered yet, at a few hundred bytes each.
+pub const NODE_REQUESTS_MAX: usize = 262_144;
+/// Timers that one actor may have set: their names are kept in its record.
+pub const ACTOR_TIMERS_MAX: usize = 128;
+/// A state up to this size is kept within the actor's record, a larger one in chunks of it. With the
+/// names of all timers a record stays under the store's limit on a value.
+pub const STATE_CHUNK_BYTES: usize = 80_000;
 /// Commands decided but not yet committed in one batch of an actor.
 pub const ACTOR_BATCH_MAX: usize = 1_024;
 /// Bytes of writes in one batch of an actor: FoundationDB advises to stay under 1 MB.
@@ -73,3 +83,29 @@ pub const ACTOR_BATCH_BYTES_MAX: usize = 1_000_000;
 pub const EFFECTS_LEN_MAX: usize = 256;
 /// How long an actor stays activated without work, milliseconds.
 pub const ACTOR_IDLE_MS: u64 = 60_000;
+
+/// Bytes of input, metadata, progress and step results of one operation: half of a state, so that its
+/// result and one more step always find room.
+pub const OPERATION_RECORD_BYTES_MAX: usize = STATE_BYTES_MAX / 2;
+/// Finished steps of one operation: each of its commits rewrites the record that lists them.
+pub const OPERATION_STEPS_MAX: usize = 1_000;
+/// Times in a row that a node may end during an attempt before the operation is held to be the cause;
+/// a node that is killed and started again in a test or by an operator stays far below it.
+pub const OPERATION_LOST_MAX: u32 = 50;
+/// Labels of one operation, each an index row more.
+pub const OPERATION_LABELS_MAX: usize = 16;
+/// A label's key and its value, each: they are parts of a store key.
+pub const OPERATION_LABEL_BYTES_MAX: usize = 128;
+/// A result that is repeated in an event; longer ones are read from the operation.
+pub const OPERATION_EVENT_RESULT_BYTES_MAX: usize = 1_024;
+/// Operations of one type that wait in memory for a place to run; the others wait in the store.
+pub const OPERATION_QUEUE_MAX: usize = 4_096;
+/// An attempt that lasts longer than this is noted in the store, milliseconds.
+pub const OPERATION_NOTE_MS: u64 = 50;
+/// Progress is committed at most this often, milliseconds.
+pub const OPERATION_PROGRESS_MS: u64 = 250;
+/// The default and the largest page of a list of operations.
+pub const OPERATION_PAGE_DEFAULT: usize = 50;
+pub const OPERATION_PAGE_MAX: usize = 500;
+/// Index rows that one list may look at for a page, when it filters by more than its index.
+pub const OPERATION_SCAN_MAX: usize = 2_000;

@@ -1,15 +1,29 @@
-//! The host: runs the actors of the slots that this node owns.
+//! The host: runs the actors of the slots that this node owns. The node's gateway, its operations and
+//! its processing call it; it never waits for an actor unless asked to.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use selvedge_protocol::frame::{Outcome, Since};
-use selvedge_protocol::{ActorKind, Failure, SessionId, Tenant};
+use selvedge_protocol::{ActorKind, ErrorCode, Failure, SessionId, Tenant};
+use tokio::task::AbortHandle;
 
 use crate::Clock;
-use crate::actor::kind::Kind;
-use crate::actor::request::{CommandRequest, QueryRequest, ReplyTo, ScopedAddress, Subscription};
-use crate::store::{self, Store};
+use crate::actor::activation::Message;
+use crate::actor::chore;
+use crate::actor::core::Core;
+use crate::actor::hosted::Kinds;
+use crate::actor::load::epoch;
+use crate::actor::record::{Fence, Stored};
+use crate::actor::request::{
+    CommandRequest, QueryRequest, ReplyTo, ScopedAddress, SubscriptionItem, asked,
+};
+use crate::actor::subscription::Subscription;
+use crate::actor::supervisor::Root;
+use crate::slot::Slot;
+use crate::store::keys::{Key, KeyRange};
+use crate::store::{self, Isolation, Store};
 
 /// The bounds of a host.
 #[derive(Debug, Clone)]
@@ -20,22 +34,25 @@ pub struct HostConfig {
     pub idle_ms: u64,
 }
 
-/// Kinds to be hosted, by name.
-#[derive(Default)]
-pub struct Kinds {}
-
-impl Kinds {
-    /// Adds a kind.
-    #[must_use]
-    pub fn with<K: Kind>(self, kind: K) -> Self {
-        let _ = kind;
-        unimplemented!()
-    }
+/// A cheap handle on the host. When the last one is dropped without [`Host::stop`], all actors end at
+/// once, as in a crash: nothing that was answered is lost.
+#[derive(Debug, Clone)]
+pub struct Host {
+    core: Arc<Core>,
+    life: Arc<Life>,
 }
 
-/// A cheap handle on the host.
-#[derive(Debug, Clone)]
-pub struct Host {}
+#[derive(Debug)]
+struct Life {
+    root: Root,
+    chores: AbortHandle,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.chores.abort();
+    }
+}
 
 impl Host {
     /// Takes all slots and begins to serve.
@@ -45,26 +62,38 @@ impl Host {
         clock: Clock,
         kinds: Kinds,
     ) -> Result<Self, store::Error> {
-        let _ = (config, store, clock, kinds);
-        unimplemented!()
+        let core = Core::new(config, store, clock, kinds);
+        for slots in core.slots.chunks(SLOTS_TAKEN_AT_ONCE) {
+            take(&core, slots).await?;
+        }
+        chore::recover(&core).await?;
+        let root = Root::spawn(Arc::clone(&core))
+            .await
+            .map_err(store::Error::Stopped)?;
+        let chores = tokio::spawn(chore::run(Arc::clone(&core))).abort_handle();
+        let life = Arc::new(Life { root, chores });
+        Ok(Self { core, life })
     }
 
     /// Sends a command to its actor. Never waits; refusals come as answers.
     pub fn command(&self, request: CommandRequest, reply: ReplyTo) {
-        let _ = (request, reply);
-        unimplemented!()
+        let actor = request.actor.clone();
+        self.core
+            .send(&actor, reply, |caller| Message::Command(request, caller));
     }
 
     /// The same, waiting for the answer.
     pub async fn ask(&self, request: CommandRequest) -> Outcome {
-        let _ = request;
-        unimplemented!()
+        let (reply, answer) = asked();
+        self.command(request, reply);
+        answer.await
     }
 
     /// Sends a query to its actor. Never waits.
     pub fn query(&self, request: QueryRequest, reply: ReplyTo) {
-        let _ = (request, reply);
-        unimplemented!()
+        let actor = request.actor.clone();
+        self.core
+            .send(&actor, reply, |caller| Message::Query(request, caller));
     }
 
     /// The events of an actor from a position on. Does not activate it.
@@ -73,8 +102,11 @@ impl Host {
         actor: ScopedAddress,
         since: Since,
     ) -> Result<Subscription, Failure> {
-        let _ = (actor, since);
-        unimplemented!()
+        if self.core.is_stopping.load(Ordering::Acquire) || self.core.slot_of(&actor).is_lost() {
+            let text = "this node does not serve the actor; subscribe again";
+            return Err(Failure::new(ErrorCode::Unavailable, text));
+        }
+        Subscription::open(Arc::clone(&self.core), actor, since).await
     }
 
     /// Tells whoever is subscribed to the actor on this node now. Lossy.
@@ -85,8 +117,12 @@ impl Host {
         name: &str,
         data: &Bytes,
     ) {
-        let _ = (actor, from, name, data);
-        unimplemented!()
+        let item = SubscriptionItem::Ephemeral {
+            from,
+            name: name.to_owned(),
+            data: data.clone(),
+        };
+        self.core.slot_of(actor).hub.tell(actor, item);
     }
 
     /// Keys of the actors of a kind in order, after `after`, at most `limit`.
@@ -97,12 +133,81 @@ impl Host {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, store::Error> {
-        let _ = (tenant, kind, after, limit);
-        unimplemented!()
+        let mut range = KeyRange::catalog(tenant, Some(kind)).read(limit, Isolation::Snapshot);
+        if let Some(after) = after.and_then(|key| selvedge_protocol::ActorKey::new(key).ok()) {
+            let address = selvedge_protocol::ActorAddress {
+                kind: kind.clone(),
+                key: after,
+            };
+            let tenant = tenant.clone();
+            let key = Key::Catalog { tenant, address }.encode();
+            range.begin = std::ops::Bound::Excluded(Bytes::from(key));
+        }
+        let rows = self.core.store.begin().range(range).await?;
+        let keys = rows.iter().filter_map(|(key, _)| match Key::decode(key) {
+            Ok(Key::Catalog { address, .. }) => Some(address.key.as_str().to_owned()),
+            Ok(_) | Err(_) => None,
+        });
+        Ok(keys.collect())
+    }
+
+    /// Whether clients may address actors of this kind.
+    pub fn is_public(&self, kind: &ActorKind) -> bool {
+        self.core
+            .kinds
+            .find(kind.as_str())
+            .is_some_and(|kind| kind.is_public())
     }
 
     /// Takes no more requests, lets decided ones commit, ends all actors.
     pub async fn stop(&self) {
-        unimplemented!()
+        self.core.is_stopping.store(true, Ordering::Release);
+        self.life.chores.abort();
+        self.core.load.drained().await;
+        for slot in &self.core.slots {
+            slot.hub.close();
+        }
+        self.life.root.stop().await;
     }
+}
+
+/// Slots taken in one transaction: some kilobytes each, far below its bounds.
+const SLOTS_TAKEN_AT_ONCE: usize = 256;
+
+/// Raises the fences of slots in one transaction: from then on no earlier owner can commit.
+async fn take(core: &Core, slots: &[Slot]) -> Result<(), store::Error> {
+    // Two hosts that start at once conflict with each other; one of them is through each time.
+    const ATTEMPTS_MAX: usize = 10;
+    let mut failed = store::Error::Conflict;
+    for _ in 0..ATTEMPTS_MAX {
+        match try_take(core, slots).await {
+            Ok(()) => return Ok(()),
+            // An unknown commit raised the fences or did not; raising them again does no harm.
+            Err(error) if error.may_be_retried() => failed = error,
+            Err(store::Error::CommitUnknown) => failed = store::Error::CommitUnknown,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(failed)
+}
+
+async fn try_take(core: &Core, slots: &[Slot]) -> Result<(), store::Error> {
+    let mut transaction = core.store.begin();
+    let mut epochs = Vec::with_capacity(slots.len());
+    for slot in slots {
+        let fence = transaction
+            .get(&slot.fence_key, Isolation::Serializable)
+            .await?;
+        let fence = Fence {
+            epoch: epoch(fence.as_ref())? + 1,
+            node: core.config.node.clone(),
+        };
+        transaction.set(&slot.fence_key, &fence.encode());
+        epochs.push(fence.epoch);
+    }
+    transaction.commit().await?;
+    for (slot, epoch) in slots.iter().zip(epochs) {
+        slot.take(epoch);
+    }
+    Ok(())
 }

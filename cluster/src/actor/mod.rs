@@ -7,9 +7,27 @@ pub mod host;
 pub mod kind;
 pub mod request;
 
+pub(crate) mod activation;
+mod chore;
+mod commit;
+mod core;
+mod hosted;
+pub(crate) mod hub;
+mod load;
+mod machine;
+pub(crate) mod mailbox;
+mod proof;
+mod record;
+mod subscription;
+mod supervisor;
+
 pub use host::{Host, HostConfig};
-pub use kind::{Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, TimerChange};
+pub use hosted::Kinds;
+pub use kind::{
+    Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, TimerChange, Urgency,
+};
 pub use request::{
     AnswerSink, CommandRequest, Identity, QueryRequest, ReplyTo, ScopedAddress, StoredEvent,
-    Subscription, SubscriptionItem,
+    SubscriptionItem,
 };
+pub use subscription::Subscription;

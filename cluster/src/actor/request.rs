@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use selvedge_protocol::frame::{Consistency, Outcome};
 use selvedge_protocol::{ActorAddress, CommandId, ErrorCode, Failure, SessionId, Tenant};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::actor::kind::Origin;
@@ -140,13 +142,26 @@ pub enum SubscriptionItem {
     },
 }
 
-/// The events of one actor, in order, without gap or repeat, for as long as somebody asks for them.
-#[derive(Debug)]
-pub struct Subscription {}
+/// A reply to be waited for.
+pub(crate) fn asked() -> (ReplyTo, impl Future<Output = Outcome> + Send + 'static) {
+    let (sender, receiver) = oneshot::channel();
+    let reply = ReplyTo::new(Arc::new(Asked(Mutex::new(Some(sender)))), 0);
+    let answer = async move {
+        // The reply answers even when it is dropped, so this is not reached before an answer.
+        receiver.await.unwrap_or_else(|_| {
+            Outcome::Failure(Failure::new(ErrorCode::Unavailable, "there was no answer"))
+        })
+    };
+    (reply, answer)
+}
 
-impl Subscription {
-    /// The next item. Waits as long as there is none. After an error the subscription has ended.
-    pub async fn next(&mut self) -> Result<SubscriptionItem, Failure> {
-        unimplemented!()
+struct Asked(Mutex<Option<oneshot::Sender<Outcome>>>);
+
+impl AnswerSink for Asked {
+    fn answer(&self, _token: u64, outcome: Outcome) {
+        if let Some(sender) = self.0.lock().take() {
+            // Who asked may have left.
+            drop(sender.send(outcome));
+        }
     }
 }

@@ -1,5 +1,395 @@
 //! Every key of the store, as one enum: its families, their persisted ordinals, and their encoding.
+//!
+//! Whoever reads or writes the store makes its keys here and nowhere else. Nothing here touches a
+//! store, and no ordinal is ever changed or used again.
+//!
+//! A key is FoundationDB's tuple encoding of its family's ordinal and its fields, in this order:
+//!
+//! ```text
+//! meta            (1,  name)
+//! migration       (2,  number)
+//! slot fence      (3,  slot)
+//! actor           (4,  slot, tenant, kind, key, 1)                    record
+//!                 (4,  slot, tenant, kind, key, 2, chunk)             state
+//!                 (4,  slot, tenant, kind, key, 3, session id)        a session's commands
+//!                 (4,  slot, tenant, kind, key, 4, command id)        outcome of a command
+//! event           (5,  slot, tenant, kind, key, seq)
+//! timer           (6,  slot, due ms, tenant, kind, key, name)
+//! outbox          (7,  slot, tenant, kind, key, message seq)
+//! awake           (8,  slot, tenant, kind, key)
+//! payload         (9,  slot, tenant, kind, key, chunk)
+//! catalog         (10, tenant, kind, key)
+//! by time         (11, tenant, created ms, id)
+//! by status       (12, tenant, status, created ms, id)
+//! by type         (13, tenant, type, created ms, id)
+//! by label        (14, tenant, label key, label value, created ms, id)
+//! audit           (15, tenant, number)
+//! ```
 
-/// A key of the store.
+mod decode;
+mod prefix;
+
+use bytes::Bytes;
+use foundationdb_tuple::{Bytes as TupleBytes, TuplePack, pack_into};
+use selvedge_protocol::ids::{
+    ActorAddress, ActorKind, CommandId, OperationId, OperationType, SessionId, Tenant,
+};
+
+use super::{Isolation, Order, Range};
+pub use prefix::ActorPrefix;
+
+/// A place in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {}
+pub enum Key {
+    /// A fact about the whole store: its schema, the cluster's id.
+    Meta { name: String },
+    /// A migration that was applied.
+    Migration { number: u32 },
+    /// The epoch of a slot's owner.
+    SlotFence { slot: u16 },
+    /// A part of an actor.
+    Actor { actor: ActorPath, part: Part },
+    /// An event that an actor committed.
+    Event { actor: ActorPath, seq: u64 },
+    /// A durable timer, in the order in which the slot's timers are due.
+    Timer {
+        actor: ActorPath,
+        due_ms: u64,
+        name: String,
+    },
+    /// A message to another actor that has not been delivered yet.
+    Outbox { actor: ActorPath, seq: u64 },
+    /// An actor to activate when its slot is taken.
+    Awake { actor: ActorPath },
+    /// A piece of an operation's payload.
+    Payload { actor: ActorPath, chunk: u32 },
+    /// An actor that exists, listed by kind.
+    Catalog {
+        tenant: Tenant,
+        address: ActorAddress,
+    },
+    /// An operation by the time it was created.
+    OperationByTime { tenant: Tenant, entry: Entry },
+    /// The same by status, whose ordinal the operation's own code persists.
+    OperationByStatus {
+        tenant: Tenant,
+        status: u8,
+        entry: Entry,
+    },
+    /// The same by type.
+    OperationByType {
+        tenant: Tenant,
+        operation_type: OperationType,
+        entry: Entry,
+    },
+    /// The same by one of its labels.
+    OperationByLabel {
+        tenant: Tenant,
+        label: Label,
+        entry: Entry,
+    },
+    /// An audit record.
+    Audit { tenant: Tenant, number: u64 },
+}
+
+/// Where an actor lies: its slot, tenant, kind and key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ActorPath {
+    pub slot: u16,
+    pub tenant: Tenant,
+    pub address: ActorAddress,
+}
+
+/// A part of an actor, under its persisted ordinal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// 1: its versions, counters and marks.
+    Record,
+    /// 2: a piece of its state.
+    State { chunk: u32 },
+    /// 3: what is known of the commands of one session.
+    Session { session: SessionId },
+    /// 4: the outcome of a command whose id somebody else chose.
+    CommandOutcome { command: CommandId },
+}
+
+/// An operation's place in an index: newer ones have later keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub created_ms: u64,
+    pub id: OperationId,
+}
+
+/// A label of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    pub key: String,
+    pub value: String,
+}
+
+/// Why bytes are not a key of this store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key {key} does not decode: {reason}")]
+pub struct DecodeError {
+    /// The bytes, printable.
+    pub key: String,
+    pub reason: String,
+}
+
+/// The families and their persisted ordinals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Family {
+    Meta = 1,
+    Migration = 2,
+    SlotFence = 3,
+    Actor = 4,
+    Event = 5,
+    Timer = 6,
+    Outbox = 7,
+    Awake = 8,
+    Payload = 9,
+    Catalog = 10,
+    OperationByTime = 11,
+    OperationByStatus = 12,
+    OperationByType = 13,
+    OperationByLabel = 14,
+    Audit = 15,
+}
+
+impl Key {
+    /// The bytes of the key.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Meta { name } => pack(Family::Meta, &(name.as_str(),)),
+            Self::Migration { number } => pack(Family::Migration, &(*number,)),
+            Self::SlotFence { slot } => pack(Family::SlotFence, &(*slot,)),
+            Self::Actor { actor, part } => actor.prefix().part(*part),
+            Self::Event { actor, seq } => actor.prefix().event(*seq),
+            Self::Timer {
+                actor,
+                due_ms,
+                name,
+            } => {
+                let (tenant, kind, key) = actor.texts();
+                pack(
+                    Family::Timer,
+                    &(actor.slot, *due_ms, tenant, kind, key, name.as_str()),
+                )
+            }
+            Self::Outbox { actor, seq } => actor.prefix().outbox(*seq),
+            Self::Awake { actor } => actor.prefix().awake(),
+            Self::Payload { actor, chunk } => actor.prefix().payload(*chunk),
+            Self::Catalog { tenant, address } => pack(
+                Family::Catalog,
+                &(tenant.as_str(), address.kind.as_str(), address.key.as_str()),
+            ),
+            Self::OperationByTime { tenant, entry } => pack(
+                Family::OperationByTime,
+                &(tenant.as_str(), entry.created_ms, entry.id.as_str()),
+            ),
+            Self::OperationByStatus {
+                tenant,
+                status,
+                entry,
+            } => pack(
+                Family::OperationByStatus,
+                &(
+                    tenant.as_str(),
+                    u16::from(*status),
+                    entry.created_ms,
+                    entry.id.as_str(),
+                ),
+            ),
+            Self::OperationByType {
+                tenant,
+                operation_type,
+                entry,
+            } => pack(
+                Family::OperationByType,
+                &(
+                    tenant.as_str(),
+                    operation_type.as_str(),
+                    entry.created_ms,
+                    entry.id.as_str(),
+                ),
+            ),
+            Self::OperationByLabel {
+                tenant,
+                label,
+                entry,
+            } => pack(
+                Family::OperationByLabel,
+                &(
+                    tenant.as_str(),
+                    label.key.as_str(),
+                    label.value.as_str(),
+                    entry.created_ms,
+                    entry.id.as_str(),
+                ),
+            ),
+            Self::Audit { tenant, number } => pack(Family::Audit, &(tenant.as_str(), *number)),
+        }
+    }
+
+    /// The key that these bytes are. Never panics, whatever they are.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode::decode(bytes)
+    }
+}
+
+impl ActorPath {
+    /// The actor's keys with everything but their ends already encoded.
+    pub fn prefix(&self) -> ActorPrefix {
+        ActorPrefix::new(self.slot, &self.tenant, &self.address)
+    }
+
+    fn texts(&self) -> (&str, &str, &str) {
+        (
+            self.tenant.as_str(),
+            self.address.kind.as_str(),
+            self.address.key.as_str(),
+        )
+    }
+}
+
+/// A range of keys: `begin <= key < end`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRange {
+    pub begin: Bytes,
+    pub end: Bytes,
+}
+
+impl KeyRange {
+    /// All keys that go on after `prefix` with at least one more field.
+    fn after(prefix: &[u8]) -> Self {
+        // No field starts with 0xff, and each starts with a byte of its own: FoundationDB's rule.
+        let end = |last: u8| {
+            let mut key = Vec::with_capacity(prefix.len() + 1);
+            key.extend_from_slice(prefix);
+            key.push(last);
+            Bytes::from(key)
+        };
+        Self {
+            begin: end(0),
+            end: end(0xff),
+        }
+    }
+
+    /// Every key of a family.
+    pub fn family(family: Family) -> Self {
+        Self::after(&pack(family, &()))
+    }
+
+    /// A family's keys in one slot.
+    pub fn slot(family: SlotFamily, slot: u16) -> Self {
+        Self::after(&pack(family.family(), &(slot,)))
+    }
+
+    /// The timers of a slot that are due by `until_ms`, that moment included.
+    pub fn timers_due(slot: u16, until_ms: u64) -> Self {
+        Self {
+            begin: Self::slot(SlotFamily::Timer, slot).begin,
+            end: Self::after(&pack(Family::Timer, &(slot, until_ms))).end,
+        }
+    }
+
+    /// The actors of a tenant, of one kind if one is named.
+    pub fn catalog(tenant: &Tenant, kind: Option<&ActorKind>) -> Self {
+        Self::after(&match kind {
+            Some(kind) => pack(Family::Catalog, &(tenant.as_str(), kind.as_str())),
+            None => pack(Family::Catalog, &(tenant.as_str(),)),
+        })
+    }
+
+    /// A tenant's operations, oldest first.
+    pub fn operations_by_time(tenant: &Tenant) -> Self {
+        Self::after(&pack(Family::OperationByTime, &(tenant.as_str(),)))
+    }
+
+    /// A tenant's operations with one status, oldest first.
+    pub fn operations_by_status(tenant: &Tenant, status: u8) -> Self {
+        Self::after(&pack(
+            Family::OperationByStatus,
+            &(tenant.as_str(), u16::from(status)),
+        ))
+    }
+
+    /// A tenant's operations of one type, oldest first.
+    pub fn operations_by_type(tenant: &Tenant, operation_type: &OperationType) -> Self {
+        Self::after(&pack(
+            Family::OperationByType,
+            &(tenant.as_str(), operation_type.as_str()),
+        ))
+    }
+
+    /// A tenant's operations with one label, oldest first.
+    pub fn operations_by_label(tenant: &Tenant, label: &Label) -> Self {
+        Self::after(&pack(
+            Family::OperationByLabel,
+            &(tenant.as_str(), label.key.as_str(), label.value.as_str()),
+        ))
+    }
+
+    /// A tenant's audit records, oldest first.
+    pub fn audit(tenant: &Tenant) -> Self {
+        Self::after(&pack(Family::Audit, &(tenant.as_str(),)))
+    }
+
+    /// The first `limit` pairs of the range, in ascending order.
+    pub fn read(&self, limit: usize, isolation: Isolation) -> Range {
+        Range {
+            begin: std::ops::Bound::Included(self.begin.clone()),
+            end: std::ops::Bound::Excluded(self.end.clone()),
+            order: Order::Ascending,
+            limit,
+            isolation,
+        }
+    }
+}
+
+/// The families whose keys start with a slot, so that a new owner finds what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotFamily {
+    Actor,
+    Event,
+    Timer,
+    Outbox,
+    Awake,
+    Payload,
+}
+
+impl SlotFamily {
+    const fn family(self) -> Family {
+        match self {
+            Self::Actor => Family::Actor,
+            Self::Event => Family::Event,
+            Self::Timer => Family::Timer,
+            Self::Outbox => Family::Outbox,
+            Self::Awake => Family::Awake,
+            Self::Payload => Family::Payload,
+        }
+    }
+}
+
+/// The one place where bytes of a key begin: what several clusters in one database would be told
+/// apart by goes before the family.
+fn start(family: Family, capacity: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(capacity);
+    pack_into(&(family as u16), &mut out);
+    out
+}
+
+fn pack<T: TuplePack>(family: Family, fields: &T) -> Vec<u8> {
+    // Most keys are a few names; longer ones grow once.
+    let mut out = start(family, 96);
+    pack_into(fields, &mut out);
+    out
+}
+
+fn tuple_bytes(bytes: &[u8]) -> TupleBytes<'_> {
+    TupleBytes::from(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,14 @@
 //! FoundationDB to come. Callers write keys through [`keys`] only. The conformance suite
 //! (`tests/it/store/`) runs over every backend.
 
+pub mod chunk;
+pub mod embedded;
 pub mod keys;
+pub mod migration;
+pub mod record;
+mod run;
+
+pub use run::run;
 
 use std::fmt;
 use std::ops::Bound;

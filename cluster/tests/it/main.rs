@@ -1,1 +1,4 @@
-//! placeholder
+//! Integration tests of the cluster crate, in one binary.
+
+mod actor;
+mod store;

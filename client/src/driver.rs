@@ -1,0 +1,513 @@
+//! The driver: one task per client, one loop. It owns the session machine and the connection.
+//!
+//! Callers reach it through bounded channels and hear from it through their tickets. Each turn takes
+//! all that is ready, so that a busy session costs one write and one wake-up for many calls.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+
+use bytes::BytesMut;
+use quinn::Connection;
+use selvedge_protocol::codec;
+use selvedge_protocol::frame::{
+    ClientFrame, EphemeralSend, Goodbye, Notice, Outcome, Reply, Request, ServerFrame,
+};
+use selvedge_protocol::session::client::{
+    Introduction, Machine, NewCommand, NewQuery, Output, backoff_ms,
+};
+use selvedge_protocol::{ErrorCode, Failure};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, sleep, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use crate::call::Ticket;
+use crate::error::{CallError, ConnectError};
+use crate::events::{Listener, Reading};
+use crate::link::{Done, Inbound, Link};
+use crate::payload::Uploaded;
+use crate::session::Control;
+use crate::transport::Transport;
+
+/// What a driver is made of.
+pub(crate) struct Opening {
+    pub(crate) introduction: Introduction,
+    pub(crate) transport: Transport,
+    pub(crate) commands: mpsc::Receiver<(NewCommand, Ticket)>,
+    pub(crate) queries: mpsc::Receiver<(NewQuery, Ticket)>,
+    pub(crate) controls: mpsc::Receiver<Control>,
+    pub(crate) closing: watch::Receiver<bool>,
+    pub(crate) connect_timeout: Duration,
+}
+
+/// Who waits for the session to be opened for the first time.
+type Opened = oneshot::Sender<Result<(), ConnectError>>;
+
+pub(crate) struct Driver {
+    machine: Machine<Ticket, Listener>,
+    transport: Transport,
+    commands: mpsc::Receiver<(NewCommand, Ticket)>,
+    queries: mpsc::Receiver<(NewQuery, Ticket)>,
+    controls: mpsc::Receiver<Control>,
+    closing: watch::Receiver<bool>,
+    /// Until the first Welcome.
+    opened: Option<Opened>,
+    give_up_at: Instant,
+    last_error: Option<ConnectError>,
+    /// Where the server sent us, for one attempt.
+    redirect: Option<String>,
+    /// Connections in a row that did not last.
+    attempts: u32,
+    ready_since: Option<Instant>,
+    random: Random,
+    /// Requests that wait for their next attempt. The number keeps keys apart.
+    timers: BTreeMap<(Instant, u64), Request>,
+    timers_made: u64,
+    /// Frames that are not on their way yet.
+    out: Vec<u8>,
+    command_batch: Vec<(NewCommand, Ticket)>,
+    query_batch: Vec<(NewQuery, Ticket)>,
+    tick: Interval,
+}
+
+/// Why a connection is left.
+enum Leave {
+    /// To go on over another one.
+    Again(Failure),
+    /// For good: no other connection will help.
+    Refused(Failure),
+    /// For good: the program wants it.
+    Asked,
+}
+
+impl Driver {
+    pub(crate) fn new(opening: Opening) -> Self {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            machine: Machine::new(opening.introduction),
+            transport: opening.transport,
+            commands: opening.commands,
+            queries: opening.queries,
+            controls: opening.controls,
+            closing: opening.closing,
+            opened: None,
+            give_up_at: Instant::now() + opening.connect_timeout,
+            last_error: None,
+            redirect: None,
+            attempts: 0,
+            ready_since: None,
+            random: Random::new(),
+            timers: BTreeMap::new(),
+            timers_made: 0,
+            out: Vec::new(),
+            command_batch: Vec::new(),
+            query_batch: Vec::new(),
+            tick,
+        }
+    }
+
+    /// Keeps the session going until it is closed. Tells `opened` how its opening went.
+    pub(crate) async fn run(mut self, opened: Opened) {
+        self.opened = Some(opened);
+        let mut refusal = None;
+        while let Some(connection) = self.establish().await {
+            match self.serve(connection).await {
+                Leave::Again(reason) => {
+                    info!(%reason, "connection left");
+                    if self.opened.is_some() && !self.may_try_on(self.refused(reason)) {
+                        break;
+                    }
+                }
+                Leave::Refused(failure) => {
+                    warn!(%failure, "session refused");
+                    refusal = Some(failure);
+                    break;
+                }
+                Leave::Asked => break,
+            }
+        }
+        self.end(refusal).await;
+    }
+
+    /// Tries until there is a connection; `None` if there is no use or nobody wants it any more.
+    async fn establish(&mut self) -> Option<Connection> {
+        loop {
+            let pause_ms = match self.attempts {
+                0 => 0,
+                attempts => backoff_ms(attempts, self.random.next()),
+            };
+            self.attempts = self.attempts.saturating_add(1);
+            let redirect = self.redirect.take();
+            let attempt = async {
+                sleep(Duration::from_millis(u64::from(pause_ms))).await;
+                self.transport.connect(redirect.as_deref()).await
+            };
+            let error = tokio::select! {
+                attempt = attempt => match attempt {
+                    Ok(connection) => return Some(connection),
+                    Err(error) => Some(error),
+                },
+                () = sleep_until(self.give_up_at), if self.opened.is_some() => None,
+                () = is_closing(&mut self.closing) => return None,
+            };
+            let error = error
+                .or_else(|| self.last_error.take())
+                .unwrap_or_else(|| self.transport.unreachable());
+            debug!(%error, "no connection");
+            if !self.may_try_on(error) {
+                return None;
+            }
+        }
+    }
+
+    /// Whether to go on after this error. Before the session was open for the first time, the caller
+    /// who waits for it may be told instead.
+    fn may_try_on(&mut self, error: ConnectError) -> bool {
+        let Some(opened) = self.opened.take() else {
+            return true;
+        };
+        if error.may_pass() && Instant::now() < self.give_up_at {
+            self.last_error = Some(error);
+            self.opened = Some(opened);
+            return true;
+        }
+        let _ = opened.send(Err(error));
+        false
+    }
+
+    async fn serve(&mut self, connection: Connection) -> Leave {
+        self.out.clear();
+        self.ready_since = None;
+        let opening = timeout(TICK, Link::open(connection));
+        let Ok(Ok(mut link)) = opening.await else {
+            return Leave::Again(unavailable("no stream could be opened"));
+        };
+        self.machine.connected(&mut self.out);
+        let leave = loop {
+            if let Some(leave) = self.turn(&mut link).await {
+                break leave;
+            }
+        };
+        self.machine.disconnected();
+        if self
+            .ready_since
+            .is_some_and(|since| since.elapsed() >= LASTING)
+        {
+            self.attempts = 0;
+        }
+        if let Leave::Asked = leave {
+            codec::encode(
+                &ClientFrame::Goodbye(Goodbye { failure: None }),
+                &mut self.out,
+            );
+            link.close(&self.out).await;
+        }
+        leave
+    }
+
+    /// Waits for something to do, and does it.
+    async fn turn(&mut self, link: &mut Link) -> Option<Leave> {
+        self.start_uploads(link);
+        link.control.refill(&mut self.out);
+        let is_ready = self.machine.is_ready();
+        // Past this the server is not reading: new work waits with its callers.
+        let is_open = is_ready && self.out.len() < OUTGOING_BYTES_MAX;
+        let command_room = self.machine.command_room().min(BATCH_MAX);
+        let query_room = self.machine.query_room().min(BATCH_MAX);
+        let due = self.timers.first_key_value().map(|(&(at, _), _)| at);
+        tokio::select! {
+            transferred = link.control.transfer() => match transferred {
+                Ok(()) => return self.take_frames(&mut link.control.received),
+                Err(error) => return Some(lost(link, &error)),
+            },
+            taken = self.queries.recv_many(&mut self.query_batch, query_room),
+                if is_open && query_room > 0 =>
+            {
+                if taken == 0 {
+                    return Some(Leave::Asked);
+                }
+                for (new, ticket) in self.query_batch.drain(..) {
+                    if let Err((ticket, failure)) = self.machine.query(new, ticket, &mut self.out) {
+                        ticket.answer(Err(CallError::Failure(failure)));
+                    }
+                }
+            },
+            taken = self.commands.recv_many(&mut self.command_batch, command_room),
+                if is_open && command_room > 0 =>
+            {
+                if taken == 0 {
+                    return Some(Leave::Asked);
+                }
+                for (new, ticket) in self.command_batch.drain(..) {
+                    if let Err((ticket, failure)) = self.machine.command(new, ticket, &mut self.out) {
+                        ticket.answer(Err(CallError::Failure(failure)));
+                    }
+                }
+            },
+            Some(control) = self.controls.recv(), if is_open => self.take_control(control, link),
+            Some(inbound) = link.inbound.recv(), if is_ready => match inbound {
+                Inbound::Stream(stream) => link.identify(stream),
+                Inbound::Datagram(datagram) => self.take_datagram(&datagram),
+            },
+            Some(Ok(done)) = link.tasks.join_next() => return self.take_done(done, link),
+            () = sleep_until(due.unwrap_or(link.welcome_by)), if due.is_some() => self.send_due(),
+            () = sleep_until(link.welcome_by), if !is_ready => {
+                return Some(Leave::Again(unavailable("the server does not answer the hello")));
+            },
+            _ = self.tick.tick() => self.keep_house(),
+            () = is_closing(&mut self.closing) => return Some(Leave::Asked),
+        }
+        None
+    }
+
+    fn take_frames(&mut self, received: &mut BytesMut) -> Option<Leave> {
+        loop {
+            match codec::decode::<ServerFrame>(received) {
+                Ok(None) => return None,
+                Ok(Some(frame)) => {
+                    if let Some(leave) = self.take_frame(frame) {
+                        return Some(leave);
+                    }
+                }
+                Err(error) => {
+                    let failure = Failure::new(ErrorCode::Malformed, error.to_string());
+                    return Some(Leave::Again(failure));
+                }
+            }
+        }
+    }
+
+    fn take_frame(&mut self, frame: ServerFrame) -> Option<Leave> {
+        let random = self.random.next();
+        match self.machine.handle(frame, random, &mut self.out) {
+            Output::None => {}
+            Output::Answer { ticket, outcome } => ticket.answer(match outcome {
+                Outcome::Success(success) => Ok(success),
+                Outcome::Failure(failure) => Err(CallError::Failure(failure)),
+            }),
+            Output::Ready { resumed, unknown } => {
+                debug!(resumed, session = ?self.machine.session(), "session open");
+                self.ready_since = Some(Instant::now());
+                for ticket in unknown {
+                    ticket.answer(Err(CallError::OutcomeUnknown));
+                }
+                if let Some(opened) = self.opened.take() {
+                    let _ = opened.send(Ok(()));
+                }
+            }
+            Output::Wait { request, wait_ms } => self.set_timer(request, wait_ms),
+            Output::SubscriptionEnded { ticket, failure } => {
+                ticket.end(CallError::Failure(failure))
+            }
+            Output::Notice(Notice::Draining { deadline_ms }) => {
+                info!(deadline_ms, "the node is draining");
+            }
+            Output::Notice(Notice::Limited {
+                limit,
+                retry_after_ms,
+            }) => {
+                info!(limit, retry_after_ms, "the session is over a limit");
+            }
+            Output::Reconnect { address, reason } => {
+                self.redirect = address;
+                return Some(Leave::Again(reason));
+            }
+            Output::Closed(failure) => return Some(Leave::Refused(failure)),
+        }
+        None
+    }
+
+    fn take_control(&mut self, control: Control, link: &Link) {
+        match control {
+            Control::Subscribe {
+                target,
+                since,
+                listener,
+            } => {
+                let taken = self
+                    .machine
+                    .subscribe(target, since, listener, &mut self.out);
+                if let Err((listener, failure)) = taken {
+                    listener.end(CallError::Failure(failure));
+                }
+            }
+            Control::Tell(message) => tell(&link.connection, message),
+        }
+    }
+
+    fn take_datagram(&self, datagram: &[u8]) {
+        if let Ok(ServerFrame::Ephemeral(event)) = codec::decode_whole(BytesMut::from(datagram))
+            && let Some(subscription) = self.machine.subscription(event.subscription)
+        {
+            subscription.ticket.tell(event.from, event.name, event.data);
+        }
+    }
+
+    fn take_done(&mut self, done: Done, link: &mut Link) -> Option<Leave> {
+        match done {
+            Done::Inbound => Some(Leave::Again(unavailable("the connection was lost"))),
+            Done::Reading(Reading::Identified {
+                subscription,
+                stream,
+            }) => {
+                if let Some(held) = self.machine.subscription(subscription) {
+                    let (cursor, listener) = (held.cursor.clone(), held.ticket.clone());
+                    link.deliver(subscription, stream, cursor, listener);
+                }
+                None
+            }
+            Done::Reading(Reading::Ended { subscription }) => {
+                let random = self.random.next();
+                if let Some(subscription) = subscription
+                    && let Some(wait_ms) = self.machine.stream_ended(subscription, random)
+                {
+                    self.set_timer(Request::Subscription(subscription), wait_ms);
+                }
+                None
+            }
+            Done::Reading(Reading::Left) => None,
+            Done::Reading(Reading::Violated(failure)) => Some(Leave::Again(failure)),
+            Done::Uploaded { number, uploaded } => self.take_uploaded(number, uploaded),
+        }
+    }
+
+    fn take_uploaded(&mut self, number: u64, uploaded: Uploaded) -> Option<Leave> {
+        match uploaded {
+            Uploaded::Answered(frame) => self.take_frame(frame),
+            // Like a refusal for the moment: the machine knows how often that may happen.
+            Uploaded::Broken(failure) => self.take_frame(ServerFrame::Reply(Reply {
+                request: Request::Command(number),
+                outcome: Outcome::Failure(failure),
+                ext: Vec::new(),
+            })),
+            Uploaded::Unreadable(error) => {
+                if let Some(ticket) = self.machine.abandon(number, &mut self.out) {
+                    ticket.answer(Err(CallError::Payload(error)));
+                }
+                None
+            }
+        }
+    }
+
+    fn start_uploads(&mut self, link: &mut Link) {
+        while let Some((number, frame, ticket)) = self.machine.next_upload() {
+            match ticket.source.as_ref().and_then(|source| source.open()) {
+                Some(source) => {
+                    let mut bytes = Vec::new();
+                    codec::encode(frame, &mut bytes);
+                    link.upload(number, bytes, source);
+                }
+                None => {
+                    if let Some(ticket) = self.machine.abandon(number, &mut self.out) {
+                        ticket.answer(Err(CallError::OutcomeUnknown));
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_timer(&mut self, request: Request, wait_ms: u32) {
+        self.timers_made += 1;
+        let at = Instant::now() + Duration::from_millis(u64::from(wait_ms));
+        self.timers.insert((at, self.timers_made), request);
+    }
+
+    fn send_due(&mut self) {
+        let now = Instant::now();
+        while let Some(entry) = self.timers.first_entry() {
+            if entry.key().0 > now {
+                return;
+            }
+            let request = entry.remove();
+            self.machine.send_again(request, &mut self.out);
+        }
+    }
+
+    /// What need not be prompt: subscriptions nobody listens to, and acknowledgements.
+    fn keep_house(&mut self) {
+        self.machine
+            .retain_subscriptions(|listener| !listener.is_gone(), &mut self.out);
+        self.machine.acknowledge(&mut self.out);
+    }
+
+    fn refused(&self, failure: Failure) -> ConnectError {
+        ConnectError::Refused {
+            address: self.transport.server().to_owned(),
+            failure,
+        }
+    }
+
+    /// Tells everybody that it is over.
+    async fn end(mut self, refusal: Option<Failure>) {
+        if let (Some(opened), Some(failure)) = (self.opened.take(), &refusal) {
+            let _ = opened.send(Err(self.refused(failure.clone())));
+        }
+        let error = || {
+            refusal
+                .clone()
+                .map_or(CallError::Closed, CallError::Failure)
+        };
+        let (calls, listeners) = self.machine.into_tickets();
+        for ticket in calls {
+            ticket.answer(Err(error()));
+        }
+        for listener in listeners {
+            listener.end(error());
+        }
+        // Lets the close leave the socket, which is closed with the last handle on the endpoint.
+        let _ = timeout(TICK, self.transport.endpoint().wait_idle()).await;
+    }
+}
+
+/// A message that fits no datagram, or finds no room, is lost, as such messages may be.
+fn tell(connection: &Connection, message: EphemeralSend) {
+    let mut bytes = Vec::new();
+    codec::encode(&ClientFrame::Ephemeral(message), &mut bytes);
+    if let Err(error) = connection.send_datagram(bytes.into()) {
+        debug!(%error, "ephemeral message lost");
+    }
+}
+
+fn lost(link: &Link, error: &quinn::ReadError) -> Leave {
+    let reason = link
+        .connection
+        .close_reason()
+        .map_or_else(|| error.to_string(), |reason| reason.to_string());
+    Leave::Again(unavailable(format!("the connection was lost: {reason}")))
+}
+
+fn unavailable(message: impl Into<String>) -> Failure {
+    Failure::new(ErrorCode::Unavailable, message)
+}
+
+/// Waits until the session is to be closed, or nobody holds it any more.
+async fn is_closing(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|is_closing| *is_closing).await;
+}
+
+/// Spreads retries over time. Not for secrets.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        // The standard library seeds its hashers from the system.
+        Self(RandomState::new().hash_one(0) | 1)
+    }
+
+    /// Marsaglia's xorshift.
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        u32::try_from(self.0 >> 32).unwrap_or(0)
+    }
+}
+
+/// Calls taken in one turn.
+const BATCH_MAX: usize = 256;
+/// Frames that wait to be written: two write batches; past that no new work is taken.
+const OUTGOING_BYTES_MAX: usize = 256 * 1024;
+/// How often acknowledgements are sent by themselves; also the patience with one's own end.
+const TICK: Duration = Duration::from_secs(1);
+/// A connection that held for so long was a good one: the next is tried at once.
+const LASTING: Duration = Duration::from_secs(5);

@@ -1,0 +1,426 @@
+//! An activated actor: the ractor actor around a machine. Does the machine's look-ups and commits, and
+//! hands out what a commit sets free. Spawned by the core, supervised by its slot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::{ErrorCode, Failure};
+use tracing::{debug, error, warn};
+
+use crate::actor::commit::{Refused, commit};
+use crate::actor::core::Core;
+use crate::actor::hosted::AnyKind;
+use crate::actor::load::{Failed, load, look_up};
+use crate::actor::machine::{Broken, Machine, Name, Progress, Wish, Work};
+use crate::actor::mailbox::Caller;
+use crate::actor::proof;
+use crate::actor::request::{CommandRequest, QueryRequest};
+use crate::metrics;
+use crate::slot::Slot;
+use crate::store::{self, Version};
+
+/// How long decisions wait for company that may be lost without harm.
+const SOON: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Activation;
+
+#[derive(Debug)]
+pub(crate) enum Message {
+    Command(CommandRequest, Caller),
+    Query(QueryRequest, Caller),
+    Fire {
+        name: String,
+        due_ms: u64,
+        body: Bytes,
+        caller: Caller,
+    },
+    /// Nothing but to be activated.
+    Wake(Caller),
+    CommitFinished(Result<Version, Refused>),
+    /// What waited for company has waited long enough.
+    Flush,
+    /// A defect on purpose, for tests of the supervision.
+    #[cfg(test)]
+    Panic,
+}
+
+pub(crate) struct Arguments {
+    pub(crate) core: Arc<Core>,
+    pub(crate) name: Arc<Name>,
+    /// `None`: no kind of this name is registered.
+    pub(crate) kind: Option<Arc<dyn AnyKind>>,
+}
+
+pub(crate) struct Running {
+    core: Arc<Core>,
+    name: Arc<Name>,
+    phase: Phase,
+    is_flush_coming: bool,
+}
+
+enum Phase {
+    Loading(Option<Arc<dyn AnyKind>>),
+    Ready(Box<Machine>),
+    /// Waits for its last commit, then ends.
+    Ending(Box<Machine>),
+    /// Answers everything with the same failure.
+    Failed(Failure),
+}
+
+impl Actor for Activation {
+    type Msg = Message;
+    type State = Running;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<Running, ActorProcessingErr> {
+        Ok(Running {
+            core: arguments.core,
+            name: arguments.name,
+            phase: Phase::Loading(arguments.kind),
+            is_flush_coming: false,
+        })
+    }
+
+    /// Loads here, not before the start: only now would the supervisor hear of a failure.
+    async fn post_start(
+        &self,
+        myself: ActorRef<Message>,
+        running: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
+        Box::pin(running.load(&myself)).await
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        running: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
+        // Queries wait for nothing, so they stay clear of the boxed future of all the rest.
+        match message {
+            Message::Query(request, caller) => {
+                running.query(&myself, &request, caller);
+                Ok(())
+            }
+            other => {
+                let step = running.step(&myself, other);
+                match step {
+                    Step::Done => Ok(()),
+                    Step::LookUp(what) => Box::pin(running.look_up(&myself, what)).await,
+                }
+            }
+        }
+    }
+}
+
+enum Step {
+    Done,
+    LookUp(crate::actor::machine::LookUp),
+}
+
+impl Running {
+    fn slot(&self) -> &Slot {
+        &self.core.slots[usize::from(self.name.slot)]
+    }
+
+    async fn load(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
+        let Phase::Loading(kind) = &self.phase else {
+            return Ok(());
+        };
+        let Some(kind) = kind.clone() else {
+            let message = format!(
+                "no actor kind {:?} is registered",
+                self.name.actor.address.kind
+            );
+            self.phase = Phase::Failed(Failure::new(ErrorCode::UnknownKind, message));
+            return Ok(());
+        };
+        match load(&self.core, &self.name, &*kind).await {
+            Ok(loaded) => {
+                let mut machine = Box::new(Machine::new(loaded));
+                let told = machine.tell_committed();
+                self.phase = Phase::Ready(machine);
+                if told == Err(Broken) {
+                    self.end(myself);
+                }
+                Ok(())
+            }
+            Err(Failed::Lost) => {
+                self.slot().lose();
+                myself.stop(None);
+                Ok(())
+            }
+            Err(Failed::Undecodable(reason)) => {
+                error!(actor = %self.name.actor.address, reason, "stored actor does not decode");
+                self.phase = Phase::Failed(Failure::new(
+                    ErrorCode::Internal,
+                    "the actor's stored state cannot be read; see the node's log",
+                ));
+                Ok(())
+            }
+            Err(Failed::Store(error)) => {
+                warn!(actor = %self.name.actor.address, %error, "actor cannot be loaded");
+                self.end(myself);
+                Ok(())
+            }
+        }
+    }
+
+    fn query(&mut self, myself: &ActorRef<Message>, request: &QueryRequest, caller: Caller) {
+        match &mut self.phase {
+            Phase::Ready(machine) => {
+                let now = self.core.now();
+                if self.core.store.is_exclusive() {
+                    machine.query(now, request, caller);
+                } else {
+                    let caller = proof::required(&self.core, self.name.slot, caller);
+                    machine.query(now, request, caller);
+                }
+                self.commit_if_wanted(myself);
+            }
+            Phase::Failed(failure) => caller.answer(Outcome::Failure(failure.clone())),
+            // Dropped: the caller hears that it may try again.
+            Phase::Loading(_) | Phase::Ending(_) => {}
+        }
+    }
+
+    fn step(&mut self, myself: &ActorRef<Message>, message: Message) -> Step {
+        let (work, caller) = match message {
+            Message::Command(request, caller) => (Work::Command(request), caller),
+            Message::Fire {
+                name,
+                due_ms,
+                body,
+                caller,
+            } => (Work::Fire { name, due_ms, body }, caller),
+            Message::Query(request, caller) => {
+                self.query(myself, &request, caller);
+                return Step::Done;
+            }
+            Message::Wake(caller) => {
+                caller.answer(Outcome::Failure(Failure::new(ErrorCode::Rejected, "awake")));
+                return Step::Done;
+            }
+            Message::CommitFinished(result) => return self.commit_finished(myself, result),
+            Message::Flush => {
+                self.is_flush_coming = false;
+                self.start_commit(myself);
+                return Step::Done;
+            }
+            #[cfg(test)]
+            Message::Panic => panic!("a defect on purpose"),
+        };
+        match &mut self.phase {
+            Phase::Ready(machine) => {
+                let progress = machine.offer(self.core.now(), work, caller);
+                self.proceed(myself, progress)
+            }
+            Phase::Failed(failure) => {
+                caller.answer(Outcome::Failure(failure.clone()));
+                Step::Done
+            }
+            Phase::Loading(_) | Phase::Ending(_) => Step::Done,
+        }
+    }
+
+    fn proceed(&mut self, myself: &ActorRef<Message>, progress: Result<Progress, Broken>) -> Step {
+        match progress {
+            Ok(Progress::Done) => {
+                self.commit_if_wanted(myself);
+                Step::Done
+            }
+            Ok(Progress::LookUp(what)) => Step::LookUp(what),
+            Err(Broken) => {
+                self.end(myself);
+                Step::Done
+            }
+        }
+    }
+
+    async fn look_up(
+        &mut self,
+        myself: &ActorRef<Message>,
+        mut what: crate::actor::machine::LookUp,
+    ) -> Result<(), ActorProcessingErr> {
+        loop {
+            let value = look_up(&self.core, &self.name, &what).await;
+            let Phase::Ready(machine) = &mut self.phase else {
+                return Ok(());
+            };
+            let learned = value.and_then(|value| machine.learn(&what, value.as_ref()));
+            if let Err(error) = learned {
+                warn!(actor = %self.name.actor.address, %error, "outcome cannot be looked up");
+                self.end(myself);
+                return Ok(());
+            }
+            let progress = machine.resume(self.core.now());
+            match self.proceed(myself, progress) {
+                Step::Done => return Ok(()),
+                Step::LookUp(next) => what = next,
+            }
+        }
+    }
+
+    fn commit_if_wanted(&mut self, myself: &ActorRef<Message>) {
+        let Phase::Ready(machine) = &self.phase else {
+            return;
+        };
+        match machine.wish() {
+            Wish::Nothing => {}
+            Wish::Now => self.start_commit(myself),
+            Wish::Soon if self.is_flush_coming => {}
+            Wish::Soon => {
+                self.is_flush_coming = true;
+                myself.send_after(SOON, || Message::Flush);
+            }
+        }
+    }
+
+    fn start_commit(&mut self, myself: &ActorRef<Message>) {
+        let Phase::Ready(machine) = &mut self.phase else {
+            return;
+        };
+        match machine.start_commit() {
+            Ok(None) => {}
+            Ok(Some(batch)) => {
+                let completion = Completion {
+                    activation: myself.clone(),
+                    result: None,
+                };
+                let committing = commit(Arc::clone(&self.core), self.name.slot, batch);
+                tokio::spawn(async move { completion.finish(committing.await) });
+            }
+            Err(Broken) => self.end(myself),
+        }
+    }
+
+    fn commit_finished(
+        &mut self,
+        myself: &ActorRef<Message>,
+        result: Result<Version, Refused>,
+    ) -> Step {
+        let (machine, is_ending) = match &mut self.phase {
+            Phase::Ready(machine) => (machine, false),
+            Phase::Ending(machine) => (machine, true),
+            Phase::Loading(_) | Phase::Failed(_) => return Step::Done,
+        };
+        let base = match result {
+            Ok(base) => base,
+            Err(refused) => {
+                self.commit_refused(myself, &refused);
+                return Step::Done;
+            }
+        };
+        let finished = machine.commit_finished(base);
+        metrics::commit_finished(finished.answers.len());
+        let slot = &self.core.slots[usize::from(self.name.slot)];
+        slot.hub.publish(&self.name.actor, &finished.events);
+        if let Some(due_ms) = finished.timer_due_ms {
+            self.core.schedule(&slot.timers, due_ms);
+        }
+        if finished.has_messages {
+            self.core.schedule(&slot.outbox, 0);
+        }
+        for (caller, outcome) in finished.answers {
+            caller.answer(outcome);
+        }
+        if is_ending {
+            self.leave(myself);
+            return Step::Done;
+        }
+        if machine.tell_committed() == Err(Broken) {
+            self.end(myself);
+            return Step::Done;
+        }
+        // What is pending goes first, so that the backlog finds room.
+        self.commit_if_wanted(myself);
+        let Phase::Ready(machine) = &mut self.phase else {
+            return Step::Done;
+        };
+        let progress = machine.resume(self.core.now());
+        self.proceed(myself, progress)
+    }
+
+    fn commit_refused(&mut self, myself: &ActorRef<Message>, refused: &Refused) {
+        metrics::commit_failed();
+        let actor = &self.name.actor.address;
+        match refused {
+            Refused::Fenced => {
+                warn!(%actor, "commit refused: the slot has another owner");
+                self.slot().lose();
+            }
+            Refused::Outdated => debug!(%actor, "commit refused: the actor was written to"),
+            Refused::Store(store::Error::TooLarge { what, bytes, limit }) => {
+                error!(%actor, what, bytes, limit, "commit is over the store's limits");
+                if let Phase::Ready(machine) = &mut self.phase {
+                    machine.refuse_in_flight();
+                }
+            }
+            Refused::Store(error) => warn!(%actor, %error, "commit failed"),
+        }
+        // What was in flight is reloaded from the store: nothing is guessed.
+        self.leave(myself);
+    }
+
+    /// Ends the activation; a commit in flight finishes first, so that the next one finds it done.
+    fn end(&mut self, myself: &ActorRef<Message>) {
+        let loading = Phase::Loading(None);
+        match std::mem::replace(&mut self.phase, loading) {
+            Phase::Ready(mut machine) | Phase::Ending(mut machine) if machine.is_committing() => {
+                machine.give_up();
+                self.phase = Phase::Ending(machine);
+            }
+            Phase::Ready(_) | Phase::Ending(_) | Phase::Loading(_) | Phase::Failed(_) => {
+                self.leave(myself);
+            }
+        }
+    }
+
+    fn leave(&mut self, myself: &ActorRef<Message>) {
+        let slot = self.slot();
+        slot.remove(&self.name.actor, myself.get_id());
+        // If it is to be awake, it shall be again; the chore looks whether it is.
+        self.core.schedule(
+            &slot.awake,
+            self.core.clock.wall_ms().saturating_add(AWAKE_AGAIN_MS),
+        );
+        // After the removal: whoever hears `unavailable` now and tries again finds the next activation.
+        self.phase = Phase::Loading(None);
+        myself.stop(None);
+    }
+}
+
+/// A failed activation comes back after this, if it is one that shall be awake.
+const AWAKE_AGAIN_MS: u64 = 1_000;
+
+/// Reports the end of a commit, also if its task was cancelled or panicked.
+struct Completion {
+    activation: ActorRef<Message>,
+    result: Option<Result<Version, Refused>>,
+}
+
+impl Completion {
+    fn finish(mut self, result: Result<Version, Refused>) {
+        self.result = Some(result);
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        let unknown = Err(Refused::Store(store::Error::CommitUnknown));
+        let result = self.result.take().unwrap_or(unknown);
+        // An activation that is gone needs no report.
+        drop(
+            self.activation
+                .send_message(Message::CommitFinished(result)),
+        );
+    }
+}

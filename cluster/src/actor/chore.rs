@@ -1,0 +1,357 @@
+//! The chores of slots: due timers, the outbox, actors that shall be awake, and passivation. One loop
+//! per node looks what is due; each run of a chore is a task of its own, one per slot and chore.
+//!
+//! A chore only reads what is durable and sends commands, so it may run twice, late or again after a
+//! crash: the machine's timers and the receivers' memory of ids make each take effect once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::{CommandId, Tenant};
+use tracing::warn;
+
+use crate::actor::activation::Message;
+use crate::actor::core::Core;
+use crate::actor::kind::Origin;
+use crate::actor::load::epoch;
+use crate::actor::record::{OutboxRecord, Stored, TimerRecord};
+use crate::actor::request::{CommandRequest, Identity, ReplyTo, ScopedAddress, asked};
+use crate::metrics;
+use crate::slot::{Chore, NEVER, Slot};
+use crate::store::keys::{ActorPath, Family, Key, KeyRange, SlotFamily};
+use crate::store::{self, Isolation};
+
+/// Rows of a chore in work at once, per slot: bounds memory and the load that a backlog can make.
+const PAGE_MAX: usize = 64;
+/// The longest sleep while a timer is set: a clock that jumped is noticed this late.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Rounds of passivation within the time after which an actor is idle: it ends at most a quarter late.
+const PASSIVATION_ROUNDS: u64 = 4;
+
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Timers,
+    Outbox,
+    Awake,
+}
+
+impl Which {
+    const ALL: [Self; 3] = [Self::Timers, Self::Outbox, Self::Awake];
+
+    const fn of(self, slot: &Slot) -> &Chore {
+        match self {
+            Self::Timers => &slot.timers,
+            Self::Outbox => &slot.outbox,
+            Self::Awake => &slot.awake,
+        }
+    }
+}
+
+/// Finds the slots with chores left over by an earlier owner, and makes them due.
+pub(crate) async fn recover(core: &Arc<Core>) -> Result<(), store::Error> {
+    let families = [
+        (Family::Timer, SlotFamily::Timer, Which::Timers),
+        (Family::Outbox, SlotFamily::Outbox, Which::Outbox),
+        (Family::Awake, SlotFamily::Awake, Which::Awake),
+    ];
+    for (family, in_slot, which) in families {
+        // From one slot that has any to the next.
+        let mut range = KeyRange::family(family);
+        loop {
+            let mut transaction = core.store.begin();
+            let first = transaction
+                .range(range.read(1, Isolation::Snapshot))
+                .await?;
+            let Some((key, _)) = first.into_iter().next() else {
+                break;
+            };
+            let (path, due_ms) = row(&key)?;
+            if let Some(slot) = core.slots.get(usize::from(path.slot)) {
+                core.schedule(which.of(slot), due_ms);
+            }
+            range.begin = KeyRange::slot(in_slot, path.slot).end;
+        }
+    }
+    Ok(())
+}
+
+/// Runs what is due, for as long as the host lives.
+pub(crate) async fn run(core: Arc<Core>) {
+    let round = Duration::from_millis((core.config.idle_ms / PASSIVATION_ROUNDS).max(1));
+    let mut passivation = tokio::time::interval(round);
+    passivation.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let now_ms = core.clock.wall_ms();
+        let next_ms = start_due(&core, now_ms);
+        let sleep = match next_ms {
+            NEVER => Duration::MAX,
+            due_ms => Duration::from_millis(due_ms.saturating_sub(now_ms)).min(LOOK_AGAIN),
+        };
+        tokio::select! {
+            () = core.chores.notified() => {}
+            () = tokio::time::sleep(sleep) => {}
+            _ = passivation.tick() => passivate(&core),
+        }
+    }
+}
+
+/// Starts what is due. Answers when the next is.
+fn start_due(core: &Arc<Core>, now_ms: u64) -> u64 {
+    let mut next_ms = NEVER;
+    for slot in &core.slots {
+        for which in Which::ALL {
+            let chore = which.of(slot);
+            if chore.due_ms() <= now_ms && !slot.is_lost() && chore.begin(now_ms) {
+                let work = work(Arc::clone(core), slot.number, which);
+                tokio::spawn(work);
+            }
+            // One that is due while it runs is woken for by its own end.
+            if chore.due_ms() > now_ms {
+                next_ms = next_ms.min(chore.due_ms());
+            }
+        }
+    }
+    next_ms
+}
+
+fn passivate(core: &Core) {
+    let tick = core.tick.fetch_add(1, Ordering::Relaxed);
+    let Some(idle_since) = tick.checked_sub(PASSIVATION_ROUNDS) else {
+        return;
+    };
+    let ended: usize = core
+        .slots
+        .iter()
+        .map(|slot| slot.passivate(idle_since))
+        .sum();
+    metrics::passivated(ended);
+}
+
+async fn work(core: Arc<Core>, number: u16, which: Which) {
+    let slot = &core.slots[usize::from(number)];
+    let result = match which {
+        Which::Timers => fire_timers(&core, slot).await,
+        Which::Outbox => deliver_outbox(&core, slot).await,
+        Which::Awake => wake(&core, slot).await,
+    };
+    if let Err(error) = &result {
+        warn!(slot = number, chore = ?which, %error, "chore failed, it will be tried again");
+    }
+    let finished = match result {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(()),
+    };
+    which.of(slot).finish(core.clock.wall_ms(), finished);
+    core.chores.notify_one();
+}
+
+/// Fires all timers that are due. Answers whether all took effect.
+async fn fire_timers(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error> {
+    let mut range = KeyRange::timers_due(slot.number, core.clock.wall_ms());
+    let mut all_fired = true;
+    loop {
+        let rows = read(core, &range).await?;
+        let Some((last, _)) = rows.last() else {
+            break;
+        };
+        range.begin = after(last);
+        let mut answers = Vec::with_capacity(rows.len());
+        for (key, value) in &rows {
+            let Key::Timer {
+                actor,
+                due_ms,
+                name,
+            } = decode(key)?
+            else {
+                continue;
+            };
+            let body = TimerRecord::decode(value)?.body;
+            let (reply, answer) = asked();
+            core.send(&scoped(&actor), reply, |caller| Message::Fire {
+                name,
+                due_ms,
+                body,
+                caller,
+            });
+            answers.push(answer);
+        }
+        for outcome in join_all(answers).await {
+            // A refusal by the kind's rules is an effect as well: the timer is gone.
+            all_fired &= is_final(&outcome);
+        }
+    }
+    // The next one that is not due yet, if any.
+    let rest = KeyRange::slot(SlotFamily::Timer, slot.number);
+    let mut transaction = core.store.begin();
+    let next = transaction
+        .range(
+            KeyRange {
+                begin: range.end,
+                end: rest.end,
+            }
+            .read(1, Isolation::Snapshot),
+        )
+        .await?;
+    if let Some((key, _)) = next.first() {
+        core.schedule(&slot.timers, row(key)?.1);
+    }
+    Ok(all_fired)
+}
+
+/// Delivers what is in the outbox. Answers whether all of it was.
+async fn deliver_outbox(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error> {
+    let mut range = KeyRange::slot(SlotFamily::Outbox, slot.number);
+    let mut all_delivered = true;
+    loop {
+        let rows = read(core, &range).await?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(all_delivered);
+        };
+        range.begin = after(last);
+        let mut answers = Vec::with_capacity(rows.len());
+        for (key, value) in &rows {
+            let Key::Outbox { actor, seq } = decode(key)? else {
+                continue;
+            };
+            let (reply, answer) = asked();
+            deliver(core, &actor, seq, OutboxRecord::decode(value)?, reply);
+            answers.push(answer);
+        }
+        let outcomes = join_all(answers).await;
+        let delivered: Vec<&Bytes> = rows
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| is_final(outcome))
+            .map(|((key, _), _)| key)
+            .collect();
+        all_delivered &= delivered.len() == rows.len();
+        clear(core, slot, &delivered).await?;
+    }
+}
+
+fn deliver(core: &Arc<Core>, from: &ActorPath, seq: u64, message: OutboxRecord, reply: ReplyTo) {
+    let to = ScopedAddress {
+        tenant: from.tenant.clone(),
+        address: message.to,
+    };
+    let request = CommandRequest {
+        actor: to.clone(),
+        principal: Arc::from(format!("actor:{}", from.address)),
+        origin: Origin::Actor,
+        identity: Identity::Id(message_id(&from.tenant, from, seq)),
+        name: message.name,
+        body: message.body,
+        payload: None,
+        deadline: None,
+    };
+    core.send(&to, reply, |caller| Message::Command(request, caller));
+}
+
+/// The id of a message, the same at each delivery.
+fn message_id(tenant: &Tenant, from: &ActorPath, seq: u64) -> CommandId {
+    // No tenant or kind contains a zero byte, so no two senders give the same text.
+    CommandId::from_text(&format!("{tenant}\0{}\0{seq}", from.address))
+}
+
+/// Activates the actors that shall be awake.
+async fn wake(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error> {
+    let mut range = KeyRange::slot(SlotFamily::Awake, slot.number);
+    loop {
+        let rows = read(core, &range).await?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(true);
+        };
+        range.begin = after(last);
+        let mut answers = Vec::with_capacity(rows.len());
+        for (key, _) in &rows {
+            let (reply, answer) = asked();
+            core.send(&scoped(&row(key)?.0), reply, Message::Wake);
+            answers.push(answer);
+        }
+        // Answered when activated, so that no more than a page is activated at once.
+        for outcome in join_all(answers).await {
+            if !is_final(&outcome) {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+async fn read(core: &Core, range: &KeyRange) -> Result<Vec<(Bytes, Bytes)>, store::Error> {
+    let mut transaction = core.store.begin();
+    transaction
+        .range(range.read(PAGE_MAX, Isolation::Snapshot))
+        .await
+}
+
+/// Clears delivered messages, if the slot is still ours.
+async fn clear(core: &Core, slot: &Slot, keys: &[&Bytes]) -> Result<(), store::Error> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = core.store.begin();
+    let fence = transaction
+        .get(&slot.fence_key, Isolation::Serializable)
+        .await?;
+    if epoch(fence.as_ref())? != slot.epoch() {
+        slot.lose();
+        return Ok(());
+    }
+    for key in keys {
+        transaction.clear(key);
+    }
+    transaction.commit().await.map(|_| ())
+}
+
+const fn is_final(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Success(_) => true,
+        // A panicking receiver is not final either: a later binary may do better.
+        Outcome::Failure(failure) => {
+            !failure.code.may_be_retried()
+                && !matches!(
+                    failure.code,
+                    selvedge_protocol::ErrorCode::Internal
+                        | selvedge_protocol::ErrorCode::UnknownKind
+                )
+        }
+    }
+}
+
+/// The least key after `key`.
+fn after(key: &[u8]) -> Bytes {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    Bytes::from(next)
+}
+
+fn scoped(path: &ActorPath) -> ScopedAddress {
+    ScopedAddress {
+        tenant: path.tenant.clone(),
+        address: path.address.clone(),
+    }
+}
+
+fn decode(key: &[u8]) -> Result<Key, store::Error> {
+    Key::decode(key).map_err(|error| store::Error::Record {
+        key: error.key,
+        reason: error.reason,
+    })
+}
+
+/// The actor of a chore's row, and when the row is due.
+fn row(key: &[u8]) -> Result<(ActorPath, u64), store::Error> {
+    match decode(key)? {
+        Key::Timer { actor, due_ms, .. } => Ok((actor, due_ms)),
+        Key::Outbox { actor, .. } | Key::Awake { actor } => Ok((actor, 0)),
+        other => Err(store::Error::Record {
+            key: format!("{other:?}"),
+            reason: "it is no chore".to_owned(),
+        }),
+    }
+}

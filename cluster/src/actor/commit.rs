@@ -1,0 +1,110 @@
+//! Commits a batch of an actor under the fence of its slot. Called by the activation, on a task of its
+//! own; never decides what to do about a failure.
+
+use std::sync::Arc;
+
+use crate::actor::core::Core;
+use crate::actor::load::epoch;
+use crate::actor::machine::Batch;
+use crate::actor::record::{ActorRecord, Stored};
+use crate::store::{self, Isolation, Transaction, Version};
+
+/// Why a batch was not committed, or perhaps not.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The slot has another owner: nothing was written.
+    Fenced,
+    /// The actor is not as the batch assumes: nothing was written.
+    Outdated,
+    Store(store::Error),
+}
+
+/// How often a batch is begun anew because its base became too old while it waited.
+const ATTEMPTS_MAX: usize = 3;
+
+/// Commits the batch. It fails if since its base the fence was raised or the actor written to.
+pub(crate) async fn commit(core: Arc<Core>, slot: u16, batch: Batch) -> Result<Version, Refused> {
+    let fence_key = &core.slots[usize::from(slot)].fence_key;
+    let mut transaction = core.store.begin_at(batch.base);
+    transaction.add_read_conflict(fence_key);
+    transaction.add_read_conflict(&batch.record);
+    write(&mut *transaction, &batch);
+    let mut result = transaction.commit().await;
+    for _ in 0..ATTEMPTS_MAX {
+        match result {
+            Ok(committed) => return Ok(committed.version),
+            Err(store::Error::TooOld) => {}
+            Err(store::Error::Conflict) => return Err(explain(&core, slot).await),
+            Err(other) => return Err(Refused::Store(other)),
+        }
+        // An actor that was quiet for longer than the window of the store: look again.
+        let mut transaction = core.store.begin();
+        check(&core, slot, &batch, &mut *transaction).await?;
+        write(&mut *transaction, &batch);
+        result = transaction.commit().await;
+    }
+    match result {
+        Ok(committed) => Ok(committed.version),
+        Err(error) => Err(Refused::Store(error)),
+    }
+}
+
+/// Whether the slot is still this host's.
+pub(crate) async fn owns(core: &Core, slot: u16) -> Result<bool, store::Error> {
+    let slot = &core.slots[usize::from(slot)];
+    let mut transaction = core.store.begin();
+    let fence = transaction
+        .get(&slot.fence_key, Isolation::Snapshot)
+        .await?;
+    Ok(epoch(fence.as_ref())? == slot.epoch())
+}
+
+async fn explain(core: &Core, slot: u16) -> Refused {
+    match owns(core, slot).await {
+        Ok(true) => Refused::Outdated,
+        Ok(false) => Refused::Fenced,
+        Err(error) => Refused::Store(error),
+    }
+}
+
+async fn check(
+    core: &Core,
+    slot: u16,
+    batch: &Batch,
+    transaction: &mut dyn Transaction,
+) -> Result<(), Refused> {
+    let slot = &core.slots[usize::from(slot)];
+    let read = async {
+        let fence = transaction
+            .get(&slot.fence_key, Isolation::Serializable)
+            .await?;
+        let record = transaction
+            .get(&batch.record, Isolation::Serializable)
+            .await?;
+        let version = match record {
+            Some(record) => ActorRecord::decode(&record)?.version,
+            None => 0,
+        };
+        Ok::<_, store::Error>((epoch(fence.as_ref())?, version))
+    };
+    let (epoch, version) = read.await.map_err(Refused::Store)?;
+    if epoch != slot.epoch() {
+        return Err(Refused::Fenced);
+    }
+    if version != batch.builds_on {
+        return Err(Refused::Outdated);
+    }
+    Ok(())
+}
+
+fn write(transaction: &mut dyn Transaction, batch: &Batch) {
+    if let Some(range) = &batch.clear {
+        transaction.clear_range(&range.begin, &range.end);
+    }
+    for write in &batch.writes {
+        match &write.value {
+            Some(value) => transaction.set(&write.key, value),
+            None => transaction.clear(&write.key),
+        }
+    }
+}

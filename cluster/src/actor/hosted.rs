@@ -1,0 +1,102 @@
+//! Kinds and states with their types erased, so that one host runs all of them. The machine and the
+//! loader call this; a panic of the application's code passes through and is caught by the machine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::actor::kind::{Context, Effects, Incoming, Kind, Refusal};
+use crate::actor::request::ScopedAddress;
+
+/// Kinds to be hosted, by name.
+#[derive(Default)]
+pub struct Kinds(HashMap<&'static str, Arc<dyn AnyKind>>);
+
+impl Kinds {
+    /// Adds a kind. One of the same name is replaced.
+    #[must_use]
+    pub fn with<K: Kind>(mut self, kind: K) -> Self {
+        self.0.insert(K::NAME, Arc::new(Registered(Arc::new(kind))));
+        self
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<dyn AnyKind>> {
+        self.0.get(name)
+    }
+}
+
+impl std::fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A kind, whatever its state is.
+pub(crate) trait AnyKind: Send + Sync {
+    fn fresh(&self) -> Box<dyn State>;
+    fn decode(&self, format: u8, bytes: &[u8]) -> Result<Box<dyn State>, String>;
+    fn is_public(&self) -> bool;
+}
+
+/// The state of one actor together with its kind.
+pub(crate) trait State: Send + Sync {
+    fn apply(&mut self, context: &Context<'_>, command: &Incoming<'_>) -> Result<Effects, Refusal>;
+    fn query(&self, name: &str, body: &[u8]) -> Result<Bytes, Refusal>;
+    fn view(&self) -> Bytes;
+    fn encode(&self) -> Bytes;
+    fn format(&self) -> u8;
+    fn committed(&mut self, actor: &ScopedAddress);
+}
+
+struct Registered<K>(Arc<K>);
+
+struct Hosted<K: Kind> {
+    kind: Arc<K>,
+    state: K::State,
+}
+
+impl<K: Kind> AnyKind for Registered<K> {
+    fn fresh(&self) -> Box<dyn State> {
+        Box::new(Hosted {
+            kind: Arc::clone(&self.0),
+            state: K::State::default(),
+        })
+    }
+
+    fn decode(&self, format: u8, bytes: &[u8]) -> Result<Box<dyn State>, String> {
+        let state = self.0.decode(format, bytes)?;
+        let kind = Arc::clone(&self.0);
+        Ok(Box::new(Hosted { kind, state }))
+    }
+
+    fn is_public(&self) -> bool {
+        self.0.is_public()
+    }
+}
+
+impl<K: Kind> State for Hosted<K> {
+    fn apply(&mut self, context: &Context<'_>, command: &Incoming<'_>) -> Result<Effects, Refusal> {
+        self.kind.apply(&mut self.state, context, command)
+    }
+
+    fn query(&self, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
+        self.kind.query(&self.state, name, body)
+    }
+
+    fn view(&self) -> Bytes {
+        self.kind.view(&self.state)
+    }
+
+    fn encode(&self) -> Bytes {
+        self.kind.encode(&self.state)
+    }
+
+    fn format(&self) -> u8 {
+        K::FORMAT
+    }
+
+    fn committed(&mut self, actor: &ScopedAddress) {
+        self.kind.committed(actor, &mut self.state);
+    }
+}

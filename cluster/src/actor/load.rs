@@ -1,0 +1,139 @@
+//! Loads an actor: its fence and one range read of all its parts. Called at activation.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::actor::core::Core;
+use crate::actor::hosted::AnyKind;
+use crate::actor::machine::{Loaded, LookUp, Memory, Name, Write};
+use crate::actor::record::{ActorRecord, Fence, Stored, StoredState};
+use crate::store::keys::{Key, Part};
+use crate::store::{self, Isolation};
+
+/// Rows of an actor read at activation: 105 chunks of the largest state, and sessions and outcomes for
+/// all actors but the busiest, which look up what is missing.
+const ROWS_MAX: usize = 256;
+
+/// Why an actor cannot be activated.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The slot has another owner.
+    Lost,
+    /// What is stored cannot be understood: it stays so.
+    Undecodable(String),
+    /// The store did not answer.
+    Store(store::Error),
+}
+
+impl From<store::Error> for Failed {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Record { key, reason } => Self::Undecodable(format!("{key}: {reason}")),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// The actor as it is in the store.
+pub(crate) async fn load(
+    core: &Core,
+    name: &Arc<Name>,
+    kind: &dyn AnyKind,
+) -> Result<Loaded, Failed> {
+    let slot = &core.slots[usize::from(name.slot)];
+    let mut transaction = core.store.begin();
+    let fence = transaction
+        .get(&slot.fence_key, Isolation::Snapshot)
+        .await?;
+    if epoch(fence.as_ref())? != slot.epoch() {
+        return Err(Failed::Lost);
+    }
+    let range = name.prefix.parts().read(ROWS_MAX, Isolation::Snapshot);
+    let rows = transaction.range(range).await?;
+    let base = transaction.read_version().await?;
+    let parts = sort(core.clock.wall_ms(), rows)?;
+    let state = match &parts.record {
+        None => kind.fresh(),
+        Some(record) => {
+            let bytes = match &record.state {
+                StoredState::Here(bytes) => bytes.clone(),
+                StoredState::Chunks(_) => parts.state.freeze(),
+            };
+            kind.decode(record.state_format, &bytes)
+                .map_err(|reason| Failed::Undecodable(format!("state: {reason}")))?
+        }
+    };
+    Ok(Loaded {
+        name: Arc::clone(name),
+        state,
+        record: parts.record,
+        memory: parts.memory,
+        expired: parts.expired,
+        base,
+    })
+}
+
+/// The epoch in a fence; none is 0.
+pub(crate) fn epoch(fence: Option<&Bytes>) -> Result<u64, store::Error> {
+    fence.map_or(Ok(0), |value| Ok(Fence::decode(value)?.epoch))
+}
+
+/// The value that the machine asked for.
+pub(crate) async fn look_up(
+    core: &Core,
+    name: &Name,
+    look_up: &LookUp,
+) -> Result<Option<Bytes>, store::Error> {
+    let key = look_up.key(&name.prefix);
+    core.store.begin().get(&key, Isolation::Snapshot).await
+}
+
+struct Parts {
+    record: Option<ActorRecord>,
+    state: BytesMut,
+    memory: Memory,
+    expired: Vec<Write>,
+}
+
+fn sort(now_ms: u64, rows: Vec<(Bytes, Bytes)>) -> Result<Parts, Failed> {
+    let mut parts = Parts {
+        record: None,
+        state: BytesMut::new(),
+        memory: Memory::default(),
+        expired: Vec::new(),
+    };
+    let is_all = rows.len() < ROWS_MAX;
+    let mut ends_in_sessions = true;
+    for (key, value) in rows {
+        let decoded = Key::decode(&key).map_err(|error| Failed::Undecodable(error.to_string()))?;
+        let Key::Actor { part, .. } = decoded else {
+            return Err(Failed::Undecodable(format!("{decoded:?} is not a part")));
+        };
+        let is_kept = match part {
+            Part::Record => {
+                parts.record = Some(ActorRecord::decode(&value)?);
+                true
+            }
+            Part::State { .. } => {
+                parts.state.extend_from_slice(&value);
+                true
+            }
+            Part::Session { session } => parts.memory.load_session(now_ms, session, &value)?,
+            Part::CommandOutcome { command } => {
+                ends_in_sessions = false;
+                parts.memory.load_outcome(now_ms, command, &value)?
+            }
+        };
+        if !is_kept {
+            parts.expired.push(Write {
+                key: key.to_vec(),
+                value: None,
+            });
+        }
+    }
+    if !is_all {
+        parts.memory.load_was_partial(ends_in_sessions);
+    }
+    Ok(parts)
+}

@@ -1,0 +1,69 @@
+//! What shares a commit: decisions, what they cause, and the answers that wait for it. Part of the
+//! machine.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use selvedge_protocol::SessionId;
+use selvedge_protocol::frame::Outcome;
+
+use crate::actor::mailbox::Caller;
+use crate::actor::request::StoredEvent;
+use crate::store::Version;
+use crate::store::keys::KeyRange;
+
+/// A row to be set, or cleared if there is no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Option<Bytes>,
+}
+
+/// One transaction of an actor.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// A version of the store at which the actor was as the batch assumes, and its slot ours.
+    pub(crate) base: Version,
+    /// The version of the actor that the batch builds on; 0 before its first commit.
+    pub(crate) builds_on: u64,
+    pub(crate) record: Vec<u8>,
+    /// Cleared before anything is written.
+    pub(crate) clear: Option<KeyRange>,
+    pub(crate) writes: Vec<Write>,
+}
+
+/// Decisions that become durable together.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) answers: Vec<(Caller, Outcome)>,
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) rows: Vec<Write>,
+    /// Sessions whose records changed, each once.
+    pub(crate) sessions: Vec<SessionId>,
+    pub(crate) decisions: usize,
+    pub(crate) bytes: usize,
+    pub(crate) state_changed: bool,
+    pub(crate) has_messages: bool,
+    /// Whether it must be committed at once.
+    pub(crate) is_urgent: bool,
+    /// The earliest timer it sets.
+    pub(crate) timer_due_ms: Option<u64>,
+}
+
+impl Group {
+    pub(crate) fn touch(&mut self, session: SessionId) {
+        // Commands of one session arrive together, so the last is likely the same.
+        if !self.sessions.iter().rev().any(|known| *known == session) {
+            self.sessions.push(session);
+        }
+    }
+}
+
+/// What is to be done after a commit, in this order.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) events: Arc<[StoredEvent]>,
+    pub(crate) has_messages: bool,
+    pub(crate) timer_due_ms: Option<u64>,
+    pub(crate) answers: Vec<(Caller, Outcome)>,
+}

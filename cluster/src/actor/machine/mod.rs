@@ -1,0 +1,541 @@
+//! The machine of one actor: decides commands, keeps their outcomes, gathers what shares a commit.
+//!
+//! Pure: no async, no store, no clock. The activation feeds it, does the look-ups and commits it asks
+//! for, and hands out the answers. It never answers a decision before its commit has finished.
+
+mod effects;
+mod group;
+mod memory;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use selvedge_protocol::frame::{Outcome, Success};
+use selvedge_protocol::limits::{
+    ACTOR_BATCH_BYTES_MAX, ACTOR_BATCH_MAX, STATE_BYTES_MAX, STATE_CHUNK_BYTES,
+};
+use selvedge_protocol::{ErrorCode, Failure};
+use tokio::time::Instant;
+
+pub(crate) use group::{Batch, Finished, Group, Write};
+pub(crate) use memory::{LookUp, Memory, New, Recall};
+
+use crate::actor::hosted::State;
+use crate::actor::kind::{Context, Incoming, Origin, Refusal};
+use crate::actor::mailbox::Caller;
+use crate::actor::record::{ActorRecord, EventRecord, Stored, StoredState, TimerEntry};
+use crate::actor::request::{CommandRequest, Identity, QueryRequest, ScopedAddress};
+use crate::store::keys::{ActorPath, ActorPrefix, Key};
+use crate::store::{self, Version};
+
+/// Who an actor is.
+#[derive(Debug)]
+pub(crate) struct Name {
+    pub(crate) actor: ScopedAddress,
+    pub(crate) slot: u16,
+    pub(crate) prefix: ActorPrefix,
+    pub(crate) is_public: bool,
+}
+
+impl Name {
+    pub(crate) fn path(&self) -> ActorPath {
+        ActorPath {
+            slot: self.slot,
+            tenant: self.actor.tenant.clone(),
+            address: self.actor.address.clone(),
+        }
+    }
+}
+
+/// The time of an arrival.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) wall_ms: u64,
+    pub(crate) instant: Instant,
+}
+
+/// What changes an actor.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Command(CommandRequest),
+    /// A timer is due.
+    Fire {
+        name: String,
+        due_ms: u64,
+        body: Bytes,
+    },
+}
+
+/// How far the machine came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All that can be decided now is.
+    Done,
+    /// The next command needs a value; [`Machine::learn`] it, then [`Machine::resume`].
+    LookUp(LookUp),
+}
+
+/// The state in memory cannot be trusted any more: nothing undecided is decided, nothing pending is
+/// committed, only a commit in flight may finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// When the pending decisions want to be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Nothing,
+    Soon,
+    Now,
+}
+
+/// An actor as loaded.
+pub(crate) struct Loaded {
+    pub(crate) name: Arc<Name>,
+    pub(crate) state: Box<dyn State>,
+    /// `None`: it was never committed.
+    pub(crate) record: Option<ActorRecord>,
+    pub(crate) memory: Memory,
+    /// Rows past their retention.
+    pub(crate) expired: Vec<Write>,
+    pub(crate) base: Version,
+}
+
+pub(crate) struct Machine {
+    name: Arc<Name>,
+    state: Box<dyn State>,
+    memory: Memory,
+    /// The last event, message and version, as decided, decided and committed.
+    seq: u64,
+    outbox: u64,
+    version: u64,
+    awake: bool,
+    timers: Vec<TimerEntry>,
+    /// Chunks that the stored state has; 0 while it is within the record.
+    chunks: u32,
+    base: Version,
+    expired: Vec<Write>,
+    pending: Option<Box<Group>>,
+    in_flight: Option<Box<Group>>,
+    /// What waits for room in the next commit, or for a look-up.
+    backlog: VecDeque<(Work, Caller)>,
+}
+
+impl Machine {
+    pub(crate) fn new(loaded: Loaded) -> Self {
+        let record = loaded.record.unwrap_or(ActorRecord {
+            state_format: 0,
+            seq: 0,
+            version: 0,
+            outbox: 0,
+            awake: false,
+            timers: Vec::new(),
+            state: StoredState::Chunks(0),
+        });
+        Self {
+            name: loaded.name,
+            state: loaded.state,
+            memory: loaded.memory,
+            seq: record.seq,
+            outbox: record.outbox,
+            version: record.version,
+            awake: record.awake,
+            timers: record.timers,
+            chunks: match record.state {
+                StoredState::Here(_) => 0,
+                StoredState::Chunks(count) => count,
+            },
+            base: loaded.base,
+            expired: loaded.expired,
+            pending: None,
+            in_flight: None,
+            backlog: VecDeque::new(),
+        }
+    }
+
+    /// Takes a command or a due timer, and decides it as soon as its turn comes.
+    pub(crate) fn offer(
+        &mut self,
+        now: Moment,
+        work: Work,
+        caller: Caller,
+    ) -> Result<Progress, Broken> {
+        if self.backlog.is_empty() && !self.is_full() {
+            return self.decide(now, work, caller);
+        }
+        self.backlog.push_back((work, caller));
+        Ok(Progress::Done)
+    }
+
+    /// Goes on with what waits.
+    pub(crate) fn resume(&mut self, now: Moment) -> Result<Progress, Broken> {
+        while !self.is_full() {
+            let Some((work, caller)) = self.backlog.pop_front() else {
+                // An idle actor keeps no buffers.
+                self.backlog = VecDeque::new();
+                break;
+            };
+            if let Progress::LookUp(look_up) = self.decide(now, work, caller)? {
+                return Ok(Progress::LookUp(look_up));
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Takes the answer to a look-up.
+    pub(crate) fn learn(
+        &mut self,
+        look_up: &LookUp,
+        value: Option<&Bytes>,
+    ) -> Result<(), store::Error> {
+        self.memory.learn(look_up, value)
+    }
+
+    /// Answers a query on the state as decided, once that is committed.
+    pub(crate) fn query(&mut self, now: Moment, request: &QueryRequest, caller: Caller) {
+        if is_late(request.deadline, now) {
+            caller.answer(late());
+            return;
+        }
+        let state = &self.state;
+        let answer = catch_unwind(AssertUnwindSafe(|| match request.name.as_str() {
+            "state" => Ok(state.view()),
+            name => state.query(name, &request.body),
+        }));
+        let outcome = match answer {
+            Ok(Ok(body)) => self.success(body),
+            Ok(Err(Refusal(failure))) => Outcome::Failure(failure),
+            Err(_) => internal("the query"),
+        };
+        self.answer_when_committed(caller, outcome);
+    }
+
+    /// When the pending decisions want to be committed.
+    pub(crate) fn wish(&self) -> Wish {
+        match &self.pending {
+            Some(_) if self.in_flight.is_some() => Wish::Nothing,
+            Some(pending) if pending.is_urgent || self.is_full() => Wish::Now,
+            Some(_) => Wish::Soon,
+            None => Wish::Nothing,
+        }
+    }
+
+    pub(crate) const fn is_committing(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// The pending decisions as a transaction; `None` when there are none or one is in flight.
+    pub(crate) fn start_commit(&mut self) -> Result<Option<Batch>, Broken> {
+        if self.in_flight.is_some() {
+            return Ok(None);
+        }
+        let Some(mut group) = self.pending.take() else {
+            return Ok(None);
+        };
+        let Ok(state) = self.stored_state(group.state_changed) else {
+            Self::refuse_too_large(*group);
+            return Err(Broken);
+        };
+        let mut writes = std::mem::take(&mut group.rows);
+        writes.append(&mut self.expired);
+        for event in &group.events {
+            let record = EventRecord {
+                kind: event.kind.as_ref().to_owned(),
+                time_ms: event.time_ms,
+                data: event.data.clone(),
+            };
+            writes.push(Write {
+                key: self.name.prefix.event(event.seq),
+                value: Some(record.encode()),
+            });
+        }
+        for session in &group.sessions {
+            writes.push(Write {
+                key: self.name.prefix.session(*session),
+                value: self.memory.session_record(session).map(|it| it.encode()),
+            });
+        }
+        let record = self.name.prefix.record();
+        let clear = self.write_state(&record, state, group.state_changed, &mut writes);
+        if self.version == 0 && self.name.is_public {
+            let key = Key::Catalog {
+                tenant: self.name.actor.tenant.clone(),
+                address: self.name.actor.address.clone(),
+            };
+            writes.push(Write {
+                key: key.encode(),
+                value: Some(Bytes::new()),
+            });
+        }
+        self.in_flight = Some(group);
+        Ok(Some(Batch {
+            base: self.base,
+            builds_on: self.version,
+            record,
+            clear,
+            writes,
+        }))
+    }
+
+    /// The commit in flight is durable as of `base`.
+    pub(crate) fn commit_finished(&mut self, base: Version) -> Finished {
+        let group = self.in_flight.take().unwrap_or_default();
+        self.version += 1;
+        self.base = base;
+        self.memory.trim(self.version);
+        Finished {
+            events: group.events.into(),
+            has_messages: group.has_messages,
+            timer_due_ms: group.timer_due_ms,
+            answers: group.answers,
+        }
+    }
+
+    /// Tells the kind that the actor was activated or has committed.
+    pub(crate) fn tell_committed(&mut self) -> Result<(), Broken> {
+        let (state, actor) = (&mut self.state, &self.name.actor);
+        catch_unwind(AssertUnwindSafe(|| state.committed(actor))).map_err(|_| Broken)
+    }
+
+    /// The commit in flight is over the limits of the store.
+    pub(crate) fn refuse_in_flight(&mut self) {
+        if let Some(group) = self.in_flight.take() {
+            Self::refuse_too_large(*group);
+        }
+    }
+
+    /// Forgets whatever is not in flight; its callers hear that they may try again.
+    pub(crate) fn give_up(&mut self) {
+        self.pending = None;
+        self.backlog = VecDeque::new();
+    }
+
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The version that decisions made now will have.
+    const fn next_version(&self) -> u64 {
+        self.version + if self.in_flight.is_some() { 2 } else { 1 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| {
+            pending.decisions >= ACTOR_BATCH_MAX || pending.bytes >= ACTOR_BATCH_BYTES_MAX
+        })
+    }
+
+    fn decide(&mut self, now: Moment, work: Work, caller: Caller) -> Result<Progress, Broken> {
+        match work {
+            Work::Command(request) => match self.memory.recall(&request.identity, self.version) {
+                Recall::Known(outcome) => self.answer_when_committed(caller, outcome),
+                Recall::Unclear(look_up) => {
+                    self.backlog.push_front((Work::Command(request), caller));
+                    return Ok(Progress::LookUp(look_up));
+                }
+                Recall::New if is_late(request.deadline, now) => caller.answer(late()),
+                Recall::New => self.decide_command(now, &request, caller)?,
+            },
+            Work::Fire { name, due_ms, body } => {
+                self.decide_timer(now, Firing { name, due_ms, body }, caller)?;
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    fn decide_command(
+        &mut self,
+        now: Moment,
+        request: &CommandRequest,
+        caller: Caller,
+    ) -> Result<(), Broken> {
+        let incoming = Incoming {
+            name: &request.name,
+            body: &request.body,
+            payload: request.payload.as_ref(),
+        };
+        let context = Context {
+            now_ms: now.wall_ms,
+            tenant: &self.name.actor.tenant,
+            address: &self.name.actor.address,
+            principal: &request.principal,
+            origin: request.origin,
+            seq: self.seq,
+        };
+        let state = &mut self.state;
+        let decision = catch_unwind(AssertUnwindSafe(|| state.apply(&context, &incoming)));
+        self.settle(now.wall_ms, decision, &request.identity, caller)
+    }
+
+    fn decide_timer(&mut self, now: Moment, timer: Firing, caller: Caller) -> Result<(), Broken> {
+        let found = self
+            .timers
+            .iter()
+            .position(|entry| entry.name == timer.name && entry.due_ms == timer.due_ms);
+        let Some(index) = found else {
+            // It fired already, or was moved: the row goes with the commit that said so.
+            let outcome = self.success(Bytes::new());
+            self.answer_when_committed(caller, outcome);
+            return Ok(());
+        };
+        let name = Arc::clone(&self.name);
+        let incoming = Incoming {
+            name: &timer.name,
+            body: &timer.body,
+            payload: None,
+        };
+        let context = Context {
+            now_ms: now.wall_ms,
+            tenant: &name.actor.tenant,
+            address: &name.actor.address,
+            principal: "selvedge",
+            origin: Origin::Timer,
+            seq: self.seq,
+        };
+        let state = &mut self.state;
+        // Removed first, so that the command may set it again.
+        self.timers.swap_remove(index);
+        let decision = catch_unwind(AssertUnwindSafe(|| state.apply(&context, &incoming)));
+        let row = self.timer_key(timer.name.clone(), timer.due_ms);
+        let group = self.pending.get_or_insert_default();
+        group.rows.push(Write {
+            key: row,
+            value: None,
+        });
+        group.is_urgent = true;
+        group.decisions += 1;
+        self.settle(now.wall_ms, decision, &Identity::Natural, caller)
+    }
+
+    /// Answers now, or with the last commit that what the answer rests on waits for.
+    fn answer_when_committed(&mut self, caller: Caller, outcome: Outcome) {
+        match (&mut self.pending, &mut self.in_flight) {
+            (Some(pending), _) => {
+                // Somebody waits now.
+                pending.is_urgent = true;
+                pending.answers.push((caller, outcome));
+            }
+            (None, Some(in_flight)) => in_flight.answers.push((caller, outcome)),
+            (None, None) => caller.answer(outcome),
+        }
+    }
+
+    /// A success as of the last decision.
+    fn success(&self, body: Bytes) -> Outcome {
+        Outcome::Success(Success {
+            body,
+            seq: self.seq,
+            version: self.version
+                + u64::from(self.in_flight.is_some())
+                + u64::from(self.pending.is_some()),
+        })
+    }
+
+    /// The state to be written, unless it is stored in chunks and has not changed.
+    fn stored_state(&self, changed: bool) -> Result<Option<Bytes>, TooLarge> {
+        if !changed && self.chunks > 0 {
+            return Ok(None);
+        }
+        let state = catch_unwind(AssertUnwindSafe(|| self.state.encode())).map_err(|_| TooLarge)?;
+        if state.len() > STATE_BYTES_MAX {
+            return Err(TooLarge);
+        }
+        Ok(Some(state))
+    }
+
+    fn write_state(
+        &mut self,
+        record_key: &[u8],
+        state: Option<Bytes>,
+        changed: bool,
+        writes: &mut Vec<Write>,
+    ) -> Option<store::keys::KeyRange> {
+        let had_chunks = self.chunks > 0;
+        let stored = match state {
+            None => StoredState::Chunks(self.chunks),
+            Some(state) if state.len() <= STATE_CHUNK_BYTES => {
+                self.chunks = 0;
+                StoredState::Here(state)
+            }
+            Some(state) => {
+                let mut count = 0;
+                for start in (0..state.len()).step_by(STATE_CHUNK_BYTES) {
+                    let end = state.len().min(start + STATE_CHUNK_BYTES);
+                    writes.push(Write {
+                        key: self.name.prefix.state(count),
+                        value: Some(state.slice(start..end)),
+                    });
+                    count += 1;
+                }
+                self.chunks = count;
+                StoredState::Chunks(count)
+            }
+        };
+        let record = ActorRecord {
+            state_format: self.state.format(),
+            seq: self.seq,
+            version: self.version + 1,
+            outbox: self.outbox,
+            awake: self.awake,
+            timers: self.timers.clone(),
+            state: stored,
+        };
+        writes.push(Write {
+            key: record_key.to_vec(),
+            value: Some(record.encode()),
+        });
+        (had_chunks && changed).then(|| self.name.prefix.state_chunks())
+    }
+
+    /// A state that cannot be stored: the one command that made it so is refused for good; of several
+    /// nobody knows which one did, so each may try again, alone.
+    fn refuse_too_large(group: Group) {
+        if group.decisions > 1 {
+            return;
+        }
+        let message = format!("the state would be over {STATE_BYTES_MAX} bytes");
+        for (caller, _) in group.answers {
+            caller.answer(Outcome::Failure(Failure::new(
+                ErrorCode::TooLarge,
+                message.clone(),
+            )));
+        }
+    }
+
+    fn timer_key(&self, name: String, due_ms: u64) -> Vec<u8> {
+        Key::Timer {
+            actor: self.name.path(),
+            due_ms,
+            name,
+        }
+        .encode()
+    }
+}
+
+struct Firing {
+    name: String,
+    due_ms: u64,
+    body: Bytes,
+}
+
+struct TooLarge;
+
+fn is_late(deadline: Option<Instant>, now: Moment) -> bool {
+    deadline.is_some_and(|deadline| deadline < now.instant)
+}
+
+fn late() -> Outcome {
+    Outcome::Failure(Failure::new(
+        ErrorCode::DeadlineExceeded,
+        "the deadline passed before this was decided",
+    ))
+}
+
+fn internal(what: &str) -> Outcome {
+    let message = format!("{what} failed by a defect of the actor's code; see the node's log");
+    Outcome::Failure(Failure::new(ErrorCode::Internal, message))
+}
+
+#[cfg(test)]
+mod tests;

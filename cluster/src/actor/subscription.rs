@@ -1,0 +1,253 @@
+//! A subscription: the events of one actor, read from the store up to now and then as they are
+//! committed. Made by the host; does not activate the actor.
+//!
+//! The queue is opened before the store is read, so nothing falls between them; what comes both ways is
+//! told apart by its seq. A queue that overflowed is opened anew, and the store read again.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use selvedge_protocol::frame::Since;
+use selvedge_protocol::{ErrorCode, Failure};
+use tokio::sync::mpsc;
+
+use crate::actor::core::Core;
+use crate::actor::hub::Published;
+use crate::actor::record::{ActorRecord, EventRecord, Stored, StoredState};
+use crate::actor::request::{ScopedAddress, StoredEvent, SubscriptionItem};
+use crate::slot::{SLOTS, Slot};
+use crate::store::keys::{ActorPrefix, Key};
+use crate::store::{self, Isolation};
+
+/// Events read from the store at once: at 64 KiB each still far below what a transaction may read.
+const PAGE_MAX: usize = 64;
+
+/// The events of one actor, in order, without gap or repeat, for as long as somebody asks for them.
+pub struct Subscription {
+    core: Arc<Core>,
+    actor: ScopedAddress,
+    prefix: ActorPrefix,
+    /// The last event handed out.
+    position: u64,
+    /// Read from the store or received, not yet handed out.
+    ready: VecDeque<StoredEvent>,
+    /// Whether the store holds nothing after `ready` that the queue does not bring.
+    is_live: bool,
+    queue: Option<mpsc::Receiver<Published>>,
+}
+
+impl Subscription {
+    pub(crate) async fn open(
+        core: Arc<Core>,
+        actor: ScopedAddress,
+        since: Since,
+    ) -> Result<Self, Failure> {
+        let slot = core.slot_of(&actor);
+        let prefix = ActorPrefix::new(slot.number, &actor.tenant, &actor.address);
+        let queue = Some(slot.hub.subscribe(&actor));
+        let mut subscription = Self {
+            prefix,
+            position: 0,
+            ready: VecDeque::new(),
+            is_live: false,
+            queue,
+            core,
+            actor,
+        };
+        subscription.position = match since {
+            Since::After(seq) => seq,
+            Since::Latest => subscription.record().await?.map_or(0, |record| record.seq),
+        };
+        Ok(subscription)
+    }
+
+    /// The next item. Waits as long as there is none. After an error the subscription has ended.
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<SubscriptionItem, Failure> {
+        loop {
+            while let Some(event) = self.ready.pop_front() {
+                if event.seq == self.position + 1 {
+                    self.position = event.seq;
+                    return Ok(SubscriptionItem::Event(event));
+                }
+                if event.seq > self.position {
+                    // Missed something: the store has it, and this one as well.
+                    self.is_live = false;
+                    self.ready.clear();
+                }
+            }
+            if !self.is_live {
+                if let Some(gap) = self.read_page().await? {
+                    return Ok(gap);
+                }
+                continue;
+            }
+            let Some(queue) = &mut self.queue else {
+                self.reopen()?;
+                continue;
+            };
+            match queue.recv().await {
+                Some(Published::Events(events)) => self.ready.extend(events.iter().cloned()),
+                Some(Published::Ephemeral(item)) => return Ok(item),
+                None => self.queue = None,
+            }
+        }
+    }
+
+    fn slot(&self) -> &Slot {
+        let slot = self.actor.address.slot(&self.actor.tenant, SLOTS);
+        &self.core.slots[usize::from(slot)]
+    }
+
+    /// Subscribes again after falling behind.
+    fn reopen(&mut self) -> Result<(), Failure> {
+        let stopping = &self.core.is_stopping;
+        if self.slot().is_lost() || stopping.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(Failure::new(
+                ErrorCode::Unavailable,
+                "this node does not serve the actor any more; subscribe again",
+            ));
+        }
+        self.queue = Some(self.slot().hub.subscribe(&self.actor));
+        self.is_live = false;
+        Ok(())
+    }
+
+    /// Reads on from the position. Answers a gap if events after it are not stored any more.
+    async fn read_page(&mut self) -> Result<Option<SubscriptionItem>, Failure> {
+        let range = self
+            .prefix
+            .events_from(self.position.saturating_add(1))
+            .read(PAGE_MAX, Isolation::Snapshot);
+        let mut transaction = self.core.store.begin();
+        let rows = transaction.range(range).await.map_err(unavailable)?;
+        if rows.is_empty() {
+            self.is_live = true;
+            return Ok(None);
+        }
+        let mut events = VecDeque::with_capacity(rows.len());
+        for (key, value) in rows {
+            events.push_back(event(&key, &value).map_err(undecodable)?);
+        }
+        if events
+            .front()
+            .is_none_or(|first| first.seq == self.position + 1)
+        {
+            self.ready = events;
+            return Ok(None);
+        }
+        self.gap().await.map(Some)
+    }
+
+    async fn gap(&mut self) -> Result<SubscriptionItem, Failure> {
+        let Some(record) = self.record().await? else {
+            return Err(undecodable("events without an actor"));
+        };
+        let snapshot = self.snapshot(&record).await?;
+        let after = self.position;
+        self.position = record.seq;
+        Ok(SubscriptionItem::Gap {
+            after,
+            seq: record.seq,
+            snapshot,
+        })
+    }
+
+    async fn record(&self) -> Result<Option<ActorRecord>, Failure> {
+        let mut transaction = self.core.store.begin();
+        let value = transaction
+            .get(&self.prefix.record(), Isolation::Snapshot)
+            .await
+            .map_err(unavailable)?;
+        value
+            .map(|value| ActorRecord::decode(&value))
+            .transpose()
+            .map_err(undecodable)
+    }
+
+    async fn snapshot(&self, record: &ActorRecord) -> Result<Bytes, Failure> {
+        let state = match &record.state {
+            StoredState::Here(state) => state.clone(),
+            StoredState::Chunks(count) => {
+                let limit = usize::try_from(*count).unwrap_or(usize::MAX);
+                let range = self.prefix.state_chunks().read(limit, Isolation::Snapshot);
+                let mut transaction = self.core.store.begin();
+                let rows = transaction.range(range).await.map_err(unavailable)?;
+                let mut whole = BytesMut::new();
+                for (_, chunk) in rows {
+                    whole.extend_from_slice(&chunk);
+                }
+                whole.freeze()
+            }
+        };
+        let kind = self.core.kinds.find(self.actor.address.kind.as_str());
+        let Some(kind) = kind else {
+            return Err(Failure::new(
+                ErrorCode::UnknownKind,
+                "no such actor kind is registered",
+            ));
+        };
+        let state = kind
+            .decode(record.state_format, &state)
+            .map_err(undecodable)?;
+        Ok(state.view())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // The receiver goes first, so that the hub sees that this one left.
+        self.queue = None;
+        self.slot().hub.left(&self.actor);
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Subscription({} after {})",
+            self.actor.address, self.position
+        )
+    }
+}
+
+fn event(key: &[u8], value: &[u8]) -> Result<StoredEvent, store::Error> {
+    let failed = |reason: String| store::Error::Record {
+        key: EventRecord::NAME.to_owned(),
+        reason,
+    };
+    let Key::Event { seq, .. } = Key::decode(key).map_err(|error| failed(error.to_string()))?
+    else {
+        return Err(failed("the key is not an event's".to_owned()));
+    };
+    let record = EventRecord::decode(value)?;
+    Ok(StoredEvent {
+        seq,
+        kind: Arc::from(record.kind),
+        time_ms: record.time_ms,
+        data: record.data,
+    })
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "meant for map_err, which gives the error away"
+)]
+fn unavailable(error: store::Error) -> Failure {
+    tracing::warn!(%error, "subscription cannot read the store");
+    Failure::new(
+        ErrorCode::Unavailable,
+        "the store cannot be read at the moment; subscribe again",
+    )
+}
+
+fn undecodable(reason: impl fmt::Display) -> Failure {
+    tracing::error!(%reason, "subscription cannot decode what is stored");
+    Failure::new(
+        ErrorCode::Internal,
+        "what is stored of the actor cannot be read; see the node's log",
+    )
+}

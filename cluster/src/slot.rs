@@ -1,0 +1,187 @@
+//! A slot as its owner sees it: the fence it holds, the directory of its activated actors, the
+//! subscribers to its actors, and when its chores are due.
+//!
+//! The host looks actors up here, their supervisor and the chores keep it in order. It never touches
+//! the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use ractor::{ActorCell, ActorId, ActorRef};
+use selvedge_protocol::frame::Outcome;
+
+use crate::actor::activation::Message;
+use crate::actor::hub::Hub;
+use crate::actor::mailbox::{Caller, Mailbox};
+use crate::actor::request::ScopedAddress;
+use crate::store::keys::Key;
+
+/// Slots of a cluster: enough for about 100 nodes, fixed when the cluster is created.
+pub const SLOTS: u16 = 1_024;
+
+/// No time at all: a chore that is not due.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) number: u16,
+    pub(crate) fence_key: Vec<u8>,
+    /// The epoch at which this host took the slot.
+    epoch: AtomicU64,
+    is_lost: AtomicBool,
+    pub(crate) directory: Mutex<HashMap<ScopedAddress, Entry>>,
+    /// The actor that supervises the slot's activations.
+    pub(crate) supervisor: Mutex<Option<ActorCell>>,
+    pub(crate) hub: Hub,
+    pub(crate) timers: Chore,
+    pub(crate) outbox: Chore,
+    pub(crate) awake: Chore,
+    /// Answers that wait for a proof that the slot is still ours.
+    pub(crate) unproven: Mutex<Unproven>,
+}
+
+/// An activated actor.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) activation: ActorRef<Message>,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Unproven {
+    pub(crate) answers: Vec<(Caller, Outcome)>,
+    pub(crate) is_proving: bool,
+}
+
+/// Something a slot has to do at some time: at most one run of it at once.
+#[derive(Debug)]
+pub(crate) struct Chore {
+    due_ms: AtomicU64,
+    is_running: AtomicBool,
+    failures: AtomicU64,
+}
+
+impl Slot {
+    pub(crate) fn new(number: u16) -> Self {
+        Self {
+            number,
+            fence_key: Key::SlotFence { slot: number }.encode(),
+            epoch: AtomicU64::new(0),
+            is_lost: AtomicBool::new(false),
+            directory: Mutex::new(HashMap::new()),
+            supervisor: Mutex::new(None),
+            hub: Hub::default(),
+            timers: Chore::new(),
+            outbox: Chore::new(),
+            awake: Chore::new(),
+            unproven: Mutex::new(Unproven::default()),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Release);
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
+    }
+
+    /// Another host owns the slot: what this one has of it in memory may be old, so it goes.
+    pub(crate) fn lose(&self) {
+        if self.is_lost.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::warn!(slot = self.number, "slot lost to another owner");
+        let entries = std::mem::take(&mut *self.directory.lock());
+        for entry in entries.into_values() {
+            entry.activation.stop(None);
+        }
+        self.hub.close();
+    }
+
+    /// Removes an activation, unless another one has taken its place.
+    pub(crate) fn remove(&self, actor: &ScopedAddress, activation: ActorId) {
+        let mut directory = self.directory.lock();
+        if directory
+            .get(actor)
+            .is_some_and(|entry| entry.activation.get_id() == activation)
+        {
+            directory.remove(actor);
+        }
+    }
+
+    /// Removes whatever entry is this activation: for when only its id is known.
+    pub(crate) fn remove_dead(&self, activation: ActorId) {
+        self.directory
+            .lock()
+            .retain(|_, entry| entry.activation.get_id() != activation);
+    }
+
+    /// Ends activations that nobody has asked since `tick`. Permits are taken under the same lock, so
+    /// none of them can be asked in between.
+    pub(crate) fn passivate(&self, tick: u64) -> usize {
+        let mut idle = Vec::new();
+        self.directory.lock().retain(|_, entry| {
+            let is_idle = entry.mailbox.is_idle_since(tick);
+            if is_idle {
+                idle.push(entry.activation.clone());
+            }
+            !is_idle
+        });
+        for activation in &idle {
+            activation.stop(None);
+        }
+        idle.len()
+    }
+}
+
+impl Chore {
+    const fn new() -> Self {
+        Self {
+            due_ms: AtomicU64::new(NEVER),
+            is_running: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn due_ms(&self) -> u64 {
+        self.due_ms.load(Ordering::Acquire)
+    }
+
+    /// Makes it due at `due_ms` at the latest. Answers whether that is earlier than it was.
+    pub(crate) fn schedule(&self, due_ms: u64) -> bool {
+        self.due_ms.fetch_min(due_ms, Ordering::AcqRel) > due_ms
+    }
+
+    /// Begins a run if it is due and none is under way; what is scheduled from now on is for the next.
+    pub(crate) fn begin(&self, now_ms: u64) -> bool {
+        if self.due_ms() > now_ms || self.is_running.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.due_ms.store(NEVER, Ordering::Release);
+        true
+    }
+
+    /// Ends a run; one that failed comes again later and later.
+    pub(crate) fn finish(&self, now_ms: u64, succeeded: Result<(), ()>) {
+        // From a tenth of a second, doubled up to half a minute: soon enough for a passing trouble,
+        // rare enough for a lasting one.
+        const BACKOFF_MS: u64 = 100;
+        const DOUBLINGS_MAX: u64 = 8;
+        match succeeded {
+            Ok(()) => self.failures.store(0, Ordering::Relaxed),
+            Err(()) => {
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+                let wait_ms = BACKOFF_MS << failures.min(DOUBLINGS_MAX);
+                self.schedule(now_ms.saturating_add(wait_ms));
+            }
+        }
+        self.is_running.store(false, Ordering::Release);
+    }
+}

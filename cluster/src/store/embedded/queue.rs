@@ -1,0 +1,216 @@
+//! Who commits: a lone committer by itself, many of them through one thread.
+//!
+//! Whoever finds the queue without a leader leads: it commits its own group in place, with no
+//! hand-over to wait for. If others have queued up meanwhile, it passes the lead on to the thread,
+//! which commits group after group until nobody is left.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::super::Error;
+use super::group::{Committer, Request};
+use super::view::closed;
+
+/// The requests that wait, and what commits them.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    handed_over: Condvar,
+    committer: Mutex<Option<Committer>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    requests: Vec<Request>,
+    /// Whether somebody leads, or the thread is about to.
+    lead: Lead,
+    intake: Intake,
+}
+
+/// Whether commits are taken.
+#[derive(Debug)]
+enum Intake {
+    Open,
+    /// No new ones; those that wait are committed.
+    Closing,
+    /// None at all, and this is why.
+    Failed(Error),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    Nobody,
+    Caller,
+    Thread,
+}
+
+impl Queue {
+    /// A queue with its thread.
+    pub(super) fn start(committer: Committer) -> Result<Arc<Self>, Error> {
+        let queue = Arc::new(Self {
+            waiting: Mutex::new(Waiting {
+                requests: Vec::new(),
+                lead: Lead::Nobody,
+                intake: Intake::Open,
+            }),
+            handed_over: Condvar::new(),
+            committer: Mutex::new(Some(committer)),
+            thread: Mutex::new(None),
+        });
+        let shared = Arc::clone(&queue);
+        let thread = thread::Builder::new()
+            .name("selvedge-store".to_owned())
+            .spawn(move || shared.serve())
+            .map_err(|error| Error::Stopped(format!("its thread does not start: {error}")))?;
+        *queue.thread.lock() = Some(thread);
+        Ok(queue)
+    }
+
+    /// Queues a request, and commits it here if nobody else is committing.
+    pub(super) fn submit(self: &Arc<Self>, request: Request) {
+        let mut waiting = self.waiting.lock();
+        if let Err(error) = waiting.intake.check() {
+            // Who no longer waits does not need to know.
+            let _ = request.answer.send(Err(error));
+            return;
+        }
+        waiting.requests.push(request);
+        if waiting.lead != Lead::Nobody {
+            return;
+        }
+        waiting.lead = Lead::Caller;
+        drop(waiting);
+        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) | Err(_) => self.lead(),
+            // The only thread of a runtime must not wait for a disk; its tasks share the group.
+            Ok(_) => {
+                let queue = Arc::clone(self);
+                drop(tokio::task::spawn_blocking(move || queue.lead()));
+            }
+        }
+    }
+
+    /// Why no more commits are taken, if so.
+    pub(super) fn health(&self) -> Result<(), Error> {
+        self.waiting.lock().intake.check()
+    }
+
+    /// Takes no more commits, waits for those that were taken, and gives the committer back.
+    pub(super) fn close(&self) -> Option<Committer> {
+        {
+            let mut waiting = self.waiting.lock();
+            if matches!(waiting.intake, Intake::Open) {
+                waiting.intake = Intake::Closing;
+            }
+            self.handed_over.notify_one();
+        }
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // A panic in it has been reported by the panic hook, and nothing is left to commit.
+            let _ = thread.join();
+        }
+        self.committer.lock().take()
+    }
+
+    /// Commits one group, then passes the lead on if there are more.
+    fn lead(&self) {
+        let mut group = Vec::new();
+        self.commit_next(&mut group);
+        let mut waiting = self.waiting.lock();
+        waiting.lead = if waiting.requests.is_empty() {
+            Lead::Nobody
+        } else {
+            Lead::Thread
+        };
+        // Only the thread waits for this: for the lead, or for the end.
+        if waiting.lead == Lead::Thread || !matches!(waiting.intake, Intake::Open) {
+            self.handed_over.notify_one();
+        }
+    }
+
+    /// The thread: commits while the lead is its, ends when the store is closed.
+    fn serve(&self) {
+        let mut group = Vec::new();
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                if waiting.lead == Lead::Thread && waiting.requests.is_empty() {
+                    waiting.lead = Lead::Nobody;
+                }
+                while waiting.lead != Lead::Thread {
+                    if waiting.lead == Lead::Nobody && !matches!(waiting.intake, Intake::Open) {
+                        return;
+                    }
+                    self.handed_over.wait(&mut waiting);
+                }
+            }
+            self.commit_next(&mut group);
+        }
+    }
+
+    /// Commits the next group of those that wait.
+    fn commit_next(&self, group: &mut Vec<Request>) {
+        let failure = {
+            let mut waiting = self.waiting.lock();
+            take_group(&mut waiting.requests, group);
+            match &waiting.intake {
+                Intake::Open | Intake::Closing => None,
+                Intake::Failed(error) => Some(error.clone()),
+            }
+        };
+        let mut owned = self.committer.lock();
+        let (Some(committer), None) = (&mut *owned, &failure) else {
+            let error = failure.unwrap_or_else(closed);
+            for request in group.drain(..) {
+                let _ = request.answer.send(Err(error.clone()));
+            }
+            return;
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| committer.commit(group)));
+        let reason = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(reason)) => reason,
+            Err(_) => {
+                // Whoever has no answer yet is told that it is not known, by the loss of its sender.
+                *owned = None;
+                group.clear();
+                "committing panicked".to_owned()
+            }
+        };
+        tracing::error!(reason, "the store has stopped");
+        self.waiting.lock().intake = Intake::Failed(Error::Stopped(reason));
+    }
+}
+
+impl Intake {
+    fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Closing => Err(closed()),
+            Self::Failed(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// Moves the requests of the next group, oldest first.
+fn take_group(waiting: &mut Vec<Request>, group: &mut Vec<Request>) {
+    let mut bytes = 0;
+    let fitting = waiting.iter().take(GROUP_LEN_MAX).take_while(|request| {
+        // The first one always fits.
+        let fits = bytes == 0 || bytes + request.bytes <= GROUP_BYTES_MAX;
+        bytes += request.bytes;
+        fits
+    });
+    let length = fitting.count();
+    group.extend(waiting.drain(..length));
+}
+
+/// Enough to make an fsync's share of a commit small; below what a versionstamp can number.
+const GROUP_LEN_MAX: usize = 1_024;
+/// About what a disk writes in the time of one fsync; a larger group only delays its members.
+const GROUP_BYTES_MAX: usize = 1_000_000;

@@ -1,0 +1,217 @@
+//! Bytes to keys. Called by `Key::decode` only; no input can panic it.
+
+use std::borrow::Cow;
+
+use foundationdb_tuple::{Bytes as TupleBytes, PackError, TupleUnpack, unpack};
+use selvedge_protocol::ids::{
+    ActorAddress, ActorKey, ActorKind, CommandId, IdError, OperationId, OperationType, SessionId,
+    Tenant,
+};
+
+use super::prefix::{COMMAND_OUTCOME, RECORD, SESSION, STATE};
+use super::{ActorPath, DecodeError, Entry, Family, Key, Label, Part, start};
+
+type Text<'a> = Cow<'a, str>;
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Key, DecodeError> {
+    fields(bytes).map_err(|Reason(reason)| DecodeError {
+        key: bytes.escape_ascii().to_string(),
+        reason,
+    })
+}
+
+fn fields(bytes: &[u8]) -> Result<Key, Reason> {
+    let Some((family, rest)) = FAMILIES.iter().find_map(|family| {
+        let rest = bytes.strip_prefix(start(*family, 2).as_slice())?;
+        Some((*family, rest))
+    }) else {
+        return Err(Reason("it is of no known family".to_owned()));
+    };
+    Ok(match family {
+        Family::Meta => {
+            let (name,): (Text<'_>,) = tuple(rest)?;
+            let name = name.into_owned();
+            Key::Meta { name }
+        }
+        Family::Migration => {
+            let (number,) = tuple(rest)?;
+            Key::Migration { number }
+        }
+        Family::SlotFence => {
+            let (slot,) = tuple(rest)?;
+            Key::SlotFence { slot }
+        }
+        Family::Actor => actor_part(rest)?,
+        Family::Event => {
+            let (slot, tenant, kind, key, seq) = tuple(rest)?;
+            let actor = actor((slot, tenant, kind, key))?;
+            Key::Event { actor, seq }
+        }
+        Family::Timer => {
+            let (slot, due_ms, tenant, kind, key, name): (_, _, _, _, _, Text<'_>) = tuple(rest)?;
+            Key::Timer {
+                actor: actor((slot, tenant, kind, key))?,
+                due_ms,
+                name: name.into_owned(),
+            }
+        }
+        Family::Outbox => {
+            let (slot, tenant, kind, key, seq) = tuple(rest)?;
+            let actor = actor((slot, tenant, kind, key))?;
+            Key::Outbox { actor, seq }
+        }
+        Family::Awake => {
+            let actor = actor(tuple(rest)?)?;
+            Key::Awake { actor }
+        }
+        Family::Payload => {
+            let (slot, tenant, kind, key, chunk) = tuple(rest)?;
+            let actor = actor((slot, tenant, kind, key))?;
+            Key::Payload { actor, chunk }
+        }
+        Family::Catalog => {
+            let (tenant, kind, key): (Text<'_>, Text<'_>, Text<'_>) = tuple(rest)?;
+            Key::Catalog {
+                tenant: Tenant::new(tenant)?,
+                address: address(&kind, &key)?,
+            }
+        }
+        Family::OperationByTime
+        | Family::OperationByStatus
+        | Family::OperationByType
+        | Family::OperationByLabel => operation(family, rest)?,
+        Family::Audit => {
+            let (tenant, number): (Text<'_>, _) = tuple(rest)?;
+            let tenant = Tenant::new(tenant)?;
+            Key::Audit { tenant, number }
+        }
+    })
+}
+
+fn actor_part(rest: &[u8]) -> Result<Key, Reason> {
+    // The parts differ in number and type of their fields; only one form can match a whole key.
+    if let Ok((slot, tenant, kind, key, ordinal)) = tuple::<(_, _, _, _, u16)>(rest) {
+        let actor = actor((slot, tenant, kind, key))?;
+        return match ordinal {
+            RECORD => Ok(Key::Actor {
+                actor,
+                part: Part::Record,
+            }),
+            other => Err(Reason(format!("an actor has no part {other}"))),
+        };
+    }
+    if let Ok((slot, tenant, kind, key, STATE, chunk)) = tuple::<(_, _, _, _, u16, u32)>(rest) {
+        let actor = actor((slot, tenant, kind, key))?;
+        let part = Part::State { chunk };
+        return Ok(Key::Actor { actor, part });
+    }
+    let (slot, tenant, kind, key, ordinal, id): (_, _, _, _, u16, TupleBytes<'_>) = tuple(rest)?;
+    let actor = actor((slot, tenant, kind, key))?;
+    let id = <[u8; 16]>::try_from(&*id)
+        .map(u128::from_be_bytes)
+        .map_err(|_| Reason(format!("an id has 16 bytes, not {}", id.len())))?;
+    let part = match ordinal {
+        SESSION => Part::Session {
+            session: SessionId::from_u128(id),
+        },
+        COMMAND_OUTCOME => Part::CommandOutcome {
+            command: CommandId::from_u128(id),
+        },
+        other => return Err(Reason(format!("an actor has no part {other} with an id"))),
+    };
+    Ok(Key::Actor { actor, part })
+}
+
+fn operation(family: Family, rest: &[u8]) -> Result<Key, Reason> {
+    if family == Family::OperationByTime {
+        let (tenant, created_ms, id): (Text<'_>, _, _) = tuple(rest)?;
+        return Ok(Key::OperationByTime {
+            tenant: Tenant::new(tenant)?,
+            entry: entry(created_ms, id)?,
+        });
+    }
+    if family == Family::OperationByStatus {
+        let (tenant, status, created_ms, id): (Text<'_>, u16, _, _) = tuple(rest)?;
+        return Ok(Key::OperationByStatus {
+            tenant: Tenant::new(tenant)?,
+            status: u8::try_from(status)
+                .map_err(|_| Reason(format!("a status is at most 255, not {status}")))?,
+            entry: entry(created_ms, id)?,
+        });
+    }
+    if family == Family::OperationByType {
+        let (tenant, operation_type, created_ms, id): (Text<'_>, Text<'_>, _, _) = tuple(rest)?;
+        return Ok(Key::OperationByType {
+            tenant: Tenant::new(tenant)?,
+            operation_type: OperationType::new(operation_type)?,
+            entry: entry(created_ms, id)?,
+        });
+    }
+    let (tenant, key, value, created_ms, id): (Text<'_>, Text<'_>, Text<'_>, _, _) = tuple(rest)?;
+    Ok(Key::OperationByLabel {
+        tenant: Tenant::new(tenant)?,
+        label: Label {
+            key: key.into_owned(),
+            value: value.into_owned(),
+        },
+        entry: entry(created_ms, id)?,
+    })
+}
+
+fn entry(created_ms: u64, id: Text<'_>) -> Result<Entry, Reason> {
+    let id = OperationId::new(id)?;
+    Ok(Entry { created_ms, id })
+}
+
+type ActorFields<'a> = (u16, Text<'a>, Text<'a>, Text<'a>);
+
+fn actor((slot, tenant, kind, key): ActorFields<'_>) -> Result<ActorPath, Reason> {
+    Ok(ActorPath {
+        slot,
+        tenant: Tenant::new(tenant)?,
+        address: address(&kind, &key)?,
+    })
+}
+
+fn address(kind: &str, key: &str) -> Result<ActorAddress, Reason> {
+    Ok(ActorAddress {
+        kind: ActorKind::new(kind)?,
+        key: ActorKey::new(key)?,
+    })
+}
+
+fn tuple<'a, T: TupleUnpack<'a>>(bytes: &'a [u8]) -> Result<T, Reason> {
+    Ok(unpack(bytes)?)
+}
+
+struct Reason(String);
+
+impl From<PackError> for Reason {
+    fn from(error: PackError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<IdError> for Reason {
+    fn from(error: IdError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+const FAMILIES: [Family; 15] = [
+    Family::Meta,
+    Family::Migration,
+    Family::SlotFence,
+    Family::Actor,
+    Family::Event,
+    Family::Timer,
+    Family::Outbox,
+    Family::Awake,
+    Family::Payload,
+    Family::Catalog,
+    Family::OperationByTime,
+    Family::OperationByStatus,
+    Family::OperationByType,
+    Family::OperationByLabel,
+    Family::Audit,
+];

@@ -1,0 +1,141 @@
+//! Actor kinds for tests.
+
+use bytes::Bytes;
+use selvedge_cluster::actor::kind::json;
+use selvedge_cluster::actor::{
+    Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, ScopedAddress,
+    TimerChange, Urgency,
+};
+use selvedge_protocol::ActorAddress;
+use serde::{Deserialize, Serialize};
+
+/// Counts, and does whatever else a test asks for.
+pub(crate) struct Tally;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct TallyState {
+    pub(crate) sum: u64,
+    /// Filler, to make the state large.
+    #[serde(default)]
+    pub(crate) ballast: String,
+    #[serde(default)]
+    pub(crate) fired: Vec<String>,
+    /// Not stored: how often the kind was told of a commit or activation.
+    #[serde(skip)]
+    pub(crate) told: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Send {
+    to: String,
+    times: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct Timer {
+    name: String,
+    due: u64,
+}
+
+fn argument<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::invalid("body", error.to_string()))
+}
+
+fn event(sum: u64) -> NewEvent {
+    NewEvent {
+        kind: "added".into(),
+        data: Bytes::from(sum.to_string()),
+    }
+}
+
+impl Kind for Tally {
+    type State = TallyState;
+    const NAME: &'static str = "tally";
+
+    fn apply(
+        &self,
+        state: &mut TallyState,
+        context: &Context<'_>,
+        command: &Incoming<'_>,
+    ) -> Result<Effects, Refusal> {
+        if context.origin == Origin::Timer {
+            state.fired.push(command.name.to_owned());
+            return Ok(Effects {
+                events: vec![event(state.sum)],
+                ..Effects::default()
+            });
+        }
+        let mut effects = Effects::default();
+        match command.name {
+            "add" => {
+                state.sum += argument::<u64>(command.body)?;
+                effects.events.push(event(state.sum));
+            }
+            "add-soon" => {
+                state.sum += argument::<u64>(command.body)?;
+                effects.urgency = Urgency::Soon;
+            }
+            "peek" => effects.urgency = Urgency::Never,
+            "refuse" => return Err(Refusal::rejected(format!("at {}", state.sum))),
+            "panic" => {
+                state.sum += 1_000_000;
+                panic!("asked to");
+            }
+            "ballast" => state.ballast = "x".repeat(argument::<usize>(command.body)?),
+            "send" => {
+                let send: Send = argument(command.body)?;
+                let to: ActorAddress = send
+                    .to
+                    .parse()
+                    .map_err(|_| Refusal::invalid("to", "not an address"))?;
+                for _ in 0..send.times {
+                    effects.messages.push(Message {
+                        to: to.clone(),
+                        name: "add".to_owned(),
+                        body: Bytes::from_static(b"1"),
+                    });
+                }
+            }
+            "timer" => {
+                let timer: Timer = argument(command.body)?;
+                effects.timers.push(TimerChange::Set {
+                    name: timer.name,
+                    due_ms: timer.due,
+                    body: Bytes::new(),
+                });
+            }
+            "cancel" => effects.timers.push(TimerChange::Cancel {
+                name: argument(command.body)?,
+            }),
+            "awake" => effects.awake = Some(argument(command.body)?),
+            other => return Err(Refusal::unknown(Self::NAME, other)),
+        }
+        effects.reply = Bytes::from(state.sum.to_string());
+        Ok(effects)
+    }
+
+    fn query(&self, state: &TallyState, name: &str, _body: &[u8]) -> Result<Bytes, Refusal> {
+        match name {
+            "sum" => Ok(Bytes::from(state.sum.to_string())),
+            "told" => Ok(Bytes::from(state.told.to_string())),
+            "panic" => panic!("asked to"),
+            other => Err(Refusal::unknown(Self::NAME, other)),
+        }
+    }
+
+    fn view(&self, state: &TallyState) -> Bytes {
+        json::encode(state)
+    }
+
+    fn encode(&self, state: &TallyState) -> Bytes {
+        json::encode(state)
+    }
+
+    fn decode(&self, _format: u8, bytes: &[u8]) -> Result<TallyState, String> {
+        json::decode(bytes)
+    }
+
+    fn committed(&self, _actor: &ScopedAddress, state: &mut TallyState) {
+        state.told += 1;
+    }
+}

@@ -1,0 +1,416 @@
+//! What every backend must do, as functions over the trait, and one table of backends.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction};
+
+/// Declares a module of tests for one backend: all of them run over each.
+macro_rules! backends {
+    ($($backend:ident => $open:path;)*) => {
+        $(mod $backend {
+            backends!(@tests $open:
+                reads_follow_commits_and_own_writes
+                ranges_are_ordered_limited_and_merged_with_own_writes
+                write_skew_is_refused
+                phantoms_are_refused
+                snapshot_reads_do_not_conflict
+                blind_writes_do_not_conflict
+                conflict_keys_conflict
+                adds_do_not_conflict_and_sum_up
+                versionstamped_keys_increase
+                versions_increase_and_begin_at_conflicts
+                cleared_ranges_clear_and_conflict
+                limits_are_refused_and_leave_no_trace
+                watches_fire_on_change_only
+                reads_are_repeatable
+                dropped_transactions_leave_no_trace
+                any_bytes_are_a_key
+            );
+        })*
+    };
+    (@tests $open:path: $($test:ident)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            let (store, _guard) = $open();
+            super::$test(store).await;
+        })*
+    };
+}
+
+backends! {
+    embedded => super::embedded_store;
+}
+
+fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
+    (Arc::new(store), directory)
+}
+
+async fn get(transaction: &mut Box<dyn Transaction>, key: &str) -> Option<Bytes> {
+    transaction
+        .get(key.as_bytes(), Isolation::Serializable)
+        .await
+        .unwrap()
+}
+
+async fn put(store: &Arc<dyn Store>, key: &str, value: &str) {
+    let mut transaction = store.begin();
+    transaction.set(key.as_bytes(), value.as_bytes());
+    transaction.commit().await.unwrap();
+}
+
+async fn read(store: &Arc<dyn Store>, key: &str) -> Option<Bytes> {
+    get(&mut store.begin(), key).await
+}
+
+fn between(begin: &str, end: &str) -> Range {
+    Range {
+        begin: Bound::Included(Bytes::copy_from_slice(begin.as_bytes())),
+        end: Bound::Excluded(Bytes::copy_from_slice(end.as_bytes())),
+        order: Order::Ascending,
+        limit: 1_000,
+        isolation: Isolation::Serializable,
+    }
+}
+
+async fn keys(transaction: &mut Box<dyn Transaction>, range: Range) -> String {
+    let pairs = transaction.range(range).await.unwrap();
+    pairs
+        .iter()
+        .map(|(key, value)| format!("{}={} ", key.escape_ascii(), value.escape_ascii()))
+        .collect()
+}
+
+async fn reads_follow_commits_and_own_writes(store: Arc<dyn Store>) {
+    let mut transaction = store.begin();
+    assert_eq!(get(&mut transaction, "a").await, None);
+    transaction.set(b"a", b"1");
+    assert_eq!(get(&mut transaction, "a").await.unwrap(), "1");
+    assert_eq!(read(&store, "a").await, None, "not committed yet");
+    transaction.clear(b"a");
+    assert_eq!(get(&mut transaction, "a").await, None);
+    transaction.add(b"a", 5);
+    assert_eq!(
+        get(&mut transaction, "a").await.unwrap(),
+        &5i64.to_le_bytes()[..]
+    );
+    transaction.set(b"a", b"2");
+    transaction.commit().await.unwrap();
+    assert_eq!(read(&store, "a").await.unwrap(), "2");
+}
+
+async fn ranges_are_ordered_limited_and_merged_with_own_writes(store: Arc<dyn Store>) {
+    for key in ["b", "d", "f", "h"] {
+        put(&store, key, "1").await;
+    }
+    let mut transaction = store.begin();
+    transaction.set(b"a", b"2");
+    transaction.set(b"d", b"2");
+    transaction.clear(b"f");
+    transaction.set(b"g", b"2");
+    let all = |order, limit| Range {
+        order,
+        limit,
+        ..between("a", "i")
+    };
+    let up = keys(&mut transaction, all(Order::Ascending, 100)).await;
+    assert_eq!(up, "a=2 b=1 d=2 g=2 h=1 ");
+    let down = keys(&mut transaction, all(Order::Descending, 100)).await;
+    assert_eq!(down, "h=1 g=2 d=2 b=1 a=2 ");
+    let first = keys(&mut transaction, all(Order::Ascending, 2)).await;
+    assert_eq!(first, "a=2 b=1 ");
+    let last = keys(&mut transaction, all(Order::Descending, 2)).await;
+    assert_eq!(last, "h=1 g=2 ");
+    let none = keys(&mut transaction, all(Order::Ascending, 0)).await;
+    assert_eq!(none, "");
+    transaction.clear_range(b"b", b"h");
+    transaction.set(b"c", b"3");
+    transaction.add(b"e", 0);
+    let after = keys(&mut transaction, all(Order::Ascending, 100)).await;
+    let zero = "\\x00".repeat(8);
+    assert_eq!(after, format!("a=2 c=3 e={zero} h=1 "));
+    let excluded = Range {
+        begin: Bound::Excluded(Bytes::from("a")),
+        end: Bound::Included(Bytes::from("h")),
+        ..between("", "")
+    };
+    assert_eq!(
+        keys(&mut transaction, excluded).await,
+        format!("c=3 e={zero} h=1 ")
+    );
+    let inverted = between("h", "a");
+    assert_eq!(keys(&mut transaction, inverted).await, "");
+    transaction.commit().await.unwrap();
+    let unbounded = Range {
+        begin: Bound::Unbounded,
+        end: Bound::Unbounded,
+        ..between("", "")
+    };
+    let stored = keys(&mut store.begin(), unbounded).await;
+    assert_eq!(stored, format!("a=2 c=3 e={zero} h=1 "));
+}
+
+async fn write_skew_is_refused(store: Arc<dyn Store>) {
+    let (mut one, mut two) = (store.begin(), store.begin());
+    get(&mut one, "a").await;
+    get(&mut two, "b").await;
+    one.set(b"b", b"1");
+    two.set(b"a", b"1");
+    one.commit().await.unwrap();
+    assert!(matches!(two.commit().await, Err(Error::Conflict)));
+    assert_eq!(read(&store, "a").await, None);
+}
+
+async fn phantoms_are_refused(store: Arc<dyn Store>) {
+    put(&store, "b", "1").await;
+    let (mut reader, mut limited) = (store.begin(), store.begin());
+    keys(&mut reader, between("a", "m")).await;
+    let one = Range {
+        limit: 1,
+        ..between("a", "m")
+    };
+    keys(&mut limited, one).await;
+    put(&store, "c", "1").await;
+    reader.set(b"z", b"1");
+    assert!(matches!(reader.commit().await, Err(Error::Conflict)));
+    // The limit ended that read before "c".
+    limited.set(b"z", b"1");
+    limited.commit().await.unwrap();
+}
+
+async fn snapshot_reads_do_not_conflict(store: Arc<dyn Store>) {
+    let mut reader = store.begin();
+    reader.get(b"a", Isolation::Snapshot).await.unwrap();
+    let range = Range {
+        isolation: Isolation::Snapshot,
+        ..between("a", "z")
+    };
+    keys(&mut reader, range).await;
+    put(&store, "a", "1").await;
+    reader.set(b"b", b"1");
+    reader.commit().await.unwrap();
+}
+
+async fn blind_writes_do_not_conflict(store: Arc<dyn Store>) {
+    let (mut one, mut two) = (store.begin(), store.begin());
+    one.set(b"a", b"1");
+    two.set(b"a", b"2");
+    two.commit().await.unwrap();
+    one.commit().await.unwrap();
+    assert_eq!(read(&store, "a").await.unwrap(), "1");
+}
+
+async fn conflict_keys_conflict(store: Arc<dyn Store>) {
+    let (mut one, mut two, mut three) = (store.begin(), store.begin(), store.begin());
+    one.add_write_conflict(b"fence");
+    one.set(b"a", b"1");
+    two.add_read_conflict(b"fence");
+    two.set(b"b", b"1");
+    three.add_read_conflict(b"other");
+    three.set(b"c", b"1");
+    one.commit().await.unwrap();
+    assert!(matches!(two.commit().await, Err(Error::Conflict)));
+    three.commit().await.unwrap();
+    assert_eq!(read(&store, "fence").await, None, "it is not written");
+}
+
+async fn adds_do_not_conflict_and_sum_up(store: Arc<dyn Store>) {
+    let (mut one, mut two) = (store.begin(), store.begin());
+    one.add(b"n", 2);
+    one.add(b"n", 3);
+    two.add(b"n", -10);
+    one.commit().await.unwrap();
+    two.commit().await.unwrap();
+    let number = |bytes: Bytes| i64::from_le_bytes(bytes[..].try_into().unwrap());
+    assert_eq!(number(read(&store, "n").await.unwrap()), -5);
+    let mut reader = store.begin();
+    reader.add(b"n", 1);
+    assert_eq!(number(get(&mut reader, "n").await.unwrap()), -4);
+    let mut other = store.begin();
+    other.add(b"n", 1);
+    other.commit().await.unwrap();
+    let conflict = reader.commit().await;
+    assert!(matches!(conflict, Err(Error::Conflict)), "it was read");
+    let mut concurrent = Vec::new();
+    for _ in 0..50 {
+        let mut transaction = store.begin();
+        transaction.add(b"n", 1);
+        concurrent.push(tokio::spawn(transaction.commit()));
+    }
+    for commit in concurrent {
+        commit.await.unwrap().unwrap();
+    }
+    assert_eq!(number(read(&store, "n").await.unwrap()), 46);
+}
+
+async fn versionstamped_keys_increase(store: Arc<dyn Store>) {
+    let mut commits = Vec::new();
+    for number in 0..20u8 {
+        let mut transaction = store.begin();
+        transaction.set_versionstamped_key(b"log/", b"/end", &[number]);
+        commits.push(transaction.commit());
+    }
+    let mut stamps = Vec::new();
+    for (number, commit) in commits.into_iter().enumerate() {
+        stamps.push((commit.await.unwrap(), number));
+    }
+    let pairs = store.begin().range(between("log/", "log0")).await.unwrap();
+    let mut expected = Vec::new();
+    stamps.sort_by_key(|(committed, _)| committed.versionstamp);
+    for (committed, number) in stamps {
+        let key = [b"log/", &committed.versionstamp[..], b"/end"].concat();
+        assert_eq!(
+            committed.versionstamp[..8],
+            committed.version.to_be_bytes()[..]
+        );
+        expected.push((
+            Bytes::from(key),
+            Bytes::from(vec![u8::try_from(number).unwrap()]),
+        ));
+    }
+    assert_eq!(pairs, expected);
+}
+
+async fn versions_increase_and_begin_at_conflicts(store: Arc<dyn Store>) {
+    let mut transaction = store.begin();
+    transaction.set(b"a", b"1");
+    let first = transaction.commit().await.unwrap();
+    assert!(store.begin().read_version().await.unwrap() >= first.version);
+    let mut next = store.begin_at(first.version);
+    next.add_read_conflict(b"a");
+    next.set(b"a", b"2");
+    let second = next.commit().await.unwrap();
+    assert!(second.version > first.version);
+    let mut stale = store.begin_at(first.version);
+    assert_eq!(get(&mut stale, "a").await.unwrap(), "1", "as of then");
+    stale.set(b"b", b"1");
+    assert!(matches!(stale.commit().await, Err(Error::Conflict)));
+    let mut unrelated = store.begin_at(first.version);
+    unrelated.add_read_conflict(b"c");
+    unrelated.set(b"c", b"1");
+    unrelated.commit().await.unwrap();
+    let future = store
+        .begin_at(u64::MAX)
+        .get(b"a", Isolation::Snapshot)
+        .await;
+    assert!(future.is_err(), "{future:?}");
+}
+
+async fn cleared_ranges_clear_and_conflict(store: Arc<dyn Store>) {
+    for key in ["a", "b", "c", "d"] {
+        put(&store, key, "1").await;
+    }
+    let (mut inside, mut range, mut outside) = (store.begin(), store.begin(), store.begin());
+    get(&mut inside, "bb").await;
+    keys(&mut range, between("bx", "by")).await;
+    get(&mut outside, "d").await;
+    let mut clear = store.begin();
+    clear.clear_range(b"b", b"d");
+    clear.clear_range(b"x", b"x");
+    clear.clear_range(b"z", b"y");
+    clear.commit().await.unwrap();
+    for reader in [inside, range] {
+        let mut reader = reader;
+        reader.set(b"z", b"1");
+        assert!(matches!(reader.commit().await, Err(Error::Conflict)));
+    }
+    outside.set(b"y", b"1");
+    outside.commit().await.unwrap();
+    let left = keys(&mut store.begin(), between("a", "zz")).await;
+    assert_eq!(left, "a=1 d=1 y=1 ");
+}
+
+async fn limits_are_refused_and_leave_no_trace(store: Arc<dyn Store>) {
+    let refused = |transaction: Box<dyn Transaction>, what: &'static str| async move {
+        match transaction.commit().await {
+            Err(Error::TooLarge { what: found, .. }) => assert_eq!(found, what),
+            other => panic!("{what}: {other:?}"),
+        }
+    };
+    let mut transaction = store.begin();
+    transaction.set(b"a", b"1");
+    transaction.set(&[b'k'; 10_001], b"1");
+    refused(transaction, "key").await;
+    let mut transaction = store.begin();
+    transaction.set(b"a", &vec![0; 100_001]);
+    refused(transaction, "value").await;
+    let mut transaction = store.begin();
+    for number in 0..101u32 {
+        transaction.set(&number.to_be_bytes(), &vec![0; 100_000]);
+    }
+    refused(transaction, "transaction").await;
+    assert_eq!(read(&store, "a").await, None);
+    let mut largest = store.begin();
+    largest.set(&[b'k'; 10_000], &vec![7; 100_000]);
+    for number in 0..98u32 {
+        largest.set(&number.to_be_bytes(), &vec![0; 100_000]);
+    }
+    largest.commit().await.unwrap();
+    let mut reader = store.begin();
+    let value = reader.get(&[b'k'; 10_000], Isolation::Serializable).await;
+    assert_eq!(value.unwrap().unwrap(), vec![7; 100_000]);
+}
+
+async fn watches_fire_on_change_only(store: Arc<dyn Store>) {
+    let mut watch = store.watch(b"a");
+    let (dropped, mut other) = (store.watch(b"a"), store.watch(b"b"));
+    drop(dropped);
+    assert!(futures::poll!(&mut watch).is_pending());
+    put(&store, "a", "1").await;
+    watch.await.unwrap();
+    assert!(futures::poll!(&mut other).is_pending());
+    let mut clear = store.begin();
+    clear.clear_range(b"a", b"c");
+    clear.set(b"b", b"1");
+    clear.commit().await.unwrap();
+    other.await.unwrap();
+}
+
+async fn reads_are_repeatable(store: Arc<dyn Store>) {
+    put(&store, "a", "1").await;
+    let mut reader = store.begin();
+    assert_eq!(get(&mut reader, "a").await.unwrap(), "1");
+    put(&store, "a", "2").await;
+    put(&store, "b", "2").await;
+    assert_eq!(get(&mut reader, "a").await.unwrap(), "1");
+    assert_eq!(get(&mut reader, "b").await, None);
+    assert_eq!(keys(&mut reader, between("a", "z")).await, "a=1 ");
+    let version = reader.read_version().await.unwrap();
+    let read_only = reader.commit().await.unwrap();
+    assert_eq!(read_only.version, version);
+}
+
+async fn dropped_transactions_leave_no_trace(store: Arc<dyn Store>) {
+    let mut transaction = store.begin();
+    transaction.set(b"a", b"1");
+    drop(transaction);
+    let mut transaction = store.begin();
+    transaction.set(b"a", b"1");
+    drop(transaction.commit());
+    assert_eq!(read(&store, "a").await, None);
+}
+
+async fn any_bytes_are_a_key(store: Arc<dyn Store>) {
+    let keys: [&[u8]; 5] = [b"", b"\0", b"\0version", b"\xfe", b"\xfe\xff\xff"];
+    let mut transaction = store.begin();
+    for key in keys {
+        transaction.set(key, key);
+    }
+    transaction.commit().await.unwrap();
+    let all = Range {
+        begin: Bound::Unbounded,
+        end: Bound::Unbounded,
+        ..between("", "")
+    };
+    let pairs = store.begin().range(all).await.unwrap();
+    let found: Vec<&[u8]> = pairs.iter().map(|(key, _)| &key[..]).collect();
+    assert_eq!(found, keys);
+    for key in keys {
+        let value = store.begin().get(key, Isolation::Snapshot).await.unwrap();
+        assert_eq!(value.unwrap(), key);
+    }
+}

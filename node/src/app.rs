@@ -1,0 +1,148 @@
+//! An application: the actor kinds and operation handlers that a node runs, registered by hand.
+//!
+//! `main` of a node builds one and starts it. There is no global registry: what is not built in here is
+//! not there.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::host::Kinds;
+use selvedge_cluster::actor::{Host, HostConfig, Kind};
+use selvedge_cluster::store::{self, Store};
+use selvedge_protocol::{IdError, OperationType};
+
+use crate::operation::{OperationKind, Operations};
+use crate::processing::{ErasedHandler, Handler, Policy, Pools, PoolsConfig};
+
+/// What a node runs.
+pub struct Application {
+    kinds: Kinds,
+    handlers: HashMap<OperationType, (Arc<dyn ErasedHandler>, Policy)>,
+}
+
+/// Puts an [`Application`] together.
+#[derive(Default)]
+pub struct Builder {
+    kinds: Kinds,
+    handlers: HashMap<OperationType, (Arc<dyn ErasedHandler>, Policy)>,
+    wrong: Option<BuildError>,
+}
+
+/// Why an application cannot be built: a defect of its own code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The name of an operation type is not valid.
+    #[error(transparent)]
+    Name(#[from] IdError),
+    /// An operation type was registered twice.
+    #[error("operation type {0} was registered twice")]
+    Twice(OperationType),
+    /// A policy that lets nothing run.
+    #[error("operation type {0} has a concurrency of 0: use at least 1")]
+    Concurrency(OperationType),
+}
+
+/// Where an application runs.
+#[derive(Debug)]
+pub struct Place {
+    pub host: HostConfig,
+    pub store: Arc<dyn Store>,
+    pub clock: Clock,
+    /// The number of slots of the cluster.
+    pub slots: u16,
+}
+
+/// An application that runs.
+#[derive(Debug, Clone)]
+pub struct Running {
+    pub host: Host,
+    pub operations: Operations,
+    pools: Pools,
+}
+
+impl Application {
+    /// Begins to put an application together.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Takes the slots, recovers what was going on and serves.
+    pub async fn start(self, place: Place) -> Result<Running, store::Error> {
+        let pools = Pools::new(PoolsConfig {
+            handlers: self.handlers,
+            store: Arc::clone(&place.store),
+            clock: place.clock.clone(),
+            slots: place.slots,
+        });
+        let kinds = self.kinds.with(OperationKind::new(pools.clone()));
+        let host = Host::start(place.host, place.store, place.clock, kinds).await?;
+        pools.open(host.clone());
+        Ok(Running {
+            operations: Operations::new(host.clone(), pools.clone()),
+            host,
+            pools,
+        })
+    }
+}
+
+impl Builder {
+    /// Adds an actor kind.
+    #[must_use]
+    pub fn kind<K: Kind>(mut self, kind: K) -> Self {
+        self.kinds = self.kinds.with(kind);
+        self
+    }
+
+    /// Adds an operation type, its handler and its policy.
+    #[must_use]
+    pub fn operation(mut self, name: &str, handler: impl Handler, policy: Policy) -> Self {
+        match OperationType::new(name) {
+            Err(error) => self.wrong = Some(error.into()),
+            Ok(name) if policy.concurrency == 0 => self.wrong = Some(BuildError::Concurrency(name)),
+            Ok(name) => {
+                let handler: Arc<dyn ErasedHandler> = Arc::new(handler);
+                if self
+                    .handlers
+                    .insert(name.clone(), (handler, policy))
+                    .is_some()
+                {
+                    self.wrong = Some(BuildError::Twice(name));
+                }
+            }
+        }
+        self
+    }
+
+    /// The application, or what is wrong with it.
+    pub fn build(self) -> Result<Application, BuildError> {
+        match self.wrong {
+            Some(wrong) => Err(wrong),
+            None => Ok(Application {
+                kinds: self.kinds,
+                handlers: self.handlers,
+            }),
+        }
+    }
+}
+
+impl Running {
+    /// Stops the handlers, whose operations go on at the next start, then the host.
+    pub async fn stop(&self) {
+        self.pools.close().await;
+        self.host.stop().await;
+    }
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Application(operations {:?})", self.handlers.keys())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Builder(operations {:?})", self.handlers.keys())
+    }
+}

@@ -1,0 +1,166 @@
+//! The events of an operation: their names and their data, JSON. What watchers see.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use selvedge_client::operation::OperationStatus as Status;
+use selvedge_cluster::actor::NewEvent;
+use selvedge_protocol::limits::OPERATION_EVENT_RESULT_BYTES_MAX;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::operation::record::{Fault, Record, Step, Waiting};
+use crate::operation::time;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StepFinished<'a> {
+    step: &'a str,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptFailed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    attempt: u32,
+    error: Error<'a>,
+    next_attempt_at: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WaitingFor<'a> {
+    waiting_for: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error<'a>>,
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Finished<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error<'a>>,
+}
+
+pub(super) fn submitted(record: &Record) -> NewEvent {
+    // A type's characters need no escapes in JSON.
+    raw(
+        "submitted",
+        format!(r#"{{"type":"{}"}}"#, record.operation_type),
+    )
+}
+
+pub(super) fn started(record: &Record) -> NewEvent {
+    raw("started", format!(r#"{{"attempt":{}}}"#, record.attempt))
+}
+
+pub(super) fn progress(progress: &str) -> NewEvent {
+    raw("progress", format!(r#"{{"progress":{progress}}}"#))
+}
+
+pub(super) fn plain(name: &'static str) -> NewEvent {
+    raw(name, "{}".to_owned())
+}
+
+pub(super) fn step_finished(step: &Step) -> NewEvent {
+    let data = StepFinished {
+        step: &step.name,
+        attempt: step.attempt,
+        result: short(&step.result),
+    };
+    json("step.finished", &data)
+}
+
+/// `step.failed` where a step did, else `attempt.failed`.
+pub(super) fn attempt_failed(record: &Record, fault: &Fault, next_ms: Option<u64>) -> NewEvent {
+    let data = AttemptFailed {
+        step: fault.step.as_deref(),
+        attempt: record.failures + record.lost,
+        error: error(fault),
+        next_attempt_at: next_ms.map(time::format),
+    };
+    let name = if fault.step.is_some() {
+        "step.failed"
+    } else {
+        "attempt.failed"
+    };
+    json(name, &data)
+}
+
+pub(super) fn waiting(waiting: Waiting, fault: Option<&Fault>) -> NewEvent {
+    let data = WaitingFor {
+        waiting_for: describe(waiting),
+        error: fault.map(error),
+    };
+    json("waiting", &data)
+}
+
+/// Named after the final status.
+pub(super) fn finished(record: &Record) -> NewEvent {
+    let data = Finished {
+        result: record.result.as_deref().and_then(short),
+        error: record
+            .error
+            .as_ref()
+            .filter(|_| record.status == Status::Failed)
+            .map(error),
+    };
+    json(record.status.name(), &data)
+}
+
+/// What an operation waits for, in words; the first is for scripts and stays.
+pub(super) fn describe(waiting: Waiting) -> String {
+    match waiting {
+        Waiting::Time { until_ms } => format!("time: it shall run at {}", time::format(until_ms)),
+        Waiting::Retry { until_ms } => {
+            format!("retry: the next attempt is at {}", time::format(until_ms))
+        }
+        Waiting::Payload => {
+            "payload: send the same submit again, with the bytes that are streamed".to_owned()
+        }
+        Waiting::Handler => NO_HANDLER.to_owned(),
+    }
+}
+
+pub(super) const NO_HANDLER: &str =
+    "handler: no node runs operations of this type; start one that does";
+
+fn error(fault: &Fault) -> Error<'_> {
+    Error {
+        code: &fault.code,
+        message: &fault.message,
+    }
+}
+
+/// A result that is worth repeating in an event; longer ones are in the operation.
+fn short(result: &str) -> Option<&RawValue> {
+    if result.len() > OPERATION_EVENT_RESULT_BYTES_MAX {
+        return None;
+    }
+    serde_json::from_str(result).ok()
+}
+
+fn json(name: &'static str, data: &impl Serialize) -> NewEvent {
+    raw(
+        name,
+        serde_json::to_string(data).unwrap_or_else(|_| "{}".to_owned()),
+    )
+}
+
+fn raw(name: &'static str, data: String) -> NewEvent {
+    NewEvent {
+        kind: Cow::Borrowed(name),
+        data: Bytes::from(data),
+    }
+}

@@ -1,0 +1,341 @@
+//! The actor kind `operation`: takes commands in, lets the machine decide, adds rows and the answer, and
+//! hands what is runnable to the pools.
+//!
+//! The host calls it. Whether a runner has taken the operation up is not stored: it lives in the
+//! [`Control`] that kind and runner share, and is gone with the node, as the runner is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use selvedge_client::operation::OperationStatus as Status;
+use selvedge_cluster::actor::kind::Urgency;
+use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
+use selvedge_cluster::store::keys::ActorPath;
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure, Tenant};
+
+use crate::operation::record::{Payload, Record, Waiting};
+use crate::operation::report::Report;
+use crate::operation::submission::Submission;
+use crate::operation::view::Frame;
+use crate::operation::{index, machine, record, view};
+use crate::processing::{Control, Offer, Pools};
+
+/// From clients.
+pub(super) const SUBMIT: &str = "submit";
+pub(super) const CANCEL: &str = "cancel";
+/// From [`super::Operations`]: a submit whose payload is streamed.
+pub(super) const SUBMIT_STREAMED: &str = "submit.streamed";
+/// From a runner: a [`Report`].
+pub(crate) const REPORT: &str = "report";
+/// From the pools: offer the operation again if it is runnable.
+pub(crate) const NUDGE: &str = "nudge";
+
+/// Hosts operations.
+#[derive(Debug)]
+pub(crate) struct OperationKind {
+    pools: Pools,
+}
+
+/// An activated operation.
+#[derive(Debug, Default)]
+pub(crate) struct OperationState {
+    /// `None` before the submit.
+    record: Option<Record>,
+    /// The last offer to a pool.
+    control: Option<Arc<Control>>,
+    /// Submitted in this activation, so no attempt can have been lost; and its payload, if at hand.
+    fresh: Option<Option<Bytes>>,
+}
+
+/// Whether an address is an operation's.
+pub(crate) fn is_operation(address: &ActorAddress) -> bool {
+    address.kind.as_str() == OperationKind::NAME
+}
+
+impl OperationKind {
+    pub(crate) const fn new(pools: Pools) -> Self {
+        Self { pools }
+    }
+
+    fn submit(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        submission: Submission,
+        payload: Option<&Bytes>,
+    ) -> Result<Effects, Refusal> {
+        if state.record.is_some() {
+            return self.submit_again(state, context, &submission);
+        }
+        let policy = self.pools.policy(submission.operation_type());
+        let record = submission.into_record(context, policy)?;
+        let mut effects = machine::submitted(&record);
+        effects.rows = index::created(&record);
+        if let Some(payload) = payload {
+            let path = self.path(context.tenant, context.address);
+            effects.rows.extend(index::payload(&path, payload));
+        }
+        effects.reply = view::submitted(&record, self.frame(&record, None), true);
+        state.record = Some(record);
+        state.fresh = Some(payload.cloned());
+        Ok(effects)
+    }
+
+    fn submit_again(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        submission: &Submission,
+    ) -> Result<Effects, Refusal> {
+        let actor = scoped(context);
+        let record = present(&state.record, context)?;
+        if !submission.is_same(record) {
+            return Err(Refusal(Failure::field(
+                ErrorCode::Conflict,
+                "id",
+                format!(
+                    "operation {} exists ({}) with another type, input or payload; choose another \
+                     id",
+                    record.id, record.status
+                ),
+            )));
+        }
+        if matches!(record.payload, Payload::Streamed { .. }) {
+            if record.waiting == Some(Waiting::Payload) {
+                self.offer(&actor, state);
+            } else {
+                self.pools.streams().remove(&actor);
+            }
+        }
+        let record = present(&state.record, context)?;
+        let frame = self.frame(record, state.control.as_deref());
+        Ok(Effects {
+            reply: view::submitted(record, frame, false),
+            urgency: Urgency::Never,
+            ..Effects::default()
+        })
+    }
+
+    /// Lets the machine change the record, then adds what follows from the change of status.
+    fn decide(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        decide: impl FnOnce(&mut Record, &mut Option<Arc<Control>>) -> Result<Effects, Refusal>,
+    ) -> Result<Effects, Refusal> {
+        let Some(record) = &mut state.record else {
+            return Err(absent(context.address));
+        };
+        let before = record.status;
+        let mut effects = decide(record, &mut state.control)?;
+        effects.rows = index::moved(before, record);
+        if record.status.is_final() && !before.is_final() {
+            let path = self.path(context.tenant, context.address);
+            effects
+                .rows
+                .extend(index::payload_cleared(&path, &record.payload));
+        }
+        Ok(effects)
+    }
+
+    fn cancel(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+    ) -> Result<Effects, Refusal> {
+        let mut effects = self.decide(state, context, |record, control| {
+            let is_taken = control.as_ref().is_some_and(|control| !control.withdraw());
+            machine::cancel(record, context.now_ms, is_taken)
+        })?;
+        let record = present(&state.record, context)?;
+        effects.reply = view::json(record, self.frame(record, None));
+        Ok(effects)
+    }
+
+    fn report(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        body: &[u8],
+    ) -> Result<Effects, Refusal> {
+        let report = Report::decode(body).map_err(|error| Refusal::invalid("body", error))?;
+        if state.control.is_none() {
+            // Reloaded while the runner was at work: it goes on under the same offer.
+            state.control = self.pools.active(&scoped(context));
+        }
+        let mut effects = self.decide(state, context, |record, control| {
+            let is_ours = control
+                .as_ref()
+                .is_some_and(|control| control.offer() == report.offer);
+            if !is_ours && !record.status.is_final() {
+                return Err(Refusal(Failure::new(
+                    ErrorCode::Conflict,
+                    "the operation was offered to another runner since",
+                )));
+            }
+            let retry = self.pools.retry(&record.operation_type);
+            machine::report(record, context.now_ms, report, &retry)
+        })?;
+        let record = present(&state.record, context)?;
+        effects.reply = Bytes::from_static(record.status.name().as_bytes());
+        Ok(effects)
+    }
+
+    /// Offers the operation to its pool unless it is there already.
+    fn offer(&self, actor: &ScopedAddress, state: &mut OperationState) {
+        let Some(record) = &state.record else {
+            return;
+        };
+        if !record.is_runnable() {
+            return;
+        }
+        if state
+            .control
+            .as_ref()
+            .is_some_and(|control| control.is_alive())
+        {
+            return;
+        }
+        if matches!(record.waiting, Some(Waiting::Payload)) && !self.pools.streams().contains(actor)
+        {
+            return;
+        }
+        let fresh = state.fresh.take();
+        state.control = self.pools.offer(Offer {
+            actor,
+            record,
+            is_fresh: fresh.is_some() || record.waiting == Some(Waiting::Payload),
+            payload: fresh.flatten(),
+        });
+    }
+
+    fn path(&self, tenant: &Tenant, address: &ActorAddress) -> ActorPath {
+        ActorPath {
+            slot: address.slot(tenant, self.pools.slots()),
+            tenant: tenant.clone(),
+            address: address.clone(),
+        }
+    }
+
+    fn frame(&self, record: &Record, control: Option<&Control>) -> Frame {
+        Frame {
+            is_taken: control.is_some_and(Control::is_running),
+            is_known: self.pools.policy(&record.operation_type).is_some(),
+        }
+    }
+}
+
+impl Kind for OperationKind {
+    type State = OperationState;
+
+    const NAME: &'static str = "operation";
+    const FORMAT: u8 = record::FORMAT;
+
+    fn apply(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        command: &Incoming<'_>,
+    ) -> Result<Effects, Refusal> {
+        match (context.origin, command.name) {
+            (Origin::Client(_), SUBMIT) => {
+                let submission = Submission::plain(command)?;
+                self.submit(state, context, submission, command.payload)
+            }
+            (Origin::Client(_), SUBMIT_STREAMED) => {
+                let submission = Submission::streamed(command)?;
+                self.submit(state, context, submission, None)
+            }
+            (Origin::Client(_), CANCEL) => self.cancel(state, context),
+            (Origin::Node, REPORT) => self.report(state, context, command.body),
+            (Origin::Node, NUDGE) => {
+                self.offer(&scoped(context), state);
+                Ok(Effects {
+                    urgency: Urgency::Never,
+                    ..Effects::default()
+                })
+            }
+            (Origin::Timer, name) => self.decide(state, context, |record, _| {
+                machine::due(record, context.now_ms, name)
+            }),
+            (Origin::Client(_) | Origin::Actor | Origin::Node, name) => {
+                Err(Refusal::unknown(Self::NAME, name))
+            }
+        }
+    }
+
+    fn query(&self, state: &OperationState, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
+        let _ = body;
+        if name != "get" {
+            return Err(Refusal::unknown(Self::NAME, name));
+        }
+        if state.record.is_none() {
+            return Err(Refusal(Failure::new(
+                ErrorCode::NotFound,
+                "no operation has this id",
+            )));
+        }
+        Ok(self.view(state))
+    }
+
+    fn view(&self, state: &OperationState) -> Bytes {
+        let Some(record) = &state.record else {
+            return Bytes::from_static(b"null");
+        };
+        let frame = self.frame(record, state.control.as_deref());
+        view::json(record, frame)
+    }
+
+    fn encode(&self, state: &OperationState) -> Bytes {
+        state
+            .record
+            .as_ref()
+            .map_or_else(Bytes::new, Record::encode)
+    }
+
+    fn decode(&self, format: u8, bytes: &[u8]) -> Result<OperationState, String> {
+        let record = match bytes {
+            [] => None,
+            bytes => Some(Record::decode(format, bytes)?),
+        };
+        Ok(OperationState {
+            record,
+            ..OperationState::default()
+        })
+    }
+
+    fn committed(&self, actor: &ScopedAddress, state: &mut OperationState) {
+        let Some(record) = &state.record else {
+            return;
+        };
+        if record.status.is_final() || record.status == Status::Cancelling {
+            // After a failed commit nothing is stopped: it is done here, not in `apply`.
+            if let Some(control) = &state.control {
+                control.stop();
+            }
+        }
+        self.offer(actor, state);
+    }
+
+    fn is_public(&self) -> bool {
+        false
+    }
+}
+
+fn scoped(context: &Context<'_>) -> ScopedAddress {
+    ScopedAddress {
+        tenant: context.tenant.clone(),
+        address: context.address.clone(),
+    }
+}
+
+fn present<'a>(record: &'a Option<Record>, context: &Context<'_>) -> Result<&'a Record, Refusal> {
+    record.as_ref().ok_or_else(|| absent(context.address))
+}
+
+fn absent(address: &ActorAddress) -> Refusal {
+    Refusal(Failure::new(
+        ErrorCode::NotFound,
+        format!("no operation has the id {}; submit it first", address.key),
+    ))
+}

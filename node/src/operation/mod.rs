@@ -1,0 +1,29 @@
+//! Operations: durable, typed jobs. Each is an actor of the internal kind `operation`.
+//!
+//! `machine` decides (pure), `kind` hosts it, `index` and `list` make it found, [`Operations`] is what the
+//! gateway calls. What runs the handlers is in [`crate::processing`]; it keeps nothing that is not in the
+//! store.
+
+mod event;
+mod index;
+mod kind;
+mod list;
+mod machine;
+mod record;
+mod report;
+mod service;
+mod submission;
+mod time;
+mod view;
+
+pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
+pub(crate) use record::{Fault, Payload, Record};
+pub(crate) use report::{FinishedStep, News, Report};
+pub use service::{OperationCommand, OperationPayload, Operations};
+
+use selvedge_cluster::store::keys::ActorPath;
+
+/// The key of the chunk of a stored payload that begins at `position`.
+pub(crate) fn payload_chunk(path: &ActorPath, position: u64) -> Vec<u8> {
+    index::chunk_key(path, index::chunks(position)).encode()
+}

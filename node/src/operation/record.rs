@@ -1,0 +1,164 @@
+//! What is stored of an operation: one compact record, rewritten by each of its commits.
+//!
+//! The machine changes it, the kind encodes and decodes it, the view shows it. Nothing here decides.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use selvedge_client::operation::OperationStatus as Status;
+use selvedge_protocol::codec;
+use selvedge_protocol::ids::{OperationId, OperationType, Tenant};
+use serde::{Deserialize, Serialize};
+
+/// The format that this binary writes. Older ones are upcast in [`Record::decode`].
+pub(crate) const FORMAT: u8 = 1;
+
+/// An operation as it is stored. JSON values are text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: OperationId,
+    pub(crate) tenant: Tenant,
+    pub(crate) operation_type: OperationType,
+    pub(crate) status: Status,
+    pub(crate) waiting: Option<Waiting>,
+    pub(crate) input: Arc<str>,
+    pub(crate) payload: Payload,
+    pub(crate) metadata: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) priority: i32,
+    pub(crate) run_at_ms: Option<u64>,
+    pub(crate) deadline_ms: Option<u64>,
+    pub(crate) created_by: String,
+    pub(crate) created_ms: u64,
+    pub(crate) updated_ms: u64,
+    /// Counts the changes to this record from 1.
+    pub(crate) version: u64,
+    /// Counts the attempts from 1; 0 before the first.
+    pub(crate) attempt: u32,
+    /// Attempts that failed since the last finished step: what the retry policy bounds.
+    pub(crate) failures: u32,
+    /// Attempts that a node took with it since the last finished step.
+    pub(crate) lost: u32,
+    pub(crate) progress: Option<String>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) result: Option<Arc<str>>,
+    pub(crate) error: Option<Fault>,
+}
+
+/// A finished step. Its presence is why the step never runs again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) name: Arc<str>,
+    pub(crate) result: Arc<str>,
+    pub(crate) attempt: u32,
+    pub(crate) finished_ms: u64,
+}
+
+/// The bytes that came with the submit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Payload {
+    None,
+    /// Stored in chunks until the operation is final.
+    Stored {
+        length: u64,
+        /// The first half of its BLAKE3: recognises the same submit.
+        hash: [u8; 16],
+    },
+    /// Handed through while the operation runs, never stored.
+    Streamed {
+        length: Option<u64>,
+    },
+}
+
+/// Why an attempt, or the whole operation, failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) step: Option<String>,
+}
+
+/// What an operation with status `waiting` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Waiting {
+    /// The time it shall run at.
+    Time { until_ms: u64 },
+    /// The next attempt.
+    Retry { until_ms: u64 },
+    /// A client that sends the payload (again).
+    Payload,
+    /// A node that knows its type.
+    Handler,
+}
+
+/// The persisted ordinal of a status, in the index by status: append only.
+pub(crate) const fn ordinal_of(status: Status) -> u8 {
+    match status {
+        Status::Pending => 0,
+        Status::Running => 1,
+        Status::Waiting => 2,
+        Status::Paused => 3,
+        Status::Succeeded => 4,
+        Status::Failed => 5,
+        Status::Cancelling => 6,
+        Status::Cancelled => 7,
+        Status::Compensating => 8,
+        Status::Compensated => 9,
+    }
+}
+
+impl Record {
+    /// Whether a pool can take the operation up as it is.
+    pub(crate) fn is_runnable(&self) -> bool {
+        match self.status {
+            Status::Pending | Status::Running | Status::Cancelling => true,
+            Status::Waiting => match self.waiting {
+                Some(Waiting::Handler) => true,
+                // Runnable once a stream is there, which only the kind can see.
+                Some(Waiting::Payload) => true,
+                Some(Waiting::Time { .. } | Waiting::Retry { .. }) | None => false,
+            },
+            Status::Paused
+            | Status::Succeeded
+            | Status::Failed
+            | Status::Cancelled
+            | Status::Compensating
+            | Status::Compensated => false,
+        }
+    }
+
+    /// Whether the operation is to be looked at whenever its slot is taken. What waits for a timer or a
+    /// client is woken by these.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.is_runnable() && self.waiting != Some(Waiting::Payload)
+    }
+
+    pub(crate) fn finished_step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| &*step.name == name)
+    }
+
+    pub(crate) fn encode(&self) -> bytes::Bytes {
+        codec::encode_record(FORMAT, self)
+    }
+
+    pub(crate) fn decode(format: u8, bytes: &[u8]) -> Result<Self, String> {
+        let Some((&FORMAT, body)) = bytes.split_first() else {
+            return Err(format!("operation record of unknown format {format}"));
+        };
+        codec::decode_record(body).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinals_of_statuses_stay() {
+        for (ordinal, status) in Status::ALL.into_iter().enumerate() {
+            // Both the index by status and the record persist this number.
+            assert_eq!(usize::from(ordinal_of(status)), ordinal);
+            assert_eq!(codec::encode_record(1, &status)[1..], [ordinal_of(status)]);
+        }
+    }
+}

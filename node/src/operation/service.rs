@@ -1,0 +1,226 @@
+//! What the gateway calls: commands, queries and lists of operations, and their events.
+//!
+//! A thin layer over the host: it maps operation ids to actors and hands payloads over. It decides
+//! nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use selvedge_client::operation::Operation;
+use selvedge_cluster::actor::{
+    AnswerSink, CommandRequest, Host, Identity, Kind, Origin, QueryRequest, ReplyTo, ScopedAddress,
+    Subscription,
+};
+use selvedge_protocol::frame::{Consistency, Outcome, Since, Success};
+use selvedge_protocol::{
+    ActorAddress, ActorKey, ActorKind, ErrorCode, Failure, OperationId, Tenant,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
+use crate::operation::list::List;
+use crate::operation::submission;
+use crate::processing::{PayloadBroken, Pools, Stream};
+
+/// A cheap handle on the operations of a cluster.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    host: Host,
+    pools: Pools,
+}
+
+/// A client's command to an operation: `submit` or `cancel`.
+#[derive(Debug)]
+pub struct OperationCommand {
+    pub tenant: Tenant,
+    pub principal: Arc<str>,
+    pub id: OperationId,
+    pub name: String,
+    /// JSON text.
+    pub body: Bytes,
+    pub payload: OperationPayload,
+    pub deadline: Option<Instant>,
+}
+
+/// The bytes that come with a submit.
+#[derive(Debug)]
+pub enum OperationPayload {
+    None,
+    /// At hand: stored with the submit, up to 8 MiB.
+    Stored(Bytes),
+    /// Handed through while the operation runs. The sender drops the channel at the end of the payload,
+    /// and sends an error first when its own source broke; without a known length nothing else tells
+    /// an end from a break. A closed channel means that nobody wants the rest.
+    Streamed {
+        length: Option<u64>,
+        chunks: mpsc::Receiver<Result<Bytes, PayloadBroken>>,
+    },
+}
+
+impl Operations {
+    pub(crate) const fn new(host: Host, pools: Pools) -> Self {
+        Self { host, pools }
+    }
+
+    /// Sends a command. Never waits; refusals come as answers. A repeat is harmless, so it needs neither
+    /// number nor id.
+    pub fn command(&self, command: OperationCommand, reply: ReplyTo) {
+        let actor = match address(command.tenant, &command.id) {
+            Ok(actor) => actor,
+            Err(failure) => return reply.answer(Outcome::Failure(failure)),
+        };
+        let name = command.name.as_str();
+        if name != SUBMIT && name != CANCEL {
+            let message = format!("an operation has no command {name:?}; use submit or cancel");
+            let failure = Failure::new(ErrorCode::UnknownCommand, message);
+            return reply.answer(Outcome::Failure(failure));
+        }
+        let mut request = CommandRequest {
+            actor,
+            principal: command.principal,
+            origin: Origin::Client(None),
+            identity: Identity::Natural,
+            name: command.name,
+            body: command.body,
+            payload: None,
+            deadline: command.deadline,
+        };
+        match command.payload {
+            OperationPayload::Streamed { length, chunks } if request.name == SUBMIT => {
+                request.name = SUBMIT_STREAMED.to_owned();
+                request.body = submission::wrap_streamed(length, &request.body);
+                let stream = Stream { length, chunks };
+                self.pools.streams().insert(request.actor.clone(), stream);
+                let reply = ReplyTo::new(
+                    Arc::new(StreamedReply {
+                        reply: parking_lot::Mutex::new(Some(reply)),
+                        pools: self.pools.clone(),
+                        actor: request.actor.clone(),
+                    }),
+                    0,
+                );
+                self.host.command(request, reply);
+            }
+            OperationPayload::Stored(bytes) => {
+                request.payload = Some(bytes);
+                self.host.command(request, reply);
+            }
+            OperationPayload::None | OperationPayload::Streamed { .. } => {
+                self.host.command(request, reply);
+            }
+        }
+    }
+
+    /// Answers the query `get` with the operation. Never waits.
+    pub fn query(
+        &self,
+        tenant: Tenant,
+        id: &OperationId,
+        name: String,
+        body: Bytes,
+        reply: ReplyTo,
+    ) {
+        match address(tenant, id) {
+            Ok(actor) => self.host.query(get(actor, name, body), reply),
+            Err(failure) => reply.answer(Outcome::Failure(failure)),
+        }
+    }
+
+    /// Answers the query `list` with a page of operations. Never waits.
+    pub fn list(&self, tenant: Tenant, body: &[u8], reply: ReplyTo) {
+        let list = match List::parse(tenant.clone(), body) {
+            Ok(list) => list,
+            Err(failure) => return reply.answer(Outcome::Failure(failure)),
+        };
+        let operations = self.clone();
+        tokio::spawn(async move {
+            let read = |id| operations.read(tenant.clone(), id);
+            let outcome = match list.page(&**operations.pools.store(), read).await {
+                Ok(page) => Outcome::Success(Success {
+                    // Serialisation into memory fails only for maps with keys that are not text.
+                    body: serde_json::to_vec(&page).map_or_else(|_| Bytes::new(), Bytes::from),
+                    seq: 0,
+                    version: 0,
+                }),
+                Err(failure) => Outcome::Failure(failure),
+            };
+            reply.answer(outcome);
+        });
+    }
+
+    /// The events of an operation from a position on.
+    pub async fn subscribe(
+        &self,
+        tenant: Tenant,
+        id: &OperationId,
+        since: Since,
+    ) -> Result<Subscription, Failure> {
+        self.host.subscribe(address(tenant, id)?, since).await
+    }
+
+    async fn read(&self, tenant: Tenant, id: OperationId) -> Option<Operation> {
+        let actor = address(tenant, &id).ok()?;
+        let (sender, receiver) = oneshot::channel();
+        let sink = Arc::new(OneAnswer(parking_lot::Mutex::new(Some(sender))));
+        let query = get(actor, "get".to_owned(), Bytes::new());
+        self.host.query(query, ReplyTo::new(sink, 0));
+        match receiver.await {
+            Ok(Outcome::Success(success)) => serde_json::from_slice(&success.body).ok(),
+            Ok(Outcome::Failure(_)) | Err(_) => None,
+        }
+    }
+}
+
+/// Passes the answer to a streamed submit on; a refused one's stream is dropped.
+struct StreamedReply {
+    reply: parking_lot::Mutex<Option<ReplyTo>>,
+    pools: Pools,
+    actor: ScopedAddress,
+}
+
+impl AnswerSink for StreamedReply {
+    fn answer(&self, _token: u64, outcome: Outcome) {
+        if matches!(outcome, Outcome::Failure(_)) {
+            self.pools.streams().remove(&self.actor);
+        }
+        if let Some(reply) = self.reply.lock().take() {
+            reply.answer(outcome);
+        }
+    }
+}
+
+struct OneAnswer(parking_lot::Mutex<Option<oneshot::Sender<Outcome>>>);
+
+impl AnswerSink for OneAnswer {
+    fn answer(&self, _token: u64, outcome: Outcome) {
+        if let Some(sender) = self.0.lock().take() {
+            // Whoever asked may have gone.
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryRequest {
+    QueryRequest {
+        actor,
+        name,
+        body,
+        consistency: Consistency::Linearizable,
+        deadline: None,
+    }
+}
+
+/// The actor that an operation is.
+fn address(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {
+    let invalid = |error: selvedge_protocol::IdError| {
+        Failure::field(ErrorCode::Invalid, "id", error.to_string())
+    };
+    Ok(ScopedAddress {
+        tenant,
+        address: ActorAddress {
+            kind: ActorKind::new(OperationKind::NAME).map_err(invalid)?,
+            key: ActorKey::new(id.as_str()).map_err(invalid)?,
+        },
+    })
+}

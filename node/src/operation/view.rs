@@ -1,0 +1,103 @@
+//! An operation as its users see it: the JSON of DESIGN 7, made from the record.
+
+use bytes::Bytes;
+use selvedge_client::operation::{
+    Operation, OperationError, OperationStatus as Status, OperationStep, StepStatus,
+};
+use serde_json::value::RawValue;
+
+use crate::operation::record::{Fault, Record, Step};
+use crate::operation::{event, time};
+
+/// What a view needs besides the record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    /// A runner has begun, though it may not be noted in the record yet.
+    pub(super) is_taken: bool,
+    /// Code for the type is registered here.
+    pub(super) is_known: bool,
+}
+
+pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
+    let is_begun = frame.is_taken && matches!(record.status, Status::Pending | Status::Waiting);
+    let waiting_for = match record.waiting {
+        _ if is_begun => None,
+        Some(waiting) => Some(event::describe(waiting)),
+        // Accepted by a binary that knew the type.
+        None if record.is_runnable() && !frame.is_known => Some(event::NO_HANDLER.to_owned()),
+        None => None,
+    };
+    Operation {
+        id: record.id.clone(),
+        operation_type: record.operation_type.clone(),
+        status: if is_begun {
+            Status::Running
+        } else {
+            record.status
+        },
+        metadata: record.metadata.as_deref().and_then(raw),
+        input: raw(&record.input),
+        result: record.result.as_deref().and_then(raw),
+        error: record.error.as_ref().map(error),
+        waiting_for,
+        tenant: record.tenant.to_string(),
+        created_by: record.created_by.clone(),
+        created_at: time::format(record.created_ms),
+        updated_at: time::format(record.updated_ms),
+        version: record.version,
+        attempt: record.attempt + u32::from(is_begun),
+        progress: record
+            .progress
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok()),
+        steps: record.steps.iter().map(step).collect(),
+        deadline: record.deadline_ms.map(time::format),
+        run_at: record.run_at_ms.map(time::format),
+        priority: record.priority,
+        labels: record.labels.clone(),
+    }
+}
+
+/// The operation as JSON text.
+pub(super) fn json(record: &Record, frame: Frame) -> Bytes {
+    // Serialisation into memory fails only for maps with keys that are not text.
+    serde_json::to_vec(&operation(record, frame))
+        .map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
+}
+
+/// The answer to a submit: the operation, and whether this submit created it.
+pub(super) fn submitted(record: &Record, frame: Frame, created: bool) -> Bytes {
+    let mut text = Vec::from(json(record, frame));
+    if text.pop() == Some(b'}') {
+        let tail: &[u8] = if created {
+            b",\"created\":true}"
+        } else {
+            b",\"created\":false}"
+        };
+        text.extend_from_slice(tail);
+    }
+    Bytes::from(text)
+}
+
+fn step(step: &Step) -> OperationStep {
+    OperationStep {
+        name: step.name.to_string(),
+        status: StepStatus::Succeeded,
+        attempt: step.attempt,
+        result: raw(&step.result),
+        error: None,
+        finished_at: Some(time::format(step.finished_ms)),
+    }
+}
+
+fn error(fault: &Fault) -> OperationError {
+    OperationError {
+        code: fault.code.clone(),
+        message: fault.message.clone(),
+        step: fault.step.clone(),
+    }
+}
+
+fn raw(text: &str) -> Option<Box<RawValue>> {
+    RawValue::from_string(text.to_owned()).ok()
+}

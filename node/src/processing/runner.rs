@@ -1,0 +1,280 @@
+//! Runs one attempt of one operation: drives the handler's future, tells the operation what came of it,
+//! and ends.
+//!
+//! The pool calls it. It keeps nothing that is not in the store, or that the next attempt would miss.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use selvedge_cluster::actor::{CommandRequest, Identity, Origin, ScopedAddress};
+use selvedge_protocol::Failure;
+use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::limits::{OPERATION_NOTE_MS, OPERATION_PROGRESS_MS};
+use serde_json::Value;
+
+use crate::operation::{Fault, FinishedStep, NUDGE, News, REPORT, Report};
+use crate::processing::Pools;
+use crate::processing::context::{Attempt, OperationContext};
+use crate::processing::control::Control;
+use crate::processing::handler::{Cause, HandlerError};
+use crate::processing::pool::{Pool, Ready, Work};
+
+/// Tries to make a report heard. Past them the operation is left to the next look at the store.
+const TELL_TRIES: u32 = 10;
+/// The first wait between them, doubled each time up to a second.
+const TELL_WAIT_MS: u64 = 20;
+
+/// Tells the operation what its attempt comes to.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    pools: Pools,
+    actor: ScopedAddress,
+    control: Arc<Control>,
+    attempt: u32,
+}
+
+/// How the handler came to its end.
+enum End {
+    Returned(Result<Value, HandlerError>),
+    Panicked(String),
+    Stopped,
+}
+
+type Handled<'a> = Pin<
+    Box<dyn Future<Output = Result<Result<Value, HandlerError>, Box<dyn Any + Send>>> + Send + 'a>,
+>;
+
+/// Runs the operation's next attempt, from taking the offer to the report of its end.
+pub(super) async fn run(pools: &Pools, pool: &Pool, ready: Ready) {
+    let Ready {
+        actor,
+        control,
+        work,
+    } = ready;
+    if control.take() {
+        let reporter = Reporter {
+            pools: pools.clone(),
+            actor: actor.clone(),
+            control: Arc::clone(&control),
+            attempt: work.attempt,
+        };
+        if !attempt(pools, pool, reporter, work).await {
+            pool.look_again();
+        }
+    }
+    if pools.ended(&actor, &control) {
+        pools.send(request(&actor, NUDGE, bytes::Bytes::from_static(b"null")));
+    }
+}
+
+/// `false` when the operation did not hear of the end.
+async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> bool {
+    if reporter.control.is_stopped() {
+        return reporter.end(Vec::new(), News::Cancelled, None).await;
+    }
+    let source = match pools.payload(&reporter.actor, &work) {
+        Some(source) => source,
+        None => return reporter.end(Vec::new(), News::PayloadMissing, None).await,
+    };
+    if !work.is_fresh {
+        // After a crash the attempt is counted before it can do harm again.
+        let begun = reporter.report(Vec::new(), News::Running { urgent: true });
+        match reporter.tell(&begun).await {
+            Ok(status) if &status[..] == b"running" => {}
+            Ok(_) => return true,
+            Err(failure) => return !failure.code.may_be_retried(),
+        }
+    }
+    let context = Arc::new(Attempt {
+        id: work.id,
+        tenant: reporter.actor.tenant.clone(),
+        input: work.input,
+        finished: work.steps,
+        policy: Arc::clone(&pool.policy),
+        buffer: tokio::sync::Mutex::default(),
+        names: Mutex::default(),
+        progress: Mutex::default(),
+        payload: Mutex::new(source),
+        reporter: reporter.clone(),
+    });
+    let end = drive(pool, &context, &reporter, work.is_fresh).await;
+    let steps = std::mem::take(&mut *context.buffer.lock().await);
+    let news = match end {
+        End::Returned(Err(error)) if error.cause == Cause::Lost => return false,
+        End::Returned(Ok(value)) => News::Succeeded(value.to_string().into()),
+        End::Returned(Err(error)) if error.cause == Cause::PayloadMissing => News::PayloadMissing,
+        End::Returned(Err(error)) => News::Failed {
+            permanent: error.cause == Cause::Permanent,
+            fault: Fault {
+                code: error.code,
+                message: error.message,
+                step: error.step,
+            },
+        },
+        End::Panicked(message) => News::Failed {
+            permanent: false,
+            fault: Fault {
+                code: "panic".to_owned(),
+                message,
+                step: None,
+            },
+        },
+        End::Stopped => News::Cancelled,
+    };
+    reporter.end(steps, news, context.take_progress()).await
+}
+
+/// Polls the handler to its end. Results of steps become durable beside it whenever it waits.
+async fn drive(pool: &Pool, context: &Arc<Attempt>, reporter: &Reporter, is_fresh: bool) -> End {
+    let handler = Arc::clone(&pool.handler);
+    let handed = OperationContext(Arc::clone(context));
+    let future = async move { handler.run(handed).await };
+    let mut handled: Handled<'_> = Box::pin(AssertUnwindSafe(future).catch_unwind());
+    let mut flush: Option<BoxFuture<'_, Result<(), HandlerError>>> = None;
+    let mut driven = std::pin::pin!(poll_fn(|waker| {
+        if let Poll::Ready(end) = handled.as_mut().poll(waker) {
+            return Poll::Ready(end);
+        }
+        if flush.is_none() && context.has_results() {
+            flush = Some(Box::pin(context.flush()));
+        }
+        // Whoever needs the results durable finds out by a flush of its own.
+        if flush
+            .as_mut()
+            .is_some_and(|flush| flush.as_mut().poll(waker).is_ready())
+        {
+            flush = None;
+        }
+        Poll::Pending
+    }));
+    // Most handlers of short work end here: no timer, no note.
+    let ended = match futures::poll!(driven.as_mut()) {
+        Poll::Ready(end) => Some(end),
+        Poll::Pending => None,
+    };
+    let mut is_noted = !is_fresh;
+    let mut wait = Duration::from_millis(OPERATION_NOTE_MS);
+    let ended = match ended {
+        Some(ended) => ended,
+        None => loop {
+            tokio::select! {
+                biased;
+                () = reporter.control.stopped() => return End::Stopped,
+                ended = driven.as_mut() => break ended,
+                () = tokio::time::sleep(wait) => {
+                    let progress = context.take_progress();
+                    if !is_noted || progress.is_some() {
+                        is_noted = true;
+                        reporter.note(progress);
+                    }
+                    wait = Duration::from_millis(OPERATION_PROGRESS_MS);
+                }
+            }
+        },
+    };
+    // A flush that is under way holds the buffer: it has to be done before the end is told.
+    if let Some(flush) = flush.take()
+        && let Err(error) = flush.await
+    {
+        return End::Returned(Err(error));
+    }
+    match ended {
+        Ok(returned) => End::Returned(returned),
+        Err(panic) => End::Panicked(words(&*panic)),
+    }
+}
+
+impl Reporter {
+    pub(super) const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub(super) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    pub(super) fn report(&self, steps: Vec<FinishedStep>, news: News) -> Report {
+        Report {
+            offer: self.control.offer(),
+            attempt: self.attempt,
+            steps,
+            progress: None,
+            news,
+            random: self.pools.clock().random(),
+        }
+    }
+
+    /// Tells the operation until it has heard; answers with its status then.
+    pub(super) async fn tell(&self, report: &Report) -> Result<bytes::Bytes, Failure> {
+        let body = report.encode();
+        let mut tries = 1;
+        loop {
+            let failure = match self
+                .pools
+                .ask(request(&self.actor, REPORT, body.clone()))
+                .await
+            {
+                Outcome::Success(success) => return Ok(success.body),
+                Outcome::Failure(failure) => failure,
+            };
+            if !failure.code.may_be_retried() || tries == TELL_TRIES {
+                tracing::debug!(operation = %self.actor.address.key, %failure, "report refused");
+                return Err(failure);
+            }
+            let wait_ms = (TELL_WAIT_MS << tries.min(6)).min(1_000);
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            tries += 1;
+        }
+    }
+
+    /// Notes that the attempt goes on. May be lost without harm.
+    fn note(&self, progress: Option<String>) {
+        let mut report = self.report(Vec::new(), News::Running { urgent: false });
+        report.progress = progress;
+        self.pools
+            .send(request(&self.actor, REPORT, report.encode()));
+    }
+
+    /// Tells the end. `false` when it was not heard.
+    async fn end(&self, steps: Vec<FinishedStep>, news: News, progress: Option<String>) -> bool {
+        let mut report = self.report(steps, news);
+        report.progress = progress;
+        match self.tell(&report).await {
+            Ok(_) => true,
+            Err(failure) => !failure.code.may_be_retried(),
+        }
+    }
+}
+
+fn request(actor: &ScopedAddress, name: &str, body: bytes::Bytes) -> CommandRequest {
+    CommandRequest {
+        actor: actor.clone(),
+        principal: Arc::from("node"),
+        origin: Origin::Node,
+        identity: Identity::Natural,
+        name: name.to_owned(),
+        body,
+        payload: None,
+        deadline: None,
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    said.map_or_else(
+        || "the handler panicked".to_owned(),
+        |said| format!("the handler panicked: {said}"),
+    )
+}
