@@ -1,11 +1,7 @@
-<<<<<<< HEAD
-//! Tests of the node as its users meet it, and of the repository itself.
+//! Tests of the node as its users meet it, and of the repository itself, in one binary.
 
 #![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
 
-mod tidy;
-=======
-//! The node's integration tests, in one binary.
-
 mod edge;
->>>>>>> edge
+mod process;
+mod tidy;
