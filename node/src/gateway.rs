@@ -22,6 +22,8 @@ use tokio::time::Instant;
 mod failure;
 
 use crate::identity::{Action, Principal, authorize};
+use crate::operation::{OperationCommand, OperationPayload, Operations};
+pub use crate::processing::PayloadBroken;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {
@@ -71,11 +73,6 @@ pub enum CommandPayload {
     },
 }
 
-/// A streamed payload ended before its end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the payload broke off: {0}")]
-pub struct PayloadBroken(pub String);
-
 /// A query of a caller.
 #[derive(Debug)]
 pub struct QueryCall {
@@ -103,12 +100,13 @@ impl std::fmt::Debug for Feed {
 #[derive(Debug, Clone)]
 pub struct Gateway {
     host: Host,
+    operations: Operations,
 }
 
 impl Gateway {
-    /// A gateway to the actors of this host.
-    pub const fn new(host: Host) -> Self {
-        Self { host }
+    /// A gateway to the actors of this host and the operations on it.
+    pub const fn new(host: Host, operations: Operations) -> Self {
+        Self { host, operations }
     }
 
     fn list_actors(&self, caller: &Caller, body: &[u8], reply: ReplyTo) {
@@ -165,7 +163,24 @@ impl Service for Gateway {
                 };
                 self.host.command(request, reply);
             }
-            Target::Operation(_) => fail(reply, failure::no_operations()),
+            Target::Operation(id) => {
+                let command = OperationCommand {
+                    tenant: caller.principal.tenant.clone(),
+                    principal: Arc::clone(&caller.principal.name),
+                    id,
+                    name: call.name,
+                    body: call.body,
+                    payload: match call.payload {
+                        CommandPayload::None => OperationPayload::None,
+                        CommandPayload::Whole(bytes) => OperationPayload::Stored(bytes),
+                        CommandPayload::Streamed { length, chunks } => {
+                            OperationPayload::Streamed { length, chunks }
+                        }
+                    },
+                    deadline: call.deadline,
+                };
+                self.operations.command(command, reply);
+            }
             Target::Operations | Target::Actors => {
                 fail(reply, failure::no_such(&call.target, &call.name));
             }
@@ -188,8 +203,14 @@ impl Service for Gateway {
                 self.host.query(request, reply);
             }
             Target::Actors if call.name == "list" => self.list_actors(caller, &call.body, reply),
-            Target::Operation(_) | Target::Operations => fail(reply, failure::no_operations()),
-            Target::Actors => fail(reply, failure::no_such(&call.target, &call.name)),
+            Target::Operation(ref id) => {
+                let tenant = caller.principal.tenant.clone();
+                self.operations.query(tenant, &id.clone(), call, reply);
+            }
+            Target::Operations if call.name == "list" => {
+                self.operations.list(caller.principal.tenant.clone(), &call.body, reply);
+            }
+            Target::Operations | Target::Actors => fail(reply, failure::no_such(&call.target, &call.name)),
         }
     }
 
@@ -208,7 +229,12 @@ impl Service for Gateway {
                 let actor = scoped(caller, address);
                 async move { Ok(feed(since, host.subscribe(actor, since).await?)) }.boxed()
             }
-            Target::Operation(_) => future::ready(Err(failure::no_operations())).boxed(),
+            Target::Operation(id) => {
+                let operations = self.operations.clone();
+                let tenant = caller.principal.tenant.clone();
+                async move { Ok(feed(since, operations.subscribe(tenant, &id, since).await?)) }
+                    .boxed()
+            }
             Target::Operations | Target::Actors => {
                 future::ready(Err(failure::no_such(&target, "events"))).boxed()
             }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use selvedge_node::demo_app;
+
 fn main() -> ExitCode {
-    selvedge_node::main(selvedge_node::demo_app::application())
+    selvedge_node::main(demo_app::application)
 }

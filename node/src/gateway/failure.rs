@@ -44,11 +44,6 @@ pub(super) fn streamed_to_actor() -> Failure {
     )
 }
 
-/// The node runs no operations.
-pub(super) fn no_operations() -> Failure {
-    Failure::new(ErrorCode::UnknownKind, "this node runs no operations")
-}
-
 /// The target has no such command, query or events.
 pub(super) fn no_such(target: &Target, name: &str) -> Failure {
     Failure::new(

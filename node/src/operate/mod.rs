@@ -15,14 +15,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use crate::app::Application;
+use crate::app::{Application, BuildError};
 use cli::{Cli, Command, Config};
 use failure::CommandFailure;
 use output::Printer;
 
 /// The whole of an application's `main`: parses the command line, does what it says, and returns the exit
-/// code of DESIGN 14.
-pub fn main(application: Application) -> ExitCode {
+/// code. `application` is called by the commands that run a node.
+pub fn main(application: fn() -> Result<Application, BuildError>) -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(cli.output);
     let filter = EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -48,20 +48,26 @@ pub fn main(application: Application) -> ExitCode {
 
 async fn run(
     printer: Printer,
-    application: Application,
+    application: fn() -> Result<Application, BuildError>,
     command: Command,
 ) -> Result<(), CommandFailure> {
     match command {
-        Command::Demo(demo) => commands::demo::run(printer, application, demo).await,
-        Command::Dev(flags) => commands::serve::dev(printer, flags, application).await,
-        Command::Start(flags) => commands::serve::start(printer, flags, application).await,
+        Command::Demo(demo) => commands::demo::run(printer, build(application)?, demo).await,
+        Command::Dev(flags) => commands::serve::dev(printer, flags, build(application)?).await,
+        Command::Start(flags) => commands::serve::start(printer, flags, build(application)?).await,
         Command::Op(op) => commands::op::run(printer, op).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
-        Command::Bench(bench) => bench::run(printer, application, bench).await,
+        Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Completions { shell } => {
             printer.completions(shell, &mut Cli::command());
             Ok(())
         }
     }
+}
+
+fn build(
+    application: fn() -> Result<Application, BuildError>,
+) -> Result<Application, CommandFailure> {
+    application().map_err(|error| CommandFailure::failed(failure::chain(&error)))
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{Host, HostConfig};
+use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
-use selvedge_cluster::store::{self, ClusterMeta, Store, prepare};
+use selvedge_cluster::store::migration::{ClusterMeta, prepare};
+use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::limits;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::app::{Application, Running};
+use crate::app::{Application, Place, Running};
 use crate::edge::{Edge, EdgeConfig, EdgeTls, RunError};
 use crate::gateway::Gateway;
 use crate::identity::{DevelopmentToken, ResumeKey, Secret};
@@ -30,7 +31,6 @@ pub(crate) struct Node {
     shutdown: Option<oneshot::Sender<()>>,
     edge: JoinHandle<Result<(), RunError>>,
     application: Running,
-    host: Host,
     store: Arc<Embedded>,
 }
 
@@ -50,17 +50,14 @@ impl Node {
         let shared: Arc<dyn Store> = store.clone();
         let meta = prepare(&*shared, &clock).await.map_err(|error| failed(&error))?;
 
-        let (kinds, application) = application.host(&shared, &clock, &meta);
-        let host_config = HostConfig {
-            node: config.name.clone(),
-            idle_ms: limits::ACTOR_IDLE_MS,
+        let place = Place {
+            host: HostConfig { node: config.name.clone(), idle_ms: limits::ACTOR_IDLE_MS },
+            store: shared,
+            clock: clock.clone(),
             slots: meta.slots,
         };
-        let host = Host::start(host_config, shared, clock.clone(), kinds)
-            .await
-            .map_err(|error| failed(&error))?;
-        let application = application.open(&host);
-        let sessions = sessions(config, &meta, token, &host, &application, clock).await?;
+        let application = application.start(place).await.map_err(|error| failed(&error))?;
+        let sessions = sessions(config, &meta, token, &application, clock).await?;
         let edge_config = EdgeConfig {
             connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
             drain: Duration::from_secs(config.drain_seconds.into()),
@@ -80,7 +77,6 @@ impl Node {
             shutdown: Some(shutdown),
             edge,
             application,
-            host,
             store,
         })
     }
@@ -112,8 +108,7 @@ impl Node {
         if let Err(error) = self.edge.await {
             tracing::error!(%error, "the edge did not end in order");
         }
-        self.application.close().await;
-        self.host.stop().await;
+        self.application.stop().await;
         let store = self.store;
         // Flushing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
@@ -168,12 +163,11 @@ async fn sessions(
     config: &NodeConfig,
     meta: &ClusterMeta,
     token: Secret,
-    host: &Host,
     application: &Running,
     clock: Clock,
 ) -> Result<Sessions, CommandFailure> {
     let inside = Inside {
-        service: Arc::new(Gateway::new(host.clone(), application.operations().clone())),
+        service: Arc::new(Gateway::new(application.host.clone(), application.operations.clone())),
         authenticator: Arc::new(DevelopmentToken::new("admin", token)),
         resume_key: ResumeKey::new(meta.session_key.as_bytes()),
         clock,

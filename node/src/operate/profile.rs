@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use selvedge_client::{Client, ConnectError};
+use selvedge_client::{Client, ClientBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::operate::certificates::write_private;
@@ -21,6 +21,15 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// A client of the node, not connected yet.
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        Client::builder()
+            .server(&self.server)
+            .ca_file(&self.ca_file)
+            .token(&self.token)
+            .agent(AGENT)
+    }
+
     /// Leaves the profile in a data directory.
     pub(crate) fn save(&self, data_dir: &Path) -> Result<(), CommandFailure> {
         let path = data_dir.join(FILE);
@@ -48,6 +57,11 @@ pub(crate) fn is_known(flags: &ClientFlags) -> bool {
 
 /// Connects where the flags, variables or the profile say.
 pub(crate) async fn connect(flags: &ClientFlags) -> Result<Client, CommandFailure> {
+    Ok(builder(flags)?.connect().await?)
+}
+
+/// Where the flags, variables or the profile say, not connected yet.
+pub(crate) fn builder(flags: &ClientFlags) -> Result<ClientBuilder, CommandFailure> {
     let profile = Profile::load(&flags.data_dir)?;
     let missing = |what: &str| {
         CommandFailure::usage(format!(
@@ -66,11 +80,14 @@ pub(crate) async fn connect(flags: &ClientFlags) -> Result<Client, CommandFailur
         .server(server)
         .ca_file(ca.ok_or_else(|| missing("ca"))?)
         .token(token.ok_or_else(|| missing("token"))?)
-        .agent(concat!("selvedge-cli/", env!("CARGO_PKG_VERSION")));
+        .agent(AGENT);
     if let Some(tenant) = &flags.tenant {
         builder = builder.tenant(tenant);
     }
-    builder.connect().await.map_err(|error: ConnectError| CommandFailure::from(error))
+    Ok(builder)
 }
+
+/// What this program is called in a node's logs.
+const AGENT: &str = concat!("selvedge-cli/", env!("CARGO_PKG_VERSION"));
 
 const FILE: &str = "profile.json";

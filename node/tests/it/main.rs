@@ -1,4 +1,4 @@
-//! Tests of the node as its users meet it, and of the repository itself, in one binary.
+//! Tests of the node as its users meet it, and of the repository itself.
 
 #![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
 

@@ -41,7 +41,7 @@ pub(super) async fn raw_commits(load: &Load) -> Result<Measured, CommandFailure>
         .offer(move |number| {
             let store = store.clone();
             async move {
-                let key = |n: u64| Key::Meta(format!("bench-{n}")).encode();
+                let key = |n: u64| Key::Meta { name: format!("bench-{n}") }.encode();
                 let mut transaction = store.begin();
                 if transaction.get(&key(number % 1_000), Isolation::Serializable).await.is_err() {
                     return false;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use selvedge_client::Client;
+use selvedge_client::{Client, ClientBuilder};
 use selvedge_cluster::Clock;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
@@ -110,7 +110,7 @@ pub(crate) async fn run(
             File::create(path).map(|f| Arc::new(Mutex::new(f))).map_err(|e| CommandFailure::file(path, &e))
         });
         let log = log.transpose()?;
-        let measured = workload::run(&target.client, &bench, &load, log).await?;
+        let measured = workload::run(&target, &bench, &load, log).await?;
         target.close().await;
         measured
     };
@@ -125,6 +125,8 @@ pub(crate) async fn run(
 /// The node that is measured: a running one, or one of our own in a temporary directory.
 struct Target {
     client: Client,
+    /// Makes further clients of the same node.
+    builder: ClientBuilder,
     own: Option<(Development, tempfile::TempDir)>,
 }
 
@@ -135,7 +137,8 @@ impl Target {
         bench: &cli::Bench,
     ) -> Result<Self, CommandFailure> {
         if profile::is_known(&bench.client) {
-            return Ok(Self { client: profile::connect(&bench.client).await?, own: None });
+            let builder = profile::builder(&bench.client)?;
+            return Ok(Self { client: builder.clone().connect().await?, builder, own: None });
         }
         printer.warn("no --server and no profile: measuring a node of its own, in this directory");
         let dir = scratch()?;
@@ -145,7 +148,11 @@ impl Target {
             ..NodeFlags::default()
         };
         let development = start_development(&flags, application).await?;
-        Ok(Self { client: development.client.clone(), own: Some((development, dir)) })
+        Ok(Self {
+            client: development.client.clone(),
+            builder: development.profile.builder(),
+            own: Some((development, dir)),
+        })
     }
 
     async fn close(self) {

@@ -6,24 +6,23 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use selvedge_client::{Client, OperationStatus, Session, Submit};
 use selvedge_cluster::Clock;
-use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, OperationType, Target};
+use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, OperationType, Target as Address};
 
-use crate::operate::bench::{Load, Measured, log_line};
+use crate::operate::bench::{Load, Measured, Target, log_line};
 use crate::operate::cli::{Bench, Workload};
 use crate::operate::failure::CommandFailure;
-use crate::operate::profile;
 
 pub(super) async fn run(
-    client: &Client,
+    target: &Target,
     bench: &Bench,
     load: &Load,
     log: Option<Arc<Mutex<File>>>,
 ) -> Result<Measured, CommandFailure> {
     match bench.workload {
-        Workload::Ops => operations(client, load, log).await,
+        Workload::Ops => operations(&target.client, load, log).await,
         Workload::Commands => {
             let targets = counters(bench.actors)?;
-            let session = client.session().clone();
+            let session = target.client.session().clone();
             Ok(load
                 .offer(move |number| {
                     let (session, target) = (session.clone(), targets.pick(number));
@@ -33,7 +32,7 @@ pub(super) async fn run(
         }
         Workload::Queries => {
             let targets = counters(bench.actors)?;
-            let session = client.session().clone();
+            let session = target.client.session().clone();
             Ok(load
                 .offer(move |number| {
                     let (session, target) = (session.clone(), targets.pick(number));
@@ -41,7 +40,7 @@ pub(super) async fn run(
                 })
                 .await)
         }
-        Workload::Sessions => sessions(client, bench, load).await,
+        Workload::Sessions => sessions(target, bench, load).await,
         Workload::Commits => unreachable!("commits need no node"),
     }
 }
@@ -83,19 +82,16 @@ async fn operation(
 }
 
 /// Opens sessions and keeps them until the time is over.
-async fn sessions(client: &Client, bench: &Bench, load: &Load) -> Result<Measured, CommandFailure> {
-    let flags = bench.client.clone();
-    let template = client.clone();
+async fn sessions(target: &Target, bench: &Bench, load: &Load) -> Result<Measured, CommandFailure> {
+    let builder = target.builder.clone();
     let kept: Arc<Mutex<Vec<Client>>> = Arc::default();
     let keep = kept.clone();
     let limit = usize::try_from(bench.actors).unwrap_or(usize::MAX);
-    let own = !profile::is_known(&flags);
     let measured = load
         .offer(move |_| {
-            let (flags, template, keep) = (flags.clone(), template.clone(), keep.clone());
+            let (builder, keep) = (builder.clone(), keep.clone());
             async move {
-                let opened = if own { template.open_another().await.ok() } else { profile::connect(&flags).await.ok() };
-                let Some(opened) = opened else { return false };
+                let Ok(opened) = builder.connect().await else { return false };
                 let replaced = {
                     let mut kept = keep.lock();
                     kept.push(opened);
@@ -118,10 +114,10 @@ async fn sessions(client: &Client, bench: &Bench, load: &Load) -> Result<Measure
 
 /// The counters that commands and queries are spread over.
 #[derive(Debug, Clone)]
-struct Targets(Arc<[Target]>);
+struct Targets(Arc<[Address]>);
 
 impl Targets {
-    fn pick(&self, number: u64) -> Target {
+    fn pick(&self, number: u64) -> Address {
         let count = self.0.len() as u64;
         self.0[usize::try_from(number % count).unwrap_or(0)].clone()
     }
@@ -133,7 +129,7 @@ fn counters(count: u32) -> Result<Targets, CommandFailure> {
     (0..count)
         .map(|n| {
             let key = ActorKey::new(format!("bench-{n}")).map_err(invalid)?;
-            Ok(Target::Actor(ActorAddress { kind: kind.clone(), key }))
+            Ok(Address::Actor(ActorAddress { kind: kind.clone(), key }))
         })
         .collect::<Result<Vec<_>, _>>()
         .map(|targets| Targets(targets.into()))

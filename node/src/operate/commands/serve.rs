@@ -52,13 +52,7 @@ pub(crate) async fn start_development(
     application: Application,
 ) -> Result<Development, CommandFailure> {
     let (node, profile) = start_with_development_files(flags, application).await?;
-    let client = Client::builder()
-        .server(&profile.server)
-        .ca_file(&profile.ca_file)
-        .token(&profile.token)
-        .agent(concat!("selvedge-cli/", env!("CARGO_PKG_VERSION")))
-        .connect()
-        .await?;
+    let client = profile.builder().connect().await?;
     Ok(Development { node, client, profile })
 }
 
@@ -102,10 +96,7 @@ pub(crate) async fn dev(
          selvedge actor send room/42 say '{{\"text\":\"hello\"}}' --data-dir {0}",
         data_dir.display()
     ));
-    wait_for_stop().await;
-    printer.warn("draining");
-    node.drain().await;
-    Ok(())
+    serve(printer, node).await
 }
 
 pub(crate) async fn start(
@@ -136,7 +127,15 @@ pub(crate) async fn start(
     };
     let flags = NodeFlags { ready_file: config.ready_file.clone(), ..flags };
     announce(printer, &flags, &ready)?;
-    wait_for_stop().await;
+    serve(printer, node).await
+}
+
+/// Until told to stop, then drains.
+async fn serve(printer: Printer, mut node: Node) -> Result<(), CommandFailure> {
+    tokio::select! {
+        () = wait_for_stop() => {}
+        failure = node.failed() => return Err(failure),
+    }
     printer.warn("draining");
     node.drain().await;
     Ok(())
