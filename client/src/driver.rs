@@ -297,7 +297,7 @@ impl Driver {
             }
             Output::Wait { request, wait_ms } => self.set_timer(request, wait_ms),
             Output::SubscriptionEnded { ticket, failure } => {
-                ticket.end(CallError::Failure(failure))
+                ticket.end(CallError::Failure(failure));
             }
             Output::Notice(Notice::Draining { deadline_ms }) => {
                 info!(deadline_ms, "the node is draining");

@@ -267,7 +267,7 @@ impl FakeServer {
                 }
                 ClientFrame::Ack(ack) => {
                     self.look(|world| {
-                        world.acknowledged = world.acknowledged.max(ack.acknowledged)
+                        world.acknowledged = world.acknowledged.max(ack.acknowledged);
                     });
                 }
                 ClientFrame::Goodbye(_) => {
