@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use bytes::BytesMut;
-use quinn::Connection;
+use quinn::{Connection, ConnectionError};
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::{
     ClientFrame, EphemeralSend, Goodbye, Notice, Outcome, Reply, Request, ServerFrame,
@@ -126,7 +126,7 @@ impl Driver {
                 Leave::Asked => break,
             }
         }
-        self.end(refusal).await;
+        self.end(refusal);
     }
 
     /// Tries until there is a connection; `None` if there is no use or nobody wants it any more.
@@ -218,7 +218,7 @@ impl Driver {
         tokio::select! {
             transferred = link.control.transfer() => match transferred {
                 Ok(()) => return self.take_frames(&mut link.control.received),
-                Err(error) => return Some(lost(link, &error)),
+                Err(_) => return self.take_loss(&link.connection),
             },
             taken = self.queries.recv_many(&mut self.query_batch, query_room),
                 if is_open && query_room > 0 =>
@@ -297,7 +297,7 @@ impl Driver {
             }
             Output::Wait { request, wait_ms } => self.set_timer(request, wait_ms),
             Output::SubscriptionEnded { ticket, failure } => {
-                ticket.end(CallError::Failure(failure))
+                ticket.end(CallError::Failure(failure));
             }
             Output::Notice(Notice::Draining { deadline_ms }) => {
                 info!(deadline_ms, "the node is draining");
@@ -315,6 +315,12 @@ impl Driver {
             Output::Closed(failure) => return Some(Leave::Refused(failure)),
         }
         None
+    }
+
+    /// The connection has gone: as if its reason had been said as a Goodbye.
+    fn take_loss(&mut self, connection: &Connection) -> Option<Leave> {
+        let failure = Some(lost(connection));
+        self.take_frame(ServerFrame::Goodbye(Goodbye { failure }))
     }
 
     fn take_control(&mut self, control: Control, link: &Link) {
@@ -345,7 +351,7 @@ impl Driver {
 
     fn take_done(&mut self, done: Done, link: &mut Link) -> Option<Leave> {
         match done {
-            Done::Inbound => Some(Leave::Again(unavailable("the connection was lost"))),
+            Done::Inbound => self.take_loss(&link.connection),
             Done::Reading(Reading::Identified {
                 subscription,
                 stream,
@@ -438,7 +444,7 @@ impl Driver {
     }
 
     /// Tells everybody that it is over.
-    async fn end(mut self, refusal: Option<Failure>) {
+    fn end(mut self, refusal: Option<Failure>) {
         if let (Some(opened), Some(failure)) = (self.opened.take(), &refusal) {
             let _ = opened.send(Err(self.refused(failure.clone())));
         }
@@ -454,8 +460,6 @@ impl Driver {
         for listener in listeners {
             listener.end(error());
         }
-        // Lets the close leave the socket, which is closed with the last handle on the endpoint.
-        let _ = timeout(TICK, self.transport.endpoint().wait_idle()).await;
     }
 }
 
@@ -468,12 +472,18 @@ fn tell(connection: &Connection, message: EphemeralSend) {
     }
 }
 
-fn lost(link: &Link, error: &quinn::ReadError) -> Leave {
-    let reason = link
-        .connection
-        .close_reason()
-        .map_or_else(|| error.to_string(), |reason| reason.to_string());
-    Leave::Again(unavailable(format!("the connection was lost: {reason}")))
+/// Why the connection has gone. A Goodbye may get lost with it, but its code is in the close.
+fn lost(connection: &Connection) -> Failure {
+    match connection.close_reason() {
+        Some(ConnectionError::ApplicationClosed(close)) => {
+            let index = usize::try_from(close.error_code.into_inner()).unwrap_or(usize::MAX);
+            let reason = String::from_utf8_lossy(&close.reason).into_owned();
+            let code = ErrorCode::ALL.get(index.wrapping_sub(1)).copied();
+            code.map_or_else(|| unavailable(&reason), |code| Failure::new(code, &reason))
+        }
+        Some(reason) => unavailable(format!("the connection was lost: {reason}")),
+        None => unavailable("the server ended the control stream"),
+    }
 }
 
 fn unavailable(message: impl Into<String>) -> Failure {

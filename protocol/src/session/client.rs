@@ -5,7 +5,9 @@
 //! does I/O, reads a clock or draws a random number. Events do not pass through it: each event stream
 //! is read against the [`Cursor`] of its subscription.
 
+mod answers;
 mod cursor;
+mod pending;
 #[cfg(test)]
 mod tests;
 
@@ -14,14 +16,15 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 pub use self::cursor::{Cursor, Verdict};
+pub use self::pending::{NewCommand, NewQuery, backoff_ms};
+use self::pending::{Pending, check_command, check_request};
 use crate::codec;
 use crate::error::{ErrorCode, Failure};
 use crate::frame::{
-    Ack, ClientFrame, Command, Consistency, Goodbye, Hello, Notice, Outcome, Payload, Position,
-    Query, Reply, Request, ServerFrame, SessionLimits, Since, Subscribe, Success, Unsubscribe,
-    Welcome,
+    Ack, ClientFrame, Command, Hello, Notice, Outcome, Position, Query, Request, SessionLimits,
+    Since, Subscribe, Unsubscribe,
 };
-use crate::ids::{CommandId, SessionId, Target, Tenant};
+use crate::ids::{SessionId, Target, Tenant};
 use crate::limits;
 use crate::version;
 
@@ -33,31 +36,6 @@ pub struct Introduction {
     pub tenant: Option<Tenant>,
     /// Name and version of the client, for logs only.
     pub agent: String,
-}
-
-/// A command that has no number yet.
-#[derive(Debug, Clone)]
-pub struct NewCommand {
-    pub id: Option<CommandId>,
-    pub target: Target,
-    pub name: String,
-    pub body: Bytes,
-    pub payload: Payload,
-    pub deadline_ms: u32,
-    /// How long refusals that may be retried are retried, in all.
-    pub retry_ms: u32,
-}
-
-/// A query that has no number yet.
-#[derive(Debug, Clone)]
-pub struct NewQuery {
-    pub target: Target,
-    pub name: String,
-    pub body: Bytes,
-    pub consistency: Consistency,
-    pub deadline_ms: u32,
-    /// As in [`NewCommand`].
-    pub retry_ms: u32,
 }
 
 /// What a frame of the server means for the driver and its callers.
@@ -96,20 +74,12 @@ pub struct Subscription<S> {
     pub cursor: Cursor,
     pub ticket: S,
     is_parked: bool,
+    /// Streams and refusals in a row that brought nothing.
     attempts: u32,
+    /// Where it stood when its stream last ended.
+    ended_at: Option<Since>,
+    /// The position that the server was told.
     reported: u64,
-}
-
-/// A request that is not answered.
-#[derive(Debug)]
-struct Pending<C> {
-    frame: ClientFrame,
-    ticket: C,
-    /// Refused for the moment: waits for `send_again`.
-    is_parked: bool,
-    attempts: u32,
-    waited_ms: u32,
-    retry_ms: u32,
 }
 
 /// The client half of one session. `C` stands for who waits for an answer, `S` for who listens.
@@ -263,6 +233,7 @@ impl<C, S> Machine<C, S> {
             ticket,
             is_parked: false,
             attempts: 0,
+            ended_at: None,
             reported: 0,
         };
         if self.is_ready {
@@ -298,6 +269,10 @@ impl<C, S> Machine<C, S> {
     /// [`Machine::send_again`] for it, or `None` if nobody listens any more.
     pub fn stream_ended(&mut self, subscription: u64, random: u32) -> Option<u32> {
         let held = self.subscriptions.get_mut(&subscription)?;
+        let since = held.cursor.since();
+        if held.ended_at.replace(since) != Some(since) {
+            held.attempts = 0;
+        }
         held.is_parked = true;
         held.attempts += 1;
         Some(backoff_ms(held.attempts, random))
@@ -383,27 +358,6 @@ impl<C, S> Machine<C, S> {
         codec::encode(&ClientFrame::Ack(ack), out);
     }
 
-    /// Carries out a frame of the server. `random` spreads retries; any value is right.
-    pub fn handle(&mut self, frame: ServerFrame, random: u32, out: &mut Vec<u8>) -> Output<C, S> {
-        match frame {
-            ServerFrame::Welcome(welcome) => self.handle_welcome(welcome, out),
-            ServerFrame::Reply(reply) if self.is_ready => self.handle_reply(reply, random, out),
-            ServerFrame::Notice(notice) => Output::Notice(notice),
-            ServerFrame::Redirect(redirect) => Output::Reconnect {
-                address: Some(redirect.address),
-                reason: Failure::new(ErrorCode::Unavailable, "the server named another node"),
-            },
-            ServerFrame::Goodbye(goodbye) => self.handle_goodbye(goodbye),
-            ServerFrame::Pong(_) => Output::None,
-            ServerFrame::Reply(_) => violation("an answer came before the welcome"),
-            ServerFrame::Event(_) | ServerFrame::Gap(_) => {
-                violation("an event came outside the stream of its subscription")
-            }
-            ServerFrame::Ephemeral(_) => violation("an ephemeral message came outside a datagram"),
-            ServerFrame::Task(_) => violation("a task came to a client that is no worker"),
-        }
-    }
-
     /// The session ends: all callers and listeners, to be told so.
     pub fn into_tickets(self) -> (Vec<C>, Vec<S>) {
         let commands = self.commands.into_iter().flatten();
@@ -452,154 +406,6 @@ impl<C, S> Machine<C, S> {
     /// The subscription of this number.
     pub fn subscription(&self, number: u64) -> Option<&Subscription<S>> {
         self.subscriptions.get(&number)
-    }
-
-    fn handle_welcome(&mut self, welcome: Welcome, out: &mut Vec<u8>) -> Output<C, S> {
-        if self.is_ready {
-            return violation("a second welcome came");
-        }
-        if !version::SPOKEN.contains(&welcome.version)
-            || welcome.resume_token.len() > limits::TOKEN_BYTES_MAX
-        {
-            return violation("the welcome is not one that this client can use");
-        }
-        let resumed = welcome.resumed && self.session == Some(welcome.session);
-        let unknown = if self.session.is_some() && !resumed {
-            self.start_over()
-        } else {
-            Vec::new()
-        };
-        self.session = Some(welcome.session);
-        self.resume = Some(welcome.resume_token);
-        self.limits = welcome.limits;
-        self.is_ready = true;
-        for (&number, subscription) in &mut self.subscriptions {
-            subscription.is_parked = false;
-            subscription.send(number, out);
-        }
-        self.command_to_send = self.acknowledged + 1;
-        self.send_commands(out);
-        self.query_to_send = self
-            .queries
-            .keys()
-            .next()
-            .copied()
-            .unwrap_or(self.next_query);
-        self.send_queries(out);
-        Output::Ready { resumed, unknown }
-    }
-
-    /// The old session is gone. Commands that cannot have taken effect, or that are recognised by an id
-    /// of their own, are numbered anew; what became of the others nobody can tell.
-    fn start_over(&mut self) -> Vec<C> {
-        let mut unknown = Vec::new();
-        let mut number = self.acknowledged;
-        let never_sent = self.command_never_sent;
-        self.acknowledged = 0;
-        self.acknowledged_sent = 0;
-        self.command_never_sent = 1;
-        for slot in std::mem::take(&mut self.commands) {
-            number += 1;
-            let Some(mut pending) = slot else { continue };
-            if number < never_sent && !pending.is_recognised() {
-                unknown.push(pending.ticket);
-                continue;
-            }
-            if let ClientFrame::Command(command) = &mut pending.frame {
-                command.number = self.commands.len() as u64 + 1;
-            }
-            pending.is_parked = false;
-            self.commands.push_back(Some(pending));
-        }
-        unknown
-    }
-
-    fn handle_reply(&mut self, reply: Reply, random: u32, out: &mut Vec<u8>) -> Output<C, S> {
-        let request = reply.request;
-        let pending = match request {
-            Request::Command(number) => self.pending_command(number),
-            Request::Query(number) => self.queries.get_mut(&number),
-            Request::Subscription(number) => {
-                return self.handle_subscription_reply(number, reply.outcome, random);
-            }
-        };
-        // Nobody waits for it: a repeat of an answer that was given before.
-        let Some(pending) = pending else {
-            return Output::None;
-        };
-        if let Outcome::Failure(failure) = &reply.outcome
-            && let Some(wait_ms) = pending.wait_ms(failure, random)
-        {
-            return Output::Wait { request, wait_ms };
-        }
-        let taken = match request {
-            Request::Command(number) => self.take_command(number),
-            Request::Query(number) => self.queries.remove(&number),
-            Request::Subscription(_) => None,
-        };
-        self.send_commands(out);
-        self.send_queries(out);
-        taken.map_or(Output::None, |pending| Output::Answer {
-            ticket: pending.ticket,
-            outcome: reply.outcome,
-        })
-    }
-
-    fn handle_subscription_reply(
-        &mut self,
-        number: u64,
-        outcome: Outcome,
-        random: u32,
-    ) -> Output<C, S> {
-        let Some(subscription) = self.subscriptions.get_mut(&number) else {
-            return Output::None;
-        };
-        match outcome {
-            Outcome::Success(Success { seq, .. }) => {
-                subscription.attempts = 0;
-                subscription.cursor.began_at(seq);
-                Output::None
-            }
-            Outcome::Failure(failure) if failure.code.may_be_retried() => {
-                subscription.is_parked = true;
-                subscription.attempts += 1;
-                Output::Wait {
-                    request: Request::Subscription(number),
-                    wait_ms: backoff_ms(subscription.attempts, random)
-                        .max(failure.retry_after_ms.unwrap_or(0)),
-                }
-            }
-            Outcome::Failure(failure) => {
-                self.subscriptions
-                    .remove(&number)
-                    .map_or(Output::None, |subscription| Output::SubscriptionEnded {
-                        ticket: subscription.ticket,
-                        failure,
-                    })
-            }
-        }
-    }
-
-    fn handle_goodbye(&mut self, goodbye: Goodbye) -> Output<C, S> {
-        let Some(failure) = goodbye.failure else {
-            return Output::Reconnect {
-                address: None,
-                reason: Failure::new(ErrorCode::Unavailable, "the server ended the connection"),
-            };
-        };
-        if failure.code == ErrorCode::SessionExpired && self.resume.take().is_some() {
-            return Output::Reconnect {
-                address: None,
-                reason: failure,
-            };
-        }
-        if failure.code.may_be_retried() || failure.code == ErrorCode::Internal {
-            return Output::Reconnect {
-                address: None,
-                reason: failure,
-            };
-        }
-        Output::Closed(failure)
     }
 
     fn pending_command(&mut self, number: u64) -> Option<&mut Pending<C>> {
@@ -657,72 +463,6 @@ impl<C, S> Machine<C, S> {
     }
 }
 
-impl<C> Pending<C> {
-    const fn new(frame: ClientFrame, ticket: C, retry_ms: u32) -> Self {
-        Self {
-            frame,
-            ticket,
-            is_parked: false,
-            attempts: 0,
-            waited_ms: 0,
-            retry_ms,
-        }
-    }
-
-    /// Appends the command, or says `true`: its payload takes it onto a stream of its own.
-    fn send_command(&mut self, acknowledged: u64, out: &mut Vec<u8>) -> bool {
-        self.is_parked = false;
-        let ClientFrame::Command(command) = &mut self.frame else {
-            return false;
-        };
-        command.acknowledged = acknowledged;
-        match command.payload {
-            Payload::None | Payload::Inline(_) => {
-                codec::encode(&self.frame, out);
-                false
-            }
-            Payload::Attached { .. } | Payload::Streamed { .. } => true,
-        }
-    }
-
-    /// Whether a repeat in another session is recognised: by the id that its caller chose, or because
-    /// operations know their own submissions and cancellations again.
-    const fn is_recognised(&self) -> bool {
-        match &self.frame {
-            ClientFrame::Command(command) => {
-                command.id.is_some() || matches!(command.target, Target::Operation(_))
-            }
-            ClientFrame::Hello(_)
-            | ClientFrame::Query(_)
-            | ClientFrame::Subscribe(_)
-            | ClientFrame::Unsubscribe(_)
-            | ClientFrame::Ack(_)
-            | ClientFrame::WorkerReady(_)
-            | ClientFrame::StepResult(_)
-            | ClientFrame::Ping(_)
-            | ClientFrame::Goodbye(_)
-            | ClientFrame::Ephemeral(_) => true,
-        }
-    }
-
-    /// How long to wait before this is sent again, or `None` if the refusal is the answer.
-    fn wait_ms(&mut self, failure: &Failure, random: u32) -> Option<u32> {
-        if !failure.code.may_be_retried() {
-            return None;
-        }
-        let wait_ms =
-            backoff_ms(self.attempts + 1, random).max(failure.retry_after_ms.unwrap_or(0));
-        let waited_ms = self.waited_ms.saturating_add(wait_ms);
-        if waited_ms > self.retry_ms {
-            return None;
-        }
-        self.attempts += 1;
-        self.waited_ms = waited_ms;
-        self.is_parked = true;
-        Some(wait_ms)
-    }
-}
-
 impl<S> Subscription<S> {
     fn send(&self, subscription: u64, out: &mut Vec<u8>) {
         let subscribe = Subscribe {
@@ -758,66 +498,6 @@ impl std::fmt::Debug for Introduction {
     }
 }
 
-/// How long to wait before attempt `attempts + 1`: doubled each time, with half of it left to chance so
-/// that clients which were refused together do not come back together.
-pub const fn backoff_ms(attempts: u32, random: u32) -> u32 {
-    let doublings = if attempts > 7 {
-        7
-    } else {
-        attempts.saturating_sub(1)
-    };
-    let full = BACKOFF_FIRST_MS << doublings;
-    let full = if full > BACKOFF_MS_MAX {
-        BACKOFF_MS_MAX
-    } else {
-        full
-    };
-    full / 2 + random % (full / 2 + 1)
-}
-
-fn check_command(new: &NewCommand, has_room: bool) -> Result<(), Failure> {
-    let inline = match &new.payload {
-        Payload::Inline(bytes) => bytes.len(),
-        Payload::None | Payload::Attached { .. } | Payload::Streamed { .. } => 0,
-    };
-    if let Payload::Attached { length } = new.payload
-        && length > limits::PAYLOAD_BYTES_MAX as u64
-    {
-        let message = format!(
-            "a payload of {length} bytes is over the {} that are stored: stream it",
-            limits::PAYLOAD_BYTES_MAX
-        );
-        return Err(Failure::field(ErrorCode::TooLarge, "payload", message));
-    }
-    check_request(&new.name, new.body.len() + inline, has_room)
-}
-
-fn check_request(name: &str, bytes: usize, has_room: bool) -> Result<(), Failure> {
-    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
-        let message = format!("a name has 1 to {} bytes", limits::NAME_BYTES_MAX);
-        return Err(Failure::field(ErrorCode::Invalid, "name", message));
-    }
-    if bytes > limits::INLINE_BYTES_MAX {
-        let message = format!(
-            "arguments and inline payload are {bytes} bytes, at most {} fit: attach the payload",
-            limits::INLINE_BYTES_MAX
-        );
-        return Err(Failure::field(ErrorCode::TooLarge, "body", message));
-    }
-    if !has_room {
-        let message = "too many requests of this session are unanswered: wait for one";
-        return Err(Failure::new(ErrorCode::Overloaded, message));
-    }
-    Ok(())
-}
-
-fn violation<C, S>(message: &str) -> Output<C, S> {
-    Output::Reconnect {
-        address: None,
-        reason: Failure::new(ErrorCode::Malformed, message),
-    }
-}
-
 /// Unanswered commands that are held, counted from the first: the window, as a length.
 #[expect(
     clippy::cast_possible_truncation,
@@ -834,8 +514,3 @@ const LIMITS_BEFORE_WELCOME: SessionLimits = SessionLimits {
     payload_bytes: 8 * 1024 * 1024, // PAYLOAD_BYTES_MAX, as the wire has it
     idle_ms: 0,
 };
-
-/// About one round trip to a busy server.
-const BACKOFF_FIRST_MS: u32 = 50;
-/// A person who waits notices five seconds, a server does not notice one request in five seconds.
-const BACKOFF_MS_MAX: u32 = 5_000;
