@@ -81,3 +81,17 @@ async fn the_ephemeral_is_told_and_never_blocks() {
         "a subscription activates nothing"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_past_the_end_hears_nothing_and_breaks_nothing() {
+    let world = World::new();
+    let host = world.host().await;
+    let since = Since::After(u64::MAX);
+    let mut lost = host.subscribe(actor("a"), since).await.unwrap();
+    write(host.clone(), 3).await;
+    host.tell_subscribers(&actor("a"), SessionId::from_u128(1), "end", &Bytes::new());
+    assert!(matches!(
+        lost.next().await.unwrap(),
+        SubscriptionItem::Ephemeral { .. }
+    ));
+}
