@@ -54,8 +54,8 @@ async fn those_that_join_and_leave_during_writes_see_an_unbroken_sequence() {
             }
         })
     });
-    for reader in readers.collect::<Vec<_>>() {
-        reader.await.unwrap();
+    for reader in futures::future::join_all(readers).await {
+        reader.unwrap();
     }
     writer.await.unwrap();
 }
