@@ -151,12 +151,31 @@ impl Host {
         Ok(keys.collect())
     }
 
+    /// Whether an actor is in memory at the moment.
+    pub fn is_activated(&self, actor: &ScopedAddress) -> bool {
+        self.core
+            .slot_of(actor)
+            .directory
+            .lock()
+            .contains_key(actor)
+    }
+
     /// Whether clients may address actors of this kind.
     pub fn is_public(&self, kind: &ActorKind) -> bool {
         self.core
             .kinds
             .find(kind.as_str())
             .is_some_and(|kind| kind.is_public())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    #[cfg(test)]
+    pub(crate) fn root(&self) -> &Root {
+        &self.life.root
     }
 
     /// Takes no more requests, lets decided ones commit, ends all actors.

@@ -35,12 +35,25 @@ impl From<store::Error> for Failed {
     }
 }
 
+/// How often a load is begun anew because it took longer than the store lets a transaction read.
+const ATTEMPTS_MAX: usize = 3;
+
 /// The actor as it is in the store.
 pub(crate) async fn load(
     core: &Core,
     name: &Arc<Name>,
     kind: &dyn AnyKind,
 ) -> Result<Loaded, Failed> {
+    for _ in 1..ATTEMPTS_MAX {
+        match try_load(core, name, kind).await {
+            Err(Failed::Store(error)) if error.may_be_retried() => {}
+            result => return result,
+        }
+    }
+    try_load(core, name, kind).await
+}
+
+async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<Loaded, Failed> {
     let slot = &core.slots[usize::from(name.slot)];
     let mut transaction = core.store.begin();
     let fence = transaction

@@ -232,8 +232,13 @@ impl Root {
     }
 
     #[cfg(test)]
-    pub(crate) fn crash(&self) {
+    fn crash(&self) {
         drop(self.0.send_message(SlotsMessage::Panic));
+    }
+
+    #[cfg(test)]
+    async fn ended(&self) {
+        drop(self.0.wait(None).await);
     }
 }
 
@@ -242,3 +247,6 @@ impl Drop for Root {
         self.0.kill();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,13 +40,13 @@ impl Machine {
             }
             Err(panic) => {
                 error!(actor = %self.name.actor.address, panic = text(&*panic), "actor panicked");
-                caller.answer(internal("the command"));
+                self.parting.push((caller, internal("the command")));
                 return Err(Broken);
             }
         };
         if let Some(defect) = self.defect(&effects) {
             error!(actor = %self.name.actor.address, defect, "effects are over their limits");
-            caller.answer(internal("the command"));
+            self.parting.push((caller, internal("the command")));
             return Err(Broken);
         }
         if effects.urgency == Urgency::Never {

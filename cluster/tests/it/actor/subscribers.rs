@@ -1,0 +1,97 @@
+//! Subscribers of all speeds: no gap, no repeat, and they slow nobody.
+
+use bytes::Bytes;
+use selvedge_cluster::actor::{Host, Identity, Subscription, SubscriptionItem};
+use selvedge_protocol::SessionId;
+use selvedge_protocol::frame::Since;
+
+use super::world::*;
+
+async fn next_seq(subscription: &mut Subscription) -> u64 {
+    match subscription.next().await.unwrap() {
+        SubscriptionItem::Event(event) => event.seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn write(host: Host, count: u64) {
+    for _ in 0..count {
+        ok(add(&host, "a", Identity::Natural).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_sleeps_through_a_thousand_events_misses_none() {
+    let world = World::new();
+    let host = world.host().await;
+    let mut slow = host.subscribe(actor("a"), Since::After(0)).await.unwrap();
+    write(host.clone(), 1).await;
+    assert_eq!(next_seq(&mut slow).await, 1);
+    write(host.clone(), 1_000).await;
+    for expected in 2..=1_001 {
+        assert_eq!(next_seq(&mut slow).await, expected);
+    }
+    write(host.clone(), 1).await;
+    assert_eq!(next_seq(&mut slow).await, 1_002);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_join_and_leave_during_writes_see_an_unbroken_sequence() {
+    let world = World::new();
+    let host = world.host().await;
+    let writer = tokio::spawn(write(host.clone(), 1_500));
+    let readers = (0..4_u64).map(|reader| {
+        let host = host.clone();
+        tokio::spawn(async move {
+            let mut position = 0;
+            while position < 1_500 {
+                let since = Since::After(position);
+                let mut events = host.subscribe(actor("a"), since).await.unwrap();
+                for _ in 0..(37 * (reader + 1)).min(1_500 - position) {
+                    assert_eq!(next_seq(&mut events).await, position + 1);
+                    position += 1;
+                }
+            }
+        })
+    });
+    for reader in futures::future::join_all(readers).await {
+        reader.unwrap();
+    }
+    writer.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ephemeral_is_told_and_never_blocks() {
+    let world = World::new();
+    let host = world.host().await;
+    let from = SessionId::from_u128(1);
+    let mut listener = host.subscribe(actor("a"), Since::Latest).await.unwrap();
+    for number in 0..1_000 {
+        let data = Bytes::from(number.to_string());
+        host.tell_subscribers(&actor("a"), from, "cursor", &data);
+    }
+    match listener.next().await.unwrap() {
+        SubscriptionItem::Ephemeral { name, data, .. } => {
+            assert_eq!((name.as_str(), &*data), ("cursor", &b"0"[..]));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        !host.is_activated(&actor("a")),
+        "a subscription activates nothing"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_past_the_end_hears_nothing_and_breaks_nothing() {
+    let world = World::new();
+    let host = world.host().await;
+    let since = Since::After(u64::MAX);
+    let mut lost = host.subscribe(actor("a"), since).await.unwrap();
+    write(host.clone(), 3).await;
+    host.tell_subscribers(&actor("a"), SessionId::from_u128(1), "end", &Bytes::new());
+    assert!(matches!(
+        lost.next().await.unwrap(),
+        SubscriptionItem::Ephemeral { .. }
+    ));
+}
