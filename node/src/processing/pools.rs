@@ -137,7 +137,10 @@ impl Pools {
     /// Takes a runnable operation in. `None`: there is no room, or no code for its type.
     pub(crate) fn offer(&self, offer: Offer<'_>) -> Option<Arc<Control>> {
         let pool = self.0.pools.get(&offer.record.operation_type)?;
-        let control = Arc::new(Control::new(self.0.clock.random(), offer.record.attempt.saturating_add(1)));
+        let control = Arc::new(Control::new(
+            self.0.clock.random(),
+            offer.record.attempt.saturating_add(1),
+        ));
         match self.0.active.entry(offer.actor.clone()) {
             Entry::Occupied(mut active) => {
                 // Reloaded while a runner has it, which goes on; or the runner is about to end.

@@ -23,10 +23,22 @@ async fn an_operation_runs_to_its_result() {
     assert_eq!(steps, ["a", "b"]);
 
     let (names, _) = until(&mut watch(&node, "one").await, "succeeded").await;
-    assert_eq!(names, ["submitted", "started", "step.finished", "step.finished", "succeeded"]);
+    assert_eq!(
+        names,
+        [
+            "submitted",
+            "started",
+            "step.finished",
+            "step.finished",
+            "succeeded"
+        ]
+    );
 
     let again = submit(&node, "one", body).await.unwrap();
-    assert_eq!((&again["created"], &again["status"]), (&json!(false), &json!("succeeded")));
+    assert_eq!(
+        (&again["created"], &again["status"]),
+        (&json!(false), &json!("succeeded"))
+    );
     let other = json!({ "type": "steps", "input": { "steps": ["c"] } });
     assert_eq!(code(submit(&node, "one", other).await), ErrorCode::Conflict);
     assert_eq!(world.probe.executions("one/a"), 1);
@@ -45,7 +57,10 @@ async fn a_failed_attempt_is_followed_by_another() {
     assert_eq!(world.probe.executions("one/a"), 1);
     assert_eq!(world.probe.executions("one/b"), 3);
     let (_, failed) = until(&mut watch(&node, "one").await, "step.failed").await;
-    assert_eq!((&failed["step"], &failed["attempt"]), (&json!("b"), &json!(1)));
+    assert_eq!(
+        (&failed["step"], &failed["attempt"]),
+        (&json!("b"), &json!(1))
+    );
     assert!(failed["nextAttemptAt"].is_string());
 }
 
@@ -54,16 +69,35 @@ async fn failures_past_the_policy_or_permanent_ones_are_final() {
     let world = World::new();
     let node = world.node(&world.store()).await;
     for (name, input, executions, expected) in [
-        ("often", json!({ "steps": ["a"], "failures": 9 }), 3, "handler"),
-        ("once", json!({ "steps": ["a"], "failures": 9, "is_permanent": true }), 1, "handler"),
-        ("panics", json!({ "steps": ["a"], "failures": 9, "panics": true }), 3, "panic"),
+        (
+            "often",
+            json!({ "steps": ["a"], "failures": 9 }),
+            3,
+            "handler",
+        ),
+        (
+            "once",
+            json!({ "steps": ["a"], "failures": 9, "is_permanent": true }),
+            1,
+            "handler",
+        ),
+        (
+            "panics",
+            json!({ "steps": ["a"], "failures": 9, "panics": true }),
+            3,
+            "panic",
+        ),
         ("twice", json!({ "steps": ["a", "a"] }), 1, "duplicate_step"),
         ("input", json!({ "stairs": [] }), 0, "invalid_input"),
     ] {
         submit_steps(&node, name, input).await;
         let failed = finished(&node, name, OperationStatus::Failed).await;
         assert_eq!(failed.error.unwrap().code, expected, "{name}");
-        assert_eq!(world.probe.executions(&format!("{name}/a")), executions, "{name}");
+        assert_eq!(
+            world.probe.executions(&format!("{name}/a")),
+            executions,
+            "{name}"
+        );
     }
 }
 
@@ -75,7 +109,10 @@ async fn a_step_past_its_time_has_failed() {
     submit(&node, "one", body).await.unwrap();
     let failed = finished(&node, "one", OperationStatus::Failed).await;
     let error = failed.error.unwrap();
-    assert_eq!((error.code.as_str(), error.step.as_deref()), ("timeout", Some("forever")));
+    assert_eq!(
+        (error.code.as_str(), error.step.as_deref()),
+        ("timeout", Some("forever"))
+    );
     assert_eq!(world.probe.executions("one/forever"), 3);
 }
 
@@ -106,7 +143,20 @@ fn rfc3339(unix_ms: u64) -> String {
         rest -= 365 + u64::from(leap(year));
         year += 1;
     }
-    let months = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let months = [
+        31,
+        28 + u64::from(leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     let mut month = 0;
     while rest >= months[month] {
         rest -= months[month];
@@ -115,7 +165,12 @@ fn rfc3339(unix_ms: u64) -> String {
     let ms = unix_ms % 86_400_000;
     format!(
         "{year:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        month + 1, rest + 1, ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000
+        month + 1,
+        rest + 1,
+        ms / 3_600_000,
+        ms / 60_000 % 60,
+        ms / 1_000 % 60,
+        ms % 1_000
     )
 }
 
@@ -126,23 +181,43 @@ async fn cancel_in_each_status() {
     // Running.
     submit_steps(&node, "running", json!({ "steps": ["forever"] })).await;
     world.probe.reach().await;
-    assert_eq!(get(&node, "running").await.unwrap().status, OperationStatus::Running);
-    assert_eq!(cancel(&node, "running").await.unwrap()["status"], "cancelling");
+    assert_eq!(
+        get(&node, "running").await.unwrap().status,
+        OperationStatus::Running
+    );
+    assert_eq!(
+        cancel(&node, "running").await.unwrap()["status"],
+        "cancelling"
+    );
     let (names, _) = until(&mut watch(&node, "running").await, "cancelled").await;
     assert_eq!(names, ["submitted", "started", "cancelling", "cancelled"]);
     // Cancelled: the repeat of a cancel gets the same answer.
-    assert_eq!(cancel(&node, "running").await.unwrap()["status"], "cancelled");
+    assert_eq!(
+        cancel(&node, "running").await.unwrap()["status"],
+        "cancelled"
+    );
     // Waiting for its time.
     let later = json!({ "type": "steps", "runAt": "2999-01-01T00:00:00Z" });
-    assert_eq!(submit(&node, "later", later).await.unwrap()["status"], "waiting");
+    assert_eq!(
+        submit(&node, "later", later).await.unwrap()["status"],
+        "waiting"
+    );
     assert_eq!(cancel(&node, "later").await.unwrap()["status"], "cancelled");
     // Pending: the pool is full.
     for place in 0..world.concurrency {
-        submit_steps(&node, &format!("busy{place}"), json!({ "steps": ["forever"] })).await;
+        submit_steps(
+            &node,
+            &format!("busy{place}"),
+            json!({ "steps": ["forever"] }),
+        )
+        .await;
         world.probe.reach().await;
     }
     submit_steps(&node, "pending", json!({ "steps": ["a"] })).await;
-    assert_eq!(cancel(&node, "pending").await.unwrap()["status"], "cancelled");
+    assert_eq!(
+        cancel(&node, "pending").await.unwrap()["status"],
+        "cancelled"
+    );
     for place in 0..world.concurrency {
         cancel(&node, &format!("busy{place}")).await.unwrap();
     }
@@ -168,7 +243,13 @@ async fn no_more_than_its_places_run_in_a_pool() {
     for number in 0..20 {
         finished(&node, &format!("op{number}"), OperationStatus::Succeeded).await;
     }
-    assert_eq!(world.probe.running_max.load(std::sync::atomic::Ordering::SeqCst), 2);
+    assert_eq!(
+        world
+            .probe
+            .running_max
+            .load(std::sync::atomic::Ordering::SeqCst),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,8 @@ async fn after_a_crash_the_first_unfinished_step_is_next() {
     world.probe.gate.add_permits(1);
     let done = finished(&node, "one", OperationStatus::Succeeded).await;
     assert_eq!(done.attempt, 2);
-    let executions = ["a", "b", "gate", "c"].map(|step| world.probe.executions(&format!("one/{step}")));
+    let executions =
+        ["a", "b", "gate", "c"].map(|step| world.probe.executions(&format!("one/{step}")));
     assert_eq!(executions, [1, 1, 2, 1]);
 }
 
@@ -29,7 +30,12 @@ async fn a_stop_is_no_failure_and_a_reopened_store_goes_on() {
     let store = world.store();
     let node = world.node(&store).await;
     for number in 0..10 {
-        submit_steps(&node, &format!("op{number}"), json!({ "steps": ["a", "gate"] })).await;
+        submit_steps(
+            &node,
+            &format!("op{number}"),
+            json!({ "steps": ["a", "gate"] }),
+        )
+        .await;
     }
     world.probe.reach().await;
     node.stop().await;
@@ -65,7 +71,12 @@ async fn a_type_nobody_knows_waits_for_a_binary_that_does() {
     let body = json!({ "type": "digest", "input": {} });
     let submitted = submit(&node, "one", body).await.unwrap();
     assert_eq!(submitted["status"], "waiting");
-    assert!(submitted["waitingFor"].as_str().unwrap().starts_with("handler"));
+    assert!(
+        submitted["waitingFor"]
+            .as_str()
+            .unwrap()
+            .starts_with("handler")
+    );
     node.stop().await;
     drop(node);
     world.is_older = false;
@@ -86,7 +97,10 @@ async fn a_passivated_operation_keeps_its_runner() {
         submit_steps(&node, &name, json!({ "steps": ["a"] })).await;
         finished(&node, &name, OperationStatus::Succeeded).await;
     }
-    assert_eq!(get(&node, "one").await.unwrap().status, OperationStatus::Running);
+    assert_eq!(
+        get(&node, "one").await.unwrap().status,
+        OperationStatus::Running
+    );
     world.probe.gate.add_permits(1);
     let done = finished(&node, "one", OperationStatus::Succeeded).await;
     assert_eq!((done.attempt, world.probe.executions("one/gate")), (1, 1));

@@ -8,7 +8,10 @@ use super::world::*;
 
 fn ids(page: &Value) -> Vec<String> {
     let items = page["items"].as_array().unwrap();
-    items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    items
+        .iter()
+        .map(|item| item["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +41,9 @@ async fn pages_hold_each_operation_once() {
 
     let (mut all, mut cursor) = (Vec::new(), Value::Null);
     loop {
-        let page = list(&node, json!({ "limit": 7, "cursor": cursor })).await.unwrap();
+        let page = list(&node, json!({ "limit": 7, "cursor": cursor }))
+            .await
+            .unwrap();
         all.extend(ids(&page));
         cursor = page["cursor"].clone();
         if cursor.is_null() {
@@ -63,6 +68,9 @@ async fn wrong_lists_are_refused_by_field() {
         (json!({ "status": "done" }), "body"),
     ] {
         let refused = list(&node, body).await.unwrap_err();
-        assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::Invalid, Some(field)));
+        assert_eq!(
+            (refused.code, refused.field.as_deref()),
+            (ErrorCode::Invalid, Some(field))
+        );
     }
 }

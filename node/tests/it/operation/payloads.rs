@@ -15,15 +15,27 @@ use super::world::*;
 const MIB: usize = 1024 * 1024;
 
 fn content(length: usize) -> Bytes {
-    (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
+    (0..length)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 async fn digest(node: &Running, id: &str, payload: OperationPayload) -> Result<Value, Failure> {
-    command(node, "submit", id, &json!({ "type": "digest", "input": {} }), payload).await
+    command(
+        node,
+        "submit",
+        id,
+        &json!({ "type": "digest", "input": {} }),
+        payload,
+    )
+    .await
 }
 
 async fn assert_digest(node: &Running, id: &str, bytes: &[u8]) {
@@ -46,7 +58,9 @@ fn stream(bytes: &Bytes, length: Option<u64>, breaks: bool) -> OperationPayload 
             }
         }
         if breaks {
-            let _ = sender.send(Err(PayloadBroken("the test says so".to_owned()))).await;
+            let _ = sender
+                .send(Err(PayloadBroken("the test says so".to_owned())))
+                .await;
         }
     });
     OperationPayload::Streamed { length, chunks }
@@ -60,15 +74,30 @@ async fn stored_payloads_up_to_their_limit() {
         let bytes = content(length);
         let id = format!("stored-{length}");
         let payload = || OperationPayload::Stored(bytes.clone());
-        assert_eq!(digest(&node, &id, payload()).await.unwrap()["created"], true);
+        assert_eq!(
+            digest(&node, &id, payload()).await.unwrap()["created"],
+            true
+        );
         assert_digest(&node, &id, &bytes).await;
-        assert_eq!(digest(&node, &id, payload()).await.unwrap()["created"], false);
+        assert_eq!(
+            digest(&node, &id, payload()).await.unwrap()["created"],
+            false
+        );
         let other = OperationPayload::Stored(content(length + 1));
         let refused = digest(&node, &id, other).await;
-        let expected = if length == 8 * MIB { ErrorCode::TooLarge } else { ErrorCode::Conflict };
+        let expected = if length == 8 * MIB {
+            ErrorCode::TooLarge
+        } else {
+            ErrorCode::Conflict
+        };
         assert_eq!(code(refused), expected);
     }
-    let refused = digest(&node, "over", OperationPayload::Stored(content(8 * MIB + 1))).await;
+    let refused = digest(
+        &node,
+        "over",
+        OperationPayload::Stored(content(8 * MIB + 1)),
+    )
+    .await;
     assert!(refused.unwrap_err().message.contains("stream"));
 }
 
@@ -79,7 +108,9 @@ async fn a_stored_payload_outlives_its_node() {
     let store = world.store();
     let node = world.node(&store).await;
     let bytes = content(MIB);
-    digest(&node, "one", OperationPayload::Stored(bytes.clone())).await.unwrap();
+    digest(&node, "one", OperationPayload::Stored(bytes.clone()))
+        .await
+        .unwrap();
     drop(node);
     world.is_older = false;
     let node = world.node(&store).await;
@@ -93,10 +124,17 @@ async fn a_streamed_payload_is_handed_through() {
     let bytes = content(20 * MIB);
     let length = bytes.len() as u64;
     for (id, announced) in [("known", Some(length)), ("unknown", None)] {
-        digest(&node, id, stream(&bytes, announced, false)).await.unwrap();
+        digest(&node, id, stream(&bytes, announced, false))
+            .await
+            .unwrap();
         assert_digest(&node, id, &bytes).await;
-        let again = digest(&node, id, stream(&bytes, announced, false)).await.unwrap();
-        assert_eq!((&again["created"], &again["status"]), (&json!(false), &json!("succeeded")));
+        let again = digest(&node, id, stream(&bytes, announced, false))
+            .await
+            .unwrap();
+        assert_eq!(
+            (&again["created"], &again["status"]),
+            (&json!(false), &json!("succeeded"))
+        );
     }
 }
 
@@ -117,9 +155,16 @@ async fn a_broken_stream_is_waited_for_again() {
         let (names, _) = until(&mut events, "started").await;
         assert_eq!(names, ["submitted", "waiting", "started"]);
         let (_, waiting) = until(&mut events, "waiting").await;
-        assert!(waiting["waitingFor"].as_str().unwrap().starts_with("payload"));
+        assert!(
+            waiting["waitingFor"]
+                .as_str()
+                .unwrap()
+                .starts_with("payload")
+        );
         let length = if id == "unknown" { None } else { length };
-        digest(&node, id, stream(&bytes, length, false)).await.unwrap();
+        digest(&node, id, stream(&bytes, length, false))
+            .await
+            .unwrap();
         assert_digest(&node, id, &bytes).await;
     }
 }
@@ -130,7 +175,10 @@ async fn a_stream_lost_with_its_node_is_waited_for_again() {
     let store = world.store();
     let node = world.node(&store).await;
     let (sender, chunks) = mpsc::channel(1);
-    let payload = OperationPayload::Streamed { length: Some(2), chunks };
+    let payload = OperationPayload::Streamed {
+        length: Some(2),
+        chunks,
+    };
     digest(&node, "one", payload).await.unwrap();
     sender.send(Ok(Bytes::from_static(b"a"))).await.unwrap();
     let mut events = watch(&node, "one").await;
@@ -143,6 +191,8 @@ async fn a_stream_lost_with_its_node_is_waited_for_again() {
     until(&mut events, "started").await;
     until(&mut events, "waiting").await;
     let bytes = Bytes::from_static(b"ab");
-    digest(&node, "one", stream(&bytes, Some(2), false)).await.unwrap();
+    digest(&node, "one", stream(&bytes, Some(2), false))
+        .await
+        .unwrap();
     assert_digest(&node, "one", &bytes).await;
 }

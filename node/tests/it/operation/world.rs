@@ -13,11 +13,11 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{AnswerSink, HostConfig, ReplyTo, Subscription, SubscriptionItem};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_node::Application;
 use selvedge_node::app::{Place, Running};
 use selvedge_node::demo_app::{Counter, DigestHandler};
 use selvedge_node::operation::{OperationCommand, OperationPayload};
 use selvedge_node::processing::{Handler, HandlerError, OperationContext, Policy, Retry};
-use selvedge_node::Application;
 use selvedge_protocol::frame::{Outcome, Since};
 use selvedge_protocol::{ErrorCode, Failure, OperationId, Tenant};
 use serde::Deserialize;
@@ -184,7 +184,9 @@ impl World {
             builder = builder.operation("digest", DigestHandler::default(), policy);
         }
         let clock = Clock::system();
-        let meta = selvedge_cluster::store::migration::prepare(&**store, &clock).await.unwrap();
+        let meta = selvedge_cluster::store::migration::prepare(&**store, &clock)
+            .await
+            .unwrap();
         let place = Place {
             host: HostConfig {
                 node: "node-1".to_owned(),
@@ -219,7 +221,11 @@ impl AnswerSink for Once {
 async fn answered(ask: impl FnOnce(ReplyTo)) -> Result<Bytes, Failure> {
     let (sender, receiver) = oneshot::channel();
     ask(ReplyTo::new(Arc::new(Once(Mutex::new(Some(sender)))), 0));
-    match tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap() {
+    match tokio::time::timeout(PATIENCE, receiver)
+        .await
+        .unwrap()
+        .unwrap()
+    {
         Outcome::Success(success) => Ok(success.body),
         Outcome::Failure(failure) => Err(failure),
     }
@@ -255,13 +261,23 @@ pub(crate) async fn submit_steps(node: &Running, operation: &str, input: Value) 
 }
 
 pub(crate) async fn cancel(node: &Running, operation: &str) -> Result<Value, Failure> {
-    command(node, "cancel", operation, &json!({}), OperationPayload::None).await
+    command(
+        node,
+        "cancel",
+        operation,
+        &json!({}),
+        OperationPayload::None,
+    )
+    .await
 }
 
 pub(crate) async fn get(node: &Running, operation: &str) -> Result<Operation, Failure> {
     let name = "get".to_owned();
     let id = id(operation);
-    let query = |reply| node.operations.query(tenant(), &id, name, Bytes::new(), reply);
+    let query = |reply| {
+        node.operations
+            .query(tenant(), &id, name, Bytes::new(), reply)
+    };
     Ok(serde_json::from_slice(&answered(query).await?).unwrap())
 }
 
@@ -273,7 +289,10 @@ pub(crate) async fn list(node: &Running, body: Value) -> Result<Value, Failure> 
 
 pub(crate) async fn watch(node: &Running, operation: &str) -> Subscription {
     let since = Since::After(0);
-    node.operations.subscribe(tenant(), &id(operation), since).await.unwrap()
+    node.operations
+        .subscribe(tenant(), &id(operation), since)
+        .await
+        .unwrap()
 }
 
 /// Watches until the event `name`; the names of the events on the way, and its data.
@@ -281,7 +300,9 @@ pub(crate) async fn until(events: &mut Subscription, name: &str) -> (Vec<String>
     let mut names = Vec::new();
     loop {
         let item = tokio::time::timeout(PATIENCE, events.next()).await;
-        let item = item.unwrap_or_else(|_| panic!("no {name} after {names:?}")).unwrap();
+        let item = item
+            .unwrap_or_else(|_| panic!("no {name} after {names:?}"))
+            .unwrap();
         let SubscriptionItem::Event(event) = item else {
             panic!("{item:?} among events");
         };
@@ -293,7 +314,11 @@ pub(crate) async fn until(events: &mut Subscription, name: &str) -> (Vec<String>
 }
 
 /// Waits for the end of an operation.
-pub(crate) async fn finished(node: &Running, operation: &str, status: OperationStatus) -> Operation {
+pub(crate) async fn finished(
+    node: &Running,
+    operation: &str,
+    status: OperationStatus,
+) -> Operation {
     let mut events = watch(node, operation).await;
     until(&mut events, status.name()).await;
     let found = get(node, operation).await.unwrap();
