@@ -57,8 +57,8 @@ pub struct Place {
     pub slots: u16,
 }
 
-/// An application that runs.
-#[derive(Debug, Clone)]
+/// An application that runs. Dropped without [`Running::stop`], its handlers end at once, as in a crash.
+#[derive(Debug)]
 pub struct Running {
     pub host: Host,
     pub operations: Operations,
@@ -141,6 +141,12 @@ impl Running {
         self.waiting.abort();
         self.pools.close().await;
         self.host.stop().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.pools.abandon();
     }
 }
 

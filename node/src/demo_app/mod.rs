@@ -5,9 +5,9 @@ mod counter;
 mod digest;
 mod room;
 
-pub use counter::Counter;
+pub use counter::{Count, Counter};
 pub use digest::DigestHandler;
-pub use room::Room;
+pub use room::{Message, Messages, Room};
 
 use crate::app::{Application, BuildError};
 use crate::processing::Policy;

@@ -191,12 +191,14 @@ impl OperationKind {
         if !record.is_runnable() {
             return;
         }
-        if state
-            .control
-            .as_ref()
-            .is_some_and(|control| control.is_alive())
-        {
-            return;
+        if let Some(control) = state.control.as_ref().filter(|control| control.is_alive()) {
+            let is_present = record.attempt < control.attempt()
+                || matches!(record.status, Status::Running | Status::Cancelling);
+            // A runner whose attempt is over is about to end: it asks for the next offer then, unless it
+            // has ended in this moment.
+            if is_present || control.miss() {
+                return;
+            }
         }
         if matches!(record.waiting, Some(Waiting::Payload)) && !self.pools.streams().contains(actor)
         {
@@ -311,18 +313,16 @@ impl Kind for OperationKind {
         let Some(record) = &state.record else {
             return;
         };
-        if record.status.is_final() || record.status == Status::Cancelling {
-            // After a failed commit nothing is stopped: it is done here, not in `apply`.
-            if let Some(control) = &state.control {
-                control.stop();
-            }
-        }
-        if record.status.is_final()
-            && let Some(host) = self.pools.host()
-        {
+        // Not in `apply`: a decision whose commit fails stops nothing.
+        let is_final = record.status.is_final();
+        let is_over = is_final || record.status == Status::Cancelling;
+        if is_final && let Some(host) = self.pools.host() {
             self.waiters.wake(host, actor);
         }
         self.offer(actor, state);
+        if let Some(control) = state.control.as_ref().filter(|_| is_over) {
+            control.stop();
+        }
     }
 
     fn is_public(&self) -> bool {

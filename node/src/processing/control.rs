@@ -15,6 +15,8 @@ const ENDED: u8 = 3;
 pub(crate) struct Control {
     /// Random, so that a runner of another offer or another node cannot pass for this one.
     offer: u64,
+    /// The number of the attempt that it is for.
+    attempt: u32,
     state: AtomicU8,
     stop: AtomicBool,
     /// The operation was offered again while this runner was about to end.
@@ -23,9 +25,10 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(offer: u64) -> Self {
+    pub(crate) fn new(offer: u64, attempt: u32) -> Self {
         Self {
             offer,
+            attempt,
             state: AtomicU8::new(QUEUED),
             stop: AtomicBool::new(false),
             missed: AtomicBool::new(false),
@@ -36,6 +39,10 @@ impl Control {
     /// The number that reports carry.
     pub(crate) const fn offer(&self) -> u64 {
         self.offer
+    }
+
+    pub(crate) const fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// Takes the operation up; `false` when it was withdrawn before.
@@ -49,7 +56,7 @@ impl Control {
     }
 
     pub(crate) fn end(&self) {
-        self.state.store(ENDED, Ordering::Release);
+        self.state.store(ENDED, Ordering::SeqCst);
     }
 
     /// Asks the runner to drop its handler.
@@ -75,15 +82,17 @@ impl Control {
 
     /// Whether a runner has the operation, or will.
     pub(crate) fn is_alive(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), QUEUED | RUNNING)
+        matches!(self.state.load(Ordering::SeqCst), QUEUED | RUNNING)
     }
 
-    pub(super) fn miss(&self) {
-        self.missed.store(true, Ordering::Release);
+    /// Asks for another offer at the end of this one; `false` when it has ended before it could hear.
+    pub(crate) fn miss(&self) -> bool {
+        self.missed.store(true, Ordering::SeqCst);
+        self.is_alive()
     }
 
     pub(super) fn was_missed(&self) -> bool {
-        self.missed.load(Ordering::Acquire)
+        self.missed.load(Ordering::SeqCst)
     }
 
     fn swap(&self, from: u8, to: u8) -> bool {

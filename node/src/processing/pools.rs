@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use parking_lot::{Mutex, RwLock};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{CommandRequest, Host, ReplyTo, ScopedAddress};
 use selvedge_cluster::store::Store;
@@ -17,6 +18,7 @@ use selvedge_cluster::store::keys::ActorPath;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{ErrorCode, Failure, OperationType};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::operation::{FinishedStep, Payload, Record};
 use crate::processing::control::Control;
@@ -39,8 +41,10 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Clock,
     slots: u16,
-    /// Set when the host serves. Operations may offer themselves before.
-    host: OnceLock<Host>,
+    /// There while the host serves. Operations may offer themselves before. The host holds the kind that
+    /// holds this, so it has to be let go in the end.
+    host: RwLock<Option<Host>>,
+    rescan: Mutex<Option<AbortHandle>>,
     /// A runner has ended: for whoever waits for all of them.
     ended: Notify,
 }
@@ -78,22 +82,21 @@ impl Pools {
             store: config.store,
             clock: config.clock,
             slots: config.slots,
-            host: OnceLock::new(),
+            host: RwLock::new(None),
+            rescan: Mutex::new(None),
             ended: Notify::new(),
         }))
     }
 
     /// Begins to run what has been and will be offered.
     pub(crate) fn open(&self, host: Host) {
-        if self.0.host.set(host).is_err() {
-            return;
-        }
+        *self.0.host.write() = Some(host);
         for pool in self.0.pools.values() {
             for ready in pool.open() {
                 self.spawn(Arc::clone(pool), ready);
             }
         }
-        tokio::spawn(rescan::run(self.clone()));
+        *self.0.rescan.lock() = Some(tokio::spawn(rescan::run(self.clone())).abort_handle());
     }
 
     /// Drops all handlers and waits until their operations know. They go on at the next start.
@@ -110,21 +113,38 @@ impl Pools {
         loop {
             let ended = self.0.ended.notified();
             if self.0.pools.values().all(|pool| pool.running() == 0) {
-                return;
+                break;
             }
             ended.await;
+        }
+        self.abandon();
+    }
+
+    /// Drops all handlers and lets the host go. Their operations do not hear of it, as in a crash.
+    pub(crate) fn abandon(&self) {
+        self.0.host.write().take();
+        if let Some(rescan) = self.0.rescan.lock().take() {
+            rescan.abort();
+        }
+        for pool in self.0.pools.values() {
+            pool.close();
+        }
+        for active in &self.0.active {
+            active.value().stop();
         }
     }
 
     /// Takes a runnable operation in. `None`: there is no room, or no code for its type.
     pub(crate) fn offer(&self, offer: Offer<'_>) -> Option<Arc<Control>> {
         let pool = self.0.pools.get(&offer.record.operation_type)?;
-        let control = Arc::new(Control::new(self.0.clock.random()));
+        let control = Arc::new(Control::new(
+            self.0.clock.random(),
+            offer.record.attempt.saturating_add(1),
+        ));
         match self.0.active.entry(offer.actor.clone()) {
             Entry::Occupied(mut active) => {
-                if active.get().is_alive() {
-                    // Reloaded while a runner has it, which goes on; or the runner is about to end.
-                    active.get().miss();
+                // Reloaded while a runner has it, which goes on; or the runner is about to end.
+                if active.get().miss() {
                     return Some(Arc::clone(active.get()));
                 }
                 active.insert(Arc::clone(&control));
@@ -244,16 +264,21 @@ impl Pools {
 
     /// Sends a command whose answer nobody waits for.
     pub(super) fn send(&self, request: CommandRequest) {
-        if let Some(host) = self.0.host.get() {
+        if let Some(host) = self.host() {
             host.command(request, ReplyTo::nobody());
         }
     }
 
     pub(super) async fn ask(&self, request: CommandRequest) -> Outcome {
-        match self.0.host.get() {
+        match self.host() {
             Some(host) => host.ask(request).await,
-            None => Outcome::Failure(Failure::new(ErrorCode::Unavailable, "the node is starting")),
+            // Not worth a retry: nobody will hear it any more.
+            None => Outcome::Failure(Failure::new(ErrorCode::Internal, "the node has ended")),
         }
+    }
+
+    fn host(&self) -> Option<Host> {
+        self.0.host.read().clone()
     }
 
     fn spawn(&self, pool: Arc<Pool>, first: Ready) {

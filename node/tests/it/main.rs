@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
 
 mod edge;
+mod operation;
 mod process;
 mod tidy;
