@@ -20,7 +20,6 @@ use tokio::time::Instant;
 
 use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
 use crate::operation::list::List;
-use crate::gateway::QueryCall;
 use crate::operation::submission;
 use crate::operation::wait::Waiters;
 use crate::processing::{PayloadBroken, Pools, Stream};
@@ -125,14 +124,16 @@ impl Operations {
         &self,
         tenant: Tenant,
         id: &OperationId,
-        query: QueryCall,
+        name: String,
+        body: Bytes,
+        deadline: Option<Instant>,
         reply: ReplyTo,
     ) {
         match address(tenant, id) {
-            Ok(actor) if query.name == "wait" => {
-                self.waiters.wait(&self.host, actor, query.deadline, reply);
+            Ok(actor) if name == "wait" => {
+                self.waiters.wait(&self.host, actor, deadline, reply);
             }
-            Ok(actor) => self.host.query(get(actor, query.name, query.body), reply),
+            Ok(actor) => self.host.query(get(actor, name, body), reply),
             Err(failure) => reply.answer(Outcome::Failure(failure)),
         }
     }
