@@ -244,7 +244,7 @@ impl Service for Gateway {
             },
             Target::Operation(id) => {
                 self.operations
-                    .query(tenant(), &id, call.name, call.body, reply);
+                    .query(tenant(), &id, call.name, call.body, call.deadline, reply);
             }
             Target::Operations if call.name == "list" => {
                 self.operations.list(tenant(), &call.body, reply);

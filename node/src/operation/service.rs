@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
 use crate::operation::list::List;
 use crate::operation::submission;
+use crate::operation::wait::Waiters;
 use crate::processing::{PayloadBroken, Pools, Stream};
 
 /// A cheap handle on the operations of a cluster.
@@ -28,6 +29,7 @@ use crate::processing::{PayloadBroken, Pools, Stream};
 pub struct Operations {
     host: Host,
     pools: Pools,
+    waiters: Waiters,
 }
 
 /// A client's command to an operation: `submit` or `cancel`.
@@ -59,8 +61,12 @@ pub enum OperationPayload {
 }
 
 impl Operations {
-    pub(crate) const fn new(host: Host, pools: Pools) -> Self {
-        Self { host, pools }
+    pub(crate) const fn new(host: Host, pools: Pools, waiters: Waiters) -> Self {
+        Self {
+            host,
+            pools,
+            waiters,
+        }
     }
 
     /// Sends a command. Never waits; refusals come as answers. A repeat is harmless, so it needs neither
@@ -112,16 +118,21 @@ impl Operations {
         }
     }
 
-    /// Answers the query `get` with the operation. Never waits.
+    /// Answers the query `get` with the operation, and `wait` with the operation once it is final, or as
+    /// it is after a while (30 s, or the deadline). Never waits itself.
     pub fn query(
         &self,
         tenant: Tenant,
         id: &OperationId,
         name: String,
         body: Bytes,
+        deadline: Option<Instant>,
         reply: ReplyTo,
     ) {
         match address(tenant, id) {
+            Ok(actor) if name == "wait" => {
+                self.waiters.wait(&self.host, actor, deadline, reply);
+            }
             Ok(actor) => self.host.query(get(actor, name, body), reply),
             Err(failure) => reply.answer(Outcome::Failure(failure)),
         }
@@ -201,7 +212,7 @@ impl AnswerSink for OneAnswer {
     }
 }
 
-fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryRequest {
+pub(super) fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryRequest {
     QueryRequest {
         actor,
         name,

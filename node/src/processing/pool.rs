@@ -48,10 +48,19 @@ pub(super) struct Work {
 struct Queue {
     ready: VecDeque<Ready>,
     running: usize,
-    /// Runners may start: the host is there, and is not stopping.
-    is_open: bool,
+    phase: Phase,
     /// Something runnable is in the store and not here.
     is_incomplete: bool,
+}
+
+/// How far the node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The host recovers: operations offer themselves already.
+    Starting,
+    Open,
+    /// No runner starts any more.
+    Closed,
 }
 
 /// What became of an offer.
@@ -71,7 +80,7 @@ impl Pool {
             queue: Mutex::new(Queue {
                 ready: VecDeque::new(),
                 running: 0,
-                is_open: false,
+                phase: Phase::Starting,
                 is_incomplete: false,
             }),
         }
@@ -79,11 +88,14 @@ impl Pool {
 
     pub(super) fn queue(&self, ready: Ready) -> Queued {
         let mut queue = self.queue.lock();
-        if queue.is_open && queue.running < self.policy.concurrency && queue.ready.is_empty() {
+        if queue.phase == Phase::Open
+            && queue.running < self.policy.concurrency
+            && queue.ready.is_empty()
+        {
             queue.running += 1;
             return Queued::Start(ready);
         }
-        if queue.ready.len() >= OPERATION_QUEUE_MAX {
+        if queue.phase == Phase::Closed || queue.ready.len() >= OPERATION_QUEUE_MAX {
             queue.is_incomplete = true;
             return Queued::Full(ready);
         }
@@ -93,13 +105,17 @@ impl Pool {
 
     /// The next operation for a runner that has a place.
     pub(super) fn next(&self) -> Option<Ready> {
-        self.queue.lock().ready.pop_front()
+        let mut queue = self.queue.lock();
+        match queue.phase {
+            Phase::Open => queue.ready.pop_front(),
+            Phase::Starting | Phase::Closed => None,
+        }
     }
 
     /// Gives a place back. What was queued in the same moment gets it: the caller starts it.
     pub(super) fn leave(&self) -> Option<Ready> {
         let mut queue = self.queue.lock();
-        let next = if queue.is_open {
+        let next = if queue.phase == Phase::Open {
             queue.ready.pop_front()
         } else {
             None
@@ -113,7 +129,7 @@ impl Pool {
     /// Lets runners start: one for each operation that waits, as far as there are places.
     pub(super) fn open(&self) -> Vec<Ready> {
         let mut queue = self.queue.lock();
-        queue.is_open = true;
+        queue.phase = Phase::Open;
         let places = self.policy.concurrency.saturating_sub(queue.running);
         let count = places.min(queue.ready.len());
         queue.running += count;
@@ -123,7 +139,7 @@ impl Pool {
     /// No runner starts any more; what waited is given back.
     pub(super) fn close(&self) -> VecDeque<Ready> {
         let mut queue = self.queue.lock();
-        queue.is_open = false;
+        queue.phase = Phase::Closed;
         std::mem::take(&mut queue.ready)
     }
 

@@ -272,7 +272,7 @@ impl Pools {
         }
     }
 
-    fn host(&self) -> Option<Host> {
+    pub(crate) fn host(&self) -> Option<Host> {
         self.0.host.read().clone()
     }
 
