@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
 use crate::session::inbox::{Inbox, token};
+use crate::session::turn::end_of_line;
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
 use crate::session::registry::{Registration, Registry};
 
@@ -251,6 +252,9 @@ impl Actor for SessionActor {
         message: Message,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        if matches!(message, Message::Answers) {
+            end_of_line().await;
+        }
         state.handle(&myself, message);
         Ok(())
     }
