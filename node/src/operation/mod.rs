@@ -9,6 +9,8 @@ mod index;
 mod kind;
 mod list;
 mod machine;
+#[cfg(test)]
+mod model;
 mod record;
 mod report;
 mod service;
