@@ -126,7 +126,7 @@ impl Driver {
                 Leave::Asked => break,
             }
         }
-        self.end(refusal).await;
+        self.end(refusal);
     }
 
     /// Tries until there is a connection; `None` if there is no use or nobody wants it any more.
@@ -297,7 +297,7 @@ impl Driver {
             }
             Output::Wait { request, wait_ms } => self.set_timer(request, wait_ms),
             Output::SubscriptionEnded { ticket, failure } => {
-                ticket.end(CallError::Failure(failure))
+                ticket.end(CallError::Failure(failure));
             }
             Output::Notice(Notice::Draining { deadline_ms }) => {
                 info!(deadline_ms, "the node is draining");
@@ -444,7 +444,7 @@ impl Driver {
     }
 
     /// Tells everybody that it is over.
-    async fn end(mut self, refusal: Option<Failure>) {
+    fn end(mut self, refusal: Option<Failure>) {
         if let (Some(opened), Some(failure)) = (self.opened.take(), &refusal) {
             let _ = opened.send(Err(self.refused(failure.clone())));
         }
@@ -460,8 +460,6 @@ impl Driver {
         for listener in listeners {
             listener.end(error());
         }
-        // Lets the close leave the socket, which is closed with the last handle on the endpoint.
-        let _ = timeout(TICK, self.transport.endpoint().wait_idle()).await;
     }
 }
 

@@ -134,11 +134,22 @@ impl Session {
 
     /// Waits until an operation is final: what it is then.
     pub async fn wait(&self, id: &OperationId) -> Result<Operation, CallError> {
-        let mut watch = self.watch(id, Since::After(0)).await?;
-        while let Some(event) = watch.next().await {
-            event?;
+        loop {
+            // Answered when it is final, or after a while with what it is then.
+            let operation: Operation = self.query(Target::Operation(id.clone()), "wait", ()).json().await?;
+            if operation.status.is_final() {
+                return Ok(operation);
+            }
         }
-        self.operation(id).await
+    }
+
+    /// Submits an operation and waits until it is final: what it is then.
+    pub async fn submit_and_wait(&self, submit: Submit) -> Result<Operation, CallError> {
+        let operation = self.submit(submit).await?;
+        if operation.status.is_final() {
+            return Ok(operation);
+        }
+        self.wait(&operation.id).await
     }
 }
 

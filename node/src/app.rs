@@ -11,8 +11,9 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds};
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::{IdError, OperationType};
+use tokio::task::JoinHandle;
 
-use crate::operation::{OperationKind, Operations};
+use crate::operation::{OperationKind, Operations, Waiters};
 use crate::processing::{ErasedHandler, Handler, Policy, Pools, PoolsConfig};
 
 /// What a node runs.
@@ -30,7 +31,7 @@ pub struct Builder {
 }
 
 /// Why an application cannot be built: a defect of its own code.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The name of an operation type is not valid.
     #[error(transparent)]
@@ -41,6 +42,9 @@ pub enum BuildError {
     /// A policy that lets nothing run.
     #[error("operation type {0} has a concurrency of 0: use at least 1")]
     Concurrency(OperationType),
+    /// A file that a handler needs cannot be opened.
+    #[error("a file that a handler needs cannot be opened")]
+    File(#[from] std::io::Error),
 }
 
 /// Where an application runs.
@@ -59,6 +63,8 @@ pub struct Running {
     pub host: Host,
     pub operations: Operations,
     pools: Pools,
+    /// Sweeps the queries that wait for operations.
+    waiting: Arc<JoinHandle<()>>,
 }
 
 impl Application {
@@ -75,13 +81,16 @@ impl Application {
             clock: place.clock.clone(),
             slots: place.slots,
         });
-        let kinds = self.kinds.with(OperationKind::new(pools.clone()));
+        let waiters = Waiters::default();
+        let kinds = self.kinds.with(OperationKind::new(pools.clone(), waiters.clone()));
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
         pools.open(host.clone());
+        let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {
-            operations: Operations::new(host.clone(), pools.clone()),
+            operations: Operations::new(host.clone(), pools.clone(), waiters),
             host,
             pools,
+            waiting: Arc::new(waiting),
         })
     }
 }
@@ -129,6 +138,7 @@ impl Builder {
 impl Running {
     /// Stops the handlers, whose operations go on at the next start, then the host.
     pub async fn stop(&self) {
+        self.waiting.abort();
         self.pools.close().await;
         self.host.stop().await;
     }

@@ -3,7 +3,8 @@
 //! Decoding is bounded: a header that announces too much is refused before anything is allocated, the
 //! codec itself runs under a limit, and bytes left over are an error. No input can panic it.
 
-use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::config::{Config, Configuration, Limit, LittleEndian, Varint};
+use bincode::error::DecodeError;
 use bytes::{Buf, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,6 +38,9 @@ pub enum Error {
 
 /// One direction of the protocol: its frames, their ordinals, and how each body is coded.
 pub trait Frame: Sized {
+    /// Every ordinal of this direction with its frame's name, in order.
+    const ORDINALS: &'static [(u8, &'static str)];
+
     /// The number in the header.
     fn ordinal(&self) -> u8;
     /// Appends the body.
@@ -48,6 +52,8 @@ pub trait Frame: Sized {
 macro_rules! frames {
     ($direction:ident { $($ordinal:literal => $variant:ident,)* }) => {
         impl Frame for $direction {
+            const ORDINALS: &'static [(u8, &'static str)] = &[$(($ordinal, stringify!($variant)),)*];
+
             fn ordinal(&self) -> u8 {
                 match self {
                     $(Self::$variant(_) => $ordinal,)*
@@ -141,20 +147,29 @@ pub fn decode<F: Frame>(input: &mut BytesMut) -> Result<Option<F>, Error> {
     {
         return Err(Error::Version(version));
     }
-    if input.len() < 4 + length {
+    let Some(&ordinal) = input.get(5) else {
         return Ok(None);
+    };
+    if !F::ORDINALS.iter().any(|(known, _)| *known == ordinal) {
+        return Err(Error::Ordinal(ordinal));
     }
-    let ordinal = input[5];
-    let frame = F::decode_body(ordinal, &input[FRAME_HEADER_BYTES..4 + length])?;
+    let Some(body) = input.get(FRAME_HEADER_BYTES..4 + length) else {
+        return Ok(None);
+    };
+    let frame = F::decode_body(ordinal, body)?;
     input.advance(4 + length);
     Ok(Some(frame))
 }
 
 /// The frame that is exactly these bytes: a datagram.
 pub fn decode_whole<F: Frame>(mut input: BytesMut) -> Result<F, Error> {
+    let ordinal = input.get(5).copied().unwrap_or_default();
     match decode(&mut input)? {
         Some(frame) if input.is_empty() => Ok(frame),
-        Some(_) | None => Err(Error::TooShort(input.len())),
+        Some(_) | None => Err(Error::Body {
+            ordinal,
+            reason: "a datagram is exactly one frame".to_owned(),
+        }),
     }
 }
 
@@ -173,8 +188,11 @@ pub fn decode_record<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     decode_with(body, RECORD).map_err(Error::Record)
 }
 
-const WIRE: Configuration<LittleEndian, Varint, Limit<FRAME_BODY_BYTES_MAX>> =
-    bincode::config::standard().with_limit::<FRAME_BODY_BYTES_MAX>();
+/// The codec counts eight bytes for a number that takes one on the wire, so this is what a body of the
+/// largest size may count to. It only stops runaways: what a frame may hold is checked in `bounded`.
+const WIRE_COUNT_MAX: usize = 8 * FRAME_BODY_BYTES_MAX;
+const WIRE: Configuration<LittleEndian, Varint, Limit<WIRE_COUNT_MAX>> =
+    bincode::config::standard().with_limit::<WIRE_COUNT_MAX>();
 
 /// A record may be as large as a transaction.
 const RECORD_BYTES_MAX: usize = crate::limits::STORE_TRANSACTION_BYTES_MAX;
@@ -191,13 +209,12 @@ fn decode_exact<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     decode_with(body, WIRE)
 }
 
-fn decode_with<T: DeserializeOwned, C: bincode::config::Config>(
-    body: &[u8],
-    config: C,
-) -> Result<T, String> {
-    match bincode::serde::decode_from_slice::<T, C>(body, config) {
+fn decode_with<T: DeserializeOwned, C: Config>(body: &[u8], config: C) -> Result<T, String> {
+    // The lending decoder: texts and bytes are looked at before they are copied.
+    match bincode::serde::borrow_decode_from_slice::<T, C>(body, config) {
         Ok((value, used)) if used == body.len() => Ok(value),
         Ok((_, used)) => Err(format!("{} bytes left over", body.len() - used)),
+        Err(DecodeError::OtherString(reason)) => Err(reason),
         Err(error) => Err(error.to_string()),
     }
 }

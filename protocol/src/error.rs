@@ -4,8 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
+
 /// A stable error code. Ordinals are persisted and on the wire: append only, never reuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The bytes or the frame are not of the protocol. Ends the connection.
     Malformed,
@@ -129,11 +132,21 @@ impl std::fmt::Display for ErrorCode {
 /// A failure as it crosses the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
+#[serde(rename_all = "camelCase")]
 pub struct Failure {
     pub code: ErrorCode,
-    /// What is wrong and what to do about it, for a person.
+    /// What is wrong and what to do about it, for a person. Sent with at most `MESSAGE_BYTES_MAX` bytes.
+    #[serde(
+        serialize_with = "bounded::cut_message",
+        deserialize_with = "bounded::message"
+    )]
     pub message: String,
     /// The field that is wrong, where one is.
+    #[serde(
+        default,
+        serialize_with = "bounded::cut_field",
+        deserialize_with = "bounded::field"
+    )]
     pub field: Option<String>,
     /// When a retry is worth it, in milliseconds.
     pub retry_after_ms: Option<u32>,

@@ -14,6 +14,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::error::Failure;
 use crate::ids::{CommandId, OperationType, SessionId, Target, Tenant};
 
@@ -59,22 +60,29 @@ pub enum ServerFrame {
 /// declares its subscriptions again, each with the last position it has, then re-sends every
 /// unanswered command in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Hello {
     /// Protocol versions the client speaks, best first.
+    #[serde(deserialize_with = "bounded::versions")]
     pub versions: Vec<u8>,
     /// The credential: a development token now, a JWT or API key later.
+    #[serde(deserialize_with = "bounded::token")]
     pub token: String,
     /// The tenant to act in; `None` is the principal's own, else `default`.
     pub tenant: Option<Tenant>,
     /// Name and version of the client, for logs only.
+    #[serde(deserialize_with = "bounded::agent")]
     pub agent: String,
     /// The token of the last Welcome, to go on with that session.
+    #[serde(deserialize_with = "bounded::resume")]
     pub resume: Option<Bytes>,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// The answer to a Hello.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Welcome {
     /// The protocol version of this connection.
     pub version: u8,
@@ -82,15 +90,19 @@ pub struct Welcome {
     /// Whether the session of the resume token goes on; `false` means a new one.
     pub resumed: bool,
     /// Proves this session to any node of the cluster. A secret.
+    #[serde(deserialize_with = "bounded::resume_token")]
     pub resume_token: Bytes,
     /// The name of the node.
+    #[serde(deserialize_with = "bounded::node")]
     pub node: String,
     pub limits: SessionLimits,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// The bounds a server holds a session to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SessionLimits {
     /// Unanswered commands.
     pub window: u64,
@@ -107,6 +119,7 @@ pub struct SessionLimits {
 
 /// A request that may change an actor or operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Command {
     /// Counts the commands of the session from 1. A re-sent command keeps its number.
     pub number: u64,
@@ -117,21 +130,25 @@ pub struct Command {
     /// forget their outcomes, the client never sends them again.
     pub acknowledged: u64,
     pub target: Target,
+    #[serde(deserialize_with = "bounded::name")]
     pub name: String,
     /// Arguments, JSON text. At most 64 KiB.
+    #[serde(deserialize_with = "bounded::body")]
     pub body: Bytes,
     pub payload: Payload,
     /// Refuse the command if it was not decided by then, milliseconds from its arrival; 0 is never.
     pub deadline_ms: u32,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// Bytes that belong to a command, beside its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Payload {
     None,
     /// At most 64 KiB, here.
-    Inline(Bytes),
+    Inline(#[serde(deserialize_with = "bounded::payload")] Bytes),
     /// At most 8 MiB, stored: `length` bytes follow this frame on its own bidirectional stream.
     Attached {
         length: u64,
@@ -144,21 +161,26 @@ pub enum Payload {
 
 /// A read. Queries are never re-sent by the server's doing: they change nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Query {
     /// Counts the queries of the session from 1.
     pub number: u64,
     pub target: Target,
+    #[serde(deserialize_with = "bounded::name")]
     pub name: String,
     /// Arguments, JSON text.
+    #[serde(deserialize_with = "bounded::body")]
     pub body: Bytes,
     pub consistency: Consistency,
     /// Milliseconds from arrival; 0 is never.
     pub deadline_ms: u32,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// How fresh the answer to a query must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Consistency {
     /// As of a moment between the query and its answer.
     Linearizable,
@@ -168,6 +190,7 @@ pub enum Consistency {
 
 /// What a Reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
     Command(u64),
     Query(u64),
@@ -176,14 +199,17 @@ pub enum Request {
 
 /// The answer to a Command, Query or Subscribe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Reply {
     pub request: Request,
     pub outcome: Outcome,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Outcome {
     Success(Success),
     Failure(Failure),
@@ -191,8 +217,10 @@ pub enum Outcome {
 
 /// A success: for a command, committed and durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Success {
     /// The answer, JSON text.
+    #[serde(deserialize_with = "bounded::body")]
     pub body: Bytes,
     /// The last event of the actor, as of this answer.
     pub seq: u64,
@@ -202,16 +230,19 @@ pub struct Success {
 
 /// Asks for the events of an actor or operation, on a stream of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Subscribe {
     /// Chosen by the client, unique within the session.
     pub subscription: u64,
     pub target: Target,
     pub since: Since,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// Where a subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Since {
     /// After this seq; 0 is the beginning.
     After(u64),
@@ -220,26 +251,31 @@ pub enum Since {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Unsubscribe {
     pub subscription: u64,
 }
 
 /// A fact an actor committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Event {
     pub subscription: u64,
     /// Counts the events of the actor from 1, without gaps.
     pub seq: u64,
     /// The event's type, a name of the kind's own.
+    #[serde(deserialize_with = "bounded::kind")]
     pub kind: String,
     /// When it was decided, Unix milliseconds.
     pub time_ms: u64,
     /// JSON text.
+    #[serde(deserialize_with = "bounded::data")]
     pub data: Bytes,
 }
 
 /// Events up to and including `seq` are no longer stored; go on from this snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Gap {
     pub subscription: u64,
     /// The position the subscriber asked to go on from.
@@ -247,19 +283,23 @@ pub struct Gap {
     /// The position of the snapshot.
     pub seq: u64,
     /// The state at `seq`, JSON text.
+    #[serde(deserialize_with = "bounded::snapshot")]
     pub snapshot: Bytes,
 }
 
 /// What the client has received: lets the server forget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Ack {
     /// As in [`Command::acknowledged`].
     pub acknowledged: u64,
     /// Last seq received, per subscription.
+    #[serde(deserialize_with = "bounded::positions")]
     pub positions: Vec<Position>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Position {
     pub subscription: u64,
     pub seq: u64,
@@ -267,59 +307,72 @@ pub struct Position {
 
 /// The client executes steps of these operation types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct WorkerReady {
+    #[serde(deserialize_with = "bounded::types")]
     pub types: Vec<OperationType>,
     /// Tasks it takes at a time.
     pub capacity: u32,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// A step for a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Task {
     /// Numbers the lease: a result under an older one is refused.
     pub lease: u64,
     pub operation: Target,
     pub operation_type: OperationType,
+    #[serde(deserialize_with = "bounded::step")]
     pub step: String,
     pub attempt: u32,
     /// JSON text.
+    #[serde(deserialize_with = "bounded::input")]
     pub input: Bytes,
     /// The lease ends unless the worker is heard of within this time.
     pub lease_ms: u32,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// What came of a Task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StepResult {
     pub lease: u64,
     pub report: StepReport,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum StepReport {
     /// Still at work: extends the lease. Progress, JSON text, may be empty.
-    Heartbeat(Bytes),
+    Heartbeat(#[serde(deserialize_with = "bounded::report")] Bytes),
     /// JSON text.
-    Success(Bytes),
+    Success(#[serde(deserialize_with = "bounded::report")] Bytes),
     Failure(Failure),
 }
 
 /// Asks for a Pong with the same nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Ping {
     pub nonce: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Pong {
     pub nonce: u64,
 }
 
 /// Says why the sender ends the connection, and with it (from a client) the session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Goodbye {
     /// `None` for an orderly end.
     pub failure: Option<Failure>,
@@ -327,35 +380,49 @@ pub struct Goodbye {
 
 /// Something the client should know, that answers nothing it asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Notice {
     /// The node stops in this many milliseconds: finish, then connect elsewhere or again.
     Draining { deadline_ms: u32 },
     /// The session is over a limit; requests are refused for this many milliseconds.
-    Limited { limit: String, retry_after_ms: u32 },
+    Limited {
+        #[serde(deserialize_with = "bounded::limit")]
+        limit: String,
+        retry_after_ms: u32,
+    },
 }
 
 /// Go on at another address of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Redirect {
     /// `host:port`.
+    #[serde(deserialize_with = "bounded::address")]
     pub address: String,
+    #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
 }
 
 /// An ephemeral message to whoever is subscribed to the target now: lossy, unordered, never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EphemeralSend {
     pub target: Target,
+    #[serde(deserialize_with = "bounded::name")]
     pub name: String,
+    #[serde(deserialize_with = "bounded::data")]
     pub data: Bytes,
 }
 
 /// An ephemeral message, as a subscriber hears it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EphemeralEvent {
     pub subscription: u64,
     /// The session that sent it.
     pub from: SessionId,
+    #[serde(deserialize_with = "bounded::name")]
     pub name: String,
+    #[serde(deserialize_with = "bounded::data")]
     pub data: Bytes,
 }

@@ -4,8 +4,12 @@
 //! that. Nothing here generates randomness or reads a clock: callers pass both.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::de::{self, Deserializer, Visitor};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -27,8 +31,7 @@ pub struct IdError {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -57,7 +60,19 @@ macro_rules! text_id {
             }
         }
 
-        impl std::str::FromStr for $name {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_str(TextVisitor::<Self>(PhantomData))
+            }
+        }
+
+        impl FromStr for $name {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
@@ -83,6 +98,21 @@ macro_rules! text_id {
             }
         }
     };
+}
+
+/// Checks a text where it lies in the input, before anything is copied.
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = IdError>> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text id")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 text_id!(
@@ -160,7 +190,7 @@ impl ActorAddress {
     }
 }
 
-impl std::str::FromStr for ActorAddress {
+impl FromStr for ActorAddress {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
@@ -192,6 +222,7 @@ impl fmt::Debug for ActorAddress {
 
 /// What a command, query or subscription is addressed to, within the tenant of the session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Target {
     /// An actor.
     Actor(ActorAddress),

@@ -37,8 +37,13 @@ pub const ACTOR_KEY_BYTES_MAX: usize = 512;
 pub const CHOSEN_ID_BYTES_MAX: usize = 128;
 /// A command's, query's or event's name.
 pub const NAME_BYTES_MAX: usize = 64;
-/// Credentials in a Hello: room for a JWT with many claims.
+/// Credentials and resume tokens: room for a JWT with many claims.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Short texts for people and logs: a client's agent, a node's name or address, a step, a field. A DNS
+/// name of 253 bytes with its port fits.
+pub const LABEL_BYTES_MAX: usize = 260;
+/// The message of a failure: some lines of text. Longer ones are cut when they are sent.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Elements of any list inside a frame.
 pub const FRAME_LIST_LEN_MAX: usize = 1_024;
 

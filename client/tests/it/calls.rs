@@ -146,6 +146,9 @@ async fn a_wrong_token_is_named() {
     let failure = error.failure().unwrap();
     assert_eq!(failure.code, ErrorCode::Unauthenticated);
     assert!(error.to_string().contains("check the token"), "{error}");
+    server.look(|world| world.faults.lose_goodbyes = true);
+    let error = server.builder().token("wrong").connect().await.unwrap_err();
+    assert_eq!(error.failure().unwrap().code, ErrorCode::Unauthenticated);
 }
 
 #[tokio::test]

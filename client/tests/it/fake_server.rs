@@ -22,6 +22,9 @@ use selvedge_protocol::frame::{
 use selvedge_protocol::version;
 use tokio::sync::{mpsc, watch};
 
+/// A close code that no table has: the connection just breaks.
+const FAULT: quinn::VarInt = quinn::VarInt::from_u32(4_000);
+
 /// The only token that is let in.
 pub(crate) const TOKEN: &str = "open sesame";
 
@@ -50,6 +53,8 @@ pub(crate) struct Faults {
     pub(crate) forgotten: u64,
     /// Forget sessions: answer resume tokens with `session_expired`.
     pub(crate) expire_sessions: bool,
+    /// Close connections of a wrong token without a Goodbye: only the close code tells.
+    pub(crate) lose_goodbyes: bool,
     /// Queries that are never answered.
     pub(crate) silent_queries: bool,
 }
@@ -151,7 +156,7 @@ impl FakeServer {
                 let served = server.serve(connection.clone()).await;
                 if served.is_none() {
                     // Nothing more is said on a connection that a fault has broken.
-                    connection.close(9u32.into(), b"fault");
+                    connection.close(FAULT, b"fault");
                 }
             });
         }
@@ -169,6 +174,12 @@ impl FakeServer {
                 let session = welcome.session;
                 write(&mut send, &ServerFrame::Welcome(welcome)).await?;
                 session
+            }
+            Err(failure) if self.look(|world| world.faults.lose_goodbyes) => {
+                let index = ErrorCode::ALL.iter().position(|code| *code == failure.code);
+                let code = u32::try_from(index.unwrap() + 1).unwrap();
+                connection.close(code.into(), failure.message.as_bytes());
+                return None;
             }
             Err(failure) => {
                 let goodbye = Goodbye {
@@ -267,7 +278,7 @@ impl FakeServer {
                 }
                 ClientFrame::Ack(ack) => {
                     self.look(|world| {
-                        world.acknowledged = world.acknowledged.max(ack.acknowledged)
+                        world.acknowledged = world.acknowledged.max(ack.acknowledged);
                     });
                 }
                 ClientFrame::Goodbye(_) => {
@@ -477,7 +488,7 @@ impl FakeServer {
                     // What was written is delivered first, so that every round gets on.
                     let _ = send.finish();
                     let _ = send.stopped().await;
-                    connection.close(9u32.into(), b"fault");
+                    connection.close(FAULT, b"fault");
                     return None;
                 }
             }

@@ -1,5 +1,7 @@
 //! Integration tests of the client, against a peer that can misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod calls;
 mod fake_server;
 mod operations;

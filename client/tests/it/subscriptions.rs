@@ -172,6 +172,8 @@ async fn too_many_subscriptions_are_refused_by_an_error_of_the_stream() {
         .unwrap();
     assert!(refused.next().await.unwrap().is_err());
     assert!(refused.next().await.is_none());
+    drop(held.pop());
+    server.until(|world| world.unsubscribed == 1).await;
 }
 
 #[tokio::test]

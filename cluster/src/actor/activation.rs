@@ -372,13 +372,13 @@ impl Running {
 
     /// Ends the activation; a commit in flight finishes first, so that the next one finds it done.
     fn end(&mut self, myself: &ActorRef<Message>) {
-        let loading = Phase::Loading(None);
-        match std::mem::replace(&mut self.phase, loading) {
+        match std::mem::replace(&mut self.phase, Phase::Loading(None)) {
             Phase::Ready(mut machine) | Phase::Ending(mut machine) if machine.is_committing() => {
                 machine.give_up();
                 self.phase = Phase::Ending(machine);
             }
-            Phase::Ready(_) | Phase::Ending(_) | Phase::Loading(_) | Phase::Failed(_) => {
+            ended @ (Phase::Ready(_) | Phase::Ending(_) | Phase::Loading(_) | Phase::Failed(_)) => {
+                self.phase = ended;
                 self.leave(myself);
             }
         }
@@ -392,9 +392,12 @@ impl Running {
             &slot.awake,
             self.core.clock.wall_ms().saturating_add(AWAKE_AGAIN_MS),
         );
-        // After the removal: whoever hears `unavailable` now and tries again finds the next activation.
-        self.phase = Phase::Loading(None);
         myself.stop(None);
+        // After the removal: whoever is answered now finds the next activation.
+        match std::mem::replace(&mut self.phase, Phase::Loading(None)) {
+            Phase::Ready(machine) | Phase::Ending(machine) => machine.part(),
+            Phase::Loading(_) | Phase::Failed(_) => {}
+        }
     }
 }
 

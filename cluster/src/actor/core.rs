@@ -37,10 +37,14 @@ pub(crate) struct Core {
     pub(crate) chores: Notify,
 }
 
-/// Why a request was not handed to its actor. The caller is answered by whoever holds the locks' ends.
+/// A request that was not handed to its actor. Answered outside of the directory's lock: a sink may
+/// well send the next request.
 enum Refused {
     Overloaded(ReplyTo),
-    Unavailable(Option<MessagingErr<Message>>),
+    /// There is nobody to supervise the actor.
+    Unsupervised(ReplyTo),
+    /// The activation died; its callers hear `unavailable` as this is dropped.
+    Dead(Box<MessagingErr<Message>>),
 }
 
 impl Core {
@@ -96,12 +100,11 @@ impl Core {
             let text = "this node does not own the actor any more";
             return reply.answer(failure(ErrorCode::Unavailable, text));
         }
-        // Answers are given outside of the lock: a sink may well send the next request.
         match self.send_within(slot, actor, reply, message) {
             Ok(()) => {}
             Err(Refused::Overloaded(reply)) => reply.answer(overloaded()),
-            // The message answers `unavailable` as it is dropped.
-            Err(Refused::Unavailable(message)) => drop(message),
+            Err(Refused::Unsupervised(reply)) => drop(reply),
+            Err(Refused::Dead(unsent)) => drop(unsent),
         }
     }
 
@@ -112,36 +115,39 @@ impl Core {
         reply: ReplyTo,
         message: impl FnOnce(Caller) -> Message,
     ) -> Result<(), Refused> {
+        let tick = self.tick.load(Ordering::Relaxed);
         let mut directory = slot.directory.lock();
-        if !directory.contains_key(actor) {
-            let Some(entry) = self.activate(slot, actor) else {
-                return Err(Refused::Unavailable(Some(MessagingErr::SendErr(message(
-                    Caller::new(reply, None),
-                )))));
-            };
-            directory.insert(actor.clone(), entry);
-        }
         let Some(entry) = directory.get(actor) else {
+            let Some(entry) = self.activate(slot, actor) else {
+                return Err(Refused::Unsupervised(reply));
+            };
+            let Some(permit) = entry.mailbox.permit(tick) else {
+                return Err(Refused::Overloaded(reply));
+            };
+            let sent = post(&entry, message(Caller::new(reply, Some(permit))));
+            directory.insert(actor.clone(), entry);
+            return sent.map_err(Refused::Dead);
+        };
+        let Some(permit) = entry.mailbox.permit(tick) else {
             return Err(Refused::Overloaded(reply));
         };
-        let Some(permit) = entry.mailbox.permit(self.tick.load(Ordering::Relaxed)) else {
-            return Err(Refused::Overloaded(reply));
-        };
-        let unsent = match entry
-            .activation
-            .send_message(message(Caller::new(reply, Some(permit))))
-        {
+        let unsent = match post(entry, message(Caller::new(reply, Some(permit)))) {
             Ok(()) => return Ok(()),
-            Err(MessagingErr::SendErr(message)) => message,
-            Err(other) => return Err(Refused::Unavailable(Some(other))),
+            Err(unsent) => unsent,
         };
         // The activation has died and its supervisor has not heard of it yet: the next one takes over.
         let Some(entry) = self.activate(slot, actor) else {
-            return Err(Refused::Unavailable(Some(MessagingErr::SendErr(unsent))));
+            return Err(Refused::Dead(unsent));
         };
-        let sent = entry.activation.send_message(unsent);
+        let message = match *unsent {
+            MessagingErr::SendErr(message) => message,
+            other @ (MessagingErr::ChannelClosed | MessagingErr::InvalidActorType) => {
+                return Err(Refused::Dead(Box::new(other)));
+            }
+        };
+        let sent = post(&entry, message);
         directory.insert(actor.clone(), entry);
-        sent.map_err(|error| Refused::Unavailable(Some(error)))
+        sent.map_err(Refused::Dead)
     }
 
     /// Spawns an activation; what is sent to it waits until it is loaded.
@@ -175,6 +181,10 @@ impl Core {
             }
         }
     }
+}
+
+fn post(entry: &Entry, message: Message) -> Result<(), Box<MessagingErr<Message>>> {
+    entry.activation.send_message(message).map_err(Box::new)
 }
 
 pub(crate) fn failure(code: ErrorCode, message: &str) -> Outcome {

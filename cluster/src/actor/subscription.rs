@@ -68,7 +68,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<SubscriptionItem, Failure> {
         loop {
             while let Some(event) = self.ready.pop_front() {
-                if event.seq == self.position + 1 {
+                if event.seq == self.next_seq() {
                     self.position = event.seq;
                     return Ok(SubscriptionItem::Event(event));
                 }
@@ -96,6 +96,11 @@ impl Subscription {
         }
     }
 
+    /// Positions come from outside: the largest has none after it.
+    const fn next_seq(&self) -> u64 {
+        self.position.saturating_add(1)
+    }
+
     fn slot(&self) -> &Slot {
         let slot = self.actor.address.slot(&self.actor.tenant, SLOTS);
         &self.core.slots[usize::from(slot)]
@@ -119,7 +124,7 @@ impl Subscription {
     async fn read_page(&mut self) -> Result<Option<SubscriptionItem>, Failure> {
         let range = self
             .prefix
-            .events_from(self.position.saturating_add(1))
+            .events_from(self.next_seq())
             .read(PAGE_MAX, Isolation::Snapshot);
         let mut transaction = self.core.store.begin();
         let rows = transaction.range(range).await.map_err(unavailable)?;
@@ -133,7 +138,7 @@ impl Subscription {
         }
         if events
             .front()
-            .is_none_or(|first| first.seq == self.position + 1)
+            .is_none_or(|first| first.seq == self.next_seq())
         {
             self.ready = events;
             return Ok(None);

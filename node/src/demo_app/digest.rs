@@ -29,7 +29,6 @@ pub struct DigestHandler {
 
 /// What the submitter may say about the bytes; the handler only checks the size.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Input {
     #[serde(default, rename = "path")]
     _path: Option<String>,

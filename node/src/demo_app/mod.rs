@@ -12,8 +12,13 @@ pub use room::{Message, Messages, Room};
 use crate::app::{Application, BuildError};
 use crate::processing::Policy;
 
-/// The demo application.
-pub fn application(digest: DigestHandler) -> Result<Application, BuildError> {
+/// The demo application. With the variable `SELVEDGE_DIGEST_LOG`, each execution of the step of `digest`
+/// appends its operation's id to that file.
+pub fn application() -> Result<Application, BuildError> {
+    let digest = match std::env::var_os("SELVEDGE_DIGEST_LOG") {
+        None => DigestHandler::default(),
+        Some(path) => DigestHandler::with_log(path.as_ref())?,
+    };
     Application::builder()
         .kind(Counter)
         .kind(Room)

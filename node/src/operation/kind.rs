@@ -17,6 +17,7 @@ use crate::operation::record::{Payload, Record, Waiting};
 use crate::operation::report::Report;
 use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
+use crate::operation::wait::{FINAL, Waiters};
 use crate::operation::{index, machine, record, view};
 use crate::processing::{Control, Offer, Pools};
 
@@ -34,6 +35,7 @@ pub(crate) const NUDGE: &str = "nudge";
 #[derive(Debug)]
 pub(crate) struct OperationKind {
     pools: Pools,
+    waiters: Waiters,
 }
 
 /// An activated operation.
@@ -53,8 +55,8 @@ pub(crate) fn is_operation(address: &ActorAddress) -> bool {
 }
 
 impl OperationKind {
-    pub(crate) const fn new(pools: Pools) -> Self {
-        Self { pools }
+    pub(crate) const fn new(pools: Pools, waiters: Waiters) -> Self {
+        Self { pools, waiters }
     }
 
     fn submit(
@@ -268,16 +270,17 @@ impl Kind for OperationKind {
 
     fn query(&self, state: &OperationState, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
         let _ = body;
-        if name != "get" {
+        if name != "get" && name != FINAL {
             return Err(Refusal::unknown(Self::NAME, name));
         }
-        if state.record.is_none() {
-            return Err(Refusal(Failure::new(
+        match &state.record {
+            None => Err(Refusal(Failure::new(
                 ErrorCode::NotFound,
                 "no operation has this id",
-            )));
+            ))),
+            Some(record) if name == FINAL && !record.status.is_final() => Ok(Bytes::new()),
+            Some(_) => Ok(self.view(state)),
         }
-        Ok(self.view(state))
     }
 
     fn view(&self, state: &OperationState) -> Bytes {
@@ -311,7 +314,11 @@ impl Kind for OperationKind {
             return;
         };
         // Not in `apply`: a decision whose commit fails stops nothing.
-        let is_over = record.status.is_final() || record.status == Status::Cancelling;
+        let is_final = record.status.is_final();
+        let is_over = is_final || record.status == Status::Cancelling;
+        if is_final && let Some(host) = self.pools.host() {
+            self.waiters.wake(host, actor);
+        }
         self.offer(actor, state);
         if let Some(control) = state.control.as_ref().filter(|_| is_over) {
             control.stop();

@@ -17,10 +17,12 @@ mod service;
 mod submission;
 mod time;
 mod view;
+mod wait;
 
 pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
 pub(crate) use record::{Fault, Payload, Record};
 pub(crate) use report::{FinishedStep, News, Report};
+pub(crate) use wait::Waiters;
 pub use service::{OperationCommand, OperationPayload, Operations};
 
 use selvedge_cluster::store::keys::ActorPath;

@@ -20,7 +20,9 @@ use tokio::time::Instant;
 
 use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
 use crate::operation::list::List;
+use crate::gateway::QueryCall;
 use crate::operation::submission;
+use crate::operation::wait::Waiters;
 use crate::processing::{PayloadBroken, Pools, Stream};
 
 /// A cheap handle on the operations of a cluster.
@@ -28,6 +30,7 @@ use crate::processing::{PayloadBroken, Pools, Stream};
 pub struct Operations {
     host: Host,
     pools: Pools,
+    waiters: Waiters,
 }
 
 /// A client's command to an operation: `submit` or `cancel`.
@@ -59,8 +62,12 @@ pub enum OperationPayload {
 }
 
 impl Operations {
-    pub(crate) const fn new(host: Host, pools: Pools) -> Self {
-        Self { host, pools }
+    pub(crate) const fn new(host: Host, pools: Pools, waiters: Waiters) -> Self {
+        Self {
+            host,
+            pools,
+            waiters,
+        }
     }
 
     /// Sends a command. Never waits; refusals come as answers. A repeat is harmless, so it needs neither
@@ -112,17 +119,20 @@ impl Operations {
         }
     }
 
-    /// Answers the query `get` with the operation. Never waits.
+    /// Answers the query `get` with the operation, and `wait` with the operation once it is final, or as
+    /// it is after a while (30 s, or the deadline). Never waits itself.
     pub fn query(
         &self,
         tenant: Tenant,
         id: &OperationId,
-        name: String,
-        body: Bytes,
+        query: QueryCall,
         reply: ReplyTo,
     ) {
         match address(tenant, id) {
-            Ok(actor) => self.host.query(get(actor, name, body), reply),
+            Ok(actor) if query.name == "wait" => {
+                self.waiters.wait(&self.host, actor, query.deadline, reply);
+            }
+            Ok(actor) => self.host.query(get(actor, query.name, query.body), reply),
             Err(failure) => reply.answer(Outcome::Failure(failure)),
         }
     }
@@ -201,7 +211,7 @@ impl AnswerSink for OneAnswer {
     }
 }
 
-fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryRequest {
+pub(super) fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryRequest {
     QueryRequest {
         actor,
         name,

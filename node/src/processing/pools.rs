@@ -190,6 +190,11 @@ impl Pools {
         &self.0.streams
     }
 
+    /// `None` until the host serves.
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.0.host.get()
+    }
+
     pub(crate) fn slots(&self) -> u16 {
         self.0.slots
     }

@@ -1,3 +1,8 @@
-//! The integration tests of the node, one binary.
+//! Tests of the node as its users meet it, and of the repository itself.
 
+#![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
+
+mod edge;
 mod operation;
+mod process;
+mod tidy;

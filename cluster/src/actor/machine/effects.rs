@@ -40,13 +40,13 @@ impl Machine {
             }
             Err(panic) => {
                 error!(actor = %self.name.actor.address, panic = text(&*panic), "actor panicked");
-                caller.answer(internal("the command"));
+                self.parting.push((caller, internal("the command")));
                 return Err(Broken);
             }
         };
         if let Some(defect) = self.defect(&effects) {
             error!(actor = %self.name.actor.address, defect, "effects are over their limits");
-            caller.answer(internal("the command"));
+            self.parting.push((caller, internal("the command")));
             return Err(Broken);
         }
         if effects.urgency == Urgency::Never {
@@ -167,7 +167,10 @@ impl Machine {
         {
             return Some("there are too many events, timers, messages or rows");
         }
-        if effects.events.iter().any(|event| is_long(&event.data))
+        // Clients refuse an event whose type is longer than a name.
+        let is_wrong_event =
+            |event: &NewEvent| event.kind.len() > NAME_BYTES_MAX || is_long(&event.data);
+        if effects.events.iter().any(is_wrong_event)
             || effects
                 .messages
                 .iter()

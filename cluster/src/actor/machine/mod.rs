@@ -120,6 +120,9 @@ pub(crate) struct Machine {
     in_flight: Option<Box<Group>>,
     /// What waits for room in the next commit, or for a look-up.
     backlog: VecDeque<(Work, Caller)>,
+    /// Answers to those whose command broke the machine. Given when nobody can reach it any more: an
+    /// answered caller finds the next activation.
+    parting: Vec<(Caller, Outcome)>,
 }
 
 impl Machine {
@@ -151,6 +154,7 @@ impl Machine {
             pending: None,
             in_flight: None,
             backlog: VecDeque::new(),
+            parting: Vec::new(),
         }
     }
 
@@ -234,7 +238,7 @@ impl Machine {
             return Ok(None);
         };
         let Ok(state) = self.stored_state(group.state_changed) else {
-            Self::refuse_too_large(*group);
+            self.refuse_too_large(*group);
             return Err(Broken);
         };
         let mut writes = std::mem::take(&mut group.rows);
@@ -301,7 +305,14 @@ impl Machine {
     /// The commit in flight is over the limits of the store.
     pub(crate) fn refuse_in_flight(&mut self) {
         if let Some(group) = self.in_flight.take() {
-            Self::refuse_too_large(*group);
+            self.refuse_too_large(*group);
+        }
+    }
+
+    /// The end: whoever still waits hears that it may try again, or what its command did wrong.
+    pub(crate) fn part(self) {
+        for (caller, outcome) in self.parting {
+            caller.answer(outcome);
         }
     }
 
@@ -486,16 +497,14 @@ impl Machine {
 
     /// A state that cannot be stored: the one command that made it so is refused for good; of several
     /// nobody knows which one did, so each may try again, alone.
-    fn refuse_too_large(group: Group) {
+    fn refuse_too_large(&mut self, group: Group) {
         if group.decisions > 1 {
             return;
         }
         let message = format!("the state would be over {STATE_BYTES_MAX} bytes");
         for (caller, _) in group.answers {
-            caller.answer(Outcome::Failure(Failure::new(
-                ErrorCode::TooLarge,
-                message.clone(),
-            )));
+            let failure = Failure::new(ErrorCode::TooLarge, message.clone());
+            self.parting.push((caller, Outcome::Failure(failure)));
         }
     }
 

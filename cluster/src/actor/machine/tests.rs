@@ -229,7 +229,7 @@ impl Simulation {
     /// The activation ends, with its commit in flight undone, and the next one loads.
     fn crash(&mut self) {
         self.in_flight = None;
-        self.machine = load(&self.rows);
+        std::mem::replace(&mut self.machine, load(&self.rows)).part();
     }
 
     fn settle(&mut self) {

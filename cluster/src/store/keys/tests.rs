@@ -1,3 +1,5 @@
+//! The order and the round trip of keys, against what they stand for.
+
 use foundationdb_tuple::{Element, unpack};
 use proptest::prelude::*;
 

@@ -55,8 +55,8 @@ async fn with_a_store_that_fails_by_seed_each_command_has_one_effect() {
                 }
             })
         });
-        for client in clients.collect::<Vec<_>>() {
-            client.await.unwrap();
+        for client in futures::future::join_all(clients).await {
+            client.unwrap();
         }
         drop(host);
         let host = world.host().await;

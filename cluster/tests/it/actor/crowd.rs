@@ -89,8 +89,8 @@ async fn actors_passivated_under_load_lose_no_request() {
             }
         })
     });
-    for client in clients.collect::<Vec<_>>() {
-        client.await.unwrap();
+    for client in futures::future::join_all(clients).await {
+        client.unwrap();
     }
     let mut total = 0;
     for key in 0..16 {

@@ -1,5 +1,7 @@
 //! The hosting of actors over the embedded store: what it promises, and attempts to break it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod basics;
 mod chores;
 mod crash;

@@ -54,8 +54,8 @@ async fn those_that_join_and_leave_during_writes_see_an_unbroken_sequence() {
             }
         })
     });
-    for reader in readers.collect::<Vec<_>>() {
-        reader.await.unwrap();
+    for reader in futures::future::join_all(readers).await {
+        reader.unwrap();
     }
     writer.await.unwrap();
 }
@@ -80,4 +80,18 @@ async fn the_ephemeral_is_told_and_never_blocks() {
         !host.is_activated(&actor("a")),
         "a subscription activates nothing"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_past_the_end_hears_nothing_and_breaks_nothing() {
+    let world = World::new();
+    let host = world.host().await;
+    let since = Since::After(u64::MAX);
+    let mut lost = host.subscribe(actor("a"), since).await.unwrap();
+    write(host.clone(), 3).await;
+    host.tell_subscribers(&actor("a"), SessionId::from_u128(1), "end", &Bytes::new());
+    assert!(matches!(
+        lost.next().await.unwrap(),
+        SubscriptionItem::Ephemeral { .. }
+    ));
 }

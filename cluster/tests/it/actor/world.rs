@@ -20,7 +20,7 @@ use super::kinds::Tally;
 pub(crate) struct World {
     pub(crate) store: Arc<Embedded>,
     pub(crate) clock: Clock,
-    pub(crate) directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl World {
@@ -29,7 +29,7 @@ impl World {
         Self {
             store: open(&directory),
             clock: Clock::manual(1_000_000, 1),
-            directory,
+            _directory: directory,
         }
     }
 

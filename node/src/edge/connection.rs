@@ -1,0 +1,302 @@
+//! One connection: its handshake and Hello, then one loop that reads, writes and reports to the session.
+//!
+//! While bytes wait to be written nothing is read, so a client that does not take its answers is given
+//! no more to ask for. Nothing is buffered while a connection is idle.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use quinn::{Connection, Incoming, ReadError, RecvStream, SendStream};
+use selvedge_protocol::frame::ClientFrame;
+use selvedge_protocol::{ErrorCode, Failure, codec};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::debug;
+
+use crate::edge::{HandshakePermit, Shared, close, payload, subscription};
+use crate::session::{End, LinkReceiver, Outgoing, Ready, SessionHandle, link};
+
+/// Serves a connection from its first packet to its end.
+pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: HandshakePermit) {
+    // Boxed, so that what it needs is given back before the long, idle part.
+    let Some(conversation) = Box::pin(greet(incoming, shared)).await else {
+        return;
+    };
+    drop(permit);
+    conversation.run().await;
+}
+
+/// From the handshake to the session, within the time for it.
+async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> {
+    let deadline = tokio::time::Instant::now() + shared.config.hello;
+    let peer = incoming.remote_address();
+    let connection = match tokio::time::timeout_at(deadline, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            debug!(%peer, %error, "handshake failed");
+            return None;
+        }
+        Err(_) => {
+            debug!(%peer, "handshake took too long");
+            return None;
+        }
+    };
+    let Ok(accepted) = tokio::time::timeout_at(deadline, connection.accept_bi()).await else {
+        close::close(&connection, &End::Failed(no_hello()));
+        return None;
+    };
+    let (send, recv) = accepted.ok()?;
+    let mut control = Control {
+        recv,
+        buffer: BytesMut::new(),
+    };
+    let opened = tokio::time::timeout_at(deadline, async {
+        let (sender, link) = link();
+        let first = control.first().await?;
+        let session = shared.sessions.open(first, sender).await?;
+        Ok((session, link))
+    })
+    .await
+    .unwrap_or_else(|_| Err(no_hello()));
+    match opened {
+        Ok((session, link)) => Some(Conversation {
+            shared,
+            connection,
+            session,
+            link,
+            send,
+            control,
+            pending: Bytes::new(),
+            tasks: JoinSet::new(),
+            subscriptions: HashMap::new(),
+        }),
+        Err(failure) => {
+            debug!(%peer, %failure, "no session");
+            let linger = shared.config.linger;
+            close::say_goodbye(&connection, send, &[], End::Failed(failure), linger).await;
+            None
+        }
+    }
+}
+
+/// The reading half of the control stream.
+struct Control {
+    recv: RecvStream,
+    /// The beginning of a frame whose rest has not come. Empty, it holds no memory.
+    buffer: BytesMut,
+}
+
+/// A connection with its session.
+struct Conversation {
+    shared: Arc<Shared>,
+    connection: Connection,
+    session: SessionHandle,
+    link: LinkReceiver,
+    send: SendStream,
+    control: Control,
+    /// Bytes that the transport had no room for.
+    pending: Bytes,
+    /// Streams with payloads and subscriptions; they end with the connection.
+    tasks: JoinSet<()>,
+    subscriptions: HashMap<u64, AbortHandle>,
+}
+
+/// Why a conversation is over.
+enum Over {
+    /// The connection has gone.
+    Lost,
+    /// This side has to end it.
+    Ending(End),
+}
+
+impl Conversation {
+    async fn run(mut self) {
+        let over = self.converse().await;
+        self.tasks.abort_all();
+        let Self {
+            connection,
+            session,
+            send,
+            pending,
+            shared,
+            ..
+        } = self;
+        // The session is told before the last words, which may take a while.
+        drop(session);
+        if let Over::Ending(end) = over {
+            let linger = shared.config.linger;
+            Box::pin(close::say_goodbye(&connection, send, &pending, end, linger)).await;
+        }
+    }
+
+    async fn converse(&mut self) -> Over {
+        // Frames may have come in one packet with the Hello.
+        let mut turn = self.hand_over().await;
+        loop {
+            if let Err(over) = turn {
+                return over;
+            }
+            turn = self.turn().await;
+        }
+    }
+
+    /// Waits for something to happen and does what follows from it.
+    async fn turn(&mut self) -> Result<(), Over> {
+        let is_blocked = !self.pending.is_empty();
+        tokio::select! {
+            ready = self.link.next(), if !is_blocked => self.carry_out(ready)?,
+            end = self.link.ended(), if is_blocked => return Err(Over::Ending(end)),
+            written = self.send.write_chunks(std::slice::from_mut(&mut self.pending)), if is_blocked => {
+                written.map_err(|_| Over::Lost)?;
+            }
+            chunk = self.control.recv.read_chunk(READ_BYTES, true), if !is_blocked => {
+                self.control.received(chunk)?;
+                self.hand_over().await?;
+            }
+            stream = self.connection.accept_bi() => {
+                let (send, recv) = stream.map_err(|_| Over::Lost)?;
+                let shared = Arc::clone(&self.shared);
+                self.tasks.spawn(payload::serve(shared, self.session.reporter(), send, recv));
+            }
+            datagram = self.connection.read_datagram() => {
+                self.datagram(datagram.map_err(|_| Over::Lost)?)?;
+            }
+            Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.joined(ended),
+        }
+        Ok(())
+    }
+
+    /// Hands all whole frames to the session.
+    async fn hand_over(&mut self) -> Result<(), Over> {
+        while let Some(frames) = self.control.frames()? {
+            let Some(permit) = self.session.permit().await else {
+                return Err(Over::Lost);
+            };
+            self.session.frames(permit, frames);
+        }
+        Ok(())
+    }
+
+    /// Does what the session wants, and writes all its frames at once.
+    fn carry_out(&mut self, ready: Ready) -> Result<(), Over> {
+        let mut bytes = Vec::new();
+        for item in ready.items {
+            match item {
+                Outgoing::Frame(frame) => codec::encode(&frame, &mut bytes),
+                Outgoing::Subscribe(opening) => {
+                    let id = opening.subscription;
+                    let task = subscription::serve(
+                        self.connection.clone(),
+                        *opening,
+                        self.session.reporter(),
+                    );
+                    self.subscriptions.insert(id, self.tasks.spawn(task));
+                }
+                Outgoing::Unsubscribe(id) => {
+                    if let Some(task) = self.subscriptions.remove(&id) {
+                        task.abort();
+                    }
+                }
+            }
+        }
+        self.pending = Bytes::from(bytes);
+        match ready.end {
+            Some(end) => Err(Over::Ending(end)),
+            None => Ok(()),
+        }
+    }
+
+    fn datagram(&self, bytes: Bytes) -> Result<(), Over> {
+        let frame =
+            codec::decode_whole(BytesMut::from(bytes)).map_err(|error| violation(&error))?;
+        if !matches!(frame, ClientFrame::Ephemeral(_)) {
+            let failure = Failure::new(
+                ErrorCode::Malformed,
+                "only ephemeral messages go in datagrams",
+            );
+            return Err(Over::Ending(End::Failed(failure)));
+        }
+        // Lossy: a busy session misses it.
+        if let Some(permit) = self.session.try_permit() {
+            self.session.frames(permit, vec![frame]);
+        }
+        Ok(())
+    }
+
+    fn joined(&mut self, ended: Result<(), tokio::task::JoinError>) {
+        self.subscriptions.retain(|_, task| !task.is_finished());
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a stream's task crashed");
+        }
+    }
+}
+
+impl Control {
+    /// Waits for the first frame.
+    async fn first(&mut self) -> Result<ClientFrame, Failure> {
+        loop {
+            if let Some(frame) =
+                codec::decode(&mut self.buffer).map_err(|error| close::malformed(&error))?
+            {
+                return Ok(frame);
+            }
+            match self.recv.read_chunk(READ_BYTES, true).await {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
+                Ok(None) | Err(_) => return Err(no_hello()),
+            }
+        }
+    }
+
+    /// Takes a chunk, and whatever else has come by now.
+    fn received(&mut self, chunk: Result<Option<quinn::Chunk>, ReadError>) -> Result<(), Over> {
+        // Without a Goodbye the session waits for its client to come back.
+        let Some(chunk) = chunk.map_err(|_| Over::Lost)? else {
+            return Err(Over::Ending(End::Done));
+        };
+        self.buffer.extend_from_slice(&chunk.bytes);
+        let mut more = [const { Bytes::new() }; CHUNKS_AT_ONCE];
+        while self.buffer.len() < READ_BYTES
+            && let Some(Ok(Some(count))) = self.recv.read_chunks(&mut more).now_or_never()
+        {
+            for bytes in &mut more[..count] {
+                self.buffer.extend_from_slice(&std::mem::take(bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whole frames off the front, `None` once there are none.
+    fn frames(&mut self) -> Result<Option<Vec<ClientFrame>>, Over> {
+        let mut frames = Vec::new();
+        while frames.len() < BATCH_FRAMES_MAX
+            && let Some(frame) = codec::decode(&mut self.buffer).map_err(|e| violation(&e))?
+        {
+            frames.push(frame);
+        }
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        Ok((!frames.is_empty()).then_some(frames))
+    }
+}
+
+/// What is read before it is handed over: about what the kernel hands out at a time.
+const READ_BYTES: usize = 64 * 1024;
+/// Chunks taken in one call; a chunk is what one packet carried.
+const CHUNKS_AT_ONCE: usize = 32;
+/// Frames in one batch, for the smallest frame is tiny and becomes 200 bytes once decoded.
+const BATCH_FRAMES_MAX: usize = 512;
+
+fn violation(error: &codec::Error) -> Over {
+    Over::Ending(End::Failed(close::malformed(error)))
+}
+
+fn no_hello() -> Failure {
+    Failure::new(
+        ErrorCode::Malformed,
+        "no whole Hello came in time on the first bidirectional stream",
+    )
+}

@@ -1,0 +1,180 @@
+//! The edge: QUIC for clients. Admits connections, and moves bytes between them and their sessions.
+//!
+//! One task per connection with one `select!` over what can happen to it; payloads and subscriptions
+//! have streams and tasks of their own. The edge knows frames and bytes; what they mean is the session's
+//! affair. Connections end with an application close code, and the same codes reset streams:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | all is said, the session has ended in order |
+//! | 1 + n | a failure with error code n of the protocol (so `malformed` is 1); the reason is its text |
+
+mod close;
+mod connection;
+mod payload;
+mod subscription;
+mod transport;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Endpoint, Incoming};
+use selvedge_protocol::limits::SESSION_STREAMS_MAX;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::session::Sessions;
+
+pub use transport::{BindError, EdgeTls};
+
+/// The bounds of an edge.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// Where clients connect. Port 0 asks for a free one.
+    pub address: SocketAddr,
+    /// Connections in all; more are refused.
+    pub connections_max: usize,
+    /// Connections that have not said Hello; more are sent away with a retry, then refused.
+    pub handshakes_max: usize,
+    /// How long a connection may take from its first packet to its whole Hello.
+    pub hello: Duration,
+    /// A connection silent for this long is closed.
+    pub idle: Duration,
+    /// How long a payload's stream may stand still before it is given up.
+    pub payload_stall: Duration,
+    /// Bytes of attached payloads being received, over all connections.
+    pub payload_bytes_max: usize,
+    /// How long the last words to a client may take to arrive.
+    pub linger: Duration,
+    /// How long a drain may take.
+    pub drain: Duration,
+}
+
+impl EdgeConfig {
+    /// The defaults, on this address.
+    pub const fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            connections_max: 200_000, // DESIGN 16's 100,000 sessions, twice
+            handshakes_max: 2_048, // 1,000 clients at once fit; at 50 kB each no more than 100 MB
+            hello: Duration::from_secs(10), // several round trips and retransmissions of a bad link
+            idle: Duration::from_secs(30), // NAT bindings of UDP last about as long
+            payload_stall: Duration::from_secs(30), // the same patience as with a connection
+            payload_bytes_max: 256 * 1024 * 1024, // 32 of the largest at a time
+            linger: Duration::from_secs(2), // a few round trips
+            drain: Duration::from_secs(20), // orchestrators commonly kill after 30
+        }
+    }
+}
+
+/// The QUIC endpoint of a node.
+#[derive(Debug)]
+pub struct Edge {
+    endpoint: Endpoint,
+    shared: Arc<Shared>,
+}
+
+/// Why an edge stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The sessions supervisor failed.
+    #[error("sessions crashed again and again; the log has each crash")]
+    Sessions,
+}
+
+/// What all connections of an edge share.
+#[derive(Debug)]
+struct Shared {
+    config: EdgeConfig,
+    sessions: Sessions,
+    handshakes: Arc<Semaphore>,
+    /// In KiB, of which a semaphore holds enough.
+    payload_kib: Arc<Semaphore>,
+}
+
+impl Edge {
+    /// Binds the socket. Connections are accepted once it runs. Needs a tokio runtime.
+    pub fn bind(config: EdgeConfig, tls: EdgeTls, sessions: Sessions) -> Result<Self, BindError> {
+        let endpoint = transport::endpoint(&config, tls)?;
+        Ok(Self {
+            endpoint,
+            shared: Arc::new(Shared {
+                handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
+                payload_kib: Arc::new(Semaphore::new(config.payload_bytes_max / 1024)),
+                config,
+                sessions,
+            }),
+        })
+    }
+
+    /// The address with its real port.
+    pub fn local_addr(&self) -> Result<SocketAddr, BindError> {
+        self.endpoint.local_addr().map_err(BindError::Address)
+    }
+
+    /// Serves until `shutdown` completes, then drains: no request in flight is dropped for as long as
+    /// the drain may take.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let Self { endpoint, shared } = self;
+        let sessions = shared.sessions.clone();
+        tokio::pin!(shutdown);
+        let result = loop {
+            tokio::select! {
+                incoming = endpoint.accept() => match incoming {
+                    Some(incoming) => admit(&endpoint, &shared, incoming),
+                    None => break Ok(()),
+                },
+                () = &mut shutdown => break Ok(()),
+                () = sessions.failed() => break Err(RunError::Sessions),
+            }
+        };
+        let drain = drain(&endpoint, &shared);
+        tokio::pin!(drain);
+        loop {
+            tokio::select! {
+                () = &mut drain => break,
+                // Unanswered, they would wait for their own time limit.
+                Some(incoming) = endpoint.accept() => incoming.refuse(),
+            }
+        }
+        result
+    }
+}
+
+async fn drain(endpoint: &Endpoint, shared: &Shared) {
+    tracing::info!(sessions = shared.sessions.len(), "draining");
+    shared.sessions.drain(shared.config.drain).await;
+    // Connections deliver their last words by themselves, within this time.
+    let _ = tokio::time::timeout(shared.config.linger, endpoint.wait_idle()).await;
+    let code = close::code(selvedge_protocol::ErrorCode::Unavailable);
+    endpoint.close(code, b"the node has stopped; connect again and resume");
+    let _ = tokio::time::timeout(CLOSE_MAX, endpoint.wait_idle()).await;
+    tracing::info!("drained");
+}
+
+/// Closing takes three probe timeouts, which on a link worth waiting for is less than this.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// Decides before the handshake, which is what costs. Under load a client must first show that it
+/// receives what is sent to its address; the proof costs no memory here.
+fn admit(endpoint: &Endpoint, shared: &Arc<Shared>, incoming: Incoming) {
+    if endpoint.open_connections() >= shared.config.connections_max {
+        return incoming.refuse();
+    }
+    let is_busy = shared.handshakes.available_permits() < shared.config.handshakes_max / 2;
+    if is_busy && incoming.may_retry() {
+        // Only a validated address fails, and that was just looked at.
+        let _ = incoming.retry();
+        return;
+    }
+    let Ok(permit) = Arc::clone(&shared.handshakes).try_acquire_owned() else {
+        return incoming.refuse();
+    };
+    tokio::spawn(connection::serve(incoming, Arc::clone(shared), permit));
+}
+
+/// Leave for one connection to be in its handshake.
+type HandshakePermit = OwnedSemaphorePermit;
+
+/// Streams a client may have open: its control stream and payloads.
+const STREAMS_MAX: u32 = SESSION_STREAMS_MAX;

@@ -1,0 +1,145 @@
+//! The QUIC endpoint: its socket, TLS and transport settings, each bounded.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use selvedge_protocol::version::ALPN;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::edge::{EdgeConfig, STREAMS_MAX};
+
+/// What an edge shows to its clients.
+#[derive(Debug)]
+pub struct EdgeTls {
+    /// The node's certificate, then those that lead to the authority.
+    pub certificates: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Why an edge cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is in use, or not one of this machine.
+    #[error(
+        "cannot listen for QUIC on {address} (UDP): choose another with --quic, or stop what uses it"
+    )]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    /// The socket does not tell its address.
+    #[error("the socket has no address")]
+    Address(#[source] io::Error),
+    /// The certificate or key cannot be used.
+    #[error(
+        "the certificate cannot be used: give a PEM chain and the private key of its first certificate"
+    )]
+    Certificate(#[source] rustls::Error),
+    /// TLS 1.3 with the suites of QUIC is not available.
+    #[error("TLS 1.3 is not available for QUIC")]
+    Tls(#[source] quinn::crypto::rustls::NoInitialCipherSuite),
+}
+
+/// The endpoint of an edge.
+pub(super) fn endpoint(config: &EdgeConfig, tls: EdgeTls) -> Result<Endpoint, BindError> {
+    let server = server_config(config, tls)?;
+    let bind = |source| BindError::Bind {
+        address: config.address,
+        source,
+    };
+    let socket = socket(config.address).map_err(bind)?;
+    Endpoint::new(
+        EndpointConfig::default(),
+        Some(server),
+        socket,
+        Arc::new(TokioRuntime),
+    )
+    .map_err(bind)
+}
+
+/// The kernel's default of about 200 kB holds the first packets of some 150 clients; this holds those of
+/// 3,000, and was seen to take handshakes from 200 to 1,000 a second.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        // Best effort: systems without dual-stack sockets serve IPv6 alone.
+        let _ = socket.set_only_v6(false);
+    }
+    // The kernel cuts what it does not allow, without an error.
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    let received = socket.recv_buffer_size()?;
+    if received < SOCKET_BUFFER_BYTES {
+        tracing::warn!(
+            bytes = received,
+            wanted = SOCKET_BUFFER_BYTES,
+            "small socket receive buffer: raise net.core.rmem_max to take many clients at once"
+        );
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn server_config(config: &EdgeConfig, tls: EdgeTls) -> Result<ServerConfig, BindError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut crypto = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(BindError::Certificate)?
+        .with_no_client_auth()
+        .with_single_cert(tls.certificates, tls.key)
+        .map_err(BindError::Certificate)?;
+    crypto.alpn_protocols = vec![ALPN.to_vec()];
+    // Sessions are resumed above TLS; tickets would only cost memory, and 0-RTT can be replayed.
+    crypto.send_tls13_tickets = 0;
+    let crypto = QuicServerConfig::try_from(crypto).map_err(BindError::Tls)?;
+
+    let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+    server
+        .transport_config(Arc::new(transport(config)))
+        .migration(true)
+        // Packets that arrive before their connection was looked at: the loop that looks never waits.
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(INCOMING_BUFFER_BYTES)
+        .incoming_buffer_size_total(INCOMING_BUFFER_BYTES * INCOMING_MAX as u64);
+    Ok(server)
+}
+
+/// Connections not yet looked at, and bytes kept for each: a ClientHello with post-quantum keys is two
+/// packets.
+const INCOMING_MAX: usize = 4_096;
+const INCOMING_BUFFER_BYTES: u64 = 8 * 1024;
+
+/// Bytes on their way from a client on one stream: 80 Mbit/s at a round trip of 50 ms.
+const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// The same over all its streams, and the most that a client can make the node hold unread.
+const RECEIVE_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes on their way to a client and not acknowledged.
+const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
+/// Datagrams are lossy; what does not fit is dropped.
+const DATAGRAM_BUFFER_BYTES: usize = 64 * 1024;
+
+fn transport(config: &EdgeConfig) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER_BYTES))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER_BYTES)
+        // A time past 2^62 ms is as good as none.
+        .max_idle_timeout(config.idle.try_into().ok());
+    transport
+}

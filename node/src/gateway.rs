@@ -1,0 +1,312 @@
+//! The one service between sessions and the inside: authorises, and finds who answers.
+//!
+//! Sessions of the edge and of the bridge call it. It never waits on the caller's task: answers go
+//! straight to the sink that came with the request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, future};
+use selvedge_cluster::actor::{
+    CommandRequest, Host, Identity, Origin, QueryRequest, ReplyTo, ScopedAddress, Subscription,
+    SubscriptionItem, kind,
+};
+use selvedge_protocol::frame::{Consistency, Outcome, Since, Success};
+use selvedge_protocol::{ActorAddress, ActorKind, Failure, SessionId, Target};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+mod failure;
+
+use crate::identity::{Action, Principal, authorize};
+use crate::operation::{OperationCommand, OperationPayload, Operations};
+pub use crate::processing::PayloadBroken;
+
+/// Answers what clients ask. One gateway does, or layers around it.
+pub trait Service: Send + Sync + 'static {
+    /// Executes a command. Never waits; refusals come as answers.
+    fn command(&self, caller: &Caller, call: CommandCall, reply: ReplyTo);
+    /// Executes a query. Never waits.
+    fn query(&self, caller: &Caller, call: QueryCall, reply: ReplyTo);
+    /// The events of a target from a position on.
+    fn subscribe(
+        &self,
+        caller: &Caller,
+        target: Target,
+        since: Since,
+    ) -> BoxFuture<'static, Result<Feed, Failure>>;
+    /// Passes an ephemeral message on. Lossy: refusals are not told.
+    fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes);
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub principal: Principal,
+    pub session: SessionId,
+}
+
+/// A command of a caller.
+#[derive(Debug)]
+pub struct CommandCall {
+    pub target: Target,
+    pub identity: Identity,
+    pub name: String,
+    pub body: Bytes,
+    pub payload: CommandPayload,
+    pub deadline: Option<Instant>,
+}
+
+/// The bytes beside a command.
+#[derive(Debug)]
+pub enum CommandPayload {
+    None,
+    /// All of them, to be stored.
+    Whole(Bytes),
+    /// To be handed through. Ends with an error where the client broke off.
+    Streamed {
+        length: Option<u64>,
+        chunks: mpsc::Receiver<Result<Bytes, PayloadBroken>>,
+    },
+}
+
+/// A query of a caller.
+#[derive(Debug)]
+pub struct QueryCall {
+    pub target: Target,
+    pub name: String,
+    pub body: Bytes,
+    pub consistency: Consistency,
+    pub deadline: Option<Instant>,
+}
+
+/// The events of a target, in order, for as long as somebody asks for them.
+pub struct Feed {
+    /// The seq after which it begins.
+    pub position: u64,
+    pub items: BoxStream<'static, Result<SubscriptionItem, Failure>>,
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Feed(after {})", self.position)
+    }
+}
+
+/// The gateway of a node.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    host: Host,
+    operations: Operations,
+}
+
+impl Gateway {
+    /// A gateway to the actors of this host and the operations on it.
+    pub const fn new(host: Host, operations: Operations) -> Self {
+        Self { host, operations }
+    }
+
+    fn list_actors(&self, caller: &Caller, body: &[u8], reply: ReplyTo) {
+        let request = match serde_json::from_slice::<ListActors>(body) {
+            Ok(request) => request,
+            Err(error) => {
+                return fail(reply, failure::body(&error));
+            }
+        };
+        let host = self.host.clone();
+        let tenant = caller.principal.tenant.clone();
+        tokio::spawn(async move {
+            let limit = request
+                .limit
+                .unwrap_or(PAGE_LEN_DEFAULT)
+                .clamp(1, PAGE_LEN_MAX);
+            let after = request.after.as_deref();
+            let outcome = match host.list(&tenant, &request.kind, after, limit).await {
+                Ok(keys) => Outcome::Success(Success {
+                    body: kind::json::encode(&ActorPage { keys }),
+                    seq: 0,
+                    version: 0,
+                }),
+                Err(error) => Outcome::Failure(failure::store(&error)),
+            };
+            reply.answer(outcome);
+        });
+    }
+}
+
+impl Service for Gateway {
+    fn command(&self, caller: &Caller, call: CommandCall, reply: ReplyTo) {
+        if let Err(failure) = permit(caller, Action::Command, &call.target) {
+            return fail(reply, failure);
+        }
+        match call.target {
+            Target::Actor(address) => {
+                let payload = match call.payload {
+                    CommandPayload::None => None,
+                    CommandPayload::Whole(bytes) => Some(bytes),
+                    CommandPayload::Streamed { .. } => {
+                        return fail(reply, failure::streamed_to_actor());
+                    }
+                };
+                let request = CommandRequest {
+                    actor: scoped(caller, address),
+                    principal: Arc::clone(&caller.principal.name),
+                    origin: Origin::Client(Some(caller.session)),
+                    identity: call.identity,
+                    name: call.name,
+                    body: call.body,
+                    payload,
+                    deadline: call.deadline,
+                };
+                self.host.command(request, reply);
+            }
+            Target::Operation(id) => {
+                let command = OperationCommand {
+                    tenant: caller.principal.tenant.clone(),
+                    principal: Arc::clone(&caller.principal.name),
+                    id,
+                    name: call.name,
+                    body: call.body,
+                    payload: match call.payload {
+                        CommandPayload::None => OperationPayload::None,
+                        CommandPayload::Whole(bytes) => OperationPayload::Stored(bytes),
+                        CommandPayload::Streamed { length, chunks } => {
+                            OperationPayload::Streamed { length, chunks }
+                        }
+                    },
+                    deadline: call.deadline,
+                };
+                self.operations.command(command, reply);
+            }
+            Target::Operations | Target::Actors => {
+                fail(reply, failure::no_such(&call.target, &call.name));
+            }
+        }
+    }
+
+    fn query(&self, caller: &Caller, call: QueryCall, reply: ReplyTo) {
+        if let Err(failure) = permit(caller, Action::Query, &call.target) {
+            return fail(reply, failure);
+        }
+        match call.target {
+            Target::Actor(address) => {
+                let request = QueryRequest {
+                    actor: scoped(caller, address),
+                    name: call.name,
+                    body: call.body,
+                    consistency: call.consistency,
+                    deadline: call.deadline,
+                };
+                self.host.query(request, reply);
+            }
+            Target::Actors if call.name == "list" => self.list_actors(caller, &call.body, reply),
+            Target::Operation(ref id) => {
+                let tenant = caller.principal.tenant.clone();
+                self.operations.query(tenant, &id.clone(), call, reply);
+            }
+            Target::Operations if call.name == "list" => {
+                self.operations.list(caller.principal.tenant.clone(), &call.body, reply);
+            }
+            Target::Operations | Target::Actors => fail(reply, failure::no_such(&call.target, &call.name)),
+        }
+    }
+
+    fn subscribe(
+        &self,
+        caller: &Caller,
+        target: Target,
+        since: Since,
+    ) -> BoxFuture<'static, Result<Feed, Failure>> {
+        if let Err(failure) = permit(caller, Action::Subscribe, &target) {
+            return future::ready(Err(failure)).boxed();
+        }
+        match target {
+            Target::Actor(address) => {
+                let host = self.host.clone();
+                let actor = scoped(caller, address);
+                async move { Ok(feed(since, host.subscribe(actor, since).await?)) }.boxed()
+            }
+            Target::Operation(id) => {
+                let operations = self.operations.clone();
+                let tenant = caller.principal.tenant.clone();
+                async move { Ok(feed(since, operations.subscribe(tenant, &id, since).await?)) }
+                    .boxed()
+            }
+            Target::Operations | Target::Actors => {
+                future::ready(Err(failure::no_such(&target, "events"))).boxed()
+            }
+        }
+    }
+
+    fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes) {
+        if permit(caller, Action::Tell, target).is_err() {
+            return;
+        }
+        match target {
+            Target::Actor(address) => {
+                let actor = scoped(caller, address.clone());
+                self.host
+                    .tell_subscribers(&actor, caller.session, name, data);
+            }
+            // Nobody hears of these but through their events.
+            Target::Operation(_) | Target::Operations | Target::Actors => {}
+        }
+    }
+}
+
+/// The body of the query `list` on [`Target::Actors`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ListActors {
+    kind: ActorKind,
+    /// Keys after this one.
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Its answer: keys in order. Less than `limit` means that there are no more.
+#[derive(Debug, Serialize)]
+struct ActorPage {
+    keys: Vec<String>,
+}
+
+/// A page of a listing, where nothing is said.
+const PAGE_LEN_DEFAULT: usize = 50;
+/// A page of keys of 512 bytes must fit into a frame: 100 of them in JSON take 52 kB.
+const PAGE_LEN_MAX: usize = 100;
+
+fn permit(caller: &Caller, action: Action, target: &Target) -> Result<(), Failure> {
+    authorize(&caller.principal, action, &caller.principal.tenant, target)
+}
+
+fn scoped(caller: &Caller, address: ActorAddress) -> ScopedAddress {
+    ScopedAddress {
+        tenant: caller.principal.tenant.clone(),
+        address,
+    }
+}
+
+fn fail(reply: ReplyTo, failure: Failure) {
+    reply.answer(Outcome::Failure(failure));
+}
+
+fn feed(since: Since, subscription: Subscription) -> Feed {
+    let position = match since {
+        Since::After(seq) => seq,
+        Since::Latest => 0,
+    };
+    let items = stream::unfold(Some(subscription), |subscription| async move {
+        let mut subscription = subscription?;
+        match subscription.next().await {
+            Ok(item) => Some((Ok(item), Some(subscription))),
+            Err(failure) => Some((Err(failure), None)),
+        }
+    });
+    Feed {
+        position,
+        items: items.boxed(),
+    }
+}

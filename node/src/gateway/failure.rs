@@ -1,0 +1,53 @@
+//! Domain errors as failures of the wire: the one place that turns the ones into the others.
+//!
+//! Messages say what to do and never carry internals: those are logged here.
+
+use selvedge_cluster::store;
+use selvedge_protocol::{ErrorCode, Failure, Target};
+
+/// The store could not do it.
+pub(super) fn store(error: &store::Error) -> Failure {
+    tracing::warn!(%error, "store failed a request");
+    match error {
+        store::Error::Conflict | store::Error::TooOld | store::Error::CommitUnknown => {
+            Failure::new(ErrorCode::Unavailable, "the store is busy; send it again")
+        }
+        store::Error::Full { .. } | store::Error::Stopped(_) => Failure::new(
+            ErrorCode::Unavailable,
+            "the store takes no requests at the moment; its node's log says why",
+        ),
+        store::Error::TooLarge { what, limit, .. } => Failure::new(
+            ErrorCode::TooLarge,
+            format!("the {what} is over the store's limit of {limit} bytes"),
+        ),
+        store::Error::Locked { .. }
+        | store::Error::Corrupt { .. }
+        | store::Error::NewerSchema { .. }
+        | store::Error::Record { .. } => Failure::new(
+            ErrorCode::Internal,
+            "the store could not be read; the node's log says more",
+        ),
+    }
+}
+
+/// The body of a request is not what it should be.
+pub(super) fn body(error: &serde_json::Error) -> Failure {
+    Failure::field(ErrorCode::Invalid, "body", error.to_string())
+}
+
+/// Actors decide on what is stored with them.
+pub(super) fn streamed_to_actor() -> Failure {
+    Failure::field(
+        ErrorCode::Invalid,
+        "payload",
+        "actors take attached payloads of up to 8 MiB; streamed ones go to operations",
+    )
+}
+
+/// The target has no such command, query or events.
+pub(super) fn no_such(target: &Target, name: &str) -> Failure {
+    Failure::new(
+        ErrorCode::UnknownCommand,
+        format!("{target} has no {name:?}"),
+    )
+}

@@ -1,0 +1,201 @@
+//! What workloads are held against: the same machine doing only the part that cannot be left out.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use selvedge_cluster::Clock;
+use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::keys::Key;
+use selvedge_cluster::store::{Isolation, Store};
+
+use crate::operate::bench::{Baseline, Load, Measured, histogram, microseconds, scratch};
+use crate::operate::cli::Workload;
+use crate::operate::failure::CommandFailure;
+
+/// Bytes of one echo: about a query's frame.
+const ECHO_BYTES: usize = 48;
+
+pub(super) async fn measure(workload: Workload, load: &Load) -> Result<Baseline, CommandFailure> {
+    match workload {
+        Workload::Ops | Workload::Commands => {
+            let load = Load { in_flight: load.in_flight.min(128), ..*load };
+            Ok(raw_commits(&load).await?.baseline("raw commits of the embedded store"))
+        }
+        Workload::Queries => Ok(echo(load).await?.baseline("bare quinn echo on one stream")),
+        Workload::Sessions => Ok(connections(load).await?.baseline("bare quinn connections")),
+        Workload::Commits => Ok(synced_writes(load)?.baseline("one write and fdatasync at a time")),
+    }
+}
+
+/// Read one key, write two, durably: on a store of its own on the same disk.
+pub(super) async fn raw_commits(load: &Load) -> Result<Measured, CommandFailure> {
+    let dir = scratch()?;
+    let store = Embedded::open(EmbeddedConfig::new(dir.path()))
+        .map_err(|error| CommandFailure::failed(error.to_string()))?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let measured = load
+        .offer(move |number| {
+            let store = store.clone();
+            async move {
+                let key = |n: u64| Key::Meta { name: format!("bench-{n}") }.encode();
+                let mut transaction = store.begin();
+                if transaction.get(&key(number % 1_000), Isolation::Serializable).await.is_err() {
+                    return false;
+                }
+                transaction.set(&key(1_000 + number), &[7; 100]);
+                transaction.set(&key(2_000_000_000 + number), &[7; 100]);
+                transaction.commit().await.is_ok()
+            }
+        })
+        .await;
+    Ok(measured)
+}
+
+/// One append and one fdatasync at a time: what a commit without grouping costs.
+fn synced_writes(load: &Load) -> Result<Measured, CommandFailure> {
+    let dir = scratch()?;
+    let path = dir.path().join("log");
+    let mut file = std::fs::File::create(&path).map_err(|e| CommandFailure::file(&path, &e))?;
+    let clock = Clock::system();
+    let began = clock.monotonic();
+    let mut latencies = histogram();
+    while began.elapsed() < load.duration {
+        let start = clock.monotonic();
+        // Two values of 100 bytes with their keys and framing.
+        let written = file.write_all(&[7; 300]).and_then(|()| file.sync_data());
+        written.map_err(|error| CommandFailure::file(&path, &error))?;
+        latencies.saturating_record(microseconds(start.elapsed()));
+    }
+    Ok(Measured { completed: latencies.len(), errors: 0, elapsed: began.elapsed(), latencies })
+}
+
+/// Bytes to a server and back on one long-lived stream, as many in flight as the workload has.
+async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
+    let (server, client, address) = endpoints()?;
+    let serving = tokio::spawn(async move {
+        while let Some(incoming) = server.accept().await {
+            let Ok(connection) = incoming.await else { continue };
+            tokio::spawn(async move {
+                while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+                    let mut buffer = vec![0; 64 * 1024];
+                    while let Ok(Some(length)) = receive.read(&mut buffer).await {
+                        if send.write_all(&buffer[..length]).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let connection = connect(&client, address).await?;
+    let measured = pump(&connection, load).await.map_err(bare)?;
+    connection.close(0u32.into(), b"");
+    serving.abort();
+    Ok(measured)
+}
+
+/// Keeps `in_flight` messages on their way, one write for all that came back at once.
+async fn pump(
+    connection: &quinn::Connection,
+    load: &Load,
+) -> Result<Measured, Box<dyn std::error::Error + Send + Sync>> {
+    let clock = Clock::system();
+    let (mut send, mut receive) = connection.open_bi().await?;
+    let in_flight = usize::try_from(load.in_flight).unwrap_or(1);
+    let message = vec![7; ECHO_BYTES * in_flight];
+    let began = clock.monotonic();
+    let mut starts = std::collections::VecDeque::from(vec![began; in_flight]);
+    let mut latencies = histogram();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut partial = 0;
+    send.write_all(&message).await?;
+    while began.elapsed() < load.duration {
+        let Some(length) = receive.read(&mut buffer).await? else { break };
+        let back = (partial + length) / ECHO_BYTES;
+        partial = (partial + length) % ECHO_BYTES;
+        let now = clock.monotonic();
+        for start in starts.drain(..back) {
+            latencies.saturating_record(microseconds(now.duration_since(start)));
+        }
+        starts.extend(std::iter::repeat_n(now, back));
+        send.write_all(&message[..back * ECHO_BYTES]).await?;
+    }
+    Ok(Measured { completed: latencies.len(), errors: 0, elapsed: began.elapsed(), latencies })
+}
+
+/// Handshakes of quinn with nothing on top.
+async fn connections(load: &Load) -> Result<Measured, CommandFailure> {
+    let (server, client, address) = endpoints()?;
+    let serving = tokio::spawn(async move {
+        while let Some(incoming) = server.accept().await {
+            tokio::spawn(async move {
+                if let Ok(connection) = incoming.await {
+                    connection.closed().await;
+                }
+            });
+        }
+    });
+    let measured = load
+        .offer(move |_| {
+            let client = client.clone();
+            async move {
+                let connected = connect(&client, address).await;
+                if let Ok(connection) = &connected {
+                    connection.close(0u32.into(), b"");
+                }
+                connected.is_ok()
+            }
+        })
+        .await;
+    serving.abort();
+    Ok(measured)
+}
+
+async fn connect(
+    client: &quinn::Endpoint,
+    address: SocketAddr,
+) -> Result<quinn::Connection, CommandFailure> {
+    let connecting = client.connect(address, "localhost").map_err(bare)?;
+    connecting.await.map_err(bare)
+}
+
+/// Two bare endpoints that trust each other.
+fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), CommandFailure> {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(bare)?;
+    let certificate = certified.cert.der().clone();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(bare)?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .map_err(bare)?;
+    let server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(bare)?));
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server = quinn::Endpoint::server(server, local).map_err(bare)?;
+    let address = server.local_addr().map_err(bare)?;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).map_err(bare)?;
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(bare)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut client = quinn::Endpoint::client(local).map_err(bare)?;
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(bare)?));
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_secs(5)));
+    config.transport_config(Arc::new(transport));
+    client.set_default_client_config(config);
+    Ok((server, client, address))
+}
+
+fn bare(error: impl std::fmt::Display) -> CommandFailure {
+    CommandFailure::failed(format!("baseline: {error}"))
+}

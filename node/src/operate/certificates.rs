@@ -1,0 +1,94 @@
+//! Development certificates: a certificate authority and a node certificate under the data directory.
+//! Called by `dev` and `demo` only; `start` insists on real ones.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+use crate::operate::config::TlsFiles;
+use crate::operate::failure::CommandFailure;
+
+/// Where the development files of a data directory are.
+#[derive(Debug, Clone)]
+pub(crate) struct DevelopmentFiles {
+    pub(crate) ca: PathBuf,
+    pub(crate) tls: TlsFiles,
+    pub(crate) token: PathBuf,
+}
+
+impl DevelopmentFiles {
+    /// The files, made now where they are missing: all of them, or none.
+    pub(crate) fn ensure(data_dir: &Path) -> Result<Self, CommandFailure> {
+        let dir = data_dir.join("development");
+        create_private_dir(data_dir)?;
+        create_private_dir(&dir)?;
+        let files = Self {
+            ca: dir.join("ca.pem"),
+            tls: TlsFiles { certificate: dir.join("node.pem"), key: dir.join("node.key") },
+            token: dir.join("token"),
+        };
+        // The token is written last: if it is there, the others are complete.
+        if !files.token.exists() {
+            files.generate().map_err(|error| {
+                CommandFailure::failed(format!("development certificates: {error}"))
+            })?;
+        }
+        Ok(files)
+    }
+
+    fn generate(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let mut ca = CertificateParams::new(Vec::new())?;
+        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        ca.distinguished_name.push(DnType::CommonName, "Selvedge development CA");
+        let ca_key = KeyPair::generate()?;
+        let ca_certificate = ca.self_signed(&ca_key)?;
+        let issuer = Issuer::new(ca, ca_key);
+
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        let mut node = CertificateParams::new(names)?;
+        node.distinguished_name.push(DnType::CommonName, "Selvedge development node");
+        let node_key = KeyPair::generate()?;
+        let node_certificate = node.signed_by(&node_key, &issuer)?;
+
+        write_private(&self.ca, &ca_certificate.pem())?;
+        write_private(&self.tls.certificate, &node_certificate.pem())?;
+        write_private(&self.tls.key, &node_key.serialize_pem())?;
+        write_private(&self.token, &new_token()?)?;
+        Ok(())
+    }
+}
+
+/// 192 random bits, in the alphabet of URLs, with a prefix that secret scanners can find.
+fn new_token() -> Result<String, aws_lc_rs::error::Unspecified> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut random = [0; 32];
+    aws_lc_rs::rand::fill(&mut random)?;
+    let text = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
+    Ok(std::iter::once("selvedge-dev-".to_owned()).chain(text.map(String::from)).collect())
+}
+
+fn create_private_dir(dir: &Path) -> Result<(), CommandFailure> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| CommandFailure::file(dir, &error))
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(crate) fn write_private(path: &Path, text: impl AsRef<[u8]>) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let beside = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(text.as_ref())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}

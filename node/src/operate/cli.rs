@@ -1,0 +1,289 @@
+//! The command line: every command, flag and default, as clap types. It decides nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use selvedge_protocol::{ActorAddress, ActorKind, OperationId, OperationType};
+
+/// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
+#[derive(Debug, Parser)]
+#[command(name = "selvedge", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    Table,
+    /// One JSON document, or one a line where results stream.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Digest every file of a directory durably, with a node of its own, and write a manifest.
+    Demo(Demo),
+    /// Run a development node: embedded store, certificates and a token made for you.
+    Dev(NodeFlags),
+    /// Run a node with real certificates and credentials.
+    Start(NodeFlags),
+    /// Submit, inspect and control operations.
+    #[command(subcommand)]
+    Op(Op),
+    /// Send commands to actors, read and follow them.
+    #[command(subcommand)]
+    Actor(Actor),
+    /// Check the configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Measure a workload against a node, as a ratio to a baseline of the same run.
+    Bench(Bench),
+    /// Print completions for a shell.
+    Completions { shell: clap_complete::Shell },
+}
+
+/// What `start` and `dev` take. Precedence: flag, `SELVEDGE_…` variable, configuration file, default.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct NodeFlags {
+    /// A TOML file; `selvedge config check` lists its fields.
+    #[arg(long, value_name = "FILE", env = "SELVEDGE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The node's name within its cluster [default: node-1].
+    #[arg(long, value_name = "NAME", env = "SELVEDGE_NAME")]
+    pub(crate) name: Option<String>,
+    /// Where the embedded store and development files live [default: ./selvedge-data].
+    #[arg(long, value_name = "DIR", env = "SELVEDGE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The store: `embedded`, `node:HOST:PORT` or `fdb:CLUSTER_FILE` [default: embedded].
+    #[arg(long, value_name = "URL", env = "SELVEDGE_STORE")]
+    pub(crate) store: Option<String>,
+    /// Roles of this node, separated by commas [default: edge,bridge,core,processing].
+    #[arg(long, value_name = "LIST", env = "SELVEDGE_ROLES", value_delimiter = ',')]
+    pub(crate) roles: Option<Vec<String>>,
+    /// Where clients connect, QUIC over UDP; port 0 asks for a free one [default: 127.0.0.1:7400].
+    #[arg(long, value_name = "ADDR", env = "SELVEDGE_QUIC")]
+    pub(crate) quic: Option<String>,
+    /// Where other nodes connect, QUIC over UDP [default: 127.0.0.1:7410].
+    #[arg(long, value_name = "ADDR", env = "SELVEDGE_PEER")]
+    pub(crate) peer: Option<String>,
+    /// Where browsers connect, HTTP [default: 127.0.0.1:7480].
+    #[arg(long, value_name = "ADDR", env = "SELVEDGE_HTTP")]
+    pub(crate) http: Option<String>,
+    /// Written when the node is ready to serve: its addresses, as JSON.
+    #[arg(long, value_name = "FILE", env = "SELVEDGE_READY_FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The directory to digest [default: the current one, without .git, target and node_modules].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Where the embedded store lives.
+    #[arg(long, value_name = "DIR", default_value = "./selvedge-data", env = "SELVEDGE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Where the manifest goes [default: demo.sha256 in the data directory].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// End with the manifest instead of serving on.
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Where the demo's node listens; port 0 asks for a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", env = "SELVEDGE_QUIC")]
+    pub(crate) quic: String,
+}
+
+/// Where a client command goes. Without any of these: the profile that `dev` left in the data directory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientFlags {
+    /// The node's client address.
+    #[arg(long, value_name = "HOST:PORT", env = "SELVEDGE_SERVER")]
+    pub(crate) server: Option<String>,
+    /// The certificate authority to trust, PEM.
+    #[arg(long, value_name = "FILE", env = "SELVEDGE_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The credential.
+    #[arg(long, value_name = "TOKEN", env = "SELVEDGE_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// The data directory of a `dev` node, for its profile.
+    #[arg(long, value_name = "DIR", default_value = "./selvedge-data", env = "SELVEDGE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The tenant to act in.
+    #[arg(long, value_name = "TENANT", env = "SELVEDGE_TENANT")]
+    pub(crate) tenant: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Op {
+    /// Submit an operation; a repeat of the same id and input shows its present state.
+    Submit(OpSubmit),
+    /// Show an operation.
+    Get {
+        id: OperationId,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// List operations, newest first.
+    List(OpList),
+    /// Follow an operation's events until it has ended.
+    Watch {
+        id: OperationId,
+        /// Only events after this one.
+        #[arg(long, value_name = "SEQ", default_value_t = 0)]
+        after: u64,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Cancel an operation.
+    Cancel {
+        id: OperationId,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpSubmit {
+    /// The type: which handler runs it.
+    #[arg(value_name = "TYPE")]
+    pub(crate) operation_type: OperationType,
+    /// The id; a repeat with the same one does not run twice [default: a new UUIDv7].
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<OperationId>,
+    /// The input: JSON text, @FILE, or @- for standard input.
+    #[arg(long, value_name = "JSON|@FILE|@-", default_value = "{}")]
+    pub(crate) input: String,
+    /// Bytes for the handler: stored up to 8 MiB, streamed through beyond.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) payload: Option<PathBuf>,
+    /// Wait until it has ended; exits with 1 when it did not succeed.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// A label, may be repeated.
+    #[arg(long = "label", value_name = "K=V", value_parser = parse_label)]
+    pub(crate) labels: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpList {
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) operation_type: Option<OperationType>,
+    #[arg(long, value_name = "K=V", value_parser = parse_label)]
+    pub(crate) label: Option<(String, String)>,
+    /// How many to show.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+    /// Where the page before ended.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Actor {
+    /// Send a command and print its answer.
+    Send {
+        /// KIND/KEY, for example room/42.
+        actor: ActorAddress,
+        command: String,
+        /// Arguments, JSON text.
+        #[arg(default_value = "{}")]
+        body: String,
+        /// A repeat with the same id takes effect once; a UUID or any text.
+        #[arg(long, value_name = "ID")]
+        command_id: Option<String>,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Show an actor's state.
+    Get {
+        actor: ActorAddress,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Follow an actor's events.
+    Watch {
+        actor: ActorAddress,
+        /// Only events after this one; without it, from the next event on.
+        #[arg(long, value_name = "SEQ")]
+        after: Option<u64>,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// List the actors of a kind.
+    List {
+        kind: ActorKind,
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+        /// Only keys after this one.
+        #[arg(long)]
+        after: Option<String>,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Read the configuration as `start` would, and print it or what is wrong with it.
+    Check(NodeFlags),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What to measure.
+    #[arg(value_enum)]
+    pub(crate) workload: Workload,
+    /// Requests unanswered at a time.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) in_flight: u32,
+    /// How long to measure.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// Actors that commands and queries are spread over.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) actors: u32,
+    /// Requests a second, on schedule whatever the answers do [default: as fast as answers come].
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// A file that gets one line per acknowledged operation: its id.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Measure the baseline too; it takes half as long again.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) baseline: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// One-step durable operations, from submit to the result seen by the client.
+    Ops,
+    /// Actor commands, one commit each.
+    Commands,
+    /// Queries answered from memory.
+    Queries,
+    /// Sessions opened and kept.
+    Sessions,
+    /// Raw commits of the embedded store: needs no node.
+    Commits,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err(format!("{text:?} is not a label: use NAME=VALUE")),
+    }
+}

@@ -1,0 +1,197 @@
+//! `selvedge dev` and `selvedge start`: run a node until it is told to stop, then drain it.
+
+use std::time::Duration;
+
+use selvedge_client::Client;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::Application;
+use crate::identity::Secret;
+use crate::operate::certificates::{DevelopmentFiles, write_private};
+use crate::operate::cli::NodeFlags;
+use crate::operate::config::NodeConfig;
+use crate::operate::failure::CommandFailure;
+use crate::operate::node::Node;
+use crate::operate::output::Printer;
+use crate::operate::profile::Profile;
+
+/// What `--ready-file` gets. Addresses carry their real ports; `null` is not served by this node.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    node: String,
+    quic: String,
+    peer: Option<String>,
+    http: Option<String>,
+    console: Option<String>,
+    /// Only where the token was made for development.
+    token: Option<String>,
+    ca_file: Option<String>,
+}
+
+/// A development node with a client on it.
+#[derive(Debug)]
+pub(crate) struct Development {
+    pub(crate) node: Node,
+    pub(crate) client: Client,
+    pub(crate) profile: Profile,
+}
+
+impl Development {
+    /// Ends the client's session, then drains the node.
+    pub(crate) async fn stop(self) {
+        self.client.close().await;
+        self.node.drain().await;
+    }
+}
+
+/// Starts a node with development files and leaves a profile for client commands.
+pub(crate) async fn start_development(
+    flags: &NodeFlags,
+    application: Application,
+) -> Result<Development, CommandFailure> {
+    let (node, profile) = start_with_development_files(flags, application).await?;
+    let client = profile.builder().connect().await?;
+    Ok(Development { node, client, profile })
+}
+
+async fn start_with_development_files(
+    flags: &NodeFlags,
+    application: Application,
+) -> Result<(Node, Profile), CommandFailure> {
+    let mut config = NodeConfig::load(flags)?;
+    let files = DevelopmentFiles::ensure(&config.data_dir)?;
+    let token = read_token(&files.token)?;
+    let tls = config.tls.get_or_insert_with(|| files.tls.clone()).clone();
+    let node = Node::start(&config, &tls, Secret::new(token.clone()), application).await?;
+    let profile = Profile {
+        server: node.quic_address().to_string(),
+        ca_file: std::path::absolute(&files.ca).unwrap_or(files.ca),
+        token,
+    };
+    profile.save(&config.data_dir)?;
+    Ok((node, profile))
+}
+
+pub(crate) async fn dev(
+    printer: Printer,
+    flags: NodeFlags,
+    application: Application,
+) -> Result<(), CommandFailure> {
+    let (node, profile) = start_with_development_files(&flags, application).await?;
+    let ready = Ready {
+        node: node.name().to_owned(),
+        quic: profile.server.clone(),
+        peer: None,
+        http: None,
+        console: None,
+        token: Some(profile.token.clone()),
+        ca_file: Some(profile.ca_file.display().to_string()),
+    };
+    announce(printer, &flags, &ready)?;
+    let data_dir = flags.data_dir.unwrap_or_else(|| "./selvedge-data".into());
+    printer.note(&format!(
+        "try, in another terminal:\n  selvedge actor watch room/42 --data-dir {0}\n  \
+         selvedge actor send room/42 say '{{\"text\":\"hello\"}}' --data-dir {0}",
+        data_dir.display()
+    ));
+    serve(printer, node).await
+}
+
+pub(crate) async fn start(
+    printer: Printer,
+    flags: NodeFlags,
+    application: Application,
+) -> Result<(), CommandFailure> {
+    let config = NodeConfig::load(&flags)?;
+    let missing = |field: &str, what: &str| {
+        CommandFailure::usage(format!(
+            "{field} is not set: `start` needs {what} in its --config file \
+             (`selvedge dev` makes development ones)"
+        ))
+    };
+    let tls = config.tls.clone().ok_or_else(|| missing("[tls] certificate and key", "real certificates"))?;
+    let token_file =
+        config.token_file.clone().ok_or_else(|| missing("token_file", "the file of a credential"))?;
+    let token = read_token(&token_file)?;
+    let node = Node::start(&config, &tls, Secret::new(token), application).await?;
+    let ready = Ready {
+        node: node.name().to_owned(),
+        quic: node.quic_address().to_string(),
+        peer: None,
+        http: None,
+        console: None,
+        token: None,
+        ca_file: None,
+    };
+    let flags = NodeFlags { ready_file: config.ready_file.clone(), ..flags };
+    announce(printer, &flags, &ready)?;
+    serve(printer, node).await
+}
+
+/// Until told to stop, then drains.
+async fn serve(printer: Printer, mut node: Node) -> Result<(), CommandFailure> {
+    tokio::select! {
+        () = wait_for_stop() => {}
+        failure = node.failed() => return Err(failure),
+    }
+    printer.warn("draining");
+    node.drain().await;
+    Ok(())
+}
+
+/// Says that the node serves: to people, and to the ready file.
+fn announce(printer: Printer, flags: &NodeFlags, ready: &Ready) -> Result<(), CommandFailure> {
+    if let Some(path) = &flags.ready_file {
+        let text = serde_json::to_string(ready).unwrap_or_default();
+        write_private(path, &text).map_err(|error| CommandFailure::file(path, &error))?;
+    }
+    printer.result(ready, |ready| {
+        let mut text = format!("{} serves clients at {} (QUIC)", ready.node, ready.quic);
+        if let Some(token) = &ready.token {
+            text.push_str("\ntoken: ");
+            text.push_str(token);
+        }
+        text
+    });
+    Ok(())
+}
+
+fn read_token(path: &std::path::Path) -> Result<String, CommandFailure> {
+    let text = std::fs::read_to_string(path).map_err(|error| CommandFailure::file(path, &error))?;
+    let token = text.trim().to_owned();
+    // A guessable credential is none: 16 characters are 80 bits even in base 32.
+    if token.len() < 16 {
+        return Err(CommandFailure::usage(format!(
+            "{}: a token has at least 16 characters; this one has {}",
+            path.display(),
+            token.len()
+        )));
+    }
+    Ok(token)
+}
+
+/// Returns at the first SIGINT or SIGTERM; a second one ends the process at once.
+pub(crate) async fn wait_for_stop() {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("signals cannot be received; stop the process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(130);
+    });
+}
+
+/// How long anything in the process may take to end after the drain.
+pub(crate) const EXIT_GRACE: Duration = Duration::from_secs(5);

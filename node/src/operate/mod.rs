@@ -1,0 +1,73 @@
+//! Operating a node: the command line, the configuration, and the start-up list.
+
+mod bench;
+mod certificates;
+mod cli;
+mod commands;
+mod config;
+mod failure;
+mod node;
+mod output;
+mod profile;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{Application, BuildError};
+use cli::{Cli, Command, Config};
+use failure::CommandFailure;
+use output::Printer;
+
+/// The whole of an application's `main`: parses the command line, does what it says, and returns the exit
+/// code. `application` is called by the commands that run a node.
+pub fn main(application: fn() -> Result<Application, BuildError>) -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(cli.output);
+    let filter = EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.warn(&format!("error: threads cannot be started: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(printer, application, cli.command));
+    runtime.shutdown_timeout(commands::serve::EXIT_GRACE);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            printer.warn(&format!("error: {}", failure.message));
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(
+    printer: Printer,
+    application: fn() -> Result<Application, BuildError>,
+    command: Command,
+) -> Result<(), CommandFailure> {
+    match command {
+        Command::Demo(demo) => commands::demo::run(printer, build(application)?, demo).await,
+        Command::Dev(flags) => commands::serve::dev(printer, flags, build(application)?).await,
+        Command::Start(flags) => commands::serve::start(printer, flags, build(application)?).await,
+        Command::Op(op) => commands::op::run(printer, op).await,
+        Command::Actor(actor) => commands::actor::run(printer, actor).await,
+        Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
+        Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
+        Command::Completions { shell } => {
+            printer.completions(shell, &mut Cli::command());
+            Ok(())
+        }
+    }
+}
+
+fn build(
+    application: fn() -> Result<Application, BuildError>,
+) -> Result<Application, CommandFailure> {
+    application().map_err(|error| CommandFailure::failed(failure::chain(&error)))
+}

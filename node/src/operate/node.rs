@@ -1,0 +1,189 @@
+//! A node: what it starts, in which order, and how it stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::HostConfig;
+use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::migration::{ClusterMeta, prepare};
+use selvedge_cluster::store::{self, Store};
+use selvedge_protocol::limits;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::app::{Application, Place, Running};
+use crate::edge::{Edge, EdgeConfig, EdgeTls, RunError};
+use crate::gateway::Gateway;
+use crate::identity::{DevelopmentToken, ResumeKey, Secret};
+use crate::operate::config::{NodeConfig, Role, StoreUrl, TlsFiles};
+use crate::operate::failure::{CommandFailure, chain};
+use crate::session::{Inside, SessionConfig, Sessions};
+
+/// A node that serves.
+#[derive(Debug)]
+pub(crate) struct Node {
+    name: String,
+    quic: SocketAddr,
+    shutdown: Option<oneshot::Sender<()>>,
+    edge: JoinHandle<Result<(), RunError>>,
+    application: Running,
+    store: Arc<Embedded>,
+}
+
+impl Node {
+    /// Starts every part, the store first and the edge last: when this returns, clients are served.
+    pub(crate) async fn start(
+        config: &NodeConfig,
+        tls: &TlsFiles,
+        token: Secret,
+        application: Application,
+    ) -> Result<Self, CommandFailure> {
+        let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
+        check_roles(config)?;
+        let tls = read_tls(tls)?;
+        let clock = Clock::system();
+        let store = Arc::new(open_store(config).await?);
+        let shared: Arc<dyn Store> = store.clone();
+        let meta = prepare(&*shared, &clock).await.map_err(|error| failed(&error))?;
+
+        let place = Place {
+            host: HostConfig { node: config.name.clone(), idle_ms: limits::ACTOR_IDLE_MS },
+            store: shared,
+            clock: clock.clone(),
+            slots: meta.slots,
+        };
+        let application = application.start(place).await.map_err(|error| failed(&error))?;
+        let sessions = sessions(config, &meta, token, &application, clock).await?;
+        let edge_config = EdgeConfig {
+            connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
+            drain: Duration::from_secs(config.drain_seconds.into()),
+            ..EdgeConfig::new(config.quic)
+        };
+        let edge = Edge::bind(edge_config, tls, sessions).map_err(|error| failed(&error))?;
+        let quic = edge.local_addr().map_err(|error| failed(&error))?;
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let edge = tokio::spawn(edge.run(async {
+            // An error is the end of the node without a drain: the same to the edge.
+            let _ = stopped.await;
+        }));
+        tracing::info!(node = %config.name, %quic, cluster = %meta.cluster, schema = meta.schema, "node serves");
+        Ok(Self {
+            name: config.name.clone(),
+            quic,
+            shutdown: Some(shutdown),
+            edge,
+            application,
+            store,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where clients connect, with the real port.
+    pub(crate) fn quic_address(&self) -> SocketAddr {
+        self.quic
+    }
+
+    /// Completes when the edge has ended by itself: a defect, the node is of no use any more.
+    pub(crate) async fn failed(&mut self) -> CommandFailure {
+        match (&mut self.edge).await {
+            Ok(Ok(())) => CommandFailure::failed("the edge has ended"),
+            Ok(Err(error)) => CommandFailure::failed(chain(&error)),
+            Err(error) => CommandFailure::failed(chain(&error)),
+        }
+    }
+
+    /// Lets what was accepted be answered, within the deadline of the configuration, then stops every
+    /// part in the reverse order of its start.
+    pub(crate) async fn drain(mut self) {
+        if let Some(shutdown) = self.shutdown.take() {
+            let _ = shutdown.send(());
+        }
+        if let Err(error) = self.edge.await {
+            tracing::error!(%error, "the edge did not end in order");
+        }
+        self.application.stop().await;
+        let store = self.store;
+        // Flushing waits for the disk.
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+/// What this version serves: all roles of one node, and no others.
+fn check_roles(config: &NodeConfig) -> Result<(), CommandFailure> {
+    if config.roles.contains(&Role::Storage) {
+        return Err(CommandFailure::usage(
+            "roles: storage is not available in this version; use the embedded store of each node",
+        ));
+    }
+    for role in [Role::Edge, Role::Core, Role::Processing] {
+        if !config.roles.contains(&role) {
+            return Err(CommandFailure::usage(format!(
+                "roles: {role:?} is missing; a node of this version works alone and needs \
+                 edge, core and processing"
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn open_store(config: &NodeConfig) -> Result<Embedded, CommandFailure> {
+    match &config.store {
+        StoreUrl::Embedded => {}
+        StoreUrl::Node(_) => {
+            return Err(CommandFailure::usage("store: storage nodes are not available in this version; use embedded"));
+        }
+        StoreUrl::FoundationDb(_) => {
+            return Err(CommandFailure::usage("store: this build has no FoundationDB; use embedded"));
+        }
+    }
+    let embedded = EmbeddedConfig {
+        reserve_bytes: u64::from(config.reserve_mib) << 20,
+        ..EmbeddedConfig::new(config.data_dir.join("store"))
+    };
+    // Recovery reads the journal: seconds, after a crash under load.
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(embedded)).await;
+    match opened {
+        Ok(Ok(store)) => Ok(store),
+        Ok(Err(error @ store::Error::Locked { .. })) => Err(CommandFailure::failed(format!(
+            "{error}; stop it, or give this node another --data-dir"
+        ))),
+        Ok(Err(error)) => Err(CommandFailure::failed(chain(&error))),
+        Err(error) => Err(CommandFailure::failed(chain(&error))),
+    }
+}
+
+async fn sessions(
+    config: &NodeConfig,
+    meta: &ClusterMeta,
+    token: Secret,
+    application: &Running,
+    clock: Clock,
+) -> Result<Sessions, CommandFailure> {
+    let inside = Inside {
+        service: Arc::new(Gateway::new(application.host.clone(), application.operations.clone())),
+        authenticator: Arc::new(DevelopmentToken::new("admin", token)),
+        resume_key: ResumeKey::new(meta.session_key.as_bytes()),
+        clock,
+    };
+    Sessions::start(SessionConfig::new(&config.name), inside)
+        .await
+        .map_err(|error| CommandFailure::failed(chain(&error)))
+}
+
+fn read_tls(files: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
+    let unusable = |path: &std::path::Path, error: rustls::pki_types::pem::Error| {
+        CommandFailure::usage(format!("{}: {error}; give a PEM file", path.display()))
+    };
+    let certificates = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(&files.certificate, error))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, error))?;
+    Ok(EdgeTls { certificates, key })
+}

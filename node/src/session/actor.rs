@@ -1,0 +1,528 @@
+//! The session actor: drives the server half of the protocol's session machine for one session.
+//!
+//! Connections send it whole batches of frames through a [`SessionHandle`]; it asks the gateway and
+//! pushes what is to be sent onto its link, again as whole batches. It never waits for either.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use selvedge_cluster::actor::{AnswerSink, Identity, ReplyTo};
+use selvedge_protocol::frame::{
+    ClientFrame, Command, Notice, Outcome, Payload, Query, Reply, Request, ServerFrame, Subscribe,
+    Welcome,
+};
+use selvedge_protocol::session::server::{Action, Session};
+use selvedge_protocol::{ErrorCode, Failure, SessionId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+
+use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
+use crate::session::inbox::{Inbox, token};
+use crate::session::link::{End, LinkSender, Opening, Outgoing};
+use crate::session::registry::{Registration, Registry};
+
+/// A connection's hold on its session. Dropped, it leaves the session detached.
+#[derive(Debug)]
+pub struct SessionHandle {
+    session: SessionId,
+    connection: ConnectionNumber,
+    actor: ActorRef<Message>,
+    /// One permit per batch of frames in the mailbox, which itself has no bound.
+    batches: Arc<Semaphore>,
+}
+
+/// Tells the connections of a node apart, so that a session ignores what comes from an old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ConnectionNumber(pub(super) u64);
+
+/// Leave to hand over one batch of frames.
+#[derive(Debug)]
+pub struct BatchPermit(OwnedSemaphorePermit);
+
+/// Batches a connection may have in its session's mailbox: one at work, one to follow.
+const BATCHES_MAX: usize = 2;
+
+/// A command that came with a payload of its own.
+#[derive(Debug)]
+pub struct PayloadCommand {
+    pub command: Command,
+    pub payload: CommandPayload,
+    /// Where its reply goes. Dropped where there is none for this connection.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+impl SessionHandle {
+    pub(super) fn new(
+        session: SessionId,
+        connection: ConnectionNumber,
+        actor: ActorRef<Message>,
+    ) -> Self {
+        Self {
+            session,
+            connection,
+            actor,
+            batches: Arc::new(Semaphore::new(BATCHES_MAX)),
+        }
+    }
+
+    /// The id of the session.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Waits until the session can take a batch. `None` once it has ended.
+    pub async fn permit(&self) -> Option<BatchPermit> {
+        Arc::clone(&self.batches)
+            .acquire_owned()
+            .await
+            .ok()
+            .map(BatchPermit)
+    }
+
+    /// Leave at once or not at all: for what may be lost.
+    pub fn try_permit(&self) -> Option<BatchPermit> {
+        Arc::clone(&self.batches)
+            .try_acquire_owned()
+            .ok()
+            .map(BatchPermit)
+    }
+
+    /// Hands over frames in their order.
+    pub fn frames(&self, permit: BatchPermit, frames: Vec<ClientFrame>) {
+        self.send(Message::Frames {
+            connection: self.connection,
+            frames,
+            _permit: permit,
+        });
+    }
+
+    /// What the tasks of a connection need to report, without keeping the session attached.
+    pub fn reporter(&self) -> SessionReporter {
+        SessionReporter {
+            connection: self.connection,
+            actor: self.actor.clone(),
+        }
+    }
+
+    fn send(&self, message: Message) {
+        // A session that has ended has ended its link as well, and that is where connections hear it.
+        let _ = self.actor.send_message(message);
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        self.send(Message::Detached(self.connection));
+    }
+}
+
+/// A way to report to the session of a connection, for the tasks of its streams.
+#[derive(Debug, Clone)]
+pub struct SessionReporter {
+    connection: ConnectionNumber,
+    actor: ActorRef<Message>,
+}
+
+impl SessionReporter {
+    /// Hands over a command that came on a stream of its own. Callers are bounded by the streams a
+    /// client may open.
+    pub fn payload_command(&self, command: PayloadCommand) {
+        self.send(Message::PayloadCommand(self.connection, Box::new(command)));
+    }
+
+    /// The subscription was opened after a position, or could not be.
+    pub fn subscription_opened(&self, id: u64, opened: Result<u64, Failure>) {
+        self.send(Message::SubscriptionOpened(
+            self.connection,
+            id,
+            Box::new(opened),
+        ));
+    }
+
+    /// The subscription has ended by itself.
+    pub fn subscription_ended(&self, id: u64, failure: Option<Failure>) {
+        self.send(Message::SubscriptionEnded(
+            self.connection,
+            id,
+            Box::new(failure),
+        ));
+    }
+
+    fn send(&self, message: Message) {
+        let _ = self.actor.send_message(message);
+    }
+}
+
+/// What a session actor hears.
+#[derive(Debug)]
+pub(super) enum Message {
+    Attach(Box<Attachment>),
+    Frames {
+        connection: ConnectionNumber,
+        frames: Vec<ClientFrame>,
+        /// Given back once the batch is done.
+        _permit: BatchPermit,
+    },
+    PayloadCommand(ConnectionNumber, Box<PayloadCommand>),
+    SubscriptionOpened(ConnectionNumber, u64, Box<Result<u64, Failure>>),
+    SubscriptionEnded(ConnectionNumber, u64, Box<Option<Failure>>),
+    /// Answers are in the inbox.
+    Answers,
+    Detached(ConnectionNumber),
+    /// Nobody has come back since this connection went.
+    Expired(ConnectionNumber),
+    /// The node stops in this many milliseconds.
+    Drain {
+        deadline_ms: u32,
+    },
+    /// The node stops now.
+    Stop,
+    /// Another actor serves this session now: two connections resumed it at once.
+    Replaced,
+}
+
+/// A connection for a session.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) connection: ConnectionNumber,
+    pub(super) link: LinkSender,
+    pub(super) welcome: Welcome,
+}
+
+/// What a session starts with.
+pub(super) struct Start {
+    pub(super) caller: Caller,
+    pub(super) machine: Session,
+    pub(super) service: Arc<dyn Service>,
+    pub(super) detached: Duration,
+    pub(super) registry: Arc<Registry>,
+    pub(super) attachment: Attachment,
+}
+
+pub(super) struct SessionActor;
+
+pub(super) struct State {
+    caller: Caller,
+    machine: Session,
+    service: Arc<dyn Service>,
+    inbox: Arc<Inbox>,
+    sink: Arc<dyn AnswerSink>,
+    attachment: Option<(ConnectionNumber, LinkSender)>,
+    /// Where the replies to commands with a payload of their own go.
+    replies: HashMap<u64, oneshot::Sender<Reply>>,
+    detached: Duration,
+    registration: Registration,
+}
+
+impl Actor for SessionActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Start;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        start: Start,
+    ) -> Result<State, ActorProcessingErr> {
+        let registration = Registration::new(start.registry, start.caller.session, myself.clone());
+        let inbox = Arc::new(Inbox::new(myself));
+        let mut state = State {
+            caller: start.caller,
+            machine: start.machine,
+            service: start.service,
+            sink: Arc::clone(&inbox) as Arc<dyn AnswerSink>,
+            inbox,
+            attachment: None,
+            replies: HashMap::new(),
+            detached: start.detached,
+            registration,
+        };
+        state.attach(start.attachment);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.handle(&myself, message);
+        Ok(())
+    }
+}
+
+impl State {
+    fn handle(&mut self, myself: &ActorRef<Message>, message: Message) {
+        match message {
+            Message::Attach(attachment) => self.attach(*attachment),
+            Message::Frames {
+                connection, frames, ..
+            } if self.is_current(connection) => self.frames(myself, frames),
+            Message::PayloadCommand(connection, command) if self.is_current(connection) => {
+                self.payload_command(myself, *command);
+            }
+            Message::SubscriptionOpened(connection, id, opened) if self.is_current(connection) => {
+                let reply = self.machine.subscription_opened(id, *opened);
+                self.send(reply);
+            }
+            Message::SubscriptionEnded(connection, id, failure) if self.is_current(connection) => {
+                let reply = self.machine.subscription_ended(id, *failure);
+                self.send(reply);
+            }
+            // From a connection that another has replaced.
+            Message::Frames { .. }
+            | Message::PayloadCommand(..)
+            | Message::SubscriptionOpened(..)
+            | Message::SubscriptionEnded(..) => {}
+            Message::Answers => self.answers(),
+            Message::Detached(connection) => {
+                if self.is_current(connection) {
+                    self.detach(myself);
+                }
+            }
+            Message::Expired(connection) => {
+                if self.registration.is_detached_since(connection) {
+                    myself.stop(None);
+                }
+            }
+            Message::Drain { deadline_ms } => {
+                self.machine.drain();
+                if let Some((_, link)) = &self.attachment {
+                    link.push([Outgoing::Frame(ServerFrame::Notice(Notice::Draining {
+                        deadline_ms,
+                    }))]);
+                }
+            }
+            Message::Stop => myself.stop(None),
+            Message::Replaced => {
+                self.end(End::Failed(replaced()));
+                myself.stop(None);
+            }
+        }
+        if self.machine.is_draining() && (self.machine.is_idle() || self.attachment.is_none()) {
+            self.end(End::Failed(Failure::new(
+                ErrorCode::Unavailable,
+                "the node has stopped; connect again and resume",
+            )));
+            myself.stop(None);
+        }
+    }
+
+    fn is_current(&self, connection: ConnectionNumber) -> bool {
+        matches!(&self.attachment, Some((current, _)) if *current == connection)
+    }
+
+    fn attach(&mut self, attachment: Attachment) {
+        self.end(End::Failed(replaced()));
+        self.machine.attached();
+        self.replies = HashMap::new();
+        self.registration.attached();
+        let Attachment {
+            connection,
+            link,
+            welcome,
+        } = attachment;
+        link.push([Outgoing::Frame(ServerFrame::Welcome(welcome))]);
+        self.attachment = Some((connection, link));
+    }
+
+    fn detach(&mut self, myself: &ActorRef<Message>) {
+        let Some((connection, _)) = self.attachment.take() else {
+            return;
+        };
+        self.replies = HashMap::new();
+        self.machine.detached();
+        if self.registration.detached(connection) {
+            myself.send_after(self.detached, move || Message::Expired(connection));
+        } else {
+            // As many as may be are waiting for their clients: this one resumes from its token alone.
+            myself.stop(None);
+        }
+    }
+
+    /// Ends a connection that broke the protocol, or asked for too much; its client may resume.
+    fn expel(&mut self, myself: &ActorRef<Message>, failure: Failure) {
+        if let Some((_, link)) = &self.attachment {
+            link.end(End::Failed(failure));
+        }
+        self.detach(myself);
+    }
+
+    /// Gives up the connection.
+    fn end(&mut self, end: End) {
+        if let Some((_, link)) = self.attachment.take() {
+            link.end(end);
+        }
+    }
+
+    fn frames(&mut self, myself: &ActorRef<Message>, frames: Vec<ClientFrame>) {
+        let now = Instant::now();
+        let mut outgoing = Vec::new();
+        for frame in frames {
+            match self.machine.handle_frame(frame) {
+                Ok(Action::End) => {
+                    self.push(outgoing);
+                    self.end(End::Done);
+                    myself.stop(None);
+                    return;
+                }
+                Ok(action) => self.carry_out(action, now, &mut outgoing),
+                Err(failure) => {
+                    self.push(outgoing);
+                    self.expel(myself, failure);
+                    return;
+                }
+            }
+        }
+        self.push(outgoing);
+    }
+
+    fn carry_out(&self, action: Action, now: Instant, outgoing: &mut Vec<Outgoing>) {
+        match action {
+            Action::Command(mut command) => {
+                let payload = match std::mem::replace(&mut command.payload, Payload::None) {
+                    Payload::Inline(bytes) => CommandPayload::Whole(bytes),
+                    // The machine lets no other pass on this stream.
+                    Payload::None | Payload::Attached { .. } | Payload::Streamed { .. } => {
+                        CommandPayload::None
+                    }
+                };
+                self.execute(command, payload, now);
+            }
+            Action::Query(query) => self.query(query, now),
+            Action::Subscribe(subscribe) => outgoing.push(self.open(subscribe)),
+            Action::Unsubscribe(id) => outgoing.push(Outgoing::Unsubscribe(id)),
+            Action::Tell(message) => {
+                self.service
+                    .tell(&self.caller, &message.target, &message.name, &message.data);
+            }
+            Action::Send(frame) => outgoing.push(Outgoing::Frame(frame)),
+            Action::End | Action::Nothing => {}
+        }
+    }
+
+    fn payload_command(&mut self, myself: &ActorRef<Message>, call: PayloadCommand) {
+        let PayloadCommand {
+            command,
+            payload,
+            reply,
+        } = call;
+        let number = command.number;
+        match self.machine.handle_command(command) {
+            Ok(Action::Command(command)) => {
+                self.replies.insert(number, reply);
+                self.execute(command, payload, Instant::now());
+            }
+            Ok(Action::Send(ServerFrame::Reply(refusal))) => {
+                let _ = reply.send(refusal);
+            }
+            // It is in flight: its answer goes to the stream that waits for it now.
+            Ok(_) => {
+                self.replies.insert(number, reply);
+            }
+            Err(failure) => self.expel(myself, failure),
+        }
+    }
+
+    fn execute(&self, command: Command, payload: CommandPayload, now: Instant) {
+        let reply = self.reply_to(Request::Command(command.number));
+        let identity = match command.id {
+            Some(id) => Identity::Id(id),
+            None => Identity::Session {
+                session: self.caller.session,
+                number: command.number,
+                acknowledged: command.acknowledged,
+            },
+        };
+        let call = CommandCall {
+            target: command.target,
+            identity,
+            name: command.name,
+            body: command.body,
+            payload,
+            deadline: deadline(now, command.deadline_ms),
+        };
+        self.service.command(&self.caller, call, reply);
+    }
+
+    fn query(&self, query: Query, now: Instant) {
+        let reply = self.reply_to(Request::Query(query.number));
+        let call = QueryCall {
+            target: query.target,
+            name: query.name,
+            body: query.body,
+            consistency: query.consistency,
+            deadline: deadline(now, query.deadline_ms),
+        };
+        self.service.query(&self.caller, call, reply);
+    }
+
+    fn open(&self, subscribe: Subscribe) -> Outgoing {
+        Outgoing::Subscribe(Box::new(Opening {
+            subscription: subscribe.subscription,
+            feed: self
+                .service
+                .subscribe(&self.caller, subscribe.target, subscribe.since),
+        }))
+    }
+
+    fn reply_to(&self, request: Request) -> ReplyTo {
+        ReplyTo::new(Arc::clone(&self.sink), token(request))
+    }
+
+    fn answers(&mut self) {
+        let answers = self.inbox.take();
+        let mut outgoing = Vec::with_capacity(answers.len());
+        for (request, outcome) in answers {
+            if let Some(frame) = self.answer(request, outcome) {
+                outgoing.push(Outgoing::Frame(frame));
+            }
+        }
+        self.push(outgoing);
+    }
+
+    /// The frame that tells an answer, unless it goes on a stream of its own or nobody waits for it.
+    fn answer(&mut self, request: Request, outcome: Outcome) -> Option<ServerFrame> {
+        let reply = self.machine.answered(request, outcome)?;
+        if !self.replies.is_empty()
+            && let Request::Command(number) = request
+            && let Some(waiting) = self.replies.remove(&number)
+        {
+            let _ = waiting.send(reply);
+            return None;
+        }
+        Some(ServerFrame::Reply(reply))
+    }
+
+    fn send(&self, reply: Option<Reply>) {
+        self.push(
+            reply
+                .map(ServerFrame::Reply)
+                .map(Outgoing::Frame)
+                .into_iter()
+                .collect(),
+        );
+    }
+
+    fn push(&self, outgoing: Vec<Outgoing>) {
+        if !outgoing.is_empty()
+            && let Some((_, link)) = &self.attachment
+        {
+            link.push(outgoing);
+        }
+    }
+}
+
+fn deadline(now: Instant, after_ms: u32) -> Option<Instant> {
+    (after_ms > 0).then(|| now + Duration::from_millis(u64::from(after_ms)))
+}
+
+fn replaced() -> Failure {
+    Failure::new(
+        ErrorCode::SessionReplaced,
+        "the session goes on on another connection",
+    )
+}

@@ -1,0 +1,221 @@
+//! The way from a session to its connection: a queue that is pushed to without waiting and taken from
+//! whole, so that all that is ready goes out in one write.
+//!
+//! It is bounded by construction. At most one reply per request in flight, one frame per frame that
+//! was read, and one item per subscription can be in it, and connections read nothing while they
+//! cannot write; a session that is over the bound all the same loses its connection, not its answers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use selvedge_protocol::frame::ServerFrame;
+use selvedge_protocol::limits::SESSION_OUTBOUND_MAX;
+use selvedge_protocol::{ErrorCode, Failure};
+use tokio::sync::Notify;
+
+use crate::gateway::Feed;
+
+/// Something for the connection to do.
+pub enum Outgoing {
+    /// Send it.
+    Frame(ServerFrame),
+    /// Open the feed and send its items, on a stream of their own.
+    Subscribe(Box<Opening>),
+    /// End that stream.
+    Unsubscribe(u64),
+}
+
+/// A subscription to be served by the connection.
+pub struct Opening {
+    pub subscription: u64,
+    pub feed: BoxFuture<'static, Result<Feed, Failure>>,
+}
+
+/// All that is ready.
+#[derive(Debug)]
+pub struct Ready {
+    pub items: Vec<Outgoing>,
+    /// Set when nothing will follow: why the connection is to be ended.
+    pub end: Option<End>,
+}
+
+/// Why a session has no more use for a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// All is said.
+    Done,
+    Failed(Failure),
+}
+
+/// Makes both ends.
+pub fn link() -> (LinkSender, LinkReceiver) {
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(Queue {
+            items: Vec::new(),
+            end: None,
+        }),
+        ready: Notify::new(),
+    });
+    (LinkSender(Arc::clone(&shared)), LinkReceiver(shared))
+}
+
+/// The session's end. Dropped without [`LinkSender::end`], as in a crash, it tells the client to
+/// connect again.
+#[derive(Debug)]
+pub struct LinkSender(Arc<Shared>);
+
+/// The connection's end.
+#[derive(Debug)]
+pub struct LinkReceiver(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Notify,
+}
+
+#[derive(Debug)]
+struct Queue {
+    items: Vec<Outgoing>,
+    end: Option<End>,
+}
+
+impl LinkSender {
+    /// Queues all items, in order.
+    pub fn push(&self, items: impl IntoIterator<Item = Outgoing>) {
+        {
+            let mut queue = self.0.queue.lock();
+            if queue.end.is_some() {
+                return;
+            }
+            queue.items.extend(items);
+            if queue.items.len() > SESSION_OUTBOUND_MAX {
+                queue.items = Vec::new();
+                queue.end = Some(End::Failed(Failure::new(
+                    ErrorCode::LimitExceeded,
+                    "the client does not read what it asked for; connect again and resume",
+                )));
+            }
+        }
+        self.0.ready.notify_one();
+    }
+
+    /// Says that nothing will follow. The first end stands.
+    pub fn end(&self, end: End) {
+        self.0.queue.lock().end.get_or_insert(end);
+        self.0.ready.notify_one();
+    }
+}
+
+impl Drop for LinkSender {
+    fn drop(&mut self) {
+        self.end(End::Failed(Failure::new(
+            ErrorCode::Unavailable,
+            "the session has stopped; connect again and resume",
+        )));
+    }
+}
+
+impl LinkReceiver {
+    /// All that is ready, once anything is. Loses nothing when it is dropped while it waits.
+    pub async fn next(&self) -> Ready {
+        loop {
+            if let Some(ready) = self.take() {
+                return ready;
+            }
+            self.0.ready.notified().await;
+        }
+    }
+
+    /// The end, once there is one: for a connection that cannot take more at the moment.
+    pub async fn ended(&self) -> End {
+        loop {
+            let end = self.0.queue.lock().end.clone();
+            if let Some(end) = end {
+                return end;
+            }
+            self.0.ready.notified().await;
+        }
+    }
+
+    fn take(&self) -> Option<Ready> {
+        let mut queue = self.0.queue.lock();
+        if queue.items.is_empty() && queue.end.is_none() {
+            return None;
+        }
+        Some(Ready {
+            items: std::mem::take(&mut queue.items),
+            end: queue.end.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(frame) => f.debug_tuple("Frame").field(frame).finish(),
+            Self::Subscribe(opening) => write!(f, "Subscribe({})", opening.subscription),
+            Self::Unsubscribe(id) => write!(f, "Unsubscribe({id})"),
+        }
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opening({})", self.subscription)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_protocol::frame::Pong;
+
+    use super::*;
+
+    fn pong(nonce: u64) -> Outgoing {
+        Outgoing::Frame(ServerFrame::Pong(Pong { nonce }))
+    }
+
+    #[tokio::test]
+    async fn all_that_is_ready_comes_at_once() {
+        let (sender, receiver) = link();
+        sender.push([pong(1), pong(2)]);
+        sender.push([pong(3)]);
+        let ready = receiver.next().await;
+        assert_eq!(ready.items.len(), 3);
+        assert_eq!(ready.end, None);
+    }
+
+    #[tokio::test]
+    async fn the_first_end_stands_and_what_was_queued_before_it_arrives() {
+        let (sender, receiver) = link();
+        sender.push([pong(1)]);
+        sender.end(End::Done);
+        sender.push([pong(2)]);
+        drop(sender);
+        let ready = receiver.next().await;
+        assert_eq!(ready.items.len(), 1);
+        assert_eq!(ready.end, Some(End::Done));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_vanishes_ends_its_connection() {
+        let (sender, receiver) = link();
+        drop(sender);
+        let end = receiver.next().await.end;
+        assert!(matches!(end, Some(End::Failed(f)) if f.code == ErrorCode::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn never_grows_past_its_bound() {
+        let (sender, receiver) = link();
+        for nonce in 0..10 * SESSION_OUTBOUND_MAX as u64 {
+            sender.push([pong(nonce)]);
+        }
+        let ready = receiver.next().await;
+        assert!(ready.items.is_empty());
+        assert!(matches!(ready.end, Some(End::Failed(f)) if f.code == ErrorCode::LimitExceeded));
+    }
+}

@@ -1,0 +1,17 @@
+//! Sessions: the client's relation to the node, above any one connection.
+//!
+//! A connection (of the edge, later of the bridge) opens one through [`Sessions`] with the Hello it got,
+//! and holds it by a [`SessionHandle`]; what comes back arrives at its end of a [`link`]. Each session is
+//! an actor under the `sessions` supervisor, so that a crash ends one session, whose client resumes it.
+//! Nothing here knows QUIC.
+
+mod actor;
+mod inbox;
+mod link;
+mod registry;
+mod service;
+mod supervisor;
+
+pub use actor::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
+pub use link::{End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
+pub use service::{Inside, SessionConfig, Sessions, StartError};

@@ -1,0 +1,286 @@
+//! The session service: opens and resumes sessions for connections, and drains them all.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ractor::{Actor, ActorRef};
+use selvedge_cluster::Clock;
+use selvedge_protocol::frame::{ClientFrame, Hello, Welcome};
+use selvedge_protocol::limits::SESSION_DETACHED_MS_MAX;
+use selvedge_protocol::session::server::{self, Session};
+use selvedge_protocol::{ErrorCode, Failure, SessionId};
+
+use crate::gateway::{Caller, Service};
+use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
+use crate::session::actor::{
+    Attachment, ConnectionNumber, Message, SessionActor, SessionHandle, Start,
+};
+use crate::session::link::LinkSender;
+use crate::session::registry::Registry;
+use crate::session::supervisor::Supervisor;
+
+/// The bounds of the sessions of a node.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// The name of this node.
+    pub node: String,
+    /// A connection silent for this long is closed; stated in the Welcome.
+    pub idle_ms: u32,
+    /// How long a session without a connection is kept.
+    pub detached_ms: u64,
+    /// Sessions kept without a connection.
+    pub detached_max: usize,
+    /// Sessions in all.
+    pub sessions_max: usize,
+}
+
+impl SessionConfig {
+    /// The defaults for a node of this name.
+    pub fn new(node: impl Into<String>) -> Self {
+        Self {
+            node: node.into(),
+            idle_ms: 30_000, // a client that pings three times in it survives the loss of two
+            detached_ms: SESSION_DETACHED_MS_MAX,
+            detached_max: 10_000, // at about 10 kB each no more than 100 MB wait for clients to return
+            sessions_max: 200_000, // 100,000 live ones is DESIGN 16's goal for a node
+        }
+    }
+}
+
+/// What sessions need of their node.
+#[derive(Clone)]
+pub struct Inside {
+    pub service: Arc<dyn Service>,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub resume_key: ResumeKey,
+    pub clock: Clock,
+}
+
+impl fmt::Debug for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inside")
+    }
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("the sessions supervisor cannot start: {0}")]
+pub struct StartError(String);
+
+/// A cheap handle on the sessions of a node.
+#[derive(Debug, Clone)]
+pub struct Sessions(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: SessionConfig,
+    inside: Inside,
+    registry: Arc<Registry>,
+    supervisor: ActorRef<()>,
+    connections: AtomicU64,
+    /// Milliseconds that a drain may take; 0 while there is none.
+    draining_ms: AtomicU32,
+}
+
+impl Sessions {
+    /// Starts the supervisor.
+    pub async fn start(config: SessionConfig, inside: Inside) -> Result<Self, StartError> {
+        let (supervisor, _) = Supervisor::spawn(None, Supervisor, inside.clock.clone())
+            .await
+            .map_err(|error| StartError(error.to_string()))?;
+        Ok(Self(Arc::new(Shared {
+            registry: Arc::new(Registry::new(config.detached_max)),
+            config,
+            inside,
+            supervisor,
+            connections: AtomicU64::new(0),
+            draining_ms: AtomicU32::new(0),
+        })))
+    }
+
+    /// Opens or resumes the session that the first frame of a connection asks for. The Welcome is the
+    /// first thing on the link.
+    pub async fn open(
+        &self,
+        first: ClientFrame,
+        link: LinkSender,
+    ) -> Result<SessionHandle, Failure> {
+        let greeting = server::greet(first)?;
+        if self.draining_ms() > 0 {
+            return Err(Failure::new(
+                ErrorCode::Unavailable,
+                "the node is draining; connect to another, or again in a moment",
+            ));
+        }
+        let Hello {
+            token,
+            tenant,
+            resume,
+            agent,
+            ..
+        } = greeting.hello;
+        let shared = &self.0;
+        let principal = shared
+            .inside
+            .authenticator
+            .authenticate(&token, tenant)
+            .await?;
+        let opened = self.admit(&principal, resume)?;
+        let caller = Caller {
+            principal,
+            session: opened.session,
+        };
+        tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
+        let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
+        let attachment = Attachment {
+            connection,
+            link,
+            welcome: self.welcome(greeting.version, &caller, opened.resumed),
+        };
+        let actor = self.attach(caller, attachment).await?;
+        // A drain that began in the meantime may have missed this session.
+        let deadline_ms = self.draining_ms();
+        if deadline_ms > 0 {
+            let _ = actor.send_message(Message::Drain { deadline_ms });
+        }
+        Ok(SessionHandle::new(opened.session, connection, actor))
+    }
+
+    /// Live sessions, with and without a connection.
+    pub fn len(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes no more sessions and requests, lets what is in flight be answered, then ends all
+    /// sessions; those that are not done `within` this time are cut off.
+    pub async fn drain(&self, within: Duration) {
+        let deadline_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.0.draining_ms.store(deadline_ms, Ordering::SeqCst);
+        let registry = &self.0.registry;
+        registry.tell_all(|| Message::Drain { deadline_ms });
+        if tokio::time::timeout(within, registry.empty())
+            .await
+            .is_err()
+        {
+            tracing::warn!(sessions = registry.len(), "sessions cut off by the drain");
+            registry.tell_all(|| Message::Stop);
+        }
+    }
+
+    /// Waits until the supervisor has failed: sessions crashed beyond its budget.
+    pub async fn failed(&self) {
+        // Without a time limit the wait ends with the supervisor only.
+        let _ = self.0.supervisor.wait(None).await;
+    }
+
+    fn draining_ms(&self) -> u32 {
+        self.0.draining_ms.load(Ordering::SeqCst)
+    }
+
+    fn admit(&self, principal: &Principal, resume: Option<Bytes>) -> Result<Opened, Failure> {
+        let shared = &self.0;
+        if shared.registry.len() >= shared.config.sessions_max {
+            return Err(Failure::new(
+                ErrorCode::Overloaded,
+                "the node has as many sessions as it may; connect to another, or again later",
+            ));
+        }
+        let now_ms = shared.inside.clock.wall_ms();
+        let Some(token) = resume else {
+            return Ok(Opened {
+                session: SessionId::from_parts(now_ms, shared.inside.clock.random_bytes()),
+                resumed: false,
+            });
+        };
+        let claims = shared.inside.resume_key.open(&token, now_ms)?;
+        if claims.principal != *principal {
+            return Err(Failure::field(
+                ErrorCode::PermissionDenied,
+                "resume",
+                "the session is another principal's; start a new one",
+            ));
+        }
+        Ok(Opened {
+            session: claims.session,
+            resumed: true,
+        })
+    }
+
+    fn welcome(&self, version: u8, caller: &Caller, resumed: bool) -> Welcome {
+        let Shared { config, inside, .. } = &*self.0;
+        Welcome {
+            version,
+            session: caller.session,
+            resumed,
+            resume_token: inside.resume_key.seal(&ResumeClaims {
+                session: caller.session,
+                principal: caller.principal.clone(),
+                issued_ms: inside.clock.wall_ms(),
+            }),
+            node: config.node.clone(),
+            limits: server::limits(config.idle_ms),
+            ext: Vec::new(),
+        }
+    }
+
+    /// Gives the connection to the live session, or to a new actor for it.
+    async fn attach(
+        &self,
+        caller: Caller,
+        attachment: Attachment,
+    ) -> Result<ActorRef<Message>, Failure> {
+        let Shared {
+            config,
+            inside,
+            registry,
+            supervisor,
+            ..
+        } = &*self.0;
+        let mut attachment = Box::new(attachment);
+        if let Some(actor) = registry.find(caller.session) {
+            match actor.send_message(Message::Attach(attachment)) {
+                Ok(()) => return Ok(actor),
+                Err(ractor::MessagingErr::SendErr(Message::Attach(returned))) => {
+                    attachment = returned;
+                }
+                Err(_) => return Err(stopped()),
+            }
+        }
+        let start = Start {
+            machine: Session::new(server::limits(config.idle_ms)),
+            service: Arc::clone(&inside.service),
+            detached: Duration::from_millis(config.detached_ms),
+            registry: Arc::clone(registry),
+            attachment: *attachment,
+            caller,
+        };
+        match SessionActor::spawn_linked(None, SessionActor, start, supervisor.get_cell()).await {
+            Ok((actor, _)) => Ok(actor),
+            Err(error) => {
+                tracing::error!(%error, "session not started");
+                Err(stopped())
+            }
+        }
+    }
+}
+
+/// Which session a Hello gets.
+struct Opened {
+    session: SessionId,
+    resumed: bool,
+}
+
+fn stopped() -> Failure {
+    Failure::new(
+        ErrorCode::Unavailable,
+        "the session could not be served; connect again",
+    )
+}

@@ -1,0 +1,13 @@
+//! Tests of the edge over real sockets on loopback: a raw peer on one side, a stand-in for the inside
+//! on the other, so that both can do what no client and no actor of ours would.
+
+mod command;
+mod drain;
+mod hello;
+mod load;
+mod payload;
+mod peer;
+mod resume;
+mod service;
+mod subscription;
+mod wrong;

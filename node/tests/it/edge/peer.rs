@@ -1,0 +1,315 @@
+//! A node with nothing but an edge, and a raw peer that speaks frames, or anything else, to it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use selvedge_cluster::Clock;
+use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
+use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
+use selvedge_node::session::{Inside, SessionConfig, Sessions};
+use selvedge_protocol::frame::{
+    ClientFrame, Command, Consistency, Hello, Outcome, Payload, Query, Reply, Request, ServerFrame,
+    Since, Subscribe, Success, Welcome,
+};
+use selvedge_protocol::{ErrorCode, Failure, Target, codec, version};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::service::Stand;
+
+pub const TOKEN: &str = "the right token";
+
+/// A node's edge, serving.
+pub struct Node {
+    pub stand: Stand,
+    pub sessions: Sessions,
+    pub address: SocketAddr,
+    certificate: CertificateDer<'static>,
+    shutdown: oneshot::Sender<()>,
+    pub running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
+}
+
+/// The bounds of most tests.
+pub fn config() -> EdgeConfig {
+    EdgeConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+impl Node {
+    pub async fn start() -> Self {
+        Self::with(config(), SessionConfig::new("test")).await
+    }
+
+    pub async fn with(edge: EdgeConfig, session: SessionConfig) -> Self {
+        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = issued.cert.der().clone();
+        let tls = EdgeTls {
+            certificates: vec![certificate.clone()],
+            key: PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap(),
+        };
+        let stand = Stand::new();
+        let inside = Inside {
+            service: Arc::new(stand.clone()),
+            authenticator: Arc::new(DevelopmentToken::new("tester", Secret::new(TOKEN))),
+            resume_key: ResumeKey::new(&[7; 32]),
+            clock: Clock::system(),
+        };
+        let sessions = Sessions::start(session, inside).await.unwrap();
+        let edge = Edge::bind(edge, tls, sessions.clone()).unwrap();
+        let address = edge.local_addr().unwrap();
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(edge.run(async move {
+            let _ = stopped.await;
+        }));
+        Self {
+            stand,
+            sessions,
+            address,
+            certificate,
+            shutdown,
+            running,
+        }
+    }
+
+    /// Drains, and waits for the end.
+    pub async fn stop(self) {
+        let _ = self.shutdown.send(());
+        self.running.await.unwrap().unwrap();
+    }
+
+    /// Begins to drain.
+    pub fn drain(self) -> JoinHandle<Result<(), selvedge_node::edge::RunError>> {
+        let _ = self.shutdown.send(());
+        self.running
+    }
+
+    /// A UDP socket that connects to this node.
+    pub fn endpoint(&self) -> Endpoint {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut crypto = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        crypto.alpn_protocols = vec![version::ALPN.to_vec()];
+        let crypto = QuicClientConfig::try_from(crypto).unwrap();
+        let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+        endpoint
+    }
+
+    /// A connection with an open control stream and nothing said.
+    pub async fn connect(&self) -> Peer {
+        self.connect_on(self.endpoint()).await
+    }
+
+    pub async fn connect_on(&self, endpoint: Endpoint) -> Peer {
+        let connecting = endpoint.connect(self.address, "localhost").unwrap();
+        let connection = connecting.await.unwrap();
+        let (send, recv) = connection.open_bi().await.unwrap();
+        Peer {
+            endpoint,
+            connection,
+            send,
+            reader: Reader::new(recv),
+        }
+    }
+
+    /// A connection with a session of its own.
+    pub async fn session(&self) -> (Peer, Welcome) {
+        let mut peer = self.connect().await;
+        peer.send(&[ClientFrame::Hello(hello(None))]).await;
+        let welcome = peer.welcome().await;
+        (peer, welcome)
+    }
+
+    /// Another connection for a session.
+    pub async fn resume(&self, welcome: &Welcome) -> (Peer, Welcome) {
+        let mut peer = self.connect().await;
+        let hello = hello(Some(welcome.resume_token.clone()));
+        peer.send(&[ClientFrame::Hello(hello)]).await;
+        let welcome = peer.welcome().await;
+        (peer, welcome)
+    }
+}
+
+/// The raw end of a connection.
+pub struct Peer {
+    pub endpoint: Endpoint,
+    pub connection: Connection,
+    pub send: SendStream,
+    pub reader: Reader,
+}
+
+/// Reads frames off a stream.
+pub struct Reader {
+    pub recv: RecvStream,
+    buffer: BytesMut,
+}
+
+impl Reader {
+    pub fn new(recv: RecvStream) -> Self {
+        Self {
+            recv,
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// The next frame, `None` at the end of the stream, however it came.
+    pub async fn next(&mut self) -> Option<ServerFrame> {
+        loop {
+            if let Some(frame) = codec::decode(&mut self.buffer).unwrap() {
+                return Some(frame);
+            }
+            let chunk = self.recv.read_chunk(usize::MAX, true).await.ok()??;
+            self.buffer.extend_from_slice(&chunk.bytes);
+        }
+    }
+
+    pub async fn reply(&mut self) -> Reply {
+        match self.next().await {
+            Some(ServerFrame::Reply(reply)) => reply,
+            other => panic!("not a reply: {other:?}"),
+        }
+    }
+}
+
+impl Peer {
+    pub async fn send(&mut self, frames: &[ClientFrame]) {
+        self.send_bytes(&encode(frames)).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.send.write_all(bytes).await.unwrap();
+    }
+
+    pub async fn next(&mut self) -> Option<ServerFrame> {
+        self.reader.next().await
+    }
+
+    pub async fn reply(&mut self) -> Reply {
+        self.reader.reply().await
+    }
+
+    pub async fn welcome(&mut self) -> Welcome {
+        match self.next().await {
+            Some(ServerFrame::Welcome(welcome)) => welcome,
+            other => panic!("not a Welcome: {other:?}"),
+        }
+    }
+
+    /// Reads on until the node ends the connection: the Goodbye's failure, and that the close code agrees.
+    pub async fn expelled(&mut self) -> Failure {
+        let mut failure = None;
+        while let Some(frame) = self.next().await {
+            if let ServerFrame::Goodbye(goodbye) = frame {
+                failure = goodbye.failure;
+            }
+        }
+        let failure = failure.expect("a Goodbye with its failure");
+        assert_eq!(closed(&self.connection).await, close_code(failure.code));
+        failure
+    }
+}
+
+/// The code that the node closes the connection with.
+pub async fn closed(connection: &Connection) -> u64 {
+    match connection.closed().await {
+        ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
+        other => panic!("not closed by the node: {other:?}"),
+    }
+}
+
+pub fn close_code(code: ErrorCode) -> u64 {
+    ErrorCode::ALL
+        .iter()
+        .position(|each| *each == code)
+        .unwrap() as u64
+        + 1
+}
+
+pub fn encode(frames: &[ClientFrame]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for frame in frames {
+        codec::encode(frame, &mut bytes);
+    }
+    bytes
+}
+
+pub fn hello(resume: Option<Bytes>) -> Hello {
+    Hello {
+        versions: version::SPOKEN.to_vec(),
+        token: TOKEN.to_owned(),
+        tenant: None,
+        agent: "test".to_owned(),
+        resume,
+        ext: Vec::new(),
+    }
+}
+
+pub fn target() -> Target {
+    Target::Actor("counter/one".parse().unwrap())
+}
+
+pub fn command(number: u64, name: &str) -> Command {
+    Command {
+        number,
+        id: None,
+        acknowledged: 0,
+        target: target(),
+        name: name.to_owned(),
+        body: Bytes::from_static(b"{}"),
+        payload: Payload::None,
+        deadline_ms: 0,
+        ext: Vec::new(),
+    }
+}
+
+pub fn query(number: u64, name: &str, body: impl Into<Bytes>) -> ClientFrame {
+    ClientFrame::Query(Query {
+        number,
+        target: target(),
+        name: name.to_owned(),
+        body: body.into(),
+        consistency: Consistency::Linearizable,
+        deadline_ms: 0,
+        ext: Vec::new(),
+    })
+}
+
+pub fn subscribe(subscription: u64, since: Since) -> ClientFrame {
+    ClientFrame::Subscribe(Subscribe {
+        subscription,
+        target: target(),
+        since,
+        ext: Vec::new(),
+    })
+}
+
+/// The success of the reply, which must be to this request.
+pub fn success(reply: Reply, request: Request) -> Success {
+    assert_eq!(reply.request, request);
+    match reply.outcome {
+        Outcome::Success(success) => success,
+        Outcome::Failure(failure) => panic!("{request:?} failed: {failure}"),
+    }
+}
+
+/// The failure of the reply, which must be to this request.
+pub fn failure(reply: Reply, request: Request) -> Failure {
+    assert_eq!(reply.request, request);
+    match reply.outcome {
+        Outcome::Success(success) => panic!("{request:?} succeeded: {success:?}"),
+        Outcome::Failure(failure) => failure,
+    }
+}
+
+/// Longer than anything here takes, shorter than anybody waits.
+pub const PATIENCE: Duration = Duration::from_secs(60);

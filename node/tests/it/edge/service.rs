@@ -1,0 +1,187 @@
+//! What answers the edge in these tests: one counter with its events, in memory, with the promises that
+//! actors give (a repeat gets the stored outcome), and commands that misbehave on demand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use parking_lot::Mutex;
+use selvedge_cluster::actor::{Identity, ReplyTo, StoredEvent, SubscriptionItem};
+use selvedge_node::gateway::{Caller, CommandCall, CommandPayload, Feed, QueryCall, Service};
+use selvedge_protocol::frame::{Outcome, Since, Success};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Target};
+use tokio::sync::{Semaphore, broadcast, watch};
+
+/// The stand-in.
+#[derive(Debug)]
+pub struct Inner {
+    state: Mutex<State>,
+    /// How many events there are.
+    seq: watch::Sender<u64>,
+    ephemeral: broadcast::Sender<(SessionId, String, Bytes)>,
+    /// One permit per command `hold` that was received.
+    pub held: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outcomes: HashMap<(SessionId, u64), Outcome>,
+    waiting: Vec<(Option<(SessionId, u64)>, ReplyTo)>,
+}
+
+/// A cheap handle on it.
+#[derive(Debug, Clone)]
+pub struct Stand(pub Arc<Inner>);
+
+impl Stand {
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            seq: watch::Sender::new(0),
+            ephemeral: broadcast::Sender::new(64),
+            held: Semaphore::new(0),
+        }))
+    }
+
+    /// How often anything was added.
+    pub fn count(&self) -> u64 {
+        *self.0.seq.borrow()
+    }
+
+    /// Answers all commands that are held, each adding one.
+    pub fn release(&self) {
+        let waiting = std::mem::take(&mut self.0.state.lock().waiting);
+        for (id, reply) in waiting {
+            reply.answer(self.add(id));
+        }
+    }
+
+    pub fn add(&self, id: Option<(SessionId, u64)>) -> Outcome {
+        let mut state = self.0.state.lock();
+        if let Some(id) = id
+            && let Some(outcome) = state.outcomes.get(&id)
+        {
+            return outcome.clone();
+        }
+        self.0.seq.send_modify(|seq| *seq += 1);
+        let outcome = success(self.count(), Bytes::from(self.count().to_string()));
+        if let Some(id) = id {
+            state.outcomes.insert(id, outcome.clone());
+        }
+        outcome
+    }
+}
+
+impl Service for Stand {
+    fn command(&self, _: &Caller, call: CommandCall, reply: ReplyTo) {
+        let id = match call.identity {
+            Identity::Session {
+                session, number, ..
+            } => Some((session, number)),
+            Identity::Id(_) | Identity::Natural => None,
+        };
+        match call.name.as_str() {
+            "add" => reply.answer(self.add(id)),
+            "hold" => {
+                self.0.state.lock().waiting.push((id, reply));
+                self.0.held.add_permits(1);
+            }
+            "lose" => drop(reply),
+            "measure" => measure(call.payload, reply),
+            "crash" => panic!("a crash that a test asked for"),
+            other => reply.answer(unknown(other)),
+        }
+    }
+
+    fn query(&self, _: &Caller, call: QueryCall, reply: ReplyTo) {
+        match call.name.as_str() {
+            "echo" => reply.answer(success(self.count(), call.body)),
+            "large" => reply.answer(success(0, Bytes::from(vec![b' '; 60_000]))),
+            "huge" => reply.answer(success(0, Bytes::from(vec![b' '; 100_000]))),
+            other => reply.answer(unknown(other)),
+        }
+    }
+
+    fn subscribe(
+        &self,
+        _: &Caller,
+        target: Target,
+        since: Since,
+    ) -> BoxFuture<'static, Result<Feed, Failure>> {
+        if target == Target::Actors {
+            return async { Err(Failure::new(ErrorCode::UnknownCommand, "no events")) }.boxed();
+        }
+        let position = match since {
+            Since::After(seq) => seq,
+            Since::Latest => self.count(),
+        };
+        let events = stream::unfold(
+            (position, self.0.seq.subscribe()),
+            |(position, mut seq)| async move {
+                seq.wait_for(|seq| *seq > position).await.ok()?;
+                let event = SubscriptionItem::Event(StoredEvent {
+                    seq: position + 1,
+                    kind: Arc::from("added"),
+                    time_ms: 0,
+                    data: Bytes::from_static(b"{}"),
+                });
+                Some((Ok(event), (position + 1, seq)))
+            },
+        );
+        let told = stream::unfold(self.0.ephemeral.subscribe(), |mut told| async move {
+            let (from, name, data) = told.recv().await.ok()?;
+            let item = SubscriptionItem::Ephemeral { from, name, data };
+            Some((Ok(item), told))
+        });
+        let items = stream::select(events, told).boxed();
+        async move { Ok(Feed { position, items }) }.boxed()
+    }
+
+    fn tell(&self, caller: &Caller, _: &Target, name: &str, data: &Bytes) {
+        let _ = self
+            .0
+            .ephemeral
+            .send((caller.session, name.to_owned(), data.clone()));
+    }
+}
+
+/// Answers with the number of bytes that came, or with the error that ended them.
+fn measure(payload: CommandPayload, reply: ReplyTo) {
+    tokio::spawn(async move {
+        let bytes = match payload {
+            CommandPayload::None => 0,
+            CommandPayload::Whole(bytes) => bytes.len(),
+            CommandPayload::Streamed { mut chunks, .. } => {
+                let mut count = 0;
+                while let Some(chunk) = chunks.recv().await {
+                    match chunk {
+                        Ok(bytes) => count += bytes.len(),
+                        Err(broken) => {
+                            let failure = Failure::new(ErrorCode::Invalid, broken.to_string());
+                            return reply.answer(Outcome::Failure(failure));
+                        }
+                    }
+                }
+                count
+            }
+        };
+        reply.answer(success(0, Bytes::from(bytes.to_string())));
+    });
+}
+
+fn success(seq: u64, body: Bytes) -> Outcome {
+    Outcome::Success(Success {
+        body,
+        seq,
+        version: seq,
+    })
+}
+
+fn unknown(name: &str) -> Outcome {
+    Outcome::Failure(Failure::new(
+        ErrorCode::UnknownCommand,
+        format!("the counter has no {name:?}"),
+    ))
+}

@@ -1,0 +1,21 @@
+//! Any bytes as the body of each frame of a server: never a panic, and what is accepted means one thing.
+
+#![no_main]
+
+use bytes::BytesMut;
+use libfuzzer_sys::fuzz_target;
+use selvedge_protocol::codec::{self, Frame};
+use selvedge_protocol::frame::ServerFrame;
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let (choice, body) = input;
+    let ordinals = ServerFrame::ORDINALS;
+    let (ordinal, _) = ordinals[usize::from(choice) % ordinals.len()];
+    let Ok(frame) = ServerFrame::decode_body(ordinal, body) else {
+        return;
+    };
+    let mut bytes = Vec::new();
+    codec::encode(&frame, &mut bytes);
+    let again = codec::decode_whole::<ServerFrame>(BytesMut::from(&bytes[..]));
+    assert_eq!(again, Ok(frame));
+});
