@@ -64,7 +64,7 @@ pub struct Running {
     pub operations: Operations,
     pools: Pools,
     /// Sweeps the queries that wait for operations.
-    waiting: Arc<JoinHandle<()>>,
+    waiting: JoinHandle<()>,
 }
 
 impl Application {
@@ -90,7 +90,7 @@ impl Application {
             operations: Operations::new(host.clone(), pools.clone(), waiters),
             host,
             pools,
-            waiting: Arc::new(waiting),
+            waiting,
         })
     }
 }
@@ -146,6 +146,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.waiting.abort();
         self.pools.abandon();
     }
 }

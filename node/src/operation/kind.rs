@@ -317,7 +317,7 @@ impl Kind for OperationKind {
         let is_final = record.status.is_final();
         let is_over = is_final || record.status == Status::Cancelling;
         if is_final && let Some(host) = self.pools.host() {
-            self.waiters.wake(host, actor);
+            self.waiters.wake(&host, actor);
         }
         self.offer(actor, state);
         if let Some(control) = state.control.as_ref().filter(|_| is_over) {

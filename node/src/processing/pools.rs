@@ -190,11 +190,6 @@ impl Pools {
         &self.0.streams
     }
 
-    /// `None` until the host serves.
-    pub(crate) fn host(&self) -> Option<&Host> {
-        self.0.host.get()
-    }
-
     pub(crate) fn slots(&self) -> u16 {
         self.0.slots
     }
@@ -277,7 +272,8 @@ impl Pools {
         }
     }
 
-    fn host(&self) -> Option<Host> {
+    /// `None` before the host serves and after it has ended.
+    pub(crate) fn host(&self) -> Option<Host> {
         self.0.host.read().clone()
     }
 
