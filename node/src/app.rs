@@ -82,7 +82,9 @@ impl Application {
             slots: place.slots,
         });
         let waiters = Waiters::default();
-        let kinds = self.kinds.with(OperationKind::new(pools.clone(), waiters.clone()));
+        let kinds = self
+            .kinds
+            .with(OperationKind::new(pools.clone(), waiters.clone()));
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
         pools.open(host.clone());
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));

@@ -183,7 +183,10 @@ fn check(before: &Record, after: &Record, effects: &Effects, timers: &[String]) 
     assert_eq!(after.version == before.version, after == before);
     let is_over = after.status.is_final();
     if is_over {
-        let told = effects.events.iter().filter(|event| event.kind == after.status.name());
+        let told = effects
+            .events
+            .iter()
+            .filter(|event| event.kind == after.status.name());
         assert_eq!(told.count(), usize::from(!before.status.is_final()));
     }
     if after.is_awake() != before.is_awake() {

@@ -18,9 +18,9 @@ use selvedge_protocol::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::gateway::QueryCall;
 use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
 use crate::operation::list::List;
-use crate::gateway::QueryCall;
 use crate::operation::submission;
 use crate::operation::wait::Waiters;
 use crate::processing::{PayloadBroken, Pools, Stream};
@@ -121,13 +121,7 @@ impl Operations {
 
     /// Answers the query `get` with the operation, and `wait` with the operation once it is final, or as
     /// it is after a while (30 s, or the deadline). Never waits itself.
-    pub fn query(
-        &self,
-        tenant: Tenant,
-        id: &OperationId,
-        query: QueryCall,
-        reply: ReplyTo,
-    ) {
+    pub fn query(&self, tenant: Tenant, id: &OperationId, query: QueryCall, reply: ReplyTo) {
         match address(tenant, id) {
             Ok(actor) if query.name == "wait" => {
                 self.waiters.wait(&self.host, actor, query.deadline, reply);
