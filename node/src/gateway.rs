@@ -14,16 +14,16 @@ use selvedge_cluster::actor::{
     SubscriptionItem, kind,
 };
 use selvedge_protocol::frame::{Consistency, Outcome, Since, Success};
-use selvedge_protocol::{ActorAddress, ActorKind, Failure, SessionId, Target};
+use selvedge_protocol::{ActorAddress, ActorKind, Failure, OperationId, SessionId, Target};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-mod failure;
-
 use crate::identity::{Action, Principal, authorize};
 use crate::operation::{OperationCommand, OperationPayload, Operations};
-pub use crate::processing::PayloadBroken;
+use crate::processing::PayloadBroken;
+
+mod failure;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {
@@ -104,9 +104,75 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to the actors of this host and the operations on it.
+    /// A gateway to these actors and operations.
     pub const fn new(host: Host, operations: Operations) -> Self {
         Self { host, operations }
+    }
+
+    fn command_actor(
+        &self,
+        caller: &Caller,
+        address: ActorAddress,
+        call: CommandCall,
+        reply: ReplyTo,
+    ) {
+        let payload = match call.payload {
+            CommandPayload::None => None,
+            CommandPayload::Whole(bytes) => Some(bytes),
+            CommandPayload::Streamed { .. } => return fail(reply, failure::streamed_to_actor()),
+        };
+        let actor = match self.public(caller, address) {
+            Ok(actor) => actor,
+            Err(failure) => return fail(reply, failure),
+        };
+        let request = CommandRequest {
+            actor,
+            principal: Arc::clone(&caller.principal.name),
+            origin: Origin::Client(Some(caller.session)),
+            identity: call.identity,
+            name: call.name,
+            body: call.body,
+            payload,
+            deadline: call.deadline,
+        };
+        self.host.command(request, reply);
+    }
+
+    fn command_operation(
+        &self,
+        caller: &Caller,
+        id: OperationId,
+        call: CommandCall,
+        reply: ReplyTo,
+    ) {
+        let payload = match call.payload {
+            CommandPayload::None => OperationPayload::None,
+            CommandPayload::Whole(bytes) => OperationPayload::Stored(bytes),
+            CommandPayload::Streamed { length, chunks } => {
+                OperationPayload::Streamed { length, chunks }
+            }
+        };
+        let command = OperationCommand {
+            tenant: caller.principal.tenant.clone(),
+            principal: Arc::clone(&caller.principal.name),
+            id,
+            name: call.name,
+            body: call.body,
+            payload,
+            deadline: call.deadline,
+        };
+        self.operations.command(command, reply);
+    }
+
+    /// The address within the caller's tenant, if clients may address actors of its kind.
+    fn public(&self, caller: &Caller, address: ActorAddress) -> Result<ScopedAddress, Failure> {
+        if !self.host.is_public(&address.kind) {
+            return Err(failure::unknown_kind(&address.kind));
+        }
+        Ok(ScopedAddress {
+            tenant: caller.principal.tenant.clone(),
+            address,
+        })
     }
 
     fn list_actors(&self, caller: &Caller, body: &[u8], reply: ReplyTo) {
@@ -142,44 +208,14 @@ impl Service for Gateway {
         if let Err(failure) = permit(caller, Action::Command, &call.target) {
             return fail(reply, failure);
         }
-        match call.target {
+        match &call.target {
             Target::Actor(address) => {
-                let payload = match call.payload {
-                    CommandPayload::None => None,
-                    CommandPayload::Whole(bytes) => Some(bytes),
-                    CommandPayload::Streamed { .. } => {
-                        return fail(reply, failure::streamed_to_actor());
-                    }
-                };
-                let request = CommandRequest {
-                    actor: scoped(caller, address),
-                    principal: Arc::clone(&caller.principal.name),
-                    origin: Origin::Client(Some(caller.session)),
-                    identity: call.identity,
-                    name: call.name,
-                    body: call.body,
-                    payload,
-                    deadline: call.deadline,
-                };
-                self.host.command(request, reply);
+                let address = address.clone();
+                self.command_actor(caller, address, call, reply);
             }
             Target::Operation(id) => {
-                let command = OperationCommand {
-                    tenant: caller.principal.tenant.clone(),
-                    principal: Arc::clone(&caller.principal.name),
-                    id,
-                    name: call.name,
-                    body: call.body,
-                    payload: match call.payload {
-                        CommandPayload::None => OperationPayload::None,
-                        CommandPayload::Whole(bytes) => OperationPayload::Stored(bytes),
-                        CommandPayload::Streamed { length, chunks } => {
-                            OperationPayload::Streamed { length, chunks }
-                        }
-                    },
-                    deadline: call.deadline,
-                };
-                self.operations.command(command, reply);
+                let id = id.clone();
+                self.command_operation(caller, id, call, reply);
             }
             Target::Operations | Target::Actors => {
                 fail(reply, failure::no_such(&call.target, &call.name));
@@ -191,26 +227,32 @@ impl Service for Gateway {
         if let Err(failure) = permit(caller, Action::Query, &call.target) {
             return fail(reply, failure);
         }
+        let tenant = || caller.principal.tenant.clone();
         match call.target {
-            Target::Actor(address) => {
-                let request = QueryRequest {
-                    actor: scoped(caller, address),
-                    name: call.name,
-                    body: call.body,
-                    consistency: call.consistency,
-                    deadline: call.deadline,
-                };
-                self.host.query(request, reply);
-            }
-            Target::Actors if call.name == "list" => self.list_actors(caller, &call.body, reply),
-            Target::Operation(ref id) => {
-                let tenant = caller.principal.tenant.clone();
-                self.operations.query(tenant, &id.clone(), call, reply);
+            Target::Actor(address) => match self.public(caller, address) {
+                Ok(actor) => {
+                    let request = QueryRequest {
+                        actor,
+                        name: call.name,
+                        body: call.body,
+                        consistency: call.consistency,
+                        deadline: call.deadline,
+                    };
+                    self.host.query(request, reply);
+                }
+                Err(failure) => fail(reply, failure),
+            },
+            Target::Operation(id) => {
+                self.operations
+                    .query(tenant(), &id, call.name, call.body, call.deadline, reply);
             }
             Target::Operations if call.name == "list" => {
-                self.operations.list(caller.principal.tenant.clone(), &call.body, reply);
+                self.operations.list(tenant(), &call.body, reply);
             }
-            Target::Operations | Target::Actors => fail(reply, failure::no_such(&call.target, &call.name)),
+            Target::Actors if call.name == "list" => self.list_actors(caller, &call.body, reply),
+            Target::Operations | Target::Actors => {
+                fail(reply, failure::no_such(&call.target, &call.name));
+            }
         }
     }
 
@@ -224,16 +266,17 @@ impl Service for Gateway {
             return future::ready(Err(failure)).boxed();
         }
         match target {
-            Target::Actor(address) => {
-                let host = self.host.clone();
-                let actor = scoped(caller, address);
-                async move { Ok(feed(since, host.subscribe(actor, since).await?)) }.boxed()
-            }
+            Target::Actor(address) => match self.public(caller, address) {
+                Ok(actor) => {
+                    let host = self.host.clone();
+                    async move { host.subscribe(actor, since).await.map(feed) }.boxed()
+                }
+                Err(failure) => future::ready(Err(failure)).boxed(),
+            },
             Target::Operation(id) => {
                 let operations = self.operations.clone();
                 let tenant = caller.principal.tenant.clone();
-                async move { Ok(feed(since, operations.subscribe(tenant, &id, since).await?)) }
-                    .boxed()
+                async move { operations.subscribe(tenant, &id, since).await.map(feed) }.boxed()
             }
             Target::Operations | Target::Actors => {
                 future::ready(Err(failure::no_such(&target, "events"))).boxed()
@@ -247,9 +290,10 @@ impl Service for Gateway {
         }
         match target {
             Target::Actor(address) => {
-                let actor = scoped(caller, address.clone());
-                self.host
-                    .tell_subscribers(&actor, caller.session, name, data);
+                if let Ok(actor) = self.public(caller, address.clone()) {
+                    self.host
+                        .tell_subscribers(&actor, caller.session, name, data);
+                }
             }
             // Nobody hears of these but through their events.
             Target::Operation(_) | Target::Operations | Target::Actors => {}
@@ -282,22 +326,12 @@ fn permit(caller: &Caller, action: Action, target: &Target) -> Result<(), Failur
     authorize(&caller.principal, action, &caller.principal.tenant, target)
 }
 
-fn scoped(caller: &Caller, address: ActorAddress) -> ScopedAddress {
-    ScopedAddress {
-        tenant: caller.principal.tenant.clone(),
-        address,
-    }
-}
-
 fn fail(reply: ReplyTo, failure: Failure) {
     reply.answer(Outcome::Failure(failure));
 }
 
-fn feed(since: Since, subscription: Subscription) -> Feed {
-    let position = match since {
-        Since::After(seq) => seq,
-        Since::Latest => 0,
-    };
+fn feed(subscription: Subscription) -> Feed {
+    let position = subscription.position();
     let items = stream::unfold(Some(subscription), |subscription| async move {
         let mut subscription = subscription?;
         match subscription.next().await {

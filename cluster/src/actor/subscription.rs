@@ -63,6 +63,11 @@ impl Subscription {
         Ok(subscription)
     }
 
+    /// The last event before the next item.
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The next item. Waits as long as there is none. After an error the subscription has ended.
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<SubscriptionItem, Failure> {

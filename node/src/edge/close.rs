@@ -68,7 +68,6 @@ pub(super) fn malformed(error: &codec::Error) -> Failure {
         codec::Error::TooLarge { .. } => ErrorCode::TooLarge,
         codec::Error::Version(_) => ErrorCode::UnsupportedVersion,
         codec::Error::TooShort(_)
-        | codec::Error::NotWhole(_)
         | codec::Error::Ordinal(_)
         | codec::Error::Body { .. }
         | codec::Error::Record(_) => ErrorCode::Malformed,

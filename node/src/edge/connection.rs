@@ -50,6 +50,8 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
     let mut control = Control {
         recv,
         buffer: BytesMut::new(),
+        // Frames may have come in one packet with the Hello.
+        has_frames: true,
     };
     let opened = tokio::time::timeout_at(deadline, async {
         let (sender, link) = link();
@@ -83,8 +85,10 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
 /// The reading half of the control stream.
 struct Control {
     recv: RecvStream,
-    /// The beginning of a frame whose rest has not come. Empty, it holds no memory.
+    /// What has come and was not handed over. Empty, it holds no memory.
     buffer: BytesMut,
+    /// Whether a whole frame may be in it.
+    has_frames: bool,
 }
 
 /// A connection with its session.
@@ -131,28 +135,24 @@ impl Conversation {
     }
 
     async fn converse(&mut self) -> Over {
-        // Frames may have come in one packet with the Hello.
-        let mut turn = self.hand_over().await;
         loop {
-            if let Err(over) = turn {
+            if let Err(over) = self.turn().await {
                 return over;
             }
-            turn = self.turn().await;
         }
     }
 
-    /// Waits for something to happen and does what follows from it.
+    /// Waits for something to happen and does what follows from it. What goes out comes first, so that
+    /// no more than two batches of frames are ever taken in before their answers are written.
     async fn turn(&mut self) -> Result<(), Over> {
         let is_blocked = !self.pending.is_empty();
+        let has_frames = self.control.has_frames;
         tokio::select! {
+            biased;
             ready = self.link.next(), if !is_blocked => self.carry_out(ready)?,
             end = self.link.ended(), if is_blocked => return Err(Over::Ending(end)),
             written = self.send.write_chunks(std::slice::from_mut(&mut self.pending)), if is_blocked => {
                 written.map_err(|_| Over::Lost)?;
-            }
-            chunk = self.control.recv.read_chunk(READ_BYTES, true), if !is_blocked => {
-                self.control.received(chunk)?;
-                self.hand_over().await?;
             }
             stream = self.connection.accept_bi() => {
                 let (send, recv) = stream.map_err(|_| Over::Lost)?;
@@ -163,17 +163,15 @@ impl Conversation {
                 self.datagram(datagram.map_err(|_| Over::Lost)?)?;
             }
             Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.joined(ended),
-        }
-        Ok(())
-    }
-
-    /// Hands all whole frames to the session.
-    async fn hand_over(&mut self) -> Result<(), Over> {
-        while let Some(frames) = self.control.frames()? {
-            let Some(permit) = self.session.permit().await else {
-                return Err(Over::Lost);
-            };
-            self.session.frames(permit, frames);
+            permit = self.session.permit(), if has_frames && !is_blocked => {
+                let frames = self.control.frames()?;
+                if let Some(permit) = permit && !frames.is_empty() {
+                    self.session.frames(permit, frames);
+                }
+            }
+            chunk = self.control.recv.read_chunk(READ_BYTES, true), if !has_frames && !is_blocked => {
+                self.control.received(chunk)?;
+            }
         }
         Ok(())
     }
@@ -256,6 +254,7 @@ impl Control {
         let Some(chunk) = chunk.map_err(|_| Over::Lost)? else {
             return Err(Over::Ending(End::Done));
         };
+        self.has_frames = true;
         self.buffer.extend_from_slice(&chunk.bytes);
         let mut more = [const { Bytes::new() }; CHUNKS_AT_ONCE];
         while self.buffer.len() < READ_BYTES
@@ -268,18 +267,21 @@ impl Control {
         Ok(())
     }
 
-    /// Whole frames off the front, `None` once there are none.
-    fn frames(&mut self) -> Result<Option<Vec<ClientFrame>>, Over> {
+    /// One batch of whole frames off the front.
+    fn frames(&mut self) -> Result<Vec<ClientFrame>, Over> {
         let mut frames = Vec::new();
-        while frames.len() < BATCH_FRAMES_MAX
-            && let Some(frame) = codec::decode(&mut self.buffer).map_err(|e| violation(&e))?
-        {
+        self.has_frames = false;
+        while let Some(frame) = codec::decode(&mut self.buffer).map_err(|e| violation(&e))? {
             frames.push(frame);
+            if frames.len() == BATCH_FRAMES_MAX {
+                self.has_frames = true;
+                break;
+            }
         }
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
-        Ok((!frames.is_empty()).then_some(frames))
+        Ok(frames)
     }
 }
 

@@ -13,7 +13,8 @@ use selvedge_protocol::{ErrorCode, Failure, codec};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::{Shared, close};
-use crate::gateway::{CommandPayload, PayloadBroken};
+use crate::gateway::CommandPayload;
+use crate::processing::PayloadBroken;
 use crate::session::{PayloadCommand, SessionReporter};
 
 /// Reads the command and its payload, hands both to the session, and writes the reply.

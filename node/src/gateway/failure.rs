@@ -3,7 +3,7 @@
 //! Messages say what to do and never carry internals: those are logged here.
 
 use selvedge_cluster::store;
-use selvedge_protocol::{ErrorCode, Failure, Target};
+use selvedge_protocol::{ActorKind, ErrorCode, Failure, Target};
 
 /// The store could not do it.
 pub(super) fn store(error: &store::Error) -> Failure {
@@ -41,6 +41,14 @@ pub(super) fn streamed_to_actor() -> Failure {
         ErrorCode::Invalid,
         "payload",
         "actors take attached payloads of up to 8 MiB; streamed ones go to operations",
+    )
+}
+
+/// No actor of this kind can be addressed by clients.
+pub(super) fn unknown_kind(kind: &ActorKind) -> Failure {
+    Failure::new(
+        ErrorCode::UnknownKind,
+        format!("this node's application has no actor kind {kind}"),
     )
 }
 

@@ -121,12 +121,20 @@ impl Operations {
 
     /// Answers the query `get` with the operation, and `wait` with the operation once it is final, or as
     /// it is after a while (30 s, or the deadline). Never waits itself.
-    pub fn query(&self, tenant: Tenant, id: &OperationId, query: QueryCall, reply: ReplyTo) {
+    pub fn query(
+        &self,
+        tenant: Tenant,
+        id: &OperationId,
+        name: String,
+        body: Bytes,
+        deadline: Option<Instant>,
+        reply: ReplyTo,
+    ) {
         match address(tenant, id) {
-            Ok(actor) if query.name == "wait" => {
-                self.waiters.wait(&self.host, actor, query.deadline, reply);
+            Ok(actor) if name == "wait" => {
+                self.waiters.wait(&self.host, actor, deadline, reply);
             }
-            Ok(actor) => self.host.query(get(actor, query.name, query.body), reply),
+            Ok(actor) => self.host.query(get(actor, name, body), reply),
             Err(failure) => reply.answer(Outcome::Failure(failure)),
         }
     }

@@ -39,7 +39,9 @@ pub(super) struct ConnectionNumber(pub(super) u64);
 
 /// Leave to hand over one batch of frames.
 #[derive(Debug)]
-pub struct BatchPermit(OwnedSemaphorePermit);
+pub struct BatchPermit {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// Batches a connection may have in its session's mailbox: one at work, one to follow.
 const BATCHES_MAX: usize = 2;
@@ -78,7 +80,7 @@ impl SessionHandle {
             .acquire_owned()
             .await
             .ok()
-            .map(BatchPermit)
+            .map(|permit| BatchPermit { _permit: permit })
     }
 
     /// Leave at once or not at all: for what may be lost.
@@ -86,7 +88,7 @@ impl SessionHandle {
         Arc::clone(&self.batches)
             .try_acquire_owned()
             .ok()
-            .map(BatchPermit)
+            .map(|permit| BatchPermit { _permit: permit })
     }
 
     /// Hands over frames in their order.

@@ -23,29 +23,29 @@ use tokio::task::JoinHandle;
 
 use super::service::Stand;
 
-pub const TOKEN: &str = "the right token";
+pub(super) const TOKEN: &str = "the right token";
 
 /// A node's edge, serving.
-pub struct Node {
-    pub stand: Stand,
-    pub sessions: Sessions,
-    pub address: SocketAddr,
+pub(super) struct Node {
+    pub(super) stand: Stand,
+    pub(super) sessions: Sessions,
+    pub(super) address: SocketAddr,
     certificate: CertificateDer<'static>,
     shutdown: oneshot::Sender<()>,
-    pub running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
+    pub(super) running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
 }
 
 /// The bounds of most tests.
-pub fn config() -> EdgeConfig {
+pub(super) fn config() -> EdgeConfig {
     EdgeConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
 
 impl Node {
-    pub async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::with(config(), SessionConfig::new("test")).await
     }
 
-    pub async fn with(edge: EdgeConfig, session: SessionConfig) -> Self {
+    pub(super) async fn with(edge: EdgeConfig, session: SessionConfig) -> Self {
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = issued.cert.der().clone();
         let tls = EdgeTls {
@@ -76,20 +76,14 @@ impl Node {
         }
     }
 
-    /// Drains, and waits for the end.
-    pub async fn stop(self) {
-        let _ = self.shutdown.send(());
-        self.running.await.unwrap().unwrap();
-    }
-
     /// Begins to drain.
-    pub fn drain(self) -> JoinHandle<Result<(), selvedge_node::edge::RunError>> {
+    pub(super) fn drain(self) -> JoinHandle<Result<(), selvedge_node::edge::RunError>> {
         let _ = self.shutdown.send(());
         self.running
     }
 
     /// A UDP socket that connects to this node.
-    pub fn endpoint(&self) -> Endpoint {
+    pub(super) fn endpoint(&self) -> Endpoint {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -106,11 +100,11 @@ impl Node {
     }
 
     /// A connection with an open control stream and nothing said.
-    pub async fn connect(&self) -> Peer {
+    pub(super) async fn connect(&self) -> Peer {
         self.connect_on(self.endpoint()).await
     }
 
-    pub async fn connect_on(&self, endpoint: Endpoint) -> Peer {
+    pub(super) async fn connect_on(&self, endpoint: Endpoint) -> Peer {
         let connecting = endpoint.connect(self.address, "localhost").unwrap();
         let connection = connecting.await.unwrap();
         let (send, recv) = connection.open_bi().await.unwrap();
@@ -123,7 +117,7 @@ impl Node {
     }
 
     /// A connection with a session of its own.
-    pub async fn session(&self) -> (Peer, Welcome) {
+    pub(super) async fn session(&self) -> (Peer, Welcome) {
         let mut peer = self.connect().await;
         peer.send(&[ClientFrame::Hello(hello(None))]).await;
         let welcome = peer.welcome().await;
@@ -131,7 +125,7 @@ impl Node {
     }
 
     /// Another connection for a session.
-    pub async fn resume(&self, welcome: &Welcome) -> (Peer, Welcome) {
+    pub(super) async fn resume(&self, welcome: &Welcome) -> (Peer, Welcome) {
         let mut peer = self.connect().await;
         let hello = hello(Some(welcome.resume_token.clone()));
         peer.send(&[ClientFrame::Hello(hello)]).await;
@@ -141,21 +135,21 @@ impl Node {
 }
 
 /// The raw end of a connection.
-pub struct Peer {
-    pub endpoint: Endpoint,
-    pub connection: Connection,
-    pub send: SendStream,
-    pub reader: Reader,
+pub(super) struct Peer {
+    pub(super) endpoint: Endpoint,
+    pub(super) connection: Connection,
+    pub(super) send: SendStream,
+    pub(super) reader: Reader,
 }
 
 /// Reads frames off a stream.
-pub struct Reader {
-    pub recv: RecvStream,
+pub(super) struct Reader {
+    pub(super) recv: RecvStream,
     buffer: BytesMut,
 }
 
 impl Reader {
-    pub fn new(recv: RecvStream) -> Self {
+    pub(super) fn new(recv: RecvStream) -> Self {
         Self {
             recv,
             buffer: BytesMut::new(),
@@ -163,7 +157,7 @@ impl Reader {
     }
 
     /// The next frame, `None` at the end of the stream, however it came.
-    pub async fn next(&mut self) -> Option<ServerFrame> {
+    pub(super) async fn next(&mut self) -> Option<ServerFrame> {
         loop {
             if let Some(frame) = codec::decode(&mut self.buffer).unwrap() {
                 return Some(frame);
@@ -173,7 +167,7 @@ impl Reader {
         }
     }
 
-    pub async fn reply(&mut self) -> Reply {
+    pub(super) async fn reply(&mut self) -> Reply {
         match self.next().await {
             Some(ServerFrame::Reply(reply)) => reply,
             other => panic!("not a reply: {other:?}"),
@@ -182,31 +176,34 @@ impl Reader {
 }
 
 impl Peer {
-    pub async fn send(&mut self, frames: &[ClientFrame]) {
+    pub(super) async fn send(&mut self, frames: &[ClientFrame]) {
         self.send_bytes(&encode(frames)).await;
     }
 
-    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.send.write_all(bytes).await.unwrap();
     }
 
-    pub async fn next(&mut self) -> Option<ServerFrame> {
+    pub(super) async fn next(&mut self) -> Option<ServerFrame> {
         self.reader.next().await
     }
 
-    pub async fn reply(&mut self) -> Reply {
+    pub(super) async fn reply(&mut self) -> Reply {
         self.reader.reply().await
     }
 
-    pub async fn welcome(&mut self) -> Welcome {
+    pub(super) async fn welcome(&mut self) -> Welcome {
         match self.next().await {
             Some(ServerFrame::Welcome(welcome)) => welcome,
-            other => panic!("not a Welcome: {other:?}"),
+            other => panic!(
+                "not a Welcome: {other:?}, {:?}",
+                self.connection.close_reason()
+            ),
         }
     }
 
     /// Reads on until the node ends the connection: the Goodbye's failure, and that the close code agrees.
-    pub async fn expelled(&mut self) -> Failure {
+    pub(super) async fn expelled(&mut self) -> Failure {
         let mut failure = None;
         while let Some(frame) = self.next().await {
             if let ServerFrame::Goodbye(goodbye) = frame {
@@ -220,14 +217,14 @@ impl Peer {
 }
 
 /// The code that the node closes the connection with.
-pub async fn closed(connection: &Connection) -> u64 {
+pub(super) async fn closed(connection: &Connection) -> u64 {
     match connection.closed().await {
         ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
         other => panic!("not closed by the node: {other:?}"),
     }
 }
 
-pub fn close_code(code: ErrorCode) -> u64 {
+pub(super) fn close_code(code: ErrorCode) -> u64 {
     ErrorCode::ALL
         .iter()
         .position(|each| *each == code)
@@ -235,7 +232,7 @@ pub fn close_code(code: ErrorCode) -> u64 {
         + 1
 }
 
-pub fn encode(frames: &[ClientFrame]) -> Vec<u8> {
+pub(super) fn encode(frames: &[ClientFrame]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
         codec::encode(frame, &mut bytes);
@@ -243,7 +240,7 @@ pub fn encode(frames: &[ClientFrame]) -> Vec<u8> {
     bytes
 }
 
-pub fn hello(resume: Option<Bytes>) -> Hello {
+pub(super) fn hello(resume: Option<Bytes>) -> Hello {
     Hello {
         versions: version::SPOKEN.to_vec(),
         token: TOKEN.to_owned(),
@@ -254,11 +251,11 @@ pub fn hello(resume: Option<Bytes>) -> Hello {
     }
 }
 
-pub fn target() -> Target {
+pub(super) fn target() -> Target {
     Target::Actor("counter/one".parse().unwrap())
 }
 
-pub fn command(number: u64, name: &str) -> Command {
+pub(super) fn command(number: u64, name: &str) -> Command {
     Command {
         number,
         id: None,
@@ -272,7 +269,7 @@ pub fn command(number: u64, name: &str) -> Command {
     }
 }
 
-pub fn query(number: u64, name: &str, body: impl Into<Bytes>) -> ClientFrame {
+pub(super) fn query(number: u64, name: &str, body: impl Into<Bytes>) -> ClientFrame {
     ClientFrame::Query(Query {
         number,
         target: target(),
@@ -284,7 +281,7 @@ pub fn query(number: u64, name: &str, body: impl Into<Bytes>) -> ClientFrame {
     })
 }
 
-pub fn subscribe(subscription: u64, since: Since) -> ClientFrame {
+pub(super) fn subscribe(subscription: u64, since: Since) -> ClientFrame {
     ClientFrame::Subscribe(Subscribe {
         subscription,
         target: target(),
@@ -294,7 +291,7 @@ pub fn subscribe(subscription: u64, since: Since) -> ClientFrame {
 }
 
 /// The success of the reply, which must be to this request.
-pub fn success(reply: Reply, request: Request) -> Success {
+pub(super) fn success(reply: Reply, request: Request) -> Success {
     assert_eq!(reply.request, request);
     match reply.outcome {
         Outcome::Success(success) => success,
@@ -303,7 +300,7 @@ pub fn success(reply: Reply, request: Request) -> Success {
 }
 
 /// The failure of the reply, which must be to this request.
-pub fn failure(reply: Reply, request: Request) -> Failure {
+pub(super) fn failure(reply: Reply, request: Request) -> Failure {
     assert_eq!(reply.request, request);
     match reply.outcome {
         Outcome::Success(success) => panic!("{request:?} succeeded: {success:?}"),
@@ -312,4 +309,4 @@ pub fn failure(reply: Reply, request: Request) -> Failure {
 }
 
 /// Longer than anything here takes, shorter than anybody waits.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

@@ -16,13 +16,15 @@ use tokio::sync::{Semaphore, broadcast, watch};
 
 /// The stand-in.
 #[derive(Debug)]
-pub struct Inner {
+pub(super) struct Inner {
     state: Mutex<State>,
     /// How many events there are.
     seq: watch::Sender<u64>,
     ephemeral: broadcast::Sender<(SessionId, String, Bytes)>,
     /// One permit per command `hold` that was received.
-    pub held: Semaphore,
+    pub(super) held: Semaphore,
+    /// One permit per piece of a streamed payload that was received.
+    pub(super) received: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -33,32 +35,59 @@ struct State {
 
 /// A cheap handle on it.
 #[derive(Debug, Clone)]
-pub struct Stand(pub Arc<Inner>);
+pub(super) struct Stand(pub(super) Arc<Inner>);
 
 impl Stand {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Arc::new(Inner {
             state: Mutex::default(),
             seq: watch::Sender::new(0),
             ephemeral: broadcast::Sender::new(64),
             held: Semaphore::new(0),
+            received: Semaphore::new(0),
         }))
     }
 
     /// How often anything was added.
-    pub fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         *self.0.seq.borrow()
     }
 
     /// Answers all commands that are held, each adding one.
-    pub fn release(&self) {
+    pub(super) fn release(&self) {
         let waiting = std::mem::take(&mut self.0.state.lock().waiting);
         for (id, reply) in waiting {
             reply.answer(self.add(id));
         }
     }
 
-    pub fn add(&self, id: Option<(SessionId, u64)>) -> Outcome {
+    /// Answers with the number of bytes that came, or with the error that ended them.
+    fn measure(&self, payload: CommandPayload, reply: ReplyTo) {
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let bytes = match payload {
+                CommandPayload::None => 0,
+                CommandPayload::Whole(bytes) => bytes.len(),
+                CommandPayload::Streamed { mut chunks, .. } => {
+                    let mut count = 0;
+                    while let Some(chunk) = chunks.recv().await {
+                        match chunk {
+                            Ok(bytes) => count += bytes.len(),
+                            Err(broken) => {
+                                let failure = Failure::new(ErrorCode::Invalid, broken.to_string());
+                                return reply.answer(Outcome::Failure(failure));
+                            }
+                        }
+                        inner.received.add_permits(1);
+                    }
+                    count
+                }
+            };
+            reply.answer(success(0, Bytes::from(bytes.to_string())));
+        });
+    }
+
+    pub(super) fn add(&self, id: Option<(SessionId, u64)>) -> Outcome {
         let mut state = self.0.state.lock();
         if let Some(id) = id
             && let Some(outcome) = state.outcomes.get(&id)
@@ -89,7 +118,7 @@ impl Service for Stand {
                 self.0.held.add_permits(1);
             }
             "lose" => drop(reply),
-            "measure" => measure(call.payload, reply),
+            "measure" => self.measure(call.payload, reply),
             "crash" => panic!("a crash that a test asked for"),
             other => reply.answer(unknown(other)),
         }
@@ -145,30 +174,6 @@ impl Service for Stand {
             .ephemeral
             .send((caller.session, name.to_owned(), data.clone()));
     }
-}
-
-/// Answers with the number of bytes that came, or with the error that ended them.
-fn measure(payload: CommandPayload, reply: ReplyTo) {
-    tokio::spawn(async move {
-        let bytes = match payload {
-            CommandPayload::None => 0,
-            CommandPayload::Whole(bytes) => bytes.len(),
-            CommandPayload::Streamed { mut chunks, .. } => {
-                let mut count = 0;
-                while let Some(chunk) = chunks.recv().await {
-                    match chunk {
-                        Ok(bytes) => count += bytes.len(),
-                        Err(broken) => {
-                            let failure = Failure::new(ErrorCode::Invalid, broken.to_string());
-                            return reply.answer(Outcome::Failure(failure));
-                        }
-                    }
-                }
-                count
-            }
-        };
-        reply.answer(success(0, Bytes::from(bytes.to_string())));
-    });
 }
 
 fn success(seq: u64, body: Bytes) -> Outcome {

@@ -41,7 +41,7 @@ async fn bytes_that_are_no_frames() {
 async fn garbage_in_datagrams() {
     let node = Node::start().await;
     let not_ephemeral = encode(&[query(1, "echo", "1")]);
-    for garbage in [vec![0xff; 100], vec![], not_ephemeral] {
+    for garbage in [vec![0, 0, 0, 3, 1, 200, 0], vec![], not_ephemeral] {
         let (mut peer, _) = node.session().await;
         peer.connection.send_datagram(garbage.into()).unwrap();
         assert_eq!(peer.expelled().await.code, ErrorCode::Malformed);
@@ -94,34 +94,23 @@ async fn half_a_frame_then_silence() {
 async fn a_client_that_does_not_read_is_not_read_either() {
     let node = Node::start().await;
     let (mut peer, _) = node.session().await;
-    // Answers of 60 kB each to questions of 100 bytes: the node stops to read long before the end.
+    // Answers of 60 kB each to questions of 60 bytes: the node stops reading once its side is full.
     let mut sent = 0;
-    let flood = async {
-        for number in 1..u64::MAX {
-            peer.send(&[query(number, "large", "null")]).await;
-            sent = number;
+    loop {
+        let more = [query(sent + 1, "large", "null")];
+        let standstill = tokio::time::timeout(Duration::from_millis(500), peer.send(&more));
+        if standstill.await.is_err() {
+            break;
         }
-    };
-    // The flood is over when the node has taken nothing for a while, in this runtime's idle time.
-    let mut quiet = 0;
-    tokio::pin!(flood);
-    while quiet < 3 {
-        if tokio::time::timeout(Duration::from_millis(200), &mut flood)
-            .await
-            .is_err()
-        {
-            quiet += 1;
-        }
+        sent += 1;
+        assert!(sent < 100_000, "the node takes questions without end");
     }
-    drop(flood);
-    // What fits into the windows: far less than what an unbounded node would have taken in this time.
-    assert!(sent < 20_000, "the node took {sent} queries");
     // Another client notices nothing.
     let (mut other, _) = node.session().await;
     other.send(&[query(1, "echo", "1")]).await;
     success(other.reply().await, Request::Query(1));
-    // Read at last, each question that was taken is answered or refused.
-    for _ in 0..sent.min(1_000) {
+    // Read at last, the answers come.
+    for _ in 0..1_000 {
         peer.reply().await;
     }
 }

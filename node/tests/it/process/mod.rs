@@ -1,7 +1,5 @@
 //! The `selvedge` binary as a user runs it: real processes, real sockets, a real disk, real signals.
 
-mod bench_kill;
-mod command_line;
 mod demo;
 
 use std::io::{BufRead, BufReader};
