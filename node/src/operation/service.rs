@@ -18,7 +18,6 @@ use selvedge_protocol::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::gateway::QueryCall;
 use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
 use crate::operation::list::List;
 use crate::operation::submission;
@@ -95,7 +94,7 @@ impl Operations {
         };
         match command.payload {
             OperationPayload::Streamed { length, chunks } if request.name == SUBMIT => {
-                request.name = SUBMIT_STREAMED.to_owned();
+                SUBMIT_STREAMED.clone_into(&mut request.name);
                 request.body = submission::wrap_streamed(length, &request.body);
                 let stream = Stream { length, chunks };
                 self.pools.streams().insert(request.actor.clone(), stream);
