@@ -45,7 +45,7 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// `None` when the client does not want more.
-    async fn run(mut self, mut feed: Feed) -> Option<Failure> {
+    async fn run(self, mut feed: Feed) -> Option<Failure> {
         let stopped = self.stream.stopped();
         tokio::pin!(stopped);
         loop {
@@ -83,7 +83,7 @@ impl Sending<'_> {
         }
     }
 
-    fn encode(&mut self, item: SubscriptionItem, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn encode(&self, item: SubscriptionItem, out: &mut Vec<u8>) -> Result<(), Failure> {
         let subscription = self.subscription;
         match item {
             SubscriptionItem::Event(event) => {

@@ -406,3 +406,6 @@ fn cut(text: &mut String) {
     }
     text.truncate(end);
 }
+
+#[cfg(test)]
+mod tests;

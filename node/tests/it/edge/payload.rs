@@ -68,12 +68,12 @@ async fn attached_and_streamed_bytes_arrive() {
 async fn wrong_lengths_are_refused() {
     let node = Node::start().await;
     let (peer, _) = node.session().await;
-    let nine = 9 * 1024 * 1024;
+    let nine: u32 = 9 * 1024 * 1024;
     let attached = |length| Payload::Attached { length };
     let cases: [(Payload, usize, ErrorCode); 6] = [
         (attached(10), 9, ErrorCode::Invalid),
         (attached(10), 11, ErrorCode::Invalid),
-        (attached(nine), nine as usize, ErrorCode::TooLarge),
+        (attached(nine.into()), nine as usize, ErrorCode::TooLarge),
         (attached(u64::MAX), 1, ErrorCode::TooLarge),
         (
             Payload::Streamed { length: Some(10) },
