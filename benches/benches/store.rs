@@ -92,7 +92,10 @@ async fn commit_for(
         }
         let one = Instant::now();
         let state = format!("actor/{committer:04}/{:04}/state", number % 1_000);
-        let event = format!("actor/{committer:04}/{:04}/event/{number:012}", number % 1_000);
+        let event = format!(
+            "actor/{committer:04}/{:04}/event/{number:012}",
+            number % 1_000
+        );
         let mut transaction = store.begin();
         transaction
             .get(state.as_bytes(), Isolation::Serializable)
@@ -130,7 +133,9 @@ fn report(what: &str, measured: &Measured, baseline: Option<&Measured>) {
         at(0.5),
         at(0.99),
         at(1.0),
-        ratio.map(|ratio| format!("{ratio:.2} x fdatasync")).unwrap_or_default(),
+        ratio
+            .map(|ratio| format!("{ratio:.2} x fdatasync"))
+            .unwrap_or_default(),
     );
 }
 

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction};
 
+use super::scratch;
+
 /// Declares a module of tests for one backend: all of them run over each.
 macro_rules! backends {
     ($($backend:ident => $open:path;)*) => {
@@ -45,7 +47,7 @@ backends! {
 }
 
 fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
     (Arc::new(store), directory)
 }
