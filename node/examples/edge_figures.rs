@@ -24,7 +24,6 @@ use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
 use selvedge_node::app::Place;
-use selvedge_node::demo_app::{self, DigestHandler};
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Gateway;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
@@ -307,7 +306,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         clock: clock.clone(),
         slots: meta.slots,
     };
-    let application = demo_app::application(DigestHandler::default())?
+    let application = demo_app::application()?
         .start(place)
         .await?;
     let gateway = Gateway::new(application.host.clone(), application.operations.clone());
