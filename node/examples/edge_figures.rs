@@ -24,6 +24,7 @@ use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
 use selvedge_node::app::Place;
+use selvedge_node::demo_app;
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Gateway;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
@@ -306,9 +307,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         clock: clock.clone(),
         slots: meta.slots,
     };
-    let application = demo_app::application()?
-        .start(place)
-        .await?;
+    let application = demo_app::application()?.start(place).await?;
     let gateway = Gateway::new(application.host.clone(), application.operations.clone());
     let inside = Inside {
         service: Arc::new(gateway),

@@ -22,8 +22,13 @@ const ECHO_BYTES: usize = 48;
 pub(super) async fn measure(workload: Workload, load: &Load) -> Result<Baseline, CommandFailure> {
     match workload {
         Workload::Ops | Workload::Commands => {
-            let load = Load { in_flight: load.in_flight.min(128), ..*load };
-            Ok(raw_commits(&load).await?.baseline("raw commits of the embedded store"))
+            let load = Load {
+                in_flight: load.in_flight.min(128),
+                ..*load
+            };
+            Ok(raw_commits(&load)
+                .await?
+                .baseline("raw commits of the embedded store"))
         }
         Workload::Queries => Ok(echo(load).await?.baseline("bare quinn echo on one stream")),
         Workload::Sessions => Ok(connections(load).await?.baseline("bare quinn connections")),
@@ -41,9 +46,18 @@ pub(super) async fn raw_commits(load: &Load) -> Result<Measured, CommandFailure>
         .offer(move |number| {
             let store = store.clone();
             async move {
-                let key = |n: u64| Key::Meta { name: format!("bench-{n}") }.encode();
+                let key = |n: u64| {
+                    Key::Meta {
+                        name: format!("bench-{n}"),
+                    }
+                    .encode()
+                };
                 let mut transaction = store.begin();
-                if transaction.get(&key(number % 1_000), Isolation::Serializable).await.is_err() {
+                if transaction
+                    .get(&key(number % 1_000), Isolation::Serializable)
+                    .await
+                    .is_err()
+                {
                     return false;
                 }
                 transaction.set(&key(1_000 + number), &[7; 100]);
@@ -70,7 +84,12 @@ fn synced_writes(load: &Load) -> Result<Measured, CommandFailure> {
         written.map_err(|error| CommandFailure::file(&path, &error))?;
         latencies.saturating_record(microseconds(start.elapsed()));
     }
-    Ok(Measured { completed: latencies.len(), errors: 0, elapsed: began.elapsed(), latencies })
+    Ok(Measured {
+        completed: latencies.len(),
+        errors: 0,
+        elapsed: began.elapsed(),
+        latencies,
+    })
 }
 
 /// Bytes to a server and back on one long-lived stream, as many in flight as the workload has.
@@ -78,7 +97,9 @@ async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
     let (server, client, address) = endpoints()?;
     let serving = tokio::spawn(async move {
         while let Some(incoming) = server.accept().await {
-            let Ok(connection) = incoming.await else { continue };
+            let Ok(connection) = incoming.await else {
+                continue;
+            };
             tokio::spawn(async move {
                 while let Ok((mut send, mut receive)) = connection.accept_bi().await {
                     let mut buffer = vec![0; 64 * 1024];
@@ -114,7 +135,9 @@ async fn pump(
     let mut partial = 0;
     send.write_all(&message).await?;
     while began.elapsed() < load.duration {
-        let Some(length) = receive.read(&mut buffer).await? else { break };
+        let Some(length) = receive.read(&mut buffer).await? else {
+            break;
+        };
         let back = (partial + length) / ECHO_BYTES;
         partial = (partial + length) % ECHO_BYTES;
         let now = clock.monotonic();
@@ -124,7 +147,12 @@ async fn pump(
         starts.extend(std::iter::repeat_n(now, back));
         send.write_all(&message[..back * ECHO_BYTES]).await?;
     }
-    Ok(Measured { completed: latencies.len(), errors: 0, elapsed: began.elapsed(), latencies })
+    Ok(Measured {
+        completed: latencies.len(),
+        errors: 0,
+        elapsed: began.elapsed(),
+        latencies,
+    })
 }
 
 /// Handshakes of quinn with nothing on top.
@@ -167,7 +195,9 @@ async fn connect(
 fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), CommandFailure> {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(bare)?;
     let certificate = certified.cert.der().clone();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
+        certified.signing_key.serialize_der(),
+    ));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -175,7 +205,8 @@ fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), Command
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key)
         .map_err(bare)?;
-    let server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(bare)?));
+    let server =
+        quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(bare)?));
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = quinn::Endpoint::server(server, local).map_err(bare)?;
     let address = server.local_addr().map_err(bare)?;
@@ -188,7 +219,8 @@ fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), Command
         .with_root_certificates(roots)
         .with_no_client_auth();
     let mut client = quinn::Endpoint::client(local).map_err(bare)?;
-    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(bare)?));
+    let mut config =
+        quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(bare)?));
     let mut transport = quinn::TransportConfig::default();
     transport.keep_alive_interval(Some(Duration::from_secs(5)));
     config.transport_config(Arc::new(transport));
