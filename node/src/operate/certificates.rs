@@ -58,9 +58,9 @@ impl DevelopmentFiles {
         let node_key = KeyPair::generate()?;
         let node_certificate = node.signed_by(&node_key, &issuer)?;
 
-        write_private(&self.ca, &ca_certificate.pem())?;
-        write_private(&self.tls.certificate, &node_certificate.pem())?;
-        write_private(&self.tls.key, &node_key.serialize_pem())?;
+        write_private(&self.ca, ca_certificate.pem())?;
+        write_private(&self.tls.certificate, node_certificate.pem())?;
+        write_private(&self.tls.key, node_key.serialize_pem())?;
         write_private(&self.token, &new_token()?)?;
         Ok(())
     }

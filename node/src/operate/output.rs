@@ -1,10 +1,6 @@
 //! Prints results: tables for people, JSON for scripts. The only file that writes to standard output;
 //! progress and messages go to standard error.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the printer"
-)]
+#![expect(clippy::print_stderr, reason = "this is the printer")]
 
 use std::io::IsTerminal;
 

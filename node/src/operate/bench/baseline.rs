@@ -19,6 +19,8 @@ use crate::operate::failure::CommandFailure;
 /// Bytes of one echo: about a query's frame.
 const ECHO_BYTES: usize = 48;
 
+const MESSAGE: [u8; ECHO_BYTES] = [7; ECHO_BYTES];
+
 pub(super) async fn measure(workload: Workload, load: &Load) -> Result<Baseline, CommandFailure> {
     match workload {
         Workload::Ops | Workload::Commands => {
@@ -102,10 +104,12 @@ async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
             };
             tokio::spawn(async move {
                 while let Ok((mut send, mut receive)) = connection.accept_bi().await {
-                    let mut buffer = vec![0; 64 * 1024];
-                    while let Ok(Some(length)) = receive.read(&mut buffer).await {
-                        if send.write_all(&buffer[..length]).await.is_err() {
-                            break;
+                    let mut messages = Messages::default();
+                    while let Ok(count @ 1..) = messages.read(&mut receive).await {
+                        for _ in 0..count {
+                            if send.write_all(&MESSAGE).await.is_err() {
+                                return;
+                            }
                         }
                     }
                 }
@@ -119,7 +123,29 @@ async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
     Ok(measured)
 }
 
-/// Keeps `in_flight` messages on their way, one write for all that came back at once.
+/// Bytes that come in, counted as messages: what any server would have to do to tell requests apart.
+#[derive(Debug, Default)]
+struct Messages {
+    partial: usize,
+}
+
+impl Messages {
+    /// The messages that became whole with the next bytes; 0 at the end.
+    async fn read(&mut self, receive: &mut quinn::RecvStream) -> Result<usize, quinn::ReadError> {
+        loop {
+            let Some(chunk) = receive.read_chunk(64 * 1024, true).await? else {
+                return Ok(0);
+            };
+            let whole = (self.partial + chunk.bytes.len()) / ECHO_BYTES;
+            self.partial = (self.partial + chunk.bytes.len()) % ECHO_BYTES;
+            if whole > 0 {
+                return Ok(whole);
+            }
+        }
+    }
+}
+
+/// Keeps `in_flight` messages on their way: one write a message, as one request a write.
 async fn pump(
     connection: &quinn::Connection,
     load: &Load,
@@ -127,25 +153,26 @@ async fn pump(
     let clock = Clock::system();
     let (mut send, mut receive) = connection.open_bi().await?;
     let in_flight = usize::try_from(load.in_flight).unwrap_or(1);
-    let message = vec![7; ECHO_BYTES * in_flight];
     let began = clock.monotonic();
     let mut starts = std::collections::VecDeque::from(vec![began; in_flight]);
     let mut latencies = histogram();
-    let mut buffer = vec![0; 64 * 1024];
-    let mut partial = 0;
-    send.write_all(&message).await?;
+    let mut messages = Messages::default();
+    for _ in 0..in_flight {
+        send.write_all(&MESSAGE).await?;
+    }
     while began.elapsed() < load.duration {
-        let Some(length) = receive.read(&mut buffer).await? else {
+        let back = messages.read(&mut receive).await?;
+        if back == 0 {
             break;
-        };
-        let back = (partial + length) / ECHO_BYTES;
-        partial = (partial + length) % ECHO_BYTES;
+        }
         let now = clock.monotonic();
         for start in starts.drain(..back) {
             latencies.saturating_record(microseconds(now.duration_since(start)));
         }
         starts.extend(std::iter::repeat_n(now, back));
-        send.write_all(&message[..back * ECHO_BYTES]).await?;
+        for _ in 0..back {
+            send.write_all(&MESSAGE).await?;
+        }
     }
     Ok(Measured {
         completed: latencies.len(),

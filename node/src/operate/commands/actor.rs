@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use selvedge_client::{Client, EventItem, rfc3339};
 use selvedge_protocol::frame::{Since, Success};
-use selvedge_protocol::{CommandId, Target};
+use selvedge_protocol::{ActorKind, CommandId, Target};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -59,30 +60,50 @@ pub(crate) async fn run(printer: Printer, command: Actor) -> Result<(), CommandF
             client,
         } => {
             let client = connect(&client).await?;
-            let body = json!({ "kind": kind.as_str(), "limit": limit, "after": after });
-            let success = client
-                .session()
-                .query(Target::Actors, "list", body)
-                .send()
-                .await?;
-            let list: serde_json::Value =
-                serde_json::from_slice(&success.body).map_err(|error| {
-                    CommandFailure::failed(format!("the answer is not JSON: {error}"))
-                })?;
-            printer.result(&list, |list| {
-                let keys = list["items"].as_array().cloned().unwrap_or_default();
-                let rows = keys.iter().map(|item| {
-                    vec![
-                        item["kind"].as_str().unwrap_or("").to_owned(),
-                        item["key"].as_str().unwrap_or("").to_owned(),
-                    ]
-                });
-                let heading = vec!["KIND".to_owned(), "KEY".to_owned()];
-                table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
-            });
+            list(printer, &client, &kind, limit, after).await?;
             client.close().await;
         }
     }
+    Ok(())
+}
+
+/// One page of what the node knows.
+#[derive(Debug, Deserialize)]
+struct Page {
+    keys: Vec<String>,
+}
+
+/// Prints keys in order: as many pages as it takes.
+async fn list(
+    printer: Printer,
+    client: &Client,
+    kind: &ActorKind,
+    limit: u32,
+    mut after: Option<String>,
+) -> Result<(), CommandFailure> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut keys = Vec::new();
+    while keys.len() < limit {
+        let wanted = limit - keys.len();
+        let body = json!({ "kind": kind.as_str(), "limit": wanted, "after": after });
+        let page: Page = client
+            .session()
+            .query(Target::Actors, "list", body)
+            .json()
+            .await?;
+        let Some(last) = page.keys.last() else { break };
+        after = Some(last.clone());
+        keys.extend(page.keys);
+    }
+    let items: Vec<_> = keys
+        .iter()
+        .map(|key| json!({ "kind": kind.as_str(), "key": key }))
+        .collect();
+    printer.result(&json!({ "items": items }), |_| {
+        let heading = vec!["KIND".to_owned(), "KEY".to_owned()];
+        let rows = keys.iter().map(|key| vec![kind.to_string(), key.clone()]);
+        table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+    });
     Ok(())
 }
 

@@ -88,28 +88,7 @@ pub(crate) async fn run(
     };
     write_manifest(&manifest, lines).map_err(|error| CommandFailure::file(&manifest, &error))?;
 
-    printer.result(&summary, |s| {
-        format!(
-            "{} files in {:.1} s ({:.0}/s): {} digested now, {} found done, {} failed\n\
-             submit to result: p50 {} µs, p90 {} µs, p99 {} µs, max {} µs\n\
-             manifest: {}   check it with: cd {} && sha256sum --quiet -c {}",
-            s.files,
-            s.seconds,
-            s.rate,
-            s.submitted,
-            s.reused,
-            s.failed,
-            s.latency_us.p50,
-            s.latency_us.p90,
-            s.latency_us.p99,
-            s.latency_us.max,
-            manifest.display(),
-            dir.display(),
-            std::path::absolute(&manifest)
-                .unwrap_or_else(|_| manifest.clone())
-                .display(),
-        )
-    });
+    printer.result(&summary, |summary| describe(summary, &manifest, &dir));
     if !demo.exit {
         printer.note("serving on; stop with Ctrl-C (`--exit` ends here instead)");
         wait_for_stop().await;
@@ -122,6 +101,31 @@ pub(crate) async fn run(
         )));
     }
     Ok(())
+}
+
+/// The summary for a person.
+fn describe(summary: &Summary, manifest: &Path, dir: &Path) -> String {
+    let latency = summary.latency_us;
+    let absolute = std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned());
+    format!(
+        "{} files in {:.1} s ({:.0}/s): {} digested now, {} found done, {} failed\n\
+         submit to result: p50 {} µs, p90 {} µs, p99 {} µs, max {} µs\n\
+         manifest: {}\n\
+         check it: cd {} && sha256sum --quiet -c {}",
+        summary.files,
+        summary.seconds,
+        summary.rate,
+        summary.submitted,
+        summary.reused,
+        summary.failed,
+        latency.p50,
+        latency.p90,
+        latency.p99,
+        latency.max,
+        manifest.display(),
+        dir.display(),
+        absolute.display(),
+    )
 }
 
 /// A file to digest.
@@ -226,9 +230,9 @@ async fn digest_all(
         match outcome {
             Ok(digested) => {
                 if digested.found {
-                    summary.reused += 1
+                    summary.reused += 1;
                 } else {
-                    summary.submitted += 1
+                    summary.submitted += 1;
                 }
                 latencies.saturating_record(microseconds(elapsed));
                 progress.event(&format!(
