@@ -7,7 +7,7 @@ use bytes::Bytes;
 use selvedge_cluster::store::{Error, Store};
 
 use super::super::scratch;
-use super::{all, copy, in_use, open, put};
+use super::{all, close, copy, in_use, open, put};
 
 type Pairs = Vec<(Bytes, Bytes)>;
 
@@ -27,7 +27,7 @@ async fn stored(path: &Path) -> Vec<(usize, Pairs)> {
         put(&store, &format!("key {number}"), &value).await.unwrap();
         states.push((journal(path).len(), all(&store).await.unwrap()));
     }
-    store.close();
+    close(&store, path);
     states
 }
 
@@ -109,7 +109,7 @@ async fn flipped_bytes_in_tables_are_refused_or_harmless() {
             .unwrap();
     }
     let expected = all(&store).await.unwrap();
-    store.close();
+    close(&store, &original);
     let files = table_files(&original);
     let is_table = |path: &PathBuf| path.to_string_lossy().contains("/tables/");
     assert!(files.iter().any(is_table), "no table in {files:?}");
@@ -154,7 +154,7 @@ async fn a_missing_file_is_refused() {
             .unwrap();
     }
     let expected = all(&store).await.unwrap();
-    store.close();
+    close(&store, &original);
     let mut files = table_files(&original);
     files.extend([PathBuf::from(JOURNAL), PathBuf::from("data/version")]);
     for (number, file) in files.iter().enumerate() {
