@@ -17,7 +17,7 @@ use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
 use selvedge_node::app::{Place, Running};
-use selvedge_node::demo_app::{self, DigestHandler};
+use selvedge_node::demo_app;
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls, RunError};
 use selvedge_node::gateway::Gateway;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
@@ -80,7 +80,7 @@ impl Node {
             clock: clock.clone(),
             slots: meta.slots,
         };
-        let application = demo_app::application(DigestHandler::default()).unwrap();
+        let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
         let inside = Inside {
