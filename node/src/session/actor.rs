@@ -251,6 +251,10 @@ impl Actor for SessionActor {
         message: Message,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        if matches!(message, Message::Answers) {
+            // Whoever gave the first answer is about to give more: let it, and take them together.
+            tokio::task::yield_now().await;
+        }
         state.handle(&myself, message);
         Ok(())
     }
