@@ -123,16 +123,16 @@ fn measured(body: impl FnOnce(Instant, &mut Vec<Duration>)) -> Measured {
 fn report(what: &str, measured: &Measured, baseline: Option<&Measured>) {
     let mut sorted = measured.latencies.clone();
     sorted.sort_unstable();
-    let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize].as_micros();
+    let at = |per_mille: usize| sorted[(sorted.len() - 1) * per_mille / 1_000].as_micros();
     let rate = |of: &Measured| of.latencies.len() as f64 / of.elapsed.as_secs_f64();
     let cpu = measured.cpu.as_secs_f64() * 1e6 / sorted.len() as f64;
     let ratio = baseline.map(|baseline| rate(measured) / rate(baseline));
     println!(
         "{what:>18}: {:>9.0}/s  p50 {:>6} us  p99 {:>6} us  max {:>7} us  cpu {cpu:>6.1} us each  {}",
         rate(measured),
-        at(0.5),
-        at(0.99),
-        at(1.0),
+        at(500),
+        at(990),
+        at(1_000),
         ratio
             .map(|ratio| format!("{ratio:.2} x fdatasync"))
             .unwrap_or_default(),

@@ -27,6 +27,7 @@ use crate::link::{Done, Inbound, Link};
 use crate::payload::Uploaded;
 use crate::session::Control;
 use crate::transport::Transport;
+use crate::turn::end_of_line;
 
 /// What a driver is made of.
 pub(crate) struct Opening {
@@ -187,6 +188,10 @@ impl Driver {
             if let Some(leave) = self.turn(&mut link).await {
                 break leave;
             }
+            if self.machine.is_ready() && !self.out.is_empty() {
+                end_of_line().await;
+                self.take_requests();
+            }
         };
         self.machine.disconnected();
         if self
@@ -226,11 +231,7 @@ impl Driver {
                 if taken == 0 {
                     return Some(Leave::Asked);
                 }
-                for (new, ticket) in self.query_batch.drain(..) {
-                    if let Err((ticket, failure)) = self.machine.query(new, ticket, &mut self.out) {
-                        ticket.answer(Err(CallError::Failure(failure)));
-                    }
-                }
+                self.send_queries();
             },
             taken = self.commands.recv_many(&mut self.command_batch, command_room),
                 if is_open && command_room > 0 =>
@@ -238,11 +239,7 @@ impl Driver {
                 if taken == 0 {
                     return Some(Leave::Asked);
                 }
-                for (new, ticket) in self.command_batch.drain(..) {
-                    if let Err((ticket, failure)) = self.machine.command(new, ticket, &mut self.out) {
-                        ticket.answer(Err(CallError::Failure(failure)));
-                    }
-                }
+                self.send_commands();
             },
             Some(control) = self.controls.recv(), if is_open => self.take_control(control, link),
             Some(inbound) = link.inbound.recv(), if is_ready => match inbound {
@@ -258,6 +255,39 @@ impl Driver {
             () = is_closing(&mut self.closing) => return Some(Leave::Asked),
         }
         None
+    }
+
+    /// Takes what callers want by now, as far as there is room for it.
+    fn take_requests(&mut self) {
+        let room = |room: usize| room.min(BATCH_MAX);
+        while self.query_batch.len() < room(self.machine.query_room())
+            && let Ok(new) = self.queries.try_recv()
+        {
+            self.query_batch.push(new);
+        }
+        self.send_queries();
+        while self.command_batch.len() < room(self.machine.command_room())
+            && let Ok(new) = self.commands.try_recv()
+        {
+            self.command_batch.push(new);
+        }
+        self.send_commands();
+    }
+
+    fn send_queries(&mut self) {
+        for (new, ticket) in self.query_batch.drain(..) {
+            if let Err((ticket, failure)) = self.machine.query(new, ticket, &mut self.out) {
+                ticket.answer(Err(CallError::Failure(failure)));
+            }
+        }
+    }
+
+    fn send_commands(&mut self) {
+        for (new, ticket) in self.command_batch.drain(..) {
+            if let Err((ticket, failure)) = self.machine.command(new, ticket, &mut self.out) {
+                ticket.answer(Err(CallError::Failure(failure)));
+            }
+        }
     }
 
     fn take_frames(&mut self, received: &mut BytesMut) -> Option<Leave> {

@@ -44,6 +44,7 @@ mod submit;
 mod time;
 mod token;
 mod transport;
+mod turn;
 
 pub use selvedge_protocol::frame::{Since, Success};
 pub use selvedge_protocol::{

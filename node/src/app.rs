@@ -64,7 +64,7 @@ pub struct Running {
     pub operations: Operations,
     pools: Pools,
     /// Sweeps the queries that wait for operations.
-    waiting: Arc<JoinHandle<()>>,
+    waiting: JoinHandle<()>,
 }
 
 impl Application {
@@ -82,7 +82,9 @@ impl Application {
             slots: place.slots,
         });
         let waiters = Waiters::default();
-        let kinds = self.kinds.with(OperationKind::new(pools.clone(), waiters.clone()));
+        let kinds = self
+            .kinds
+            .with(OperationKind::new(pools.clone(), waiters.clone()));
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
         pools.open(host.clone());
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
@@ -90,7 +92,7 @@ impl Application {
             operations: Operations::new(host.clone(), pools.clone(), waiters),
             host,
             pools,
-            waiting: Arc::new(waiting),
+            waiting,
         })
     }
 }
@@ -146,6 +148,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.waiting.abort();
         self.pools.abandon();
     }
 }

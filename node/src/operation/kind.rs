@@ -146,7 +146,10 @@ impl OperationKind {
         context: &Context<'_>,
     ) -> Result<Effects, Refusal> {
         let mut effects = self.decide(state, context, |record, control| {
-            let is_taken = control.as_ref().is_some_and(|control| !control.withdraw());
+            // A runner whose attempt is over only has to end; the next one has not begun.
+            let is_taken = control
+                .as_ref()
+                .is_some_and(|control| control.attempt() > record.attempt && !control.withdraw());
             machine::cancel(record, context.now_ms, is_taken)
         })?;
         let record = present(&state.record, context)?;
@@ -193,7 +196,8 @@ impl OperationKind {
         }
         if let Some(control) = state.control.as_ref().filter(|control| control.is_alive()) {
             let is_present = record.attempt < control.attempt()
-                || matches!(record.status, Status::Running | Status::Cancelling);
+                || (record.attempt == control.attempt()
+                    && matches!(record.status, Status::Running | Status::Cancelling));
             // A runner whose attempt is over is about to end: it asks for the next offer then, unless it
             // has ended in this moment.
             if is_present || control.miss() {

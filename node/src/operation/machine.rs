@@ -56,7 +56,7 @@ pub(crate) fn cancel(record: &mut Record, now_ms: u64, is_taken: bool) -> Result
             )))
         }
         Status::Running => Ok(change(record, now_ms, cancelling)),
-        Status::Pending | Status::Waiting if is_taken => {
+        Status::Pending | Status::Waiting if is_taken && record.is_runnable() => {
             Ok(change(record, now_ms, |record, effects| {
                 start(record, effects);
                 cancelling(record, effects);

@@ -9,6 +9,8 @@ mod index;
 mod kind;
 mod list;
 mod machine;
+#[cfg(test)]
+mod model;
 mod record;
 mod report;
 mod service;
@@ -20,8 +22,8 @@ mod wait;
 pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
 pub(crate) use record::{Fault, Payload, Record};
 pub(crate) use report::{FinishedStep, News, Report};
-pub(crate) use wait::Waiters;
 pub use service::{OperationCommand, OperationPayload, Operations};
+pub(crate) use wait::Waiters;
 
 use selvedge_cluster::store::keys::ActorPath;
 

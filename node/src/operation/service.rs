@@ -94,7 +94,7 @@ impl Operations {
         };
         match command.payload {
             OperationPayload::Streamed { length, chunks } if request.name == SUBMIT => {
-                request.name = SUBMIT_STREAMED.to_owned();
+                SUBMIT_STREAMED.clone_into(&mut request.name);
                 request.body = submission::wrap_streamed(length, &request.body);
                 let stream = Stream { length, chunks };
                 self.pools.streams().insert(request.actor.clone(), stream);

@@ -57,7 +57,10 @@ impl Waiters {
     ) {
         if self.0.count.load(Ordering::Relaxed) >= WAITING_MAX {
             let message = "too many queries are waiting; ask again in a moment";
-            return reply.answer(Outcome::Failure(Failure::new(ErrorCode::Overloaded, message)));
+            return reply.answer(Outcome::Failure(Failure::new(
+                ErrorCode::Overloaded,
+                message,
+            )));
         }
         let latest = Instant::now() + WAIT_MAX;
         let query = Arc::new(Query {
@@ -65,9 +68,20 @@ impl Waiters {
             until: deadline.map_or(latest, |deadline| deadline.min(latest)),
         });
         self.0.count.fetch_add(1, Ordering::Relaxed);
-        self.0.queries.entry(actor.clone()).or_default().push(Arc::clone(&query));
-        let first_look = Arc::new(FirstLook { waiters: self.clone(), actor: actor.clone(), query });
-        host.query(get(actor, FINAL.to_owned(), Bytes::new()), ReplyTo::new(first_look, 0));
+        self.0
+            .queries
+            .entry(actor.clone())
+            .or_default()
+            .push(Arc::clone(&query));
+        let first_look = Arc::new(FirstLook {
+            waiters: self.clone(),
+            actor: actor.clone(),
+            query,
+        });
+        host.query(
+            get(actor, FINAL.to_owned(), Bytes::new()),
+            ReplyTo::new(first_look, 0),
+        );
     }
 
     /// The operation is final: gives each query that waits for it the operation as it is.
@@ -75,7 +89,9 @@ impl Waiters {
         if self.0.queries.is_empty() {
             return;
         }
-        let Some((_, queries)) = self.0.queries.remove(actor) else { return };
+        let Some((_, queries)) = self.0.queries.remove(actor) else {
+            return;
+        };
         self.0.count.fetch_sub(queries.len(), Ordering::Relaxed);
         for query in queries {
             if let Some(reply) = query.reply.lock().take() {
@@ -100,7 +116,9 @@ impl Waiters {
                     }
                     reply.is_some()
                 });
-                self.0.count.fetch_sub(before - queries.len(), Ordering::Relaxed);
+                self.0
+                    .count
+                    .fetch_sub(before - queries.len(), Ordering::Relaxed);
                 !queries.is_empty()
             });
             for (actor, reply) in due {
@@ -115,11 +133,15 @@ impl Waiters {
         if let Some(mut queries) = self.0.queries.get_mut(actor) {
             let before = queries.len();
             queries.retain(|parked| !Arc::ptr_eq(parked, query));
-            self.0.count.fetch_sub(before - queries.len(), Ordering::Relaxed);
+            self.0
+                .count
+                .fetch_sub(before - queries.len(), Ordering::Relaxed);
             is_empty = queries.is_empty();
         }
         if is_empty {
-            self.0.queries.remove_if(actor, |_, queries| queries.is_empty());
+            self.0
+                .queries
+                .remove_if(actor, |_, queries| queries.is_empty());
         }
     }
 }

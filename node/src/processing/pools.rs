@@ -272,6 +272,7 @@ impl Pools {
         }
     }
 
+    /// `None` before the host serves and after it has ended.
     pub(crate) fn host(&self) -> Option<Host> {
         self.0.host.read().clone()
     }

@@ -80,9 +80,8 @@ async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> 
     if reporter.control.is_stopped() {
         return reporter.end(Vec::new(), News::Cancelled, None).await;
     }
-    let source = match pools.payload(&reporter.actor, &work) {
-        Some(source) => source,
-        None => return reporter.end(Vec::new(), News::PayloadMissing, None).await,
+    let Some(source) = pools.payload(&reporter.actor, &work) else {
+        return reporter.end(Vec::new(), News::PayloadMissing, None).await;
     };
     if !work.is_fresh {
         // After a crash the attempt is counted before it can do harm again.

@@ -22,6 +22,7 @@ use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
 use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
 use crate::session::registry::{Registration, Registry};
+use crate::session::turn::end_of_line;
 
 /// A connection's hold on its session. Dropped, it leaves the session detached.
 #[derive(Debug)]
@@ -252,8 +253,7 @@ impl Actor for SessionActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         if matches!(message, Message::Answers) {
-            // Whoever gave the first answer is about to give more: let it, and take them together.
-            tokio::task::yield_now().await;
+            end_of_line().await;
         }
         state.handle(&myself, message);
         Ok(())

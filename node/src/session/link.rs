@@ -16,6 +16,7 @@ use selvedge_protocol::{ErrorCode, Failure};
 use tokio::sync::Notify;
 
 use crate::gateway::Feed;
+use crate::session::turn::end_of_line;
 
 /// Something for the connection to do.
 pub enum Outgoing {
@@ -126,6 +127,7 @@ impl LinkReceiver {
                 return ready;
             }
             self.0.ready.notified().await;
+            end_of_line().await;
         }
     }
 

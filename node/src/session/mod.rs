@@ -11,6 +11,7 @@ mod link;
 mod registry;
 mod service;
 mod supervisor;
+mod turn;
 
 pub use actor::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
 pub use link::{End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};

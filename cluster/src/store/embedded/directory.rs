@@ -96,7 +96,7 @@ impl Directory {
         Ok(true)
     }
 
-    /// Whether fjall's files can be all there, before fjall repairs what it takes for a torn tail.
+    /// Checks that fjall's files can be all there, before fjall cuts off what it takes for a torn tail.
     fn check_database(&self) -> Result<(), Error> {
         let database = self.database_path();
         let exists = |path: &Path| path.try_exists().map_err(|e| stopped(&self.path, &e));
@@ -107,7 +107,7 @@ impl Directory {
             };
         }
         if exists(&database.join("version"))? {
-            return journal::check(&database).map_err(|reason| corrupt(&self.path, &reason));
+            return journal::mend(&database).map_err(|reason| corrupt(&self.path, &reason));
         }
         // fjall writes its marker last when it creates a database.
         let untouched = journal::check_untouched(&database);

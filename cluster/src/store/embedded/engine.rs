@@ -14,6 +14,7 @@ use fjall::{
 };
 
 use super::super::{Error, Order, Version};
+use super::EmbeddedConfig;
 use super::directory::Directory;
 
 pub(super) use fjall::{Slice, Snapshot};
@@ -41,15 +42,21 @@ pub(super) enum WriteError {
 
 impl Engine {
     /// Opens or creates the database within the directory, and answers its last version.
-    pub(super) fn open(directory: Directory, cache_bytes: u64) -> Result<(Self, Version), Error> {
+    pub(super) fn open(
+        directory: Directory,
+        config: &EmbeddedConfig,
+    ) -> Result<(Self, Version), Error> {
         let path = directory.path().to_owned();
         let opened = Database::builder(directory.database_path())
             .worker_threads(WORKERS)
-            .cache_size(cache_bytes)
+            .cache_size(config.cache_bytes)
             .max_journaling_size(JOURNALS_BYTES_MAX)
             .journal_compression(CompressionType::None)
             .open()
-            .and_then(|database| Ok((database.keyspace(KEYSPACE, options)?, database)));
+            .and_then(|database| {
+                let options = || options(config.memtable_bytes);
+                Ok((database.keyspace(KEYSPACE, options)?, database))
+            });
         let (keyspace, database) = opened.map_err(|error| corrupt(&path, &error))?;
         let engine = Self {
             keyspace,
@@ -167,9 +174,9 @@ pub(super) fn user(key: &[u8]) -> &[u8] {
     key.get(1..).unwrap_or_default()
 }
 
-fn options() -> KeyspaceCreateOptions {
+fn options(memtable_bytes: u64) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
-        .max_memtable_size(MEMTABLE_BYTES)
+        .max_memtable_size(memtable_bytes)
         .data_block_compression_policy(CompressionPolicy::disabled())
 }
 
@@ -189,9 +196,6 @@ const POISONED: &str = "an earlier write, flush or compaction failed";
 
 /// One worker flushes and compacts: with two, fjall's first spins for as long as the second compacts.
 const WORKERS: usize = 1;
-/// Half of fjall's default: a flush then fits well into the default reserve of free space, and a
-/// few of them into a small machine's memory.
-const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
 /// Journals are removed once flushed; four of fjall's 64 MB journals are reached only when flushes lag.
 const JOURNALS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// One below where fjall stops writers by itself.

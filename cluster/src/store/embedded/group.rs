@@ -71,9 +71,8 @@ impl Committer {
         }
     }
 
-    /// Commits what can be committed and answers every request. An error means that the store
-    /// cannot go on; all of the group have been told.
-    pub(super) fn commit(&mut self, group: &mut Vec<Request>) -> Result<(), String> {
+    /// Commits what can be committed and answers every request, unless the store cannot go on.
+    pub(super) fn commit(&mut self, group: &mut Vec<Request>) -> Result<(), Failure> {
         let now = self.clock.monotonic();
         let bytes = group.iter().map(|request| request.bytes).sum();
         if let Err(full) = self.space.check(now, bytes) {
@@ -259,17 +258,27 @@ impl Committer {
         }
     }
 
-    /// Tells the group why it cannot know, or that nothing happened.
-    fn fail(&mut self, error: WriteError) -> String {
+    /// What the group has to be told when its write failed.
+    fn fail(&mut self, error: WriteError) -> Failure {
         let (reason, outcome) = match error {
             WriteError::Refused(reason) => (reason.clone(), Error::Stopped(reason)),
             WriteError::Unknown(reason) => (reason, Error::CommitUnknown),
         };
-        for (answer, decided) in self.outcomes.drain(..) {
-            let _ = answer.send(decided.and_then(|_| Err(outcome.clone())));
+        let answers = self.outcomes.drain(..);
+        Failure {
+            reason,
+            answers: answers
+                .map(|(answer, decided)| (answer, decided.and_then(|_| Err(outcome.clone()))))
+                .collect(),
         }
-        reason
     }
+}
+
+/// Why a store stops, and what its last group is told once it has.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
 }
 
 /// Eight bytes of version and two of the place within its group, as FoundationDB has it.

@@ -3,7 +3,7 @@
 //! fjall cuts a journal off where it stops making sense, which is right for a torn tail and wrong for
 //! a flipped byte in the middle: commits that were answered would silently be gone. Each group is
 //! durable before the next one is written, so an intact batch after a damaged one can only mean
-//! damage. Called when a directory is opened. Changes nothing.
+//! damage. Called when a directory is opened. Changes nothing but a torn tail.
 //!
 //! A batch in a journal, integers little-endian:
 //! ```text
@@ -12,14 +12,15 @@
 //! end    3, XXH3 of the items u64, "FJL" 3
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Checks that no journal is missing between others and that none is damaged but at its very end.
-pub(super) fn check(database: &Path) -> Result<(), String> {
+/// Checks that no journal is missing between others and that none is damaged, and cuts off what a
+/// crash has left unfinished at the end of the last one.
+pub(super) fn mend(database: &Path) -> Result<(), String> {
     let journals = journals(database).map_err(|error| error.to_string())?;
     let Some(&(active, _)) = journals.last() else {
         return Err("its journal is missing".to_owned());
@@ -30,20 +31,35 @@ pub(super) fn check(database: &Path) -> Result<(), String> {
         }
     }
     for (number, path) in &journals {
+        let failed = |error: io::Error| format!("{}: {error}", path.display());
         // At most some hundred megabytes: fjall rotates a journal at every flush past 64 MB.
-        let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let end = intact_bytes(&bytes);
-        let rest = &bytes[end..];
-        let is_damaged = if *number == active {
-            contains_batch(rest)
-        } else {
-            rest.iter().any(|byte| *byte != 0)
-        };
-        if is_damaged {
+        let bytes = fs::read(path).map_err(failed)?;
+        let bytes = without_zeros(&bytes);
+        let end = intact_bytes(bytes);
+        if end == bytes.len() {
+            continue;
+        }
+        if *number != active || !is_torn(bytes, end) {
             return Err(format!("its journal {number}.jnl is damaged at byte {end}"));
         }
+        tracing::info!(journal = number, end, "an unfinished commit was cut off");
+        let file = File::options().write(true).open(path).map_err(failed)?;
+        let length = u64::try_from(end).unwrap_or(u64::MAX);
+        let cut = file.set_len(length).and_then(|()| file.sync_all());
+        cut.map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether what follows `end` is a batch that a crash interrupted, and not one that was damaged later.
+fn is_torn(bytes: &[u8], end: usize) -> bool {
+    if contains_batch(&bytes[end..]) {
+        return false;
+    }
+    // After a loss of power, sectors may be missing before others that were written.
+    let is_hole = |sector: &[u8]| sector == [0; SECTOR];
+    let first = end - end % SECTOR;
+    !bytes.ends_with(TRAILER) || bytes[first..].chunks(SECTOR).any(is_hole)
 }
 
 /// Whether nothing was ever committed to the journals, as after a creation that was killed.
@@ -51,7 +67,7 @@ pub(super) fn check_untouched(database: &Path) -> Result<(), String> {
     let journals = journals(database).map_err(|error| error.to_string())?;
     for (number, path) in &journals {
         let bytes = fs::read(path).map_err(|error| error.to_string())?;
-        if bytes.iter().any(|byte| *byte != 0) {
+        if !without_zeros(&bytes).is_empty() {
             return Err(format!("its journal {number}.jnl is in use"));
         }
     }
@@ -71,6 +87,16 @@ fn journals(database: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     }
     journals.sort_unstable();
     Ok(journals)
+}
+
+/// The bytes up to some zeros at their end: fjall allocates journals ahead.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    // By pages, because a journal has some megabytes of them.
+    let is_used = |page: &[u8]| page != &[0; PAGE][..page.len()];
+    let pages = bytes.chunks(PAGE).rposition(is_used).map_or(0, |at| at + 1);
+    let bytes = &bytes[..bytes.len().min(pages * PAGE)];
+    let used = bytes.iter().rposition(|byte| *byte != 0);
+    &bytes[..used.map_or(0, |at| at + 1)]
 }
 
 /// The length of the intact batches at the front.
@@ -152,6 +178,10 @@ const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
 const TRAILER: &[u8] = b"FJL\x03";
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+/// Any size that makes comparing fast.
+const PAGE: usize = 4_096;
 /// Tag, number of items and seqno.
 const START_BYTES: usize = 13;
 /// Type, compression and keyspace.

@@ -46,6 +46,9 @@ pub struct EmbeddedConfig {
     pub reserve_bytes: u64,
     /// Memory for blocks that were read.
     pub cache_bytes: u64,
+    /// Memory for writes that are not in tables yet; several times as much while flushes lag. Fixed
+    /// when the store is created.
+    pub memtable_bytes: u64,
     /// For the age of commits.
     pub clock: Clock,
 }
@@ -59,6 +62,8 @@ impl EmbeddedConfig {
             reserve_bytes: 64 * 1024 * 1024,
             // The hot blocks of some million small actors; what is older is read from the disk.
             cache_bytes: 64 * 1024 * 1024,
+            // Half of fjall's default: a flush then fits well into the reserve.
+            memtable_bytes: 32 * 1024 * 1024,
             clock: Clock::system(),
         }
     }
@@ -85,7 +90,7 @@ impl Embedded {
     pub fn open(config: EmbeddedConfig) -> Result<Self, Error> {
         let directory = Directory::open(&config.path)?;
         let floor = directory.floor();
-        let (engine, mut version) = Engine::open(directory, config.cache_bytes)?;
+        let (engine, mut version) = Engine::open(directory, &config)?;
         if floor.is_some_and(|floor| version < floor) {
             return Err(engine.damaged("commits that were durable are missing"));
         }

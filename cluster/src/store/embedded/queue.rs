@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::super::Error;
-use super::group::{Committer, Request};
+use super::group::{Committer, Failure, Request};
 use super::view::closed;
 
 /// The requests that wait, and what commits them.
@@ -171,19 +171,22 @@ impl Queue {
             }
             return;
         };
-        let result = catch_unwind(AssertUnwindSafe(|| committer.commit(group)));
-        let reason = match result {
+        let failure = match catch_unwind(AssertUnwindSafe(|| committer.commit(group))) {
             Ok(Ok(())) => return,
-            Ok(Err(reason)) => reason,
-            Err(_) => {
-                // Whoever has no answer yet is told that it is not known, by the loss of its sender.
-                *owned = None;
-                group.clear();
-                "committing panicked".to_owned()
-            }
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure {
+                reason: "committing panicked".to_owned(),
+                answers: Vec::new(),
+            },
         };
-        tracing::error!(reason, "the store has stopped");
-        self.waiting.lock().intake = Intake::Failed(Error::Stopped(reason));
+        tracing::error!(reason = failure.reason, "the store has stopped");
+        self.waiting.lock().intake = Intake::Failed(Error::Stopped(failure.reason));
+        for (answer, outcome) in failure.answers {
+            let _ = answer.send(outcome);
+        }
+        // After a panic, whoever has no answer learns by the loss of its sender that it is not known.
+        group.clear();
+        *owned = None;
     }
 }
 

@@ -1,11 +1,17 @@
 //! What every backend must do, as functions over the trait, and one table of backends.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use selvedge_cluster::Clock;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
-use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction};
+use selvedge_cluster::store::keys::ActorPath;
+use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction, chunk, run};
+use selvedge_protocol::ids::Tenant;
+
+use super::scratch;
 
 /// Declares a module of tests for one backend: all of them run over each.
 macro_rules! backends {
@@ -28,6 +34,10 @@ macro_rules! backends {
                 reads_are_repeatable
                 dropped_transactions_leave_no_trace
                 any_bytes_are_a_key
+                transactions_older_than_the_window_are_refused
+                concurrent_histories_have_a_serial_order
+                transfers_keep_the_sum
+                large_values_are_chunked_and_replaced
             );
         })*
     };
@@ -45,7 +55,7 @@ backends! {
 }
 
 fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
     (Arc::new(store), directory)
 }
@@ -413,4 +423,201 @@ async fn any_bytes_are_a_key(store: Arc<dyn Store>) {
         let value = store.begin().get(key, Isolation::Snapshot).await.unwrap();
         assert_eq!(value.unwrap(), key);
     }
+}
+
+async fn transactions_older_than_the_window_are_refused(store: Arc<dyn Store>) {
+    let mut reader = store.begin();
+    let version = reader.read_version().await.unwrap();
+    // The window holds a bounded number of writes, whatever their age; that needs no waiting.
+    let chunk = 20_000u32;
+    for round in 0..16 {
+        let mut transaction = store.begin();
+        for number in round * chunk..(round + 1) * chunk {
+            transaction.add_write_conflict(&number.to_be_bytes());
+        }
+        transaction.commit().await.unwrap();
+    }
+    let read = reader.get(b"a", Isolation::Snapshot).await;
+    assert!(matches!(read, Err(Error::TooOld)), "{read:?}");
+    reader.set(b"a", b"1");
+    assert!(matches!(reader.commit().await, Err(Error::TooOld)));
+    let mut late = store.begin_at(version);
+    late.set(b"a", b"1");
+    assert!(matches!(late.commit().await, Err(Error::TooOld)));
+    put(&store, "a", "1").await;
+}
+
+/// What one transaction saw and did.
+#[derive(Debug)]
+struct Done {
+    versionstamp: [u8; 10],
+    reads: Vec<(u8, Option<u8>)>,
+    /// The number of keys in a range.
+    count: (u8, u8, usize),
+    writes: Vec<(u8, Option<u8>)>,
+}
+
+async fn concurrent_histories_have_a_serial_order(store: Arc<dyn Store>) {
+    let clock = Clock::manual(0, 11);
+    let tasks = (0..8).map(|task| {
+        let (store, clock) = (Arc::clone(&store), clock.clone());
+        tokio::spawn(async move {
+            let mut history = Vec::new();
+            for _ in 0..100 {
+                history.extend(random_transaction(&*store, &clock, task).await);
+            }
+            history
+        })
+    });
+    let mut history = Vec::new();
+    for done in futures::future::join_all(tasks).await {
+        history.extend(done.unwrap());
+    }
+    assert!(history.len() > 50, "hardly anything committed");
+    // Versionstamps are the order of commits: one after the other must give what each saw.
+    history.sort_by_key(|done| done.versionstamp);
+    let mut model = BTreeMap::new();
+    for done in &history {
+        for (key, seen) in &done.reads {
+            assert_eq!(model.get(key), seen.as_ref(), "{done:?}");
+        }
+        let (from, to, count) = done.count;
+        assert_eq!(model.range(from..to).count(), count, "{done:?}");
+        for (key, value) in &done.writes {
+            match value {
+                Some(value) => model.insert(*key, *value),
+                None => model.remove(key),
+            };
+        }
+    }
+    for key in 0..KEYS {
+        let stored = store
+            .begin()
+            .get(&[key], Isolation::Snapshot)
+            .await
+            .unwrap();
+        assert_eq!(stored.map(|value| value[0]), model.get(&key).copied());
+    }
+}
+
+/// Few, so that transactions meet.
+const KEYS: u8 = 12;
+
+async fn random_transaction(store: &dyn Store, clock: &Clock, task: u8) -> Option<Done> {
+    let byte = |bound: u8| u8::try_from(clock.random() % u64::from(bound)).unwrap();
+    let mut transaction = store.begin();
+    let mut reads = Vec::new();
+    for _ in 0..byte(3) {
+        let key = byte(KEYS);
+        let value = transaction
+            .get(&[key], Isolation::Serializable)
+            .await
+            .unwrap();
+        reads.push((key, value.map(|value| value[0])));
+        // Others get in between.
+        tokio::task::yield_now().await;
+    }
+    let (one, two) = (byte(KEYS), byte(KEYS));
+    let (from, to) = (one.min(two), one.max(two));
+    let range = Range {
+        begin: Bound::Included(Bytes::from(vec![from])),
+        end: Bound::Excluded(Bytes::from(vec![to])),
+        ..between("", "")
+    };
+    let count = transaction.range(range).await.unwrap().len();
+    let mut writes = Vec::new();
+    for _ in 0..=byte(2) {
+        let key = byte(KEYS);
+        let value = (byte(4) > 0).then_some(task);
+        match value {
+            Some(value) => transaction.set(&[key], &[value]),
+            None => transaction.clear(&[key]),
+        }
+        writes.push((key, value));
+    }
+    if byte(8) == 0 {
+        transaction.clear_range(&[from], &[to]);
+        writes.extend((from..to).map(|key| (key, None)));
+    }
+    match transaction.commit().await {
+        Ok(committed) => Some(Done {
+            versionstamp: committed.versionstamp,
+            reads,
+            count: (from, to, count),
+            writes,
+        }),
+        Err(Error::Conflict | Error::TooOld) => None,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+async fn transfers_keep_the_sum(store: Arc<dyn Store>) {
+    let clock = Clock::manual(0, 5);
+    let mut transaction = store.begin();
+    for account in 0..4u8 {
+        transaction.set(&[account], &[100]);
+    }
+    transaction.commit().await.unwrap();
+    let tasks = (0..8u8).map(|task| {
+        let (store, clock) = (Arc::clone(&store), clock.clone());
+        tokio::spawn(async move {
+            for number in 0..20u8 {
+                let (from, to) = ([task % 4], [(task + number) % 4]);
+                let moved = run(&*store, &clock, |mut transaction| async move {
+                    let mut have = [0, 0];
+                    for (have, account) in have.iter_mut().zip([&from, &to]) {
+                        let read = transaction.get(account, Isolation::Serializable).await?;
+                        *have = read.map_or(0, |value| value[0]);
+                    }
+                    if from != to && have[0] > 0 && have[1] < u8::MAX {
+                        transaction.set(&from, &[have[0] - 1]);
+                        transaction.set(&to, &[have[1] + 1]);
+                    }
+                    Ok((transaction, ()))
+                });
+                moved.await.unwrap();
+            }
+        })
+    });
+    for task in futures::future::join_all(tasks).await {
+        task.unwrap();
+    }
+    let all = Range {
+        begin: Bound::Unbounded,
+        end: Bound::Unbounded,
+        ..between("", "")
+    };
+    let pairs = store.begin().range(all).await.unwrap();
+    let sum: u32 = pairs.iter().map(|(_, value)| u32::from(value[0])).sum();
+    assert_eq!(sum, 400);
+}
+
+async fn large_values_are_chunked_and_replaced(store: Arc<dyn Store>) {
+    let actor = ActorPath {
+        slot: 3,
+        tenant: Tenant::default_tenant(),
+        address: "room/42".parse().unwrap(),
+    };
+    let prefix = actor.prefix();
+    let mut before = 0;
+    for length in [8 * 1024 * 1024, 0, 90_001, 90_000, 1] {
+        let value: Vec<u8> = (0..=250).cycle().take(length).collect();
+        let mut transaction = store.begin();
+        let key = |chunk| prefix.state(chunk);
+        before = chunk::replace(&mut *transaction, key, &value, before).unwrap();
+        transaction.commit().await.unwrap();
+        let mut transaction = store.begin();
+        let range = prefix.state_chunks();
+        let read = chunk::read(&mut *transaction, &range, Isolation::Snapshot).await;
+        let whole = read.unwrap().unwrap();
+        assert_eq!(whole.chunks, before);
+        assert!(whole.value == value, "{length} bytes came back otherwise");
+    }
+    let mut transaction = store.begin();
+    let key = |chunk| prefix.payload(chunk);
+    let too_large = chunk::replace(&mut *transaction, key, &vec![0; 8 * 1024 * 1024 + 1], 0);
+    assert!(matches!(too_large, Err(Error::TooLarge { .. })));
+    let range = prefix.payload_chunks();
+    let none = chunk::read(&mut *transaction, &range, Isolation::Snapshot).await;
+    assert_eq!(none.unwrap(), None);
 }

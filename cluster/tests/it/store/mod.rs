@@ -1,3 +1,12 @@
 //! The store: one conformance suite over every backend, and what only the embedded one has.
 
 mod conformance;
+mod embedded;
+
+/// A directory in memory where there is one: many of these tests open stores by the hundred, and what
+/// they show does not depend on a disk.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}

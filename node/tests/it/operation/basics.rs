@@ -138,7 +138,9 @@ fn rfc3339(unix_ms: u64) -> String {
     let days = unix_ms / 86_400_000;
     // Any day will do as long as it is the right one: count years and months off.
     let (mut year, mut rest) = (1970, days);
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     while rest >= 365 + u64::from(leap(year)) {
         rest -= 365 + u64::from(leap(year));
         year += 1;

@@ -276,7 +276,7 @@ pub(crate) async fn get(node: &Running, operation: &str) -> Result<Operation, Fa
     let id = id(operation);
     let query = |reply| {
         node.operations
-            .query(tenant(), &id, name, Bytes::new(), None, reply)
+            .query(tenant(), &id, name, Bytes::new(), None, reply);
     };
     Ok(serde_json::from_slice(&answered(query).await?).unwrap())
 }
