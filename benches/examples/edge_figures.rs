@@ -159,10 +159,23 @@ impl Server {
         for _ in 0..IDLE_CONNECTIONS {
             wires.push(self.connect(client).await?);
         }
-        // Buffers of the handshakes are given back once all is acknowledged.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let grown = self.resident_bytes()?.saturating_sub(before);
+        let grown = self.settled_bytes().await?.saturating_sub(before);
         Ok(grown / (wires.len() - first))
+    }
+
+    /// What the server holds once it gives nothing back any more: the buffers of handshakes go when
+    /// all is acknowledged.
+    async fn settled_bytes(&self) -> Result<usize, Failed> {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut last = usize::MAX;
+        loop {
+            tick.tick().await;
+            let now = self.resident_bytes()?;
+            if now >= last {
+                return Ok(now);
+            }
+            last = now;
+        }
     }
 
     /// Processor time that the server has used.
