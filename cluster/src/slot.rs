@@ -116,6 +116,22 @@ impl Slot {
         }
     }
 
+    /// Removes an activation if nobody waits for it. Permits are taken under the same lock, so none of
+    /// its requests is lost: the next one finds the next activation.
+    pub(crate) fn rest(&self, actor: &ScopedAddress, activation: ActorId) -> bool {
+        let mut directory = self.directory.lock();
+        let is_free = directory.get(actor).is_some_and(|entry| {
+            entry.activation.get_id() == activation && entry.mailbox.is_empty()
+        });
+        let removed = if is_free {
+            directory.remove(actor)
+        } else {
+            None
+        };
+        drop(directory);
+        removed.is_some()
+    }
+
     /// Removes whatever entry is this activation: for when only its id is known.
     pub(crate) fn remove_dead(&self, activation: ActorId) {
         self.directory
