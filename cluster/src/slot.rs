@@ -18,9 +18,6 @@ use crate::actor::mailbox::{Caller, Mailbox};
 use crate::actor::request::ScopedAddress;
 use crate::store::keys::Key;
 
-/// Slots of a cluster: enough for about 100 nodes, fixed when the cluster is created.
-pub const SLOTS: u16 = 1_024;
-
 /// No time at all: a chore that is not due.
 pub(crate) const NEVER: u64 = u64::MAX;
 

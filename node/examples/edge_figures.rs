@@ -301,10 +301,10 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         host: HostConfig {
             node: "figures".to_owned(),
             idle_ms: 60_000,
+            slots: meta.slots,
         },
         store,
         clock: clock.clone(),
-        slots: meta.slots,
     };
     let application = demo_app::application()?
         .start(place)

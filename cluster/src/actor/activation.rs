@@ -369,7 +369,7 @@ impl Running {
     }
 
     /// Ends the activation if nothing more is expected of the actor and nobody waits for it.
-    fn rest(&mut self, myself: &ActorRef<Message>) {
+    fn rest(&self, myself: &ActorRef<Message>) {
         let Phase::Ready(machine) = &self.phase else {
             return;
         };

@@ -51,10 +51,9 @@ impl Node {
         let meta = prepare(&*shared, &clock).await.map_err(|error| failed(&error))?;
 
         let place = Place {
-            host: HostConfig { node: config.name.clone(), idle_ms: limits::ACTOR_IDLE_MS },
+            host: HostConfig { node: config.name.clone(), idle_ms: limits::ACTOR_IDLE_MS, slots: meta.slots },
             store: shared,
             clock: clock.clone(),
-            slots: meta.slots,
         };
         let application = application.start(place).await.map_err(|error| failed(&error))?;
         let sessions = sessions(config, &meta, token, &application, clock).await?;

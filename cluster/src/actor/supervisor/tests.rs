@@ -54,6 +54,7 @@ async fn host() -> (Host, tempfile::TempDir) {
     let config = HostConfig {
         node: "node-1".to_owned(),
         idle_ms: 60_000,
+        slots: 4,
     };
     let kinds = Kinds::default().with(Count);
     let host = Host::start(config, Arc::new(store), Clock::system(), kinds).await;
