@@ -24,6 +24,7 @@ use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
 use selvedge_node::app::Place;
+use selvedge_node::demo_app;
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Gateway;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
@@ -155,7 +156,10 @@ impl Server {
         }
         // Buffers of the handshakes are given back once all is acknowledged.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok((self.resident_bytes()?.saturating_sub(before)) / IDLE_CONNECTIONS)
+        let grown = self.resident_bytes()?.saturating_sub(before);
+        // They stay connected until here.
+        assert_eq!(wires.len(), IDLE_CONNECTIONS / 10 + IDLE_CONNECTIONS);
+        Ok(grown / IDLE_CONNECTIONS)
     }
 
     fn resident_bytes(&self) -> Result<usize, Failed> {
@@ -306,9 +310,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         store,
         clock: clock.clone(),
     };
-    let application = demo_app::application()?
-        .start(place)
-        .await?;
+    let application = demo_app::application()?.start(place).await?;
     let gateway = Gateway::new(application.host.clone(), application.operations.clone());
     let inside = Inside {
         service: Arc::new(gateway),

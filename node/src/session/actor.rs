@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
 use crate::session::inbox::{Inbox, token};
-use crate::session::turn::end_of_line;
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
 use crate::session::registry::{Registration, Registry};
+use crate::session::turn::end_of_line;
 
 /// A connection's hold on its session. Dropped, it leaves the session detached.
 #[derive(Debug)]

@@ -48,8 +48,9 @@ async fn garbage_in_datagrams() {
     }
     // And what is not even QUIC.
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    for length in 0..1_200 {
-        let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + length) as u8).collect();
+    for length in 0..1_200_usize {
+        let from = u8::try_from(length % 256).unwrap();
+        let bytes: Vec<u8> = (from..=255).chain(0..from).cycle().take(length).collect();
         socket.send_to(&bytes, node.address).unwrap();
     }
     let (mut peer, _) = node.session().await;
