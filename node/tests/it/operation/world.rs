@@ -191,10 +191,10 @@ impl World {
             host: HostConfig {
                 node: "node-1".to_owned(),
                 idle_ms: self.idle_ms,
+                slots: meta.slots,
             },
             store: Arc::clone(store) as Arc<dyn Store>,
             clock,
-            slots: meta.slots,
         };
         builder.build().unwrap().start(place).await.unwrap()
     }
