@@ -190,8 +190,13 @@ impl Pools {
         &self.0.streams
     }
 
-    pub(crate) fn slots(&self) -> u16 {
-        self.0.slots
+    /// Where an operation's actor lies in the store.
+    pub(crate) fn path(&self, actor: &ScopedAddress) -> ActorPath {
+        ActorPath {
+            slot: actor.address.slot(&actor.tenant, self.0.slots),
+            tenant: actor.tenant.clone(),
+            address: actor.address.clone(),
+        }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -237,11 +242,7 @@ impl Pools {
             (Payload::Stored { .. }, Some(bytes)) => Source::Memory(bytes.clone()),
             (Payload::Stored { length, .. }, None) => Source::Stored {
                 store: Arc::clone(&self.0.store),
-                path: ActorPath {
-                    slot: actor.address.slot(&actor.tenant, self.0.slots),
-                    tenant: actor.tenant.clone(),
-                    address: actor.address.clone(),
-                },
+                path: self.path(actor),
                 length: *length,
             },
             (Payload::Streamed { .. }, _) => Source::Streamed(self.0.streams.remove(actor)?),

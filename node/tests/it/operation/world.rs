@@ -10,7 +10,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{AnswerSink, HostConfig, ReplyTo, Subscription, SubscriptionItem};
+use selvedge_cluster::actor::{
+    AnswerSink, HostConfig, ReplyTo, ScopedAddress, Subscription, SubscriptionItem,
+};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_node::Application;
@@ -202,6 +204,13 @@ impl World {
 
 pub(crate) fn id(text: &str) -> OperationId {
     OperationId::new(text).unwrap()
+}
+
+pub(crate) fn actor(operation: &str) -> ScopedAddress {
+    ScopedAddress {
+        tenant: tenant(),
+        address: format!("operation/{operation}").parse().unwrap(),
+    }
 }
 
 fn tenant() -> Tenant {
