@@ -208,12 +208,16 @@ impl OperationKind {
             return;
         }
         let fresh = state.fresh.take();
+        let is_cancelling = record.status == Status::Cancelling;
         state.control = self.pools.offer(Offer {
             actor,
             record,
             is_fresh: fresh.is_some() || record.waiting == Some(Waiting::Payload),
             payload: fresh.flatten(),
         });
+        if let Some(control) = state.control.as_ref().filter(|_| is_cancelling) {
+            control.stop();
+        }
     }
 
     fn frame(&self, record: &Record, control: Option<&Control>) -> Frame {
