@@ -18,7 +18,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_cluster::actor::ScopedAddress;
 use selvedge_protocol::Failure;
 use selvedge_protocol::frame::Outcome;
-use selvedge_protocol::limits::{OPERATION_NOTE_MS, OPERATION_PROGRESS_MS};
+use selvedge_protocol::limits::{
+    MESSAGE_BYTES_MAX, NAME_BYTES_MAX, OPERATION_NOTE_MS, OPERATION_PROGRESS_MS,
+};
 use serde_json::Value;
 
 use crate::operation::{Fault, FinishedStep, News, REPORT, Report};
@@ -143,19 +145,11 @@ async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> 
         End::Returned(Err(error)) if error.cause == Cause::PayloadMissing => News::PayloadMissing,
         End::Returned(Err(error)) => News::Failed {
             permanent: error.cause == Cause::Permanent,
-            fault: Fault {
-                code: error.code,
-                message: error.message,
-                step: error.step,
-            },
+            fault: fault(error),
         },
         End::Panicked(message) => News::Failed {
             permanent: false,
-            fault: Fault {
-                code: "panic".to_owned(),
-                message,
-                step: None,
-            },
+            fault: fault(HandlerError::new("panic", message, Cause::Retryable)),
         },
         End::Stopped => News::Cancelled,
     };
@@ -299,6 +293,20 @@ impl Reporter {
             Err(failure) => !failure.code.may_be_retried(),
         }
     }
+}
+
+/// What is stored of an error. A handler may put anything into one; it is shown in answers and events.
+fn fault(error: HandlerError) -> Fault {
+    Fault {
+        code: cut(error.code, NAME_BYTES_MAX),
+        message: cut(error.message, MESSAGE_BYTES_MAX),
+        step: error.step,
+    }
+}
+
+fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }
 
 /// What a panic said.
