@@ -60,7 +60,7 @@ pub struct Place {
 pub struct Running {
     pub host: Host,
     pub operations: Operations,
-    pools: Pools,
+    pub(crate) pools: Pools,
     /// Sweeps the queries that wait for operations.
     waiting: JoinHandle<()>,
 }
@@ -84,7 +84,7 @@ impl Application {
             .kinds
             .with(OperationKind::new(pools.clone(), waiters.clone()));
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
-        pools.open(host.clone());
+        pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {
             operations: Operations::new(host.clone(), pools.clone(), waiters),
