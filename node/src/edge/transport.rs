@@ -5,12 +5,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{Endpoint, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_protocol::version::ALPN;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::edge::{EdgeConfig, STREAMS_MAX};
+use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX};
 
 /// What an edge shows to its clients.
 #[derive(Debug)]
@@ -53,8 +53,9 @@ pub(super) fn endpoint(config: &EdgeConfig, tls: EdgeTls) -> Result<Endpoint, Bi
         source,
     };
     let socket = socket(config.address).map_err(bind)?;
+    let endpoint = config.reset_key.as_ref().map(ResetKey::endpoint_config);
     Endpoint::new(
-        EndpointConfig::default(),
+        endpoint.unwrap_or_default(),
         Some(server),
         socket,
         Arc::new(TokioRuntime),
