@@ -53,8 +53,6 @@ pub struct Place {
     pub host: HostConfig,
     pub store: Arc<dyn Store>,
     pub clock: Clock,
-    /// The number of slots of the cluster.
-    pub slots: u16,
 }
 
 /// An application that runs. Dropped without [`Running::stop`], its handlers end at once, as in a crash.
@@ -79,7 +77,7 @@ impl Application {
             handlers: self.handlers,
             store: Arc::clone(&place.store),
             clock: place.clock.clone(),
-            slots: place.slots,
+            slots: place.host.slots,
         });
         let waiters = Waiters::default();
         let kinds = self

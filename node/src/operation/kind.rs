@@ -324,6 +324,12 @@ impl Kind for OperationKind {
         }
     }
 
+    /// A final operation is only read from now on; what was never submitted is nothing.
+    fn is_at_rest(&self, state: &OperationState) -> bool {
+        let record = state.record.as_ref();
+        record.is_none_or(|record| record.status.is_final())
+    }
+
     fn is_public(&self) -> bool {
         false
     }

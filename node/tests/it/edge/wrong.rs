@@ -81,9 +81,9 @@ async fn half_a_hello_then_silence() {
 
 #[tokio::test]
 async fn half_a_frame_then_silence() {
-    let mut edge = config();
-    edge.idle = Duration::from_millis(200);
-    let node = Node::with(edge, SessionConfig::new("test")).await;
+    let mut session = SessionConfig::new("test");
+    session.idle_ms = 200;
+    let node = Node::with(config(), session).await;
     let (mut peer, _) = node.session().await;
     let frame = encode(&[query(1, "echo", "1")]);
     peer.send_bytes(&frame[..frame.len() / 2]).await;

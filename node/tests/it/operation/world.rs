@@ -204,10 +204,10 @@ impl World {
             host: HostConfig {
                 node: "node-1".to_owned(),
                 idle_ms: self.idle_ms,
+                slots: meta.slots,
             },
             store,
             clock,
-            slots: meta.slots,
         };
         builder.build().unwrap().start(place).await
     }
