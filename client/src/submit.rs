@@ -136,7 +136,10 @@ impl Session {
     pub async fn wait(&self, id: &OperationId) -> Result<Operation, CallError> {
         loop {
             // Answered when it is final, or after a while with what it is then.
-            let operation: Operation = self.query(Target::Operation(id.clone()), "wait", ()).json().await?;
+            let operation: Operation = self
+                .query(Target::Operation(id.clone()), "wait", ())
+                .json()
+                .await?;
             if operation.status.is_final() {
                 return Ok(operation);
             }

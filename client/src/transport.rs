@@ -168,7 +168,8 @@ fn client_config(authority: &[u8], keep_alive: Duration) -> Result<ClientConfig,
 
 fn transport_config(keep_alive: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
-    let streams = u32::try_from(limits::SESSION_SUBSCRIPTIONS_MAX).unwrap_or(u32::MAX);
+    let subscriptions = u32::try_from(limits::SESSION_SUBSCRIPTIONS_MAX).unwrap_or(u32::MAX);
+    let streams = subscriptions.saturating_add(limits::SESSION_STREAMS_MAX);
     let idle_ms = u32::try_from(keep_alive.as_millis()).unwrap_or(u32::MAX / IDLE_KEEP_ALIVES);
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(streams))

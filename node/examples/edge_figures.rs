@@ -24,6 +24,7 @@ use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
 use selvedge_node::app::Place;
+use selvedge_node::demo_app;
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Gateway;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
@@ -189,7 +190,7 @@ impl Wire {
     async fn write(&mut self, frames: &[ClientFrame]) -> Result<(), Failed> {
         let mut bytes = Vec::new();
         for frame in frames {
-            codec::encode(frame, &mut bytes);
+            codec::encode(frame, &mut bytes)?;
         }
         Ok(self.send.write_chunk(Bytes::from(bytes)).await?)
     }

@@ -425,7 +425,7 @@ impl FakeServer {
                 data: sent.data,
             };
             let mut bytes = Vec::new();
-            codec::encode(&ServerFrame::Ephemeral(event), &mut bytes);
+            codec::encode(&ServerFrame::Ephemeral(event), &mut bytes).unwrap();
             connection.send_datagram(bytes.into()).unwrap();
         }
     }
@@ -554,7 +554,7 @@ async fn next_frame(receive: &mut RecvStream, buffer: &mut BytesMut) -> Option<C
 
 async fn write(send: &mut SendStream, frame: &ServerFrame) -> Option<()> {
     let mut bytes = Vec::new();
-    codec::encode(frame, &mut bytes);
+    codec::encode(frame, &mut bytes).unwrap();
     send.write_all(&bytes).await.ok()
 }
 

@@ -235,7 +235,7 @@ pub(super) fn close_code(code: ErrorCode) -> u64 {
 pub(super) fn encode(frames: &[ClientFrame]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
-        codec::encode(frame, &mut bytes);
+        codec::encode(frame, &mut bytes).unwrap();
     }
     bytes
 }
