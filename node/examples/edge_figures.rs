@@ -307,9 +307,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         clock: clock.clone(),
         slots: meta.slots,
     };
-    let application = demo_app::application()?
-        .start(place)
-        .await?;
+    let application = demo_app::application()?.start(place).await?;
     let gateway = Gateway::new(application.host.clone(), application.operations.clone());
     let inside = Inside {
         service: Arc::new(gateway),
