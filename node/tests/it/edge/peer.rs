@@ -167,6 +167,17 @@ impl Reader {
         }
     }
 
+    /// So many bytes that are no frame; fewer where the stream ends.
+    pub(super) async fn bytes(&mut self, count: usize) -> BytesMut {
+        while self.buffer.len() < count {
+            match self.recv.read_chunk(usize::MAX, true).await {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.buffer.split_to(count.min(self.buffer.len()))
+    }
+
     pub(super) async fn reply(&mut self) -> Reply {
         match self.next().await {
             Some(ServerFrame::Reply(reply)) => reply,
