@@ -16,7 +16,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
 use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
-use crate::session::{End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link};
+use crate::session::{
+    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link,
+};
 
 /// Serves a connection from its first packet to its end.
 pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: HandshakePermit) {
@@ -54,17 +56,16 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
         // Frames may have come in one packet with the Hello.
         has_frames: true,
     };
-    let opened = tokio::time::timeout_at(deadline, async {
-        let room = shared.answer_room.connection();
-        let (sender, link) = link(room.clone());
-        let first = control.first().await?;
-        let session = shared.sessions.open(first, sender).await?;
-        Ok((session, link, room))
-    })
-    .await
-    .unwrap_or_else(|_| Err(no_hello()));
+    let first = tokio::time::timeout_at(deadline, control.first()).await;
+    let room = shared.answer_room.connection();
+    let (sender, link) = link(room.clone());
+    let opened = match first.unwrap_or_else(|_| Err(no_hello())) {
+        // Not under the deadline: a session that is being opened must be seen through.
+        Ok(first) => shared.sessions.open(first, sender).await,
+        Err(failure) => Err(failure),
+    };
     match opened {
-        Ok((session, link, room)) => Some(Conversation {
+        Ok(session) => Some(Conversation {
             shared,
             connection,
             session,
@@ -175,14 +176,24 @@ impl Conversation {
             }
             Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.joined(ended),
             permit = self.session.permit(), if has_frames && !is_blocked => {
-                let frames = self.control.frames()?;
-                if let Some(permit) = permit && !frames.is_empty() {
-                    self.session.frames(permit, frames);
-                }
+                // None means that the session has ended, of which the link tells.
+                permit.map_or(Ok(()), |permit| self.hand_over(permit))?;
             }
             chunk = self.control.recv.read_chunk(READ_BYTES, true), if !has_frames && !is_blocked => {
                 self.control.received(chunk)?;
+                if let Some(permit) = self.session.try_permit() {
+                    self.hand_over(permit)?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Hands one batch of whole frames to the session.
+    fn hand_over(&mut self, permit: BatchPermit) -> Result<(), Over> {
+        let frames = self.control.frames()?;
+        if !frames.is_empty() {
+            self.session.frames(permit, frames);
         }
         Ok(())
     }
@@ -224,6 +235,14 @@ impl Conversation {
             }
         }
         self.pending = Bytes::from(bytes);
+        // Mostly there is room, and no need to wait for it.
+        if let Some(written) = self
+            .send
+            .write_chunks(std::slice::from_mut(&mut self.pending))
+            .now_or_never()
+        {
+            written.map_err(|_| Over::Lost)?;
+        }
         match ready.end {
             Some(end) => Err(Over::Ending(end)),
             None => Ok(()),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Endpoint, Incoming};
-use selvedge_protocol::limits::SESSION_STREAMS_MAX;
+use selvedge_protocol::limits::{PAYLOAD_BYTES_MAX, SESSION_STREAMS_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::session::{NodeRoom, Sessions};
@@ -39,11 +39,9 @@ pub struct EdgeConfig {
     pub handshakes_max: usize,
     /// How long a connection may take from its first packet to its whole Hello.
     pub hello: Duration,
-    /// A connection silent for this long is closed.
-    pub idle: Duration,
     /// How long the stream of a payload or large answer may stand still before it is given up.
     pub payload_stall: Duration,
-    /// Bytes of attached payloads being received, over all connections.
+    /// Bytes of attached payloads being received, over all connections; at least the largest one's.
     pub payload_bytes_max: usize,
     /// Bytes of large answers and snapshots that clients have not taken, over all connections.
     pub answer_bytes_max: usize,
@@ -61,7 +59,6 @@ impl EdgeConfig {
             connections_max: 200_000, // DESIGN 16's 100,000 sessions, twice
             handshakes_max: 2_048, // 1,000 clients at once fit; at 50 kB each no more than 100 MB
             hello: Duration::from_secs(10), // several round trips and retransmissions of a bad link
-            idle: Duration::from_secs(30), // NAT bindings of UDP last about as long
             payload_stall: Duration::from_secs(30), // the same patience as with a connection
             payload_bytes_max: 256 * 1024 * 1024, // 32 of the largest at a time
             answer_bytes_max: 256 * 1024 * 1024, // the same, the other way
@@ -100,12 +97,14 @@ struct Shared {
 impl Edge {
     /// Binds the socket. Connections are accepted once it runs. Needs a tokio runtime.
     pub fn bind(config: EdgeConfig, tls: EdgeTls, sessions: Sessions) -> Result<Self, BindError> {
-        let endpoint = transport::endpoint(&config, tls)?;
+        let endpoint = transport::endpoint(config.address, tls, sessions.idle())?;
         Ok(Self {
             endpoint,
             shared: Arc::new(Shared {
                 handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
-                payload_kib: Arc::new(Semaphore::new(config.payload_bytes_max / 1024)),
+                payload_kib: Arc::new(Semaphore::new(
+                    config.payload_bytes_max.max(PAYLOAD_BYTES_MAX) / 1024,
+                )),
                 answer_room: NodeRoom::new(config.answer_bytes_max),
                 config,
                 sessions,

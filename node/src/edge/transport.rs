@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
@@ -10,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_protocol::version::ALPN;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::edge::{EdgeConfig, STREAMS_MAX};
+use crate::edge::STREAMS_MAX;
 
 /// What an edge shows to its clients.
 #[derive(Debug)]
@@ -46,13 +47,14 @@ pub enum BindError {
 }
 
 /// The endpoint of an edge.
-pub(super) fn endpoint(config: &EdgeConfig, tls: EdgeTls) -> Result<Endpoint, BindError> {
-    let server = server_config(config, tls)?;
-    let bind = |source| BindError::Bind {
-        address: config.address,
-        source,
-    };
-    let socket = socket(config.address).map_err(bind)?;
+pub(super) fn endpoint(
+    address: SocketAddr,
+    tls: EdgeTls,
+    idle: Duration,
+) -> Result<Endpoint, BindError> {
+    let server = server_config(tls, idle)?;
+    let bind = |source| BindError::Bind { address, source };
+    let socket = socket(address).map_err(bind)?;
     Endpoint::new(
         EndpointConfig::default(),
         Some(server),
@@ -91,7 +93,7 @@ fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn server_config(config: &EdgeConfig, tls: EdgeTls) -> Result<ServerConfig, BindError> {
+fn server_config(tls: EdgeTls, idle: Duration) -> Result<ServerConfig, BindError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut crypto = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -106,7 +108,7 @@ fn server_config(config: &EdgeConfig, tls: EdgeTls) -> Result<ServerConfig, Bind
 
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     server
-        .transport_config(Arc::new(transport(config)))
+        .transport_config(Arc::new(transport(idle)))
         .migration(true)
         // Packets that arrive before their connection was looked at: the loop that looks never waits.
         .max_incoming(INCOMING_MAX)
@@ -129,7 +131,7 @@ const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
 /// Datagrams are lossy; what does not fit is dropped.
 const DATAGRAM_BUFFER_BYTES: usize = 64 * 1024;
 
-fn transport(config: &EdgeConfig) -> TransportConfig {
+fn transport(idle: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
@@ -140,6 +142,6 @@ fn transport(config: &EdgeConfig) -> TransportConfig {
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER_BYTES))
         .datagram_send_buffer_size(DATAGRAM_BUFFER_BYTES)
         // A time past 2^62 ms is as good as none.
-        .max_idle_timeout(config.idle.try_into().ok());
+        .max_idle_timeout(idle.try_into().ok());
     transport
 }

@@ -20,7 +20,7 @@ pub struct Principal {
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
     /// The principal of a token, in the tenant it asks for or else its own. The failure says nothing
-    /// about why a token is not valid.
+    /// about why a token is not valid. Bounds its own waits: the client waits for it.
     async fn authenticate(&self, token: &str, tenant: Option<Tenant>)
     -> Result<Principal, Failure>;
 }

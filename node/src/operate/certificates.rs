@@ -24,7 +24,10 @@ impl DevelopmentFiles {
         create_private_dir(&dir)?;
         let files = Self {
             ca: dir.join("ca.pem"),
-            tls: TlsFiles { certificate: dir.join("node.pem"), key: dir.join("node.key") },
+            tls: TlsFiles {
+                certificate: dir.join("node.pem"),
+                key: dir.join("node.key"),
+            },
             token: dir.join("token"),
         };
         // The token is written last: if it is there, the others are complete.
@@ -40,20 +43,24 @@ impl DevelopmentFiles {
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        ca.distinguished_name.push(DnType::CommonName, "Selvedge development CA");
+        ca.distinguished_name
+            .push(DnType::CommonName, "Selvedge development CA");
         let ca_key = KeyPair::generate()?;
         let ca_certificate = ca.self_signed(&ca_key)?;
         let issuer = Issuer::new(ca, ca_key);
 
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        let names = ["localhost", "127.0.0.1", "::1"]
+            .map(str::to_owned)
+            .to_vec();
         let mut node = CertificateParams::new(names)?;
-        node.distinguished_name.push(DnType::CommonName, "Selvedge development node");
+        node.distinguished_name
+            .push(DnType::CommonName, "Selvedge development node");
         let node_key = KeyPair::generate()?;
         let node_certificate = node.signed_by(&node_key, &issuer)?;
 
-        write_private(&self.ca, &ca_certificate.pem())?;
-        write_private(&self.tls.certificate, &node_certificate.pem())?;
-        write_private(&self.tls.key, &node_key.serialize_pem())?;
+        write_private(&self.ca, ca_certificate.pem())?;
+        write_private(&self.tls.certificate, node_certificate.pem())?;
+        write_private(&self.tls.key, node_key.serialize_pem())?;
         write_private(&self.token, &new_token()?)?;
         Ok(())
     }
@@ -64,8 +71,12 @@ fn new_token() -> Result<String, aws_lc_rs::error::Unspecified> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut random = [0; 32];
     aws_lc_rs::rand::fill(&mut random)?;
-    let text = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
-    Ok(std::iter::once("selvedge-dev-".to_owned()).chain(text.map(String::from)).collect())
+    let text = random
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
+    Ok(std::iter::once("selvedge-dev-".to_owned())
+        .chain(text.map(String::from))
+        .collect())
 }
 
 fn create_private_dir(dir: &Path) -> Result<(), CommandFailure> {

@@ -7,7 +7,12 @@ use selvedge_protocol::{ActorAddress, ActorKind, OperationId, OperationType};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
 #[derive(Debug, Parser)]
-#[command(name = "selvedge", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "selvedge",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -64,7 +69,12 @@ pub(crate) struct NodeFlags {
     #[arg(long, value_name = "URL", env = "SELVEDGE_STORE")]
     pub(crate) store: Option<String>,
     /// Roles of this node, separated by commas [default: edge,bridge,core,processing].
-    #[arg(long, value_name = "LIST", env = "SELVEDGE_ROLES", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "SELVEDGE_ROLES",
+        value_delimiter = ','
+    )]
     pub(crate) roles: Option<Vec<String>>,
     /// Where clients connect, QUIC over UDP; port 0 asks for a free one [default: 127.0.0.1:7400].
     #[arg(long, value_name = "ADDR", env = "SELVEDGE_QUIC")]
@@ -86,7 +96,12 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Where the embedded store lives.
-    #[arg(long, value_name = "DIR", default_value = "./selvedge-data", env = "SELVEDGE_DATA_DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "./selvedge-data",
+        env = "SELVEDGE_DATA_DIR"
+    )]
     pub(crate) data_dir: PathBuf,
     /// Where the manifest goes [default: demo.sha256 in the data directory].
     #[arg(long, value_name = "FILE")]
@@ -95,7 +110,12 @@ pub(crate) struct Demo {
     #[arg(long)]
     pub(crate) exit: bool,
     /// Where the demo's node listens; port 0 asks for a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", env = "SELVEDGE_QUIC")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:0",
+        env = "SELVEDGE_QUIC"
+    )]
     pub(crate) quic: String,
 }
 
@@ -109,10 +129,20 @@ pub(crate) struct ClientFlags {
     #[arg(long, value_name = "FILE", env = "SELVEDGE_CA")]
     pub(crate) ca: Option<PathBuf>,
     /// The credential.
-    #[arg(long, value_name = "TOKEN", env = "SELVEDGE_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "SELVEDGE_TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
     /// The data directory of a `dev` node, for its profile.
-    #[arg(long, value_name = "DIR", default_value = "./selvedge-data", env = "SELVEDGE_DATA_DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "./selvedge-data",
+        env = "SELVEDGE_DATA_DIR"
+    )]
     pub(crate) data_dir: PathBuf,
     /// The tenant to act in.
     #[arg(long, value_name = "TENANT", env = "SELVEDGE_TENANT")]

@@ -85,15 +85,21 @@ impl NodeConfig {
         let file = match &flags.config {
             None => File::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|e| CommandFailure::usage(format!("--config {}: {e}", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|e| {
+                    CommandFailure::usage(format!("--config {}: {e}", path.display()))
+                })?;
                 toml::from_str(&text)
                     .map_err(|e| CommandFailure::usage(format!("{}: {e}", path.display())))?
             }
         };
         let flags = flags.clone();
         let config = Self {
-            name: node_name(flags.name.or(file.name).unwrap_or_else(|| "node-1".to_owned()))?,
+            name: node_name(
+                flags
+                    .name
+                    .or(file.name)
+                    .unwrap_or_else(|| "node-1".to_owned()),
+            )?,
             data_dir: flags
                 .data_dir
                 .or(file.data_dir)
@@ -151,11 +157,15 @@ impl From<StoreUrl> for String {
 
 fn node_name(name: String) -> Result<String, CommandFailure> {
     let valid = (1..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if valid {
         Ok(name)
     } else {
-        Err(CommandFailure::usage(format!("name {name:?} is not valid: use 1 to 63 of a-z, 0-9 and '-'")))
+        Err(CommandFailure::usage(format!(
+            "name {name:?} is not valid: use 1 to 63 of a-z, 0-9 and '-'"
+        )))
     }
 }
 
@@ -193,7 +203,10 @@ fn address(
     default: &str,
 ) -> Result<SocketAddr, CommandFailure> {
     let text = text.unwrap_or_else(|| default.to_owned());
-    let resolved = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    let resolved = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next());
     resolved.ok_or_else(|| {
         CommandFailure::usage(format!(
             "{field}: {text:?} is not an address: use HOST:PORT, for example {default}"
@@ -205,7 +218,9 @@ fn within(field: &'static str, value: u32, min: u32, max: u32) -> Result<u32, Co
     if (min..=max).contains(&value) {
         Ok(value)
     } else {
-        Err(CommandFailure::usage(format!("{field}: {value} is out of range: use {min} to {max}")))
+        Err(CommandFailure::usage(format!(
+            "{field}: {value} is out of range: use {min} to {max}"
+        )))
     }
 }
 
@@ -217,14 +232,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.toml");
         std::fs::write(&path, text).unwrap();
-        NodeConfig::load(&NodeFlags { config: Some(path), ..flags })
+        NodeConfig::load(&NodeFlags {
+            config: Some(path),
+            ..flags
+        })
     }
 
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
-        let flags = NodeFlags { name: Some("b".into()), ..NodeFlags::default() };
+        let flags = NodeFlags {
+            name: Some("b".into()),
+            ..NodeFlags::default()
+        };
         let config = from_text("name = 'a'\nquic = '127.0.0.1:9'\n", flags).unwrap();
-        assert_eq!((config.name.as_str(), config.quic.port(), config.peer.port()), ("b", 9, 7410));
+        assert_eq!(
+            (config.name.as_str(), config.quic.port(), config.peer.port()),
+            ("b", 9, 7410)
+        );
     }
 
     #[test]

@@ -24,7 +24,10 @@ pub(crate) struct CommandFailure {
 
 impl CommandFailure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self {
+            exit,
+            message: message.into(),
+        }
     }
 
     /// The command did not do its work.
@@ -73,7 +76,12 @@ impl From<CallError> for CommandFailure {
                 let field = failure.field.as_ref().map(|f| format!(" (field {f})"));
                 Self::new(
                     exit_for(failure.code),
-                    format!("{}: {}{}", failure.code, failure.message, field.unwrap_or_default()),
+                    format!(
+                        "{}: {}{}",
+                        failure.code,
+                        failure.message,
+                        field.unwrap_or_default()
+                    ),
                 )
             }
             CallError::OutcomeUnknown | CallError::Closed | CallError::Timeout => {

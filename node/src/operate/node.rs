@@ -48,15 +48,23 @@ impl Node {
         let clock = Clock::system();
         let store = Arc::new(open_store(config).await?);
         let shared: Arc<dyn Store> = store.clone();
-        let meta = prepare(&*shared, &clock).await.map_err(|error| failed(&error))?;
+        let meta = prepare(&*shared, &clock)
+            .await
+            .map_err(|error| failed(&error))?;
 
         let place = Place {
-            host: HostConfig { node: config.name.clone(), idle_ms: limits::ACTOR_IDLE_MS },
+            host: HostConfig {
+                node: config.name.clone(),
+                idle_ms: limits::ACTOR_IDLE_MS,
+            },
             store: shared,
             clock: clock.clone(),
             slots: meta.slots,
         };
-        let application = application.start(place).await.map_err(|error| failed(&error))?;
+        let application = application
+            .start(place)
+            .await
+            .map_err(|error| failed(&error))?;
         let sessions = sessions(config, &meta, token, &application, clock).await?;
         let edge_config = EdgeConfig {
             connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
@@ -137,10 +145,14 @@ async fn open_store(config: &NodeConfig) -> Result<Embedded, CommandFailure> {
     match &config.store {
         StoreUrl::Embedded => {}
         StoreUrl::Node(_) => {
-            return Err(CommandFailure::usage("store: storage nodes are not available in this version; use embedded"));
+            return Err(CommandFailure::usage(
+                "store: storage nodes are not available in this version; use embedded",
+            ));
         }
         StoreUrl::FoundationDb(_) => {
-            return Err(CommandFailure::usage("store: this build has no FoundationDB; use embedded"));
+            return Err(CommandFailure::usage(
+                "store: this build has no FoundationDB; use embedded",
+            ));
         }
     }
     let embedded = EmbeddedConfig {
@@ -167,7 +179,10 @@ async fn sessions(
     clock: Clock,
 ) -> Result<Sessions, CommandFailure> {
     let inside = Inside {
-        service: Arc::new(Gateway::new(application.host.clone(), application.operations.clone())),
+        service: Arc::new(Gateway::new(
+            application.host.clone(),
+            application.operations.clone(),
+        )),
         authenticator: Arc::new(DevelopmentToken::new("admin", token)),
         resume_key: ResumeKey::new(meta.session_key.as_bytes()),
         clock,
@@ -184,6 +199,7 @@ fn read_tls(files: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
     let certificates = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unusable(&files.certificate, error))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, error))?;
     Ok(EdgeTls { certificates, key })
 }

@@ -1,6 +1,6 @@
 //! Prints results: tables for people, JSON for scripts. The only file that writes to standard output;
 //! progress and messages go to standard error.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the printer")]
+#![expect(clippy::print_stderr, reason = "this is the printer")]
 
 use std::io::IsTerminal;
 
@@ -58,7 +58,11 @@ impl Printer {
         let on_terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(
             Some(total),
-            if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+            if on_terminal {
+                ProgressDrawTarget::stderr()
+            } else {
+                ProgressDrawTarget::hidden()
+            },
         );
         if let Ok(style) = ProgressStyle::with_template(
             "{msg} [{bar:32}] {pos}/{len} {per_sec} {elapsed_precise} eta {eta}",
@@ -66,7 +70,12 @@ impl Printer {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what);
-        Progress { bar, what, on_terminal, next_line: total.div_ceil(10).max(1) }
+        Progress {
+            bar,
+            what,
+            on_terminal,
+            next_line: total.div_ceil(10).max(1),
+        }
     }
 }
 
@@ -116,7 +125,13 @@ fn line(text: &str) {
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|i| rows.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count()).max().unwrap_or(0))
+        .map(|i| {
+            rows.iter()
+                .filter_map(|row| row.get(i))
+                .map(|c| c.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows {
@@ -136,7 +151,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_trailing_blanks_go() {
-        let rows = [vec!["ID".to_owned(), "STATUS".to_owned()], vec!["é-long".into(), "ok".into()]];
+        let rows = [
+            vec!["ID".to_owned(), "STATUS".to_owned()],
+            vec!["é-long".into(), "ok".into()],
+        ];
         assert_eq!(table(&rows), "ID      STATUS\né-long  ok");
     }
 }

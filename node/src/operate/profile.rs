@@ -72,9 +72,9 @@ pub(crate) fn builder(flags: &ClientFlags) -> Result<ClientBuilder, CommandFailu
         ))
     };
     let profile = profile.as_ref();
-    let server = flags.server.as_ref().or(profile.map(|p| &p.server));
-    let ca = flags.ca.as_ref().or(profile.map(|p| &p.ca_file));
-    let token = flags.token.as_ref().or(profile.map(|p| &p.token));
+    let server = flags.server.as_ref().or_else(|| profile.map(|p| &p.server));
+    let ca = flags.ca.as_ref().or_else(|| profile.map(|p| &p.ca_file));
+    let token = flags.token.as_ref().or_else(|| profile.map(|p| &p.token));
     let server = server.ok_or_else(|| missing("server"))?;
     let mut builder = Client::builder()
         .server(server)

@@ -28,8 +28,9 @@ pub struct Retry {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            // Handlers mostly wait for others; four a core keep the cores busy without crowding them.
-            concurrency: 4 * std::thread::available_parallelism().map_or(2, usize::from),
+            // Handlers mostly wait: for others, and at their end for the commit of their result. As
+            // many as fill the commits of a store: raw commits gain little past 128 at a time.
+            concurrency: 128,
             retry: Retry::default(),
             step_timeout: Duration::from_secs(5 * 60),
             total_timeout: None,

@@ -45,8 +45,7 @@ impl AnswerSink for Inbox {
 
 /// The token of a request: its number, and in the lowest bit what it is.
 ///
-/// Numbers past 2^63 lose their highest bit; nobody counts so far, and who pretends to gets the answer
-/// to another number of its own.
+/// Numbers past 2^63 lose their highest bit. Nobody counts so far, and who pretends to gets no answer.
 pub(super) const fn token(request: Request) -> u64 {
     match request {
         Request::Command(number) => number << 1,

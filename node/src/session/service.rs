@@ -149,6 +149,11 @@ impl Sessions {
         Ok(SessionHandle::new(opened.session, connection, actor))
     }
 
+    /// A connection silent for this long is to be closed.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(u64::from(self.0.config.idle_ms))
+    }
+
     /// Live sessions, with and without a connection.
     pub fn len(&self) -> usize {
         self.0.registry.len()

@@ -19,11 +19,18 @@ use crate::operate::failure::CommandFailure;
 /// Bytes of one echo: about a query's frame.
 const ECHO_BYTES: usize = 48;
 
+const MESSAGE: [u8; ECHO_BYTES] = [7; ECHO_BYTES];
+
 pub(super) async fn measure(workload: Workload, load: &Load) -> Result<Baseline, CommandFailure> {
     match workload {
         Workload::Ops | Workload::Commands => {
-            let load = Load { in_flight: load.in_flight.min(128), ..*load };
-            Ok(raw_commits(&load).await?.baseline("raw commits of the embedded store"))
+            let load = Load {
+                in_flight: load.in_flight.min(128),
+                ..*load
+            };
+            Ok(raw_commits(&load)
+                .await?
+                .baseline("raw commits of the embedded store"))
         }
         Workload::Queries => Ok(echo(load).await?.baseline("bare quinn echo on one stream")),
         Workload::Sessions => Ok(connections(load).await?.baseline("bare quinn connections")),
@@ -41,9 +48,18 @@ pub(super) async fn raw_commits(load: &Load) -> Result<Measured, CommandFailure>
         .offer(move |number| {
             let store = store.clone();
             async move {
-                let key = |n: u64| Key::Meta { name: format!("bench-{n}") }.encode();
+                let key = |n: u64| {
+                    Key::Meta {
+                        name: format!("bench-{n}"),
+                    }
+                    .encode()
+                };
                 let mut transaction = store.begin();
-                if transaction.get(&key(number % 1_000), Isolation::Serializable).await.is_err() {
+                if transaction
+                    .get(&key(number % 1_000), Isolation::Serializable)
+                    .await
+                    .is_err()
+                {
                     return false;
                 }
                 transaction.set(&key(1_000 + number), &[7; 100]);
@@ -70,7 +86,12 @@ fn synced_writes(load: &Load) -> Result<Measured, CommandFailure> {
         written.map_err(|error| CommandFailure::file(&path, &error))?;
         latencies.saturating_record(microseconds(start.elapsed()));
     }
-    Ok(Measured { completed: latencies.len(), errors: 0, elapsed: began.elapsed(), latencies })
+    Ok(Measured {
+        completed: latencies.len(),
+        errors: 0,
+        elapsed: began.elapsed(),
+        latencies,
+    })
 }
 
 /// Bytes to a server and back on one long-lived stream, as many in flight as the workload has.
@@ -78,13 +99,17 @@ async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
     let (server, client, address) = endpoints()?;
     let serving = tokio::spawn(async move {
         while let Some(incoming) = server.accept().await {
-            let Ok(connection) = incoming.await else { continue };
+            let Ok(connection) = incoming.await else {
+                continue;
+            };
             tokio::spawn(async move {
                 while let Ok((mut send, mut receive)) = connection.accept_bi().await {
-                    let mut buffer = vec![0; 64 * 1024];
-                    while let Ok(Some(length)) = receive.read(&mut buffer).await {
-                        if send.write_all(&buffer[..length]).await.is_err() {
-                            break;
+                    let mut messages = Messages::default();
+                    while let Ok(count @ 1..) = messages.read(&mut receive).await {
+                        for _ in 0..count {
+                            if send.write_all(&MESSAGE).await.is_err() {
+                                return;
+                            }
                         }
                     }
                 }
@@ -98,7 +123,29 @@ async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
     Ok(measured)
 }
 
-/// Keeps `in_flight` messages on their way, one write for all that came back at once.
+/// Bytes that come in, counted as messages: what any server would have to do to tell requests apart.
+#[derive(Debug, Default)]
+struct Messages {
+    partial: usize,
+}
+
+impl Messages {
+    /// The messages that became whole with the next bytes; 0 at the end.
+    async fn read(&mut self, receive: &mut quinn::RecvStream) -> Result<usize, quinn::ReadError> {
+        loop {
+            let Some(chunk) = receive.read_chunk(64 * 1024, true).await? else {
+                return Ok(0);
+            };
+            let whole = (self.partial + chunk.bytes.len()) / ECHO_BYTES;
+            self.partial = (self.partial + chunk.bytes.len()) % ECHO_BYTES;
+            if whole > 0 {
+                return Ok(whole);
+            }
+        }
+    }
+}
+
+/// Keeps `in_flight` messages on their way: one write a message, as one request a write.
 async fn pump(
     connection: &quinn::Connection,
     load: &Load,
@@ -106,25 +153,33 @@ async fn pump(
     let clock = Clock::system();
     let (mut send, mut receive) = connection.open_bi().await?;
     let in_flight = usize::try_from(load.in_flight).unwrap_or(1);
-    let message = vec![7; ECHO_BYTES * in_flight];
     let began = clock.monotonic();
     let mut starts = std::collections::VecDeque::from(vec![began; in_flight]);
     let mut latencies = histogram();
-    let mut buffer = vec![0; 64 * 1024];
-    let mut partial = 0;
-    send.write_all(&message).await?;
+    let mut messages = Messages::default();
+    for _ in 0..in_flight {
+        send.write_all(&MESSAGE).await?;
+    }
     while began.elapsed() < load.duration {
-        let Some(length) = receive.read(&mut buffer).await? else { break };
-        let back = (partial + length) / ECHO_BYTES;
-        partial = (partial + length) % ECHO_BYTES;
+        let back = messages.read(&mut receive).await?;
+        if back == 0 {
+            break;
+        }
         let now = clock.monotonic();
         for start in starts.drain(..back) {
             latencies.saturating_record(microseconds(now.duration_since(start)));
         }
         starts.extend(std::iter::repeat_n(now, back));
-        send.write_all(&message[..back * ECHO_BYTES]).await?;
+        for _ in 0..back {
+            send.write_all(&MESSAGE).await?;
+        }
     }
-    Ok(Measured { completed: latencies.len(), errors: 0, elapsed: began.elapsed(), latencies })
+    Ok(Measured {
+        completed: latencies.len(),
+        errors: 0,
+        elapsed: began.elapsed(),
+        latencies,
+    })
 }
 
 /// Handshakes of quinn with nothing on top.
@@ -167,7 +222,9 @@ async fn connect(
 fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), CommandFailure> {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(bare)?;
     let certificate = certified.cert.der().clone();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
+        certified.signing_key.serialize_der(),
+    ));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -175,7 +232,8 @@ fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), Command
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key)
         .map_err(bare)?;
-    let server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(bare)?));
+    let server =
+        quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(bare)?));
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = quinn::Endpoint::server(server, local).map_err(bare)?;
     let address = server.local_addr().map_err(bare)?;
@@ -188,7 +246,8 @@ fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), Command
         .with_root_certificates(roots)
         .with_no_client_auth();
     let mut client = quinn::Endpoint::client(local).map_err(bare)?;
-    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(bare)?));
+    let mut config =
+        quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(bare)?));
     let mut transport = quinn::TransportConfig::default();
     transport.keep_alive_interval(Some(Duration::from_secs(5)));
     config.transport_config(Arc::new(transport));

@@ -97,7 +97,11 @@ pub(crate) async fn run(
         rate: bench.rate,
     };
     // A third of the time is enough for the baseline: it has no warm-up to get over.
-    let short = Load { duration: load.duration / 3 + Duration::from_secs(1), rate: None, ..load };
+    let short = Load {
+        duration: load.duration / 3 + Duration::from_secs(1),
+        rate: None,
+        ..load
+    };
     let baseline = match bench.baseline {
         true => Some(baseline::measure(bench.workload, &short).await?),
         false => None,
@@ -107,7 +111,9 @@ pub(crate) async fn run(
     } else {
         let target = Target::open(printer, application, &bench).await?;
         let log = bench.log.as_ref().map(|path| {
-            File::create(path).map(|f| Arc::new(Mutex::new(f))).map_err(|e| CommandFailure::file(path, &e))
+            File::create(path)
+                .map(|f| Arc::new(Mutex::new(f)))
+                .map_err(|e| CommandFailure::file(path, &e))
         });
         let log = log.transpose()?;
         let measured = workload::run(&target, &bench, &load, log).await?;
@@ -138,7 +144,11 @@ impl Target {
     ) -> Result<Self, CommandFailure> {
         if profile::is_known(&bench.client) {
             let builder = profile::builder(&bench.client)?;
-            return Ok(Self { client: builder.clone().connect().await?, builder, own: None });
+            return Ok(Self {
+                client: builder.clone().connect().await?,
+                builder,
+                own: None,
+            });
         }
         printer.warn("no --server and no profile: measuring a node of its own, in this directory");
         let dir = scratch()?;
@@ -201,10 +211,22 @@ impl Load {
         let until = began + self.duration;
         let next = Arc::new(AtomicU64::new(0));
         let tasks: Vec<_> = (0..self.in_flight)
-            .map(|_| tokio::spawn(Self::slot(self.rate, began, until, next.clone(), request.clone())))
+            .map(|_| {
+                tokio::spawn(Self::slot(
+                    self.rate,
+                    began,
+                    until,
+                    next.clone(),
+                    request.clone(),
+                ))
+            })
             .collect();
-        let mut measured =
-            Measured { completed: 0, errors: 0, elapsed: Duration::ZERO, latencies: histogram() };
+        let mut measured = Measured {
+            completed: 0,
+            errors: 0,
+            elapsed: Duration::ZERO,
+            latencies: histogram(),
+        };
         for task in tasks {
             if let Ok((latencies, errors)) = task.await {
                 measured.completed += latencies.len();
@@ -258,13 +280,20 @@ impl Load {
 
 impl Measured {
     fn rate(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a rate needs no more than 52 bits"
+        )]
         let completed = self.completed as f64;
         completed / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     fn baseline(&self, what: &'static str) -> Baseline {
-        Baseline { what, rate: round(self.rate()), p50_us: self.latencies.value_at_quantile(0.5) }
+        Baseline {
+            what,
+            rate: round(self.rate()),
+            p50_us: self.latencies.value_at_quantile(0.5),
+        }
     }
 
     fn report(&self, bench: &cli::Bench, baseline: Option<Baseline>) -> Report {
@@ -277,7 +306,9 @@ impl Measured {
             errors: self.errors,
             rate: round(rate),
             latency_us: LatencyUs::of(&self.latencies),
-            ratio: baseline.as_ref().map(|b| round(rate / b.rate.max(f64::MIN_POSITIVE))),
+            ratio: baseline
+                .as_ref()
+                .map(|b| round(rate / b.rate.max(f64::MIN_POSITIVE))),
             baseline,
         }
     }

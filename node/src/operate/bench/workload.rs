@@ -6,7 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use selvedge_client::{Client, OperationStatus, Session, Submit};
 use selvedge_cluster::Clock;
-use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, OperationType, Target as Address};
+use selvedge_protocol::{
+    ActorAddress, ActorKey, ActorKind, OperationId, OperationType, Target as Address,
+};
 
 use crate::operate::bench::{Load, Measured, Target, log_line};
 use crate::operate::cli::{Bench, Workload};
@@ -26,7 +28,13 @@ pub(super) async fn run(
             Ok(load
                 .offer(move |number| {
                     let (session, target) = (session.clone(), targets.pick(number));
-                    async move { session.command(target, "add", r#"{"by":1}"#).send().await.is_ok() }
+                    async move {
+                        session
+                            .command(target, "add", r#"{"by":1}"#)
+                            .send()
+                            .await
+                            .is_ok()
+                    }
                 })
                 .await)
         }
@@ -72,9 +80,13 @@ async fn operation(
     id: String,
     log: Option<Arc<Mutex<File>>>,
 ) -> bool {
-    let Ok(id) = OperationId::new(id) else { return false };
+    let Ok(id) = OperationId::new(id) else {
+        return false;
+    };
     let submit = Submit::new(operation_type).id(id);
-    let Ok(operation) = session.submit_and_wait(submit).await else { return false };
+    let Ok(operation) = session.submit_and_wait(submit).await else {
+        return false;
+    };
     if let Some(log) = log {
         log_line(&log, operation.id.as_str());
     }
@@ -91,7 +103,9 @@ async fn sessions(target: &Target, bench: &Bench, load: &Load) -> Result<Measure
         .offer(move |_| {
             let (builder, keep) = (builder.clone(), keep.clone());
             async move {
-                let Ok(opened) = builder.connect().await else { return false };
+                let Ok(opened) = builder.connect().await else {
+                    return false;
+                };
                 let replaced = {
                     let mut kept = keep.lock();
                     kept.push(opened);
@@ -129,7 +143,10 @@ fn counters(count: u32) -> Result<Targets, CommandFailure> {
     (0..count)
         .map(|n| {
             let key = ActorKey::new(format!("bench-{n}")).map_err(invalid)?;
-            Ok(Address::Actor(ActorAddress { kind: kind.clone(), key }))
+            Ok(Address::Actor(ActorAddress {
+                kind: kind.clone(),
+                key,
+            }))
         })
         .collect::<Result<Vec<_>, _>>()
         .map(|targets| Targets(targets.into()))

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use selvedge_client::{Client, EventItem, rfc3339};
 use selvedge_protocol::frame::{Since, Success};
-use selvedge_protocol::{CommandId, Target};
+use selvedge_protocol::{ActorKind, CommandId, Target};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -14,10 +15,19 @@ use crate::operate::profile::connect;
 
 pub(crate) async fn run(printer: Printer, command: Actor) -> Result<(), CommandFailure> {
     match command {
-        Actor::Send { actor, command, body, command_id, client } => {
+        Actor::Send {
+            actor,
+            command,
+            body,
+            command_id,
+            client,
+        } => {
             let body = json_text("arguments", &body)?;
             let client = connect(&client).await?;
-            let mut call = client.session().command(Target::Actor(actor), command, Bytes::from(body));
+            let mut call =
+                client
+                    .session()
+                    .command(Target::Actor(actor), command, Bytes::from(body));
             if let Some(id) = command_id {
                 call = call.id(CommandId::from_text(&id));
             }
@@ -27,31 +37,73 @@ pub(crate) async fn run(printer: Printer, command: Actor) -> Result<(), CommandF
         }
         Actor::Get { actor, client } => {
             let client = connect(&client).await?;
-            let success = client.session().query(Target::Actor(actor), "state", "{}").send().await?;
+            let success = client
+                .session()
+                .query(Target::Actor(actor), "state", "{}")
+                .send()
+                .await?;
             print_success(printer, "state", &success)?;
             client.close().await;
         }
-        Actor::Watch { actor, after, client } => {
+        Actor::Watch {
+            actor,
+            after,
+            client,
+        } => {
             let client = connect(&client).await?;
             watch(printer, &client, Target::Actor(actor), after).await?;
         }
-        Actor::List { kind, limit, after, client } => {
+        Actor::List {
+            kind,
+            limit,
+            after,
+            client,
+        } => {
             let client = connect(&client).await?;
-            let body = json!({ "kind": kind.as_str(), "limit": limit, "after": after });
-            let success = client.session().query(Target::Actors, "list", body).send().await?;
-            let list: serde_json::Value = serde_json::from_slice(&success.body)
-                .map_err(|error| CommandFailure::failed(format!("the answer is not JSON: {error}")))?;
-            printer.result(&list, |list| {
-                let keys = list["items"].as_array().cloned().unwrap_or_default();
-                let rows = keys.iter().map(|item| {
-                    vec![item["kind"].as_str().unwrap_or("").to_owned(), item["key"].as_str().unwrap_or("").to_owned()]
-                });
-                let heading = vec!["KIND".to_owned(), "KEY".to_owned()];
-                table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
-            });
+            list(printer, &client, &kind, limit, after).await?;
             client.close().await;
         }
     }
+    Ok(())
+}
+
+/// One page of what the node knows.
+#[derive(Debug, Deserialize)]
+struct Page {
+    keys: Vec<String>,
+}
+
+/// Prints keys in order: as many pages as it takes.
+async fn list(
+    printer: Printer,
+    client: &Client,
+    kind: &ActorKind,
+    limit: u32,
+    mut after: Option<String>,
+) -> Result<(), CommandFailure> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut keys = Vec::new();
+    while keys.len() < limit {
+        let wanted = limit - keys.len();
+        let body = json!({ "kind": kind.as_str(), "limit": wanted, "after": after });
+        let page: Page = client
+            .session()
+            .query(Target::Actors, "list", body)
+            .json()
+            .await?;
+        let Some(last) = page.keys.last() else { break };
+        after = Some(last.clone());
+        keys.extend(page.keys);
+    }
+    let items: Vec<_> = keys
+        .iter()
+        .map(|key| json!({ "kind": kind.as_str(), "key": key }))
+        .collect();
+    printer.result(&json!({ "items": items }), |_| {
+        let heading = vec!["KIND".to_owned(), "KEY".to_owned()];
+        let rows = keys.iter().map(|key| vec![kind.to_string(), key.clone()]);
+        table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+    });
     Ok(())
 }
 
@@ -66,17 +118,32 @@ async fn watch(
     let mut events = client.session().subscribe(target, since).await?;
     while let Some(item) = events.next().await {
         match item? {
-            EventItem::Event { seq, kind, time_ms, data } => {
+            EventItem::Event {
+                seq,
+                kind,
+                time_ms,
+                data,
+            } => {
                 let data = raw(&data)?;
-                let document = json!({ "seq": seq, "type": kind, "time": rfc3339(time_ms), "data": data });
+                let document =
+                    json!({ "seq": seq, "type": kind, "time": rfc3339(time_ms), "data": data });
                 printer.result(&document, |_| {
                     format!("{seq}  {}  {kind}  {data}", rfc3339(time_ms))
                 });
             }
-            EventItem::Gap { after, seq, snapshot } => {
+            EventItem::Gap {
+                after,
+                seq,
+                snapshot,
+            } => {
                 let state = raw(&snapshot)?;
                 let document = json!({ "gap": { "after": after, "seq": seq, "state": state } });
-                printer.result(&document, |_| format!("events {} to {seq} are no longer stored; state then: {state}", after + 1));
+                printer.result(&document, |_| {
+                    format!(
+                        "events {} to {seq} are no longer stored; state then: {state}",
+                        after + 1
+                    )
+                });
             }
             EventItem::Ephemeral { from, name, data } => {
                 let data = raw(&data)?;
@@ -89,14 +156,12 @@ async fn watch(
 }
 
 /// The form that scripts rely on: the body under its name, with seq and version.
-fn print_success(
-    printer: Printer,
-    name: &str,
-    success: &Success,
-) -> Result<(), CommandFailure> {
+fn print_success(printer: Printer, name: &str, success: &Success) -> Result<(), CommandFailure> {
     let body = raw(&success.body)?;
     let document = json!({ name: body, "seq": success.seq, "version": success.version });
-    printer.result(&document, |_| format!("{body}\nseq {}  version {}", success.seq, success.version));
+    printer.result(&document, |_| {
+        format!("{body}\nseq {}  version {}", success.seq, success.version)
+    });
     Ok(())
 }
 

@@ -7,7 +7,11 @@ use crate::operate::output::Printer;
 
 pub(crate) fn check(printer: Printer, flags: &NodeFlags) -> Result<(), CommandFailure> {
     let config = NodeConfig::load(flags)?;
-    for file in config.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]).chain(&config.token_file)
+    for file in config
+        .tls
+        .iter()
+        .flat_map(|tls| [&tls.certificate, &tls.key])
+        .chain(&config.token_file)
     {
         if let Err(error) = std::fs::File::open(file) {
             return Err(CommandFailure::file(file, &error));

@@ -51,7 +51,10 @@ pub(crate) async fn run(
 ) -> Result<(), CommandFailure> {
     let dir = demo.dir.clone().unwrap_or_else(|| PathBuf::from("."));
     if !dir.is_dir() {
-        return Err(CommandFailure::usage(format!("--dir {}: not a directory", dir.display())));
+        return Err(CommandFailure::usage(format!(
+            "--dir {}: not a directory",
+            dir.display()
+        )));
     }
     let flags = NodeFlags {
         data_dir: Some(demo.data_dir.clone()),
@@ -59,11 +62,20 @@ pub(crate) async fn run(
         ..NodeFlags::default()
     };
     let development = start_development(&flags, application).await?;
-    let manifest = demo.manifest.unwrap_or_else(|| demo.data_dir.join("demo.sha256"));
+    let manifest = demo
+        .manifest
+        .unwrap_or_else(|| demo.data_dir.join("demo.sha256"));
 
-    printer.note(&format!("node is ready at {} (QUIC)", development.profile.server));
+    printer.note(&format!(
+        "node is ready at {} (QUIC)",
+        development.profile.server
+    ));
     let files = walk(&dir, demo.dir.is_none(), &[&demo.data_dir, &manifest])?;
-    printer.note(&format!("digesting {} files under {}", files.len(), dir.display()));
+    printer.note(&format!(
+        "digesting {} files under {}",
+        files.len(),
+        dir.display()
+    ));
     let work = digest_all(printer, development.client.session(), files);
     let (summary, lines) = tokio::select! {
         result = work => result,
@@ -76,35 +88,44 @@ pub(crate) async fn run(
     };
     write_manifest(&manifest, lines).map_err(|error| CommandFailure::file(&manifest, &error))?;
 
-    printer.result(&summary, |s| {
-        format!(
-            "{} files in {:.1} s ({:.0}/s): {} digested now, {} found done, {} failed\n\
-             submit to result: p50 {} µs, p90 {} µs, p99 {} µs, max {} µs\n\
-             manifest: {}   check it with: cd {} && sha256sum --quiet -c {}",
-            s.files,
-            s.seconds,
-            s.rate,
-            s.submitted,
-            s.reused,
-            s.failed,
-            s.latency_us.p50,
-            s.latency_us.p90,
-            s.latency_us.p99,
-            s.latency_us.max,
-            manifest.display(),
-            dir.display(),
-            std::path::absolute(&manifest).unwrap_or_else(|_| manifest.clone()).display(),
-        )
-    });
+    printer.result(&summary, |summary| describe(summary, &manifest, &dir));
     if !demo.exit {
         printer.note("serving on; stop with Ctrl-C (`--exit` ends here instead)");
         wait_for_stop().await;
     }
     development.stop().await;
     if summary.failed > 0 {
-        return Err(CommandFailure::failed(format!("{} files have no digest", summary.failed)));
+        return Err(CommandFailure::failed(format!(
+            "{} files have no digest",
+            summary.failed
+        )));
     }
     Ok(())
+}
+
+/// The summary for a person.
+fn describe(summary: &Summary, manifest: &Path, dir: &Path) -> String {
+    let latency = summary.latency_us;
+    let absolute = std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned());
+    format!(
+        "{} files in {:.1} s ({:.0}/s): {} digested now, {} found done, {} failed\n\
+         submit to result: p50 {} µs, p90 {} µs, p99 {} µs, max {} µs\n\
+         manifest: {}\n\
+         check it: cd {} && sha256sum --quiet -c {}",
+        summary.files,
+        summary.seconds,
+        summary.rate,
+        summary.submitted,
+        summary.reused,
+        summary.failed,
+        latency.p50,
+        latency.p90,
+        latency.p99,
+        latency.max,
+        manifest.display(),
+        dir.display(),
+        absolute.display(),
+    )
 }
 
 /// A file to digest.
@@ -123,8 +144,14 @@ impl File {
         let m = &self.metadata;
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.name.as_os_str().as_bytes());
-        for number in [i128::from(m.size()), m.mtime().into(), m.mtime_nsec().into(), m.ctime().into(), m.ctime_nsec().into(), m.ino().into()]
-        {
+        for number in [
+            i128::from(m.size()),
+            m.mtime().into(),
+            m.mtime_nsec().into(),
+            m.ctime().into(),
+            m.ctime_nsec().into(),
+            m.ino().into(),
+        ] {
             hasher.update(&number.to_le_bytes());
         }
         OperationId::new(format!("digest-{}", &hasher.finalize().to_hex()[..32]))
@@ -133,7 +160,10 @@ impl File {
 
 /// Every regular file below `dir`; links are not followed.
 fn walk(dir: &Path, skip: bool, excluded: &[&Path]) -> Result<Vec<File>, CommandFailure> {
-    let excluded: Vec<PathBuf> = excluded.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let excluded: Vec<PathBuf> = excluded
+        .iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -141,8 +171,12 @@ fn walk(dir: &Path, skip: bool, excluded: &[&Path]) -> Result<Vec<File>, Command
         for entry in entries {
             let entry = entry.map_err(|error| CommandFailure::file(&folder, &error))?;
             let path = entry.path();
-            let metadata = entry.metadata().map_err(|error| CommandFailure::file(&path, &error))?;
-            let is_excluded = path.canonicalize().is_ok_and(|path| excluded.contains(&path));
+            let metadata = entry
+                .metadata()
+                .map_err(|error| CommandFailure::file(&path, &error))?;
+            let is_excluded = path
+                .canonicalize()
+                .is_ok_and(|path| excluded.contains(&path));
             let is_skipped = skip && SKIPPED.iter().any(|name| entry.file_name() == *name);
             if is_excluded || is_skipped {
                 continue;
@@ -151,7 +185,11 @@ fn walk(dir: &Path, skip: bool, excluded: &[&Path]) -> Result<Vec<File>, Command
                 folders.push(path);
             } else if metadata.is_file() {
                 let name = path.strip_prefix(dir).unwrap_or(&path).to_owned();
-                files.push(File { path, name, metadata });
+                files.push(File {
+                    path,
+                    name,
+                    metadata,
+                });
             }
         }
     }
@@ -191,9 +229,17 @@ async fn digest_all(
     while let Some((file, outcome, elapsed)) = results.next().await {
         match outcome {
             Ok(digested) => {
-                if digested.found { summary.reused += 1 } else { summary.submitted += 1 }
+                if digested.found {
+                    summary.reused += 1;
+                } else {
+                    summary.submitted += 1;
+                }
                 latencies.saturating_record(microseconds(elapsed));
-                progress.event(&format!("{}  {}", &digested.sha256[..12.min(digested.sha256.len())], file.name.display()));
+                progress.event(&format!(
+                    "{}  {}",
+                    &digested.sha256[..12.min(digested.sha256.len())],
+                    file.name.display()
+                ));
                 lines.push((file.name, digested.sha256));
             }
             Err(reason) => {
@@ -228,11 +274,21 @@ async fn digest(session: &Session, file: &File) -> Result<Digested, String> {
     };
     let (operation, found) = match found {
         Some(operation) => (operation, true),
-        None => (submit(session, id, file).await.map_err(|error| chain(&error))?, false),
+        None => (
+            submit(session, id, file)
+                .await
+                .map_err(|error| chain(&error))?,
+            false,
+        ),
     };
     if operation.status != OperationStatus::Succeeded {
-        let error = operation.error.map_or_else(String::new, |error| format!(": {}", error.message));
-        return Err(format!("operation {} {}{error}", operation.id, operation.status));
+        let error = operation
+            .error
+            .map_or_else(String::new, |error| format!(": {}", error.message));
+        return Err(format!(
+            "operation {} {}{error}",
+            operation.id, operation.status
+        ));
     }
     let result: serde_json::Value = operation
         .result
@@ -240,8 +296,14 @@ async fn digest(session: &Session, file: &File) -> Result<Digested, String> {
         .and_then(|result| serde_json::from_str(result.get()).ok())
         .unwrap_or_default();
     match result["sha256"].as_str() {
-        Some(sha256) => Ok(Digested { sha256: sha256.to_owned(), found }),
-        None => Err(format!("operation {} has no digest in its result", operation.id)),
+        Some(sha256) => Ok(Digested {
+            sha256: sha256.to_owned(),
+            found,
+        }),
+        None => Err(format!(
+            "operation {} has no digest in its result",
+            operation.id
+        )),
     }
 }
 
@@ -290,7 +352,10 @@ fn escape(name: &[u8]) -> Vec<u8> {
 }
 
 fn rate(count: u64, seconds: f64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate needs no more than 52 bits"
+    )]
     let count = count as f64;
     if seconds > 0.0 { count / seconds } else { 0.0 }
 }

@@ -71,8 +71,14 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
     printer.result(&operation, describe);
     client.close().await;
     if arguments.wait && operation.status != OperationStatus::Succeeded {
-        let error = operation.error.as_ref().map_or_else(String::new, |e| format!(": {}", e.message));
-        return Err(CommandFailure::failed(format!("{} {}{error}", operation.id, operation.status)));
+        let error = operation
+            .error
+            .as_ref()
+            .map_or_else(String::new, |e| format!(": {}", e.message));
+        return Err(CommandFailure::failed(format!(
+            "{} {}{error}",
+            operation.id, operation.status
+        )));
     }
     Ok(())
 }
@@ -80,9 +86,10 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
 async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
     let status = match query.status.as_deref() {
         None => None,
-        Some(text) => Some(text.parse::<OperationStatus>().map_err(|error| {
-            CommandFailure::usage(format!("--status: {error}"))
-        })?),
+        Some(text) => Some(
+            text.parse::<OperationStatus>()
+                .map_err(|error| CommandFailure::usage(format!("--status: {error}")))?,
+        ),
     };
     let client = connect(&query.client).await?;
     let page = client
@@ -97,9 +104,17 @@ async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
         .await?;
     let document = json!({ "items": page.items, "cursor": page.cursor });
     printer.result(&document, |_| {
-        let heading = ["ID", "TYPE", "STATUS", "ATTEMPT", "CREATED"].map(str::to_owned).to_vec();
+        let heading = ["ID", "TYPE", "STATUS", "ATTEMPT", "CREATED"]
+            .map(str::to_owned)
+            .to_vec();
         let rows = page.items.iter().map(|o| {
-            vec![o.id.to_string(), o.operation_type.to_string(), o.status.to_string(), o.attempt.to_string(), o.created_at.clone()]
+            vec![
+                o.id.to_string(),
+                o.operation_type.to_string(),
+                o.status.to_string(),
+                o.attempt.to_string(),
+                o.created_at.clone(),
+            ]
         });
         let mut text = table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
         if let Some(cursor) = &page.cursor {
@@ -124,9 +139,18 @@ fn describe(operation: &Operation) -> String {
     ];
     let optional = [
         ("result", operation.result.as_ref().map(ToString::to_string)),
-        ("error", operation.error.as_ref().map(|e| format!("{}: {}", e.code, e.message))),
+        (
+            "error",
+            operation
+                .error
+                .as_ref()
+                .map(|e| format!("{}: {}", e.code, e.message)),
+        ),
         ("waiting for", operation.waiting_for.clone()),
-        ("progress", operation.progress.as_ref().map(ToString::to_string)),
+        (
+            "progress",
+            operation.progress.as_ref().map(ToString::to_string),
+        ),
     ];
     for (name, value) in optional {
         if let Some(value) = value {

@@ -53,7 +53,11 @@ pub(crate) async fn start_development(
 ) -> Result<Development, CommandFailure> {
     let (node, profile) = start_with_development_files(flags, application).await?;
     let client = profile.builder().connect().await?;
-    Ok(Development { node, client, profile })
+    Ok(Development {
+        node,
+        client,
+        profile,
+    })
 }
 
 async fn start_with_development_files(
@@ -111,9 +115,14 @@ pub(crate) async fn start(
              (`selvedge dev` makes development ones)"
         ))
     };
-    let tls = config.tls.clone().ok_or_else(|| missing("[tls] certificate and key", "real certificates"))?;
-    let token_file =
-        config.token_file.clone().ok_or_else(|| missing("token_file", "the file of a credential"))?;
+    let tls = config
+        .tls
+        .clone()
+        .ok_or_else(|| missing("[tls] certificate and key", "real certificates"))?;
+    let token_file = config
+        .token_file
+        .clone()
+        .ok_or_else(|| missing("token_file", "the file of a credential"))?;
     let token = read_token(&token_file)?;
     let node = Node::start(&config, &tls, Secret::new(token), application).await?;
     let ready = Ready {
@@ -125,7 +134,10 @@ pub(crate) async fn start(
         token: None,
         ca_file: None,
     };
-    let flags = NodeFlags { ready_file: config.ready_file.clone(), ..flags };
+    let flags = NodeFlags {
+        ready_file: config.ready_file.clone(),
+        ..flags
+    };
     announce(printer, &flags, &ready)?;
     serve(printer, node).await
 }
@@ -174,9 +186,10 @@ fn read_token(path: &std::path::Path) -> Result<String, CommandFailure> {
 
 /// Returns at the first SIGINT or SIGTERM; a second one ends the process at once.
 pub(crate) async fn wait_for_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         tracing::error!("signals cannot be received; stop the process with SIGKILL");
         return std::future::pending().await;
     };

@@ -1,8 +1,6 @@
 //! Tests of the edge over real sockets on loopback: a raw peer on one side, a stand-in for the inside
 //! on the other, so that both can do what no client and no actor of ours would.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 mod command;
 mod drain;
 mod hello;

@@ -48,8 +48,9 @@ async fn garbage_in_datagrams() {
     }
     // And what is not even QUIC.
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    for length in 0..1_200 {
-        let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + length) as u8).collect();
+    for length in 0..1_200_usize {
+        let from = u8::try_from(length % 256).unwrap();
+        let bytes: Vec<u8> = (from..=255).chain(0..from).cycle().take(length).collect();
         socket.send_to(&bytes, node.address).unwrap();
     }
     let (mut peer, _) = node.session().await;
@@ -80,9 +81,9 @@ async fn half_a_hello_then_silence() {
 
 #[tokio::test]
 async fn half_a_frame_then_silence() {
-    let mut edge = config();
-    edge.idle = Duration::from_millis(200);
-    let node = Node::with(edge, SessionConfig::new("test")).await;
+    let mut session = SessionConfig::new("test");
+    session.idle_ms = 200;
+    let node = Node::with(config(), session).await;
     let (mut peer, _) = node.session().await;
     let frame = encode(&[query(1, "echo", "1")]);
     peer.send_bytes(&frame[..frame.len() / 2]).await;

@@ -33,7 +33,11 @@ pub(crate) fn run(command: &mut Command) -> Output {
 /// Standard output as JSON; fails with everything the command said.
 pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("no JSON ({error}): {} {}", text(&output.stdout), text(&output.stderr))
+        panic!(
+            "no JSON ({error}): {} {}",
+            text(&output.stdout),
+            text(&output.stderr)
+        )
     })
 }
 
@@ -53,17 +57,35 @@ impl Dev {
     /// Starts a node on a data directory and a port, 0 for any.
     pub(crate) fn start(data_dir: &Path, port: u16) -> Self {
         let mut child = selvedge()
-            .args(["dev", "--output", "json", "--quic", &format!("127.0.0.1:{port}")])
-            .args(["--http", "127.0.0.1:0", "--peer", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "dev",
+                "--output",
+                "json",
+                "--quic",
+                &format!("127.0.0.1:{port}"),
+            ])
+            .args([
+                "--http",
+                "127.0.0.1:0",
+                "--peer",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(data_dir)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         // It prints its addresses when it is ready, so reading them is waiting for it.
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        Self { child, data_dir: data_dir.to_owned(), ready }
+        Self {
+            child,
+            data_dir: data_dir.to_owned(),
+            ready,
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -74,14 +96,21 @@ impl Dev {
     /// A client command against this node, with JSON output.
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
         let mut command = selvedge();
-        command.args(arguments).args(["--output", "json", "--data-dir"]).arg(&self.data_dir);
+        command
+            .args(arguments)
+            .args(["--output", "json", "--data-dir"])
+            .arg(&self.data_dir);
         command
     }
 
     /// The JSON that a client command prints; the command must succeed.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Value {
         let output = run(&mut self.client(arguments));
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
         json(&output)
     }
 
@@ -107,7 +136,13 @@ impl Drop for Dev {
 
 pub(crate) fn terminate(child: &Child) {
     let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// Waits for a child, or kills it with -9 when the time is over; says which.

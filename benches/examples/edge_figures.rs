@@ -1,12 +1,13 @@
 //! Measures the edge beside bare quinn of the same transport settings, in one run: queries pipelined on
 //! one stream, and the memory of an idle session.
 //!
-//! `cargo run --release -p selvedge-node --example edge_figures`. The servers are processes of their own,
+//! `cargo run --release -p selvedge-benches --example edge_figures`. The servers are processes of their own,
 //! started by this one with an argument, so that what they use can be told apart.
 
 #![expect(clippy::print_stdout, reason = "figures are for people to read")]
 
 use std::error::Error;
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -70,8 +71,8 @@ async fn measure() -> Result<(), Failed> {
         let bare_rate = bare.query_rate(&client).await?;
         let edge_rate = edge.query_rate(&client).await?;
         println!(
-            "queries, {DEPTH} in flight: bare quinn {bare_rate}/s, edge {edge_rate}/s, ratio {}%",
-            edge_rate * 100 / bare_rate.max(1)
+            "queries, {DEPTH} in flight: bare quinn {bare_rate}, edge {edge_rate}, ratio {}%",
+            edge_rate.per_second * 100 / bare_rate.per_second.max(1)
         );
     }
     let bare_bytes = bare.idle_bytes(&client).await?;
@@ -126,8 +127,9 @@ impl Server {
         Ok(wire)
     }
 
-    async fn query_rate(&self, client: &Endpoint) -> Result<u64, Failed> {
+    async fn query_rate(&self, client: &Endpoint) -> Result<Rate, Failed> {
         let mut wire = self.connect(client).await?;
+        let cpu_before = self.cpu_ms()?;
         let begun = Instant::now();
         let (mut sent, mut answered) = (0, 0);
         while begun.elapsed() < Duration::from_secs(SECONDS) {
@@ -141,7 +143,10 @@ impl Server {
             };
         }
         wire.connection.close(VarInt::from_u32(0), b"");
-        Ok(answered / SECONDS)
+        Ok(Rate {
+            per_second: answered / SECONDS,
+            server_ns: (self.cpu_ms()? - cpu_before) * 1_000_000 / answered.max(1),
+        })
     }
 
     async fn idle_bytes(&self, client: &Endpoint) -> Result<usize, Failed> {
@@ -150,13 +155,41 @@ impl Server {
         for _ in 0..IDLE_CONNECTIONS / 10 {
             wires.push(self.connect(client).await?);
         }
-        let before = self.resident_bytes()?;
+        let (first, before) = (wires.len(), self.resident_bytes()?);
         for _ in 0..IDLE_CONNECTIONS {
             wires.push(self.connect(client).await?);
         }
-        // Buffers of the handshakes are given back once all is acknowledged.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok((self.resident_bytes()?.saturating_sub(before)) / IDLE_CONNECTIONS)
+        let grown = self.settled_bytes().await?.saturating_sub(before);
+        Ok(grown / (wires.len() - first))
+    }
+
+    /// What the server holds once it gives nothing back any more: the buffers of handshakes go when
+    /// all is acknowledged.
+    async fn settled_bytes(&self) -> Result<usize, Failed> {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut last = usize::MAX;
+        loop {
+            tick.tick().await;
+            let now = self.resident_bytes()?;
+            if now >= last {
+                return Ok(now);
+            }
+            last = now;
+        }
+    }
+
+    /// Processor time that the server has used.
+    fn cpu_ms(&self) -> Result<u64, Failed> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // Fields 14 and 15 of proc(5), in ticks of 10 ms, counted after the name in parentheses.
+        let (_, fields) = stat.rsplit_once(')').ok_or("no name")?;
+        let ticks: Result<Vec<u64>, _> = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(str::parse)
+            .collect();
+        Ok(ticks?.iter().sum::<u64>() * 10)
     }
 
     fn resident_bytes(&self) -> Result<usize, Failed> {
@@ -175,6 +208,22 @@ impl Drop for Server {
         // It has no state to lose.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// How fast a server answers, and what it costs it.
+struct Rate {
+    per_second: u64,
+    server_ns: u64,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}/s with {} ns of processor each",
+            self.per_second, self.server_ns
+        )
     }
 }
 
