@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{
     AnswerSink, CommandRequest, Context, Effects, Host, HostConfig, Identity, Incoming, Kind,
@@ -21,11 +21,12 @@ const IN_FLIGHT: u64 = 128;
 /// Requests of one iteration, [`IN_FLIGHT`] at a time.
 const REQUESTS: u64 = 12_800;
 
-struct Counter;
+/// Counts; `RESTS`: is at rest after each command, as a final operation is.
+struct Counter<const RESTS: bool>;
 
-impl Kind for Counter {
+impl<const RESTS: bool> Kind for Counter<RESTS> {
     type State = u64;
-    const NAME: &'static str = "counter";
+    const NAME: &'static str = if RESTS { "resting" } else { "counter" };
 
     fn apply(
         &self,
@@ -39,6 +40,10 @@ impl Kind for Counter {
 
     fn query(&self, _state: &u64, _name: &str, _body: &[u8]) -> Result<Bytes, Refusal> {
         Ok(Bytes::from_static(b"1"))
+    }
+
+    fn is_at_rest(&self, _state: &u64) -> bool {
+        RESTS
     }
 
     fn view(&self, state: &u64) -> Bytes {
@@ -137,6 +142,17 @@ fn actors(count: u64) -> Vec<ScopedAddress> {
         .collect()
 }
 
+/// As many actors as an iteration has requests, which no other round asks.
+fn fresh(round: u64) -> Vec<ScopedAddress> {
+    let names = (0..REQUESTS).filter_map(|key| format!("resting/{round}-{key}").parse().ok());
+    names
+        .map(|address| ScopedAddress {
+            tenant: Tenant::default_tenant(),
+            address,
+        })
+        .collect()
+}
+
 fn bench(criterion: &mut Criterion) {
     let (Ok(runtime), Ok(directory)) = (Runtime::new(), tempfile::tempdir()) else {
         return;
@@ -149,10 +165,13 @@ fn bench(criterion: &mut Criterion) {
         HostConfig {
             node: "bench".to_owned(),
             idle_ms: 60_000,
+            slots: 1_024,
         },
         Arc::new(store),
         Clock::system(),
-        Kinds::default().with(Counter),
+        Kinds::default()
+            .with(Counter::<false>)
+            .with(Counter::<true>),
     ));
     let Ok(host) = host else {
         return;
@@ -173,6 +192,18 @@ fn bench(criterion: &mut Criterion) {
             });
         }
     }
+    // Each command finds its actor not activated: an activation, a commit, and the leaving.
+    let mut round = 0;
+    group.bench_function("first-command", |bencher| {
+        bencher.iter_batched(
+            || {
+                round += 1;
+                fresh(round)
+            },
+            |actors| runtime.block_on(driver.run(What::Command, &actors)),
+            BatchSize::PerIteration,
+        );
+    });
     group.finish();
 }
 

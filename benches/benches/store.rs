@@ -30,8 +30,10 @@ fn main() {
         .unwrap();
     let fsync = fsyncs(directory.path(), time / 2);
     report("write + fdatasync", &fsync, None);
-    for committers in [1, 16, 128] {
-        let path = directory.path().join(committers.to_string());
+    let counts =
+        std::env::var("SELVEDGE_BENCH_COMMITTERS").unwrap_or_else(|_| "1 16 128".to_owned());
+    for committers in counts.split(' ').map(|count| count.parse().unwrap()) {
+        let path = directory.path().join(format!("{committers}"));
         let store: Arc<dyn Store> = Arc::new(Embedded::open(EmbeddedConfig::new(path)).unwrap());
         let commits = runtime.block_on(commits(store, committers, time));
         report(&format!("{committers} committers"), &commits, Some(&fsync));

@@ -351,10 +351,10 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         host: HostConfig {
             node: "figures".to_owned(),
             idle_ms: 60_000,
+            slots: meta.slots,
         },
         store,
         clock: clock.clone(),
-        slots: meta.slots,
     };
     let application = demo_app::application()?.start(place).await?;
     let gateway = Gateway::new(application.host.clone(), application.operations.clone());

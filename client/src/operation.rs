@@ -19,7 +19,7 @@ pub struct Operation {
     #[serde(rename = "type")]
     pub operation_type: OperationType,
     pub status: OperationStatus,
-    /// Whatever the submitter wants to be kept with it.
+    /// Whatever the submitter wants to be kept with it; `{}` when that is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub struct Operation {
     /// Higher goes first.
     #[serde(default)]
     pub priority: i32,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -238,7 +238,9 @@ pub struct ListQuery {
     pub limit: Option<u32>,
 }
 
-/// The answer to the query `list`.
+/// The answer to the query `list`. A page ends early where more would not fit into a frame. An item that
+/// is too large by itself is listed without `input`, `result` and the results of its steps, and where that
+/// is not enough without `metadata`, `progress` and `steps`: the query `get` has them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationPage {

@@ -18,9 +18,6 @@ use crate::actor::mailbox::{Caller, Mailbox};
 use crate::actor::request::ScopedAddress;
 use crate::store::keys::Key;
 
-/// Slots of a cluster: enough for about 100 nodes, fixed when the cluster is created.
-pub const SLOTS: u16 = 1_024;
-
 /// No time at all: a chore that is not due.
 pub(crate) const NEVER: u64 = u64::MAX;
 
@@ -114,6 +111,22 @@ impl Slot {
         {
             directory.remove(actor);
         }
+    }
+
+    /// Removes an activation if nobody waits for it. Permits are taken under the same lock, so none of
+    /// its requests is lost: the next one finds the next activation.
+    pub(crate) fn rest(&self, actor: &ScopedAddress, activation: ActorId) -> bool {
+        let mut directory = self.directory.lock();
+        let is_free = directory.get(actor).is_some_and(|entry| {
+            entry.activation.get_id() == activation && entry.mailbox.is_empty()
+        });
+        let removed = if is_free {
+            directory.remove(actor)
+        } else {
+            None
+        };
+        drop(directory);
+        removed.is_some()
     }
 
     /// Removes whatever entry is this activation: for when only its id is known.

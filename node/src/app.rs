@@ -53,8 +53,6 @@ pub struct Place {
     pub host: HostConfig,
     pub store: Arc<dyn Store>,
     pub clock: Clock,
-    /// The number of slots of the cluster.
-    pub slots: u16,
 }
 
 /// An application that runs. Dropped without [`Running::stop`], its handlers end at once, as in a crash.
@@ -62,7 +60,7 @@ pub struct Place {
 pub struct Running {
     pub host: Host,
     pub operations: Operations,
-    pools: Pools,
+    pub(crate) pools: Pools,
     /// Sweeps the queries that wait for operations.
     waiting: JoinHandle<()>,
 }
@@ -79,14 +77,14 @@ impl Application {
             handlers: self.handlers,
             store: Arc::clone(&place.store),
             clock: place.clock.clone(),
-            slots: place.slots,
+            slots: place.host.slots,
         });
         let waiters = Waiters::default();
         let kinds = self
             .kinds
             .with(OperationKind::new(pools.clone(), waiters.clone()));
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
-        pools.open(host.clone());
+        pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {
             operations: Operations::new(host.clone(), pools.clone(), waiters),

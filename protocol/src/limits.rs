@@ -98,6 +98,8 @@ pub const OPERATION_LOST_MAX: u32 = 50;
 pub const OPERATION_LABELS_MAX: usize = 16;
 /// A label's key and its value, each: they are parts of a store key.
 pub const OPERATION_LABEL_BYTES_MAX: usize = 128;
+/// Progress that a handler tells: a few numbers and a line of text, written up to four times a second.
+pub const OPERATION_PROGRESS_BYTES_MAX: usize = 4 * 1024;
 /// A result that is repeated in an event; longer ones are read from the operation.
 pub const OPERATION_EVENT_RESULT_BYTES_MAX: usize = 1_024;
 /// Operations of one type that wait in memory for a place to run; the others wait in the store.

@@ -20,6 +20,7 @@ use selvedge_protocol::frame::{
     ClientFrame, Command, EphemeralEvent, Event, Gap, Goodbye, Hello, LargeGap, Outcome, Payload,
     Query, Reply, Request, ServerFrame, SessionLimits, Subscribe, Welcome,
 };
+use selvedge_protocol::limits::NAME_BYTES_MAX;
 use selvedge_protocol::version;
 use tokio::sync::{mpsc, watch};
 
@@ -562,9 +563,12 @@ impl FakeServer {
     }
 }
 
-/// An event that is a JSON string is of the kind that it names.
+/// An event that is a short JSON string is of the kind that it names.
 fn kind_of(data: &[u8]) -> String {
-    serde_json::from_slice::<String>(data).unwrap_or_else(|_| "added".to_owned())
+    serde_json::from_slice::<String>(data)
+        .ok()
+        .filter(|kind| kind.len() <= NAME_BYTES_MAX)
+        .unwrap_or_else(|| "added".to_owned())
 }
 
 fn operation_json(id: &str) -> Bytes {

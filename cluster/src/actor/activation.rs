@@ -108,16 +108,14 @@ impl Actor for Activation {
         match message {
             Message::Query(request, caller) => {
                 running.query(&myself, &request, caller);
-                Ok(())
             }
-            other => {
-                let step = running.step(&myself, other);
-                match step {
-                    Step::Done => Ok(()),
-                    Step::LookUp(what) => Box::pin(running.look_up(&myself, what)).await,
-                }
-            }
+            other => match running.step(&myself, other) {
+                Step::Done => {}
+                Step::LookUp(what) => Box::pin(running.look_up(&myself, what)).await?,
+            },
         }
+        running.rest(&myself);
+        Ok(())
     }
 }
 
@@ -368,6 +366,17 @@ impl Running {
         }
         // What was in flight is reloaded from the store: nothing is guessed.
         self.leave(myself);
+    }
+
+    /// Ends the activation if nothing more is expected of the actor and nobody waits for it.
+    fn rest(&self, myself: &ActorRef<Message>) {
+        let Phase::Ready(machine) = &self.phase else {
+            return;
+        };
+        if machine.is_at_rest() && self.slot().rest(&self.name.actor, myself.get_id()) {
+            metrics::passivated(1);
+            myself.stop(None);
+        }
     }
 
     /// Ends the activation; a commit in flight finishes first, so that the next one finds it done.

@@ -17,7 +17,7 @@ use crate::actor::machine::{Moment, Name};
 use crate::actor::mailbox::{Caller, Load, Mailbox};
 use crate::actor::request::{ReplyTo, ScopedAddress};
 use crate::metrics;
-use crate::slot::{Entry, SLOTS, Slot};
+use crate::slot::{Entry, Slot};
 use crate::store::Store;
 use crate::store::keys::ActorPrefix;
 
@@ -54,12 +54,13 @@ impl Core {
         clock: Clock,
         kinds: Kinds,
     ) -> Arc<Self> {
+        let slots = (0..config.slots).map(Slot::new).collect();
         Arc::new(Self {
             config,
             store,
             clock,
             kinds,
-            slots: (0..SLOTS).map(Slot::new).collect(),
+            slots,
             load: Arc::default(),
             is_stopping: AtomicBool::new(false),
             tick: AtomicU64::new(1),
@@ -68,7 +69,8 @@ impl Core {
     }
 
     pub(crate) fn slot_of(&self, actor: &ScopedAddress) -> &Slot {
-        &self.slots[usize::from(actor.address.slot(&actor.tenant, SLOTS))]
+        let slot = actor.address.slot(&actor.tenant, self.config.slots);
+        &self.slots[usize::from(slot)]
     }
 
     pub(crate) fn now(&self) -> Moment {

@@ -32,6 +32,8 @@ pub struct HostConfig {
     pub node: String,
     /// How long an actor stays activated without work, milliseconds.
     pub idle_ms: u64,
+    /// How many slots the cluster has, as fixed in its store when it was created.
+    pub slots: u16,
 }
 
 /// A cheap handle on the host. When the last one is dropped without [`Host::stop`], all actors end at
@@ -62,6 +64,12 @@ impl Host {
         clock: Clock,
         kinds: Kinds,
     ) -> Result<Self, store::Error> {
+        if config.slots == 0 {
+            return Err(store::Error::Record {
+                key: "cluster".to_owned(),
+                reason: "it has no slots".to_owned(),
+            });
+        }
         let core = Core::new(config, store, clock, kinds);
         for slots in core.slots.chunks(SLOTS_TAKEN_AT_ONCE) {
             take(&core, slots).await?;

@@ -47,6 +47,7 @@ pub(crate) trait State: Send + Sync {
     fn encode(&self) -> Bytes;
     fn format(&self) -> u8;
     fn committed(&mut self, actor: &ScopedAddress);
+    fn is_at_rest(&self) -> bool;
 }
 
 struct Registered<K>(Arc<K>);
@@ -98,5 +99,9 @@ impl<K: Kind> State for Hosted<K> {
 
     fn committed(&mut self, actor: &ScopedAddress) {
         self.kind.committed(actor, &mut self.state);
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.kind.is_at_rest(&self.state)
     }
 }

@@ -59,6 +59,14 @@ pub trait Kind: Send + Sync + 'static {
         let _ = (actor, state);
     }
 
+    /// Whether nothing more is expected of this actor, so that its activation may end at once instead
+    /// of after the idle time. It comes back with the next request. Asked after a commit and after a
+    /// request when nothing is pending; must be cheap.
+    fn is_at_rest(&self, state: &Self::State) -> bool {
+        let _ = state;
+        false
+    }
+
     /// Whether actors of this kind are listed and may be addressed by clients.
     fn is_public(&self) -> bool {
         true

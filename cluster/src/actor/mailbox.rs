@@ -63,9 +63,14 @@ impl Mailbox {
         Some(Permit(Arc::clone(self)))
     }
 
+    /// Whether nothing is unanswered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unanswered.load(Ordering::Acquire) == 0
+    }
+
     /// Whether nothing is unanswered, and nothing was asked since `tick`.
     pub(crate) fn is_idle_since(&self, tick: u64) -> bool {
-        self.unanswered.load(Ordering::Acquire) == 0 && self.touched.load(Ordering::Relaxed) <= tick
+        self.is_empty() && self.touched.load(Ordering::Relaxed) <= tick
     }
 }
 

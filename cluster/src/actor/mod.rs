@@ -18,6 +18,7 @@ mod machine;
 pub(crate) mod mailbox;
 mod proof;
 mod record;
+mod stored;
 mod subscription;
 mod supervisor;
 
@@ -30,4 +31,5 @@ pub use request::{
     AnswerSink, CommandRequest, Identity, QueryRequest, ReplyTo, ScopedAddress, StoredEvent,
     SubscriptionItem,
 };
+pub use stored::{StoredState, stored_state};
 pub use subscription::Subscription;

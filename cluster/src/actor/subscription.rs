@@ -17,7 +17,7 @@ use crate::actor::core::Core;
 use crate::actor::hub::Published;
 use crate::actor::record::{ActorRecord, EventRecord, Stored, StoredState};
 use crate::actor::request::{ScopedAddress, StoredEvent, SubscriptionItem};
-use crate::slot::{SLOTS, Slot};
+use crate::slot::Slot;
 use crate::store::keys::{ActorPrefix, Key};
 use crate::store::{self, Isolation};
 
@@ -107,8 +107,7 @@ impl Subscription {
     }
 
     fn slot(&self) -> &Slot {
-        let slot = self.actor.address.slot(&self.actor.tenant, SLOTS);
-        &self.core.slots[usize::from(slot)]
+        self.core.slot_of(&self.actor)
     }
 
     /// Subscribes again after falling behind.

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::actor::core::Core;
-use crate::slot::SLOTS;
 
 /// Crashes of activations that a slot bears within [`BUDGET_TIME`]. Panics of an application's code do
 /// not count here: the machine contains them. What does is a defect of the host itself.
@@ -83,12 +82,13 @@ impl Actor for Slots {
         myself: ActorRef<SlotsMessage>,
         core: Arc<Core>,
     ) -> Result<SlotsState, ActorProcessingErr> {
+        let count = core.config.slots;
         let mut state = SlotsState {
             core,
-            slots: HashMap::with_capacity(usize::from(SLOTS)),
+            slots: HashMap::with_capacity(usize::from(count)),
             budget: Budget::new(SLOT_CRASHES_MAX),
         };
-        for number in 0..SLOTS {
+        for number in 0..count {
             state.spawn(&myself, number).await?;
         }
         Ok(state)

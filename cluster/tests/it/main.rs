@@ -1,4 +1,10 @@
 //! Integration tests of the cluster crate, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    reason = "a test stops at the first error; clippy knows tests by their attribute only"
+)]
 
 #![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
 

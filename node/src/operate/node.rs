@@ -56,10 +56,10 @@ impl Node {
             host: HostConfig {
                 node: config.name.clone(),
                 idle_ms: limits::ACTOR_IDLE_MS,
+                slots: meta.slots,
             },
             store: shared,
             clock: clock.clone(),
-            slots: meta.slots,
         };
         let application = application
             .start(place)

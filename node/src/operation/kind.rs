@@ -10,8 +10,7 @@ use bytes::Bytes;
 use selvedge_client::operation::OperationStatus as Status;
 use selvedge_cluster::actor::kind::Urgency;
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
-use selvedge_cluster::store::keys::ActorPath;
-use selvedge_protocol::{ActorAddress, ErrorCode, Failure, Tenant};
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure};
 
 use crate::operation::record::{Payload, Record, Waiting};
 use crate::operation::report::Report;
@@ -74,7 +73,7 @@ impl OperationKind {
         let mut effects = machine::submitted(&record);
         effects.rows = index::created(&record);
         if let Some(payload) = payload {
-            let path = self.path(context.tenant, context.address);
+            let path = self.pools.path(&scoped(context));
             effects.rows.extend(index::payload(&path, payload));
         }
         effects.reply = view::submitted(&record, self.frame(&record, None), true);
@@ -132,7 +131,7 @@ impl OperationKind {
         let mut effects = decide(record, &mut state.control)?;
         effects.rows = index::moved(before, record);
         if record.status.is_final() && !before.is_final() {
-            let path = self.path(context.tenant, context.address);
+            let path = self.pools.path(&scoped(context));
             effects
                 .rows
                 .extend(index::payload_cleared(&path, &record.payload));
@@ -153,7 +152,7 @@ impl OperationKind {
             machine::cancel(record, context.now_ms, is_taken)
         })?;
         let record = present(&state.record, context)?;
-        effects.reply = view::json(record, self.frame(record, None));
+        effects.reply = view::answer(record, self.frame(record, None));
         Ok(effects)
     }
 
@@ -209,19 +208,15 @@ impl OperationKind {
             return;
         }
         let fresh = state.fresh.take();
+        let is_cancelling = record.status == Status::Cancelling;
         state.control = self.pools.offer(Offer {
             actor,
             record,
             is_fresh: fresh.is_some() || record.waiting == Some(Waiting::Payload),
             payload: fresh.flatten(),
         });
-    }
-
-    fn path(&self, tenant: &Tenant, address: &ActorAddress) -> ActorPath {
-        ActorPath {
-            slot: address.slot(tenant, self.pools.slots()),
-            tenant: tenant.clone(),
-            address: address.clone(),
+        if let Some(control) = state.control.as_ref().filter(|_| is_cancelling) {
+            control.stop();
         }
     }
 
@@ -327,6 +322,12 @@ impl Kind for OperationKind {
         if let Some(control) = state.control.as_ref().filter(|_| is_over) {
             control.stop();
         }
+    }
+
+    /// A final operation is only read from now on; what was never submitted is nothing.
+    fn is_at_rest(&self, state: &OperationState) -> bool {
+        let record = state.record.as_ref();
+        record.is_none_or(|record| record.status.is_final())
     }
 
     fn is_public(&self) -> bool {

@@ -1,22 +1,31 @@
 //! Lists operations: newest first, filtered, in pages whose cursor stays right while operations come and
 //! change.
 //!
-//! One filter chooses the index; the others are checked on each operation found.
+//! One filter chooses the index; the others are checked on each operation found. Operations are read from
+//! the store in the snapshot of the index; listing activates none.
 
 use std::ops::Bound;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
-use selvedge_client::operation::{ListQuery, Operation, OperationPage};
+use selvedge_client::operation::ListQuery;
+use selvedge_cluster::actor::{ScopedAddress, stored_state};
 use selvedge_cluster::store::keys::{Entry, Key, KeyRange, Label};
-use selvedge_cluster::store::{self, Isolation, Order, Store};
-use selvedge_protocol::limits::{OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX, OPERATION_SCAN_MAX};
+use selvedge_cluster::store::{self, Isolation, Order, Transaction};
+use selvedge_protocol::limits::{
+    INLINE_BYTES_MAX, OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX, OPERATION_SCAN_MAX,
+};
 use selvedge_protocol::{ErrorCode, Failure, OperationId, Tenant};
 
-use crate::operation::record::ordinal_of;
+use crate::operation::record::{Record, ordinal_of};
+use crate::operation::service::address;
+use crate::operation::view;
+use crate::processing::Pools;
 
-/// Operations that are asked for their state at a time.
-const READS_IN_FLIGHT: usize = 32;
+/// What a page has besides its items: the names of its fields, and a cursor of a time and an id of 128
+/// bytes.
+const FRAME_BYTES: usize = 256;
+/// The items of a page: with its frame it is answered inline.
+const ITEMS_BYTES_MAX: usize = INLINE_BYTES_MAX - FRAME_BYTES;
 
 /// A list as it was asked for, checked.
 #[derive(Debug)]
@@ -72,53 +81,69 @@ impl List {
         })
     }
 
-    /// Reads a page. `read` gives the operation with an id; `None` when it is gone.
-    pub(super) async fn page<R, F>(
-        &self,
-        store: &dyn Store,
-        read: R,
-    ) -> Result<OperationPage, Failure>
-    where
-        R: Fn(OperationId) -> F,
-        F: Future<Output = Option<Operation>>,
-    {
-        let mut items = Vec::with_capacity(self.limit);
+    /// Reads a page, JSON text.
+    pub(super) async fn page(&self, pools: &Pools) -> Result<Bytes, Failure> {
+        let mut page = Page::default();
         let mut after = self.after.clone();
         let mut seen = 0;
         loop {
-            let entries = self
-                .entries(store, after.as_ref())
-                .await
-                .map_err(unavailable)?;
+            // Anew for each round: the store bounds how long a transaction may read.
+            let mut transaction = pools.store().begin();
+            let entries = self.entries(&mut *transaction, after.as_ref()).await;
+            let entries = entries.map_err(unavailable)?;
             let is_last = entries.len() < self.limit;
             seen += entries.len();
-            let mut found = stream::iter(entries)
-                .map(|entry| {
-                    let operation = read(entry.id.clone());
-                    async move { (entry, operation.await) }
-                })
-                .buffered(READS_IN_FLIGHT);
-            while let Some((entry, operation)) = found.next().await {
-                items.extend(operation.filter(|operation| self.matches(operation)));
-                let is_full = items.len() == self.limit;
+            for entry in entries {
+                let item = self.item(pools, &mut *transaction, &entry).await;
+                if let Some(item) = item.map_err(unavailable)? {
+                    if !page.has_room(&item) {
+                        return Ok(page.end(after.as_ref()));
+                    }
+                    page.push(&item);
+                }
                 after = Some(entry);
-                if is_full {
-                    return Ok(page(items, after));
+                if page.len == self.limit {
+                    return Ok(page.end(after.as_ref()));
                 }
             }
             if is_last {
-                return Ok(page(items, None));
+                return Ok(page.end(None));
             }
             if seen >= OPERATION_SCAN_MAX {
-                return Ok(page(items, after));
+                return Ok(page.end(after.as_ref()));
             }
         }
+    }
+
+    /// The operation of an index entry as JSON text, if it is there and matches.
+    async fn item(
+        &self,
+        pools: &Pools,
+        transaction: &mut dyn Transaction,
+        entry: &Entry,
+    ) -> Result<Option<Bytes>, store::Error> {
+        let Ok(actor) = address(self.tenant.clone(), &entry.id) else {
+            return Ok(None);
+        };
+        let Some(stored) = stored_state(transaction, &pools.path(&actor)).await? else {
+            return Ok(None);
+        };
+        let record = match Record::decode(stored.format, &stored.bytes) {
+            Ok(record) => record,
+            Err(reason) => {
+                tracing::error!(operation = %entry.id, reason, "stored operation does not decode");
+                return Ok(None);
+            }
+        };
+        let frame = frame(pools, &actor, &record);
+        let is_wanted = self.matches(&record, frame);
+        Ok(is_wanted.then(|| view::json_within(&record, frame, ITEMS_BYTES_MAX)))
     }
 
     /// The next index entries, newest first.
     async fn entries(
         &self,
-        store: &dyn Store,
+        transaction: &mut dyn Transaction,
         after: Option<&Entry>,
     ) -> Result<Vec<Entry>, store::Error> {
         let index = self.index();
@@ -127,7 +152,7 @@ impl List {
         if let Some(entry) = after {
             range.end = Bound::Excluded(Bytes::from(self.key(entry.clone()).encode()));
         }
-        let rows = store.begin().range(range).await?;
+        let rows = transaction.range(range).await?;
         Ok(rows.iter().filter_map(|(key, _)| entry_of(key)).collect())
     }
 
@@ -164,23 +189,57 @@ impl List {
         }
     }
 
-    fn matches(&self, operation: &Operation) -> bool {
-        let status = self
-            .query
-            .status
-            .is_none_or(|status| status == operation.status);
+    fn matches(&self, record: &Record, frame: view::Frame) -> bool {
+        let status = view::status(record, frame);
         let name = self.query.operation_type.as_ref();
         let label = self.label.as_ref();
-        status
-            && name.is_none_or(|name| *name == operation.operation_type)
-            && label.is_none_or(|label| operation.labels.get(&label.key) == Some(&label.value))
+        self.query.status.is_none_or(|wanted| wanted == status)
+            && name.is_none_or(|name| *name == record.operation_type)
+            && label.is_none_or(|label| record.labels.get(&label.key) == Some(&label.value))
     }
 }
 
-fn page(items: Vec<Operation>, after: Option<Entry>) -> OperationPage {
-    OperationPage {
-        items,
-        cursor: after.map(|entry| format!("{}.{}", entry.created_ms, entry.id)),
+/// The JSON text of a page while it grows.
+#[derive(Default)]
+struct Page {
+    items: Vec<u8>,
+    len: usize,
+}
+
+impl Page {
+    fn has_room(&self, item: &Bytes) -> bool {
+        self.items.len() + 1 + item.len() <= ITEMS_BYTES_MAX || self.len == 0
+    }
+
+    fn push(&mut self, item: &Bytes) {
+        if self.len > 0 {
+            self.items.push(b',');
+        }
+        self.items.extend_from_slice(item);
+        self.len += 1;
+    }
+
+    /// The whole page; `after`: the last entry that it covers, unless there are no more.
+    fn end(self, after: Option<&Entry>) -> Bytes {
+        let mut text = Vec::with_capacity(self.items.len() + FRAME_BYTES);
+        text.extend_from_slice(b"{\"items\":[");
+        text.extend_from_slice(&self.items);
+        // Neither a number nor an id needs escapes.
+        let cursor = after.map_or_else(
+            || "null".to_owned(),
+            |entry| format!("\"{}.{}\"", entry.created_ms, entry.id),
+        );
+        text.extend_from_slice(format!("],\"cursor\":{cursor}}}").as_bytes());
+        Bytes::from(text)
+    }
+}
+
+fn frame(pools: &Pools, actor: &ScopedAddress, record: &Record) -> view::Frame {
+    view::Frame {
+        is_taken: pools
+            .active(actor)
+            .is_some_and(|control| control.is_running()),
+        is_known: pools.policy(&record.operation_type).is_some(),
     }
 }
 

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_client::operation::Operation;
 use selvedge_cluster::actor::{
     AnswerSink, CommandRequest, Host, Identity, Kind, Origin, QueryRequest, ReplyTo, ScopedAddress,
     Subscription,
@@ -15,7 +14,7 @@ use selvedge_protocol::frame::{Consistency, Outcome, Since, Success};
 use selvedge_protocol::{
     ActorAddress, ActorKey, ActorKind, ErrorCode, Failure, OperationId, Tenant,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
@@ -140,17 +139,15 @@ impl Operations {
 
     /// Answers the query `list` with a page of operations. Never waits.
     pub fn list(&self, tenant: Tenant, body: &[u8], reply: ReplyTo) {
-        let list = match List::parse(tenant.clone(), body) {
+        let list = match List::parse(tenant, body) {
             Ok(list) => list,
             Err(failure) => return reply.answer(Outcome::Failure(failure)),
         };
-        let operations = self.clone();
+        let pools = self.pools.clone();
         tokio::spawn(async move {
-            let read = |id| operations.read(tenant.clone(), id);
-            let outcome = match list.page(&**operations.pools.store(), read).await {
-                Ok(page) => Outcome::Success(Success {
-                    // Serialisation into memory fails only for maps with keys that are not text.
-                    body: serde_json::to_vec(&page).map_or_else(|_| Bytes::new(), Bytes::from),
+            let outcome = match list.page(&pools).await {
+                Ok(body) => Outcome::Success(Success {
+                    body,
                     seq: 0,
                     version: 0,
                 }),
@@ -168,18 +165,6 @@ impl Operations {
         since: Since,
     ) -> Result<Subscription, Failure> {
         self.host.subscribe(address(tenant, id)?, since).await
-    }
-
-    async fn read(&self, tenant: Tenant, id: OperationId) -> Option<Operation> {
-        let actor = address(tenant, &id).ok()?;
-        let (sender, receiver) = oneshot::channel();
-        let sink = Arc::new(OneAnswer(parking_lot::Mutex::new(Some(sender))));
-        let query = get(actor, "get".to_owned(), Bytes::new());
-        self.host.query(query, ReplyTo::new(sink, 0));
-        match receiver.await {
-            Ok(Outcome::Success(success)) => serde_json::from_slice(&success.body).ok(),
-            Ok(Outcome::Failure(_)) | Err(_) => None,
-        }
     }
 }
 
@@ -201,17 +186,6 @@ impl AnswerSink for StreamedReply {
     }
 }
 
-struct OneAnswer(parking_lot::Mutex<Option<oneshot::Sender<Outcome>>>);
-
-impl AnswerSink for OneAnswer {
-    fn answer(&self, _token: u64, outcome: Outcome) {
-        if let Some(sender) = self.0.lock().take() {
-            // Whoever asked may have gone.
-            let _ = sender.send(outcome);
-        }
-    }
-}
-
 pub(super) fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryRequest {
     QueryRequest {
         actor,
@@ -223,7 +197,7 @@ pub(super) fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryReque
 }
 
 /// The actor that an operation is.
-fn address(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {
+pub(super) fn address(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {
     let invalid = |error: selvedge_protocol::IdError| {
         Failure::field(ErrorCode::Invalid, "id", error.to_string())
     };

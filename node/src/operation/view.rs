@@ -4,6 +4,7 @@ use bytes::Bytes;
 use selvedge_client::operation::{
     Operation, OperationError, OperationStatus as Status, OperationStep, StepStatus,
 };
+use selvedge_protocol::limits::INLINE_BYTES_MAX;
 use serde_json::value::RawValue;
 
 use crate::operation::record::{Fault, Record, Step};
@@ -18,8 +19,17 @@ pub(super) struct Frame {
     pub(super) is_known: bool,
 }
 
+/// The status to show: a runner may have begun before the record knows.
+pub(super) fn status(record: &Record, frame: Frame) -> Status {
+    match record.status {
+        Status::Pending | Status::Waiting if frame.is_taken => Status::Running,
+        status => status,
+    }
+}
+
 pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
-    let is_begun = frame.is_taken && matches!(record.status, Status::Pending | Status::Waiting);
+    let status = status(record, frame);
+    let is_begun = status != record.status;
     let waiting_for = match record.waiting {
         _ if is_begun => None,
         Some(waiting) => Some(event::describe(waiting)),
@@ -30,12 +40,8 @@ pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
     Operation {
         id: record.id.clone(),
         operation_type: record.operation_type.clone(),
-        status: if is_begun {
-            Status::Running
-        } else {
-            record.status
-        },
-        metadata: record.metadata.as_deref().and_then(raw),
+        status,
+        metadata: raw(record.metadata.as_deref().unwrap_or("{}")),
         input: raw(&record.input),
         result: record.result.as_deref().and_then(raw),
         error: record.error.as_ref().map(error),
@@ -60,23 +66,49 @@ pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
 
 /// The operation as JSON text.
 pub(super) fn json(record: &Record, frame: Frame) -> Bytes {
-    // Serialisation into memory fails only for maps with keys that are not text.
-    serde_json::to_vec(&operation(record, frame))
-        .map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
+    Bytes::from(encode(&operation(record, frame)))
 }
 
-/// The answer to a submit: the operation, and whether this submit created it.
-pub(super) fn submitted(record: &Record, frame: Frame, created: bool) -> Bytes {
-    let mut text = Vec::from(json(record, frame));
-    if text.pop() == Some(b'}') {
-        let tail: &[u8] = if created {
-            b",\"created\":true}"
-        } else {
-            b",\"created\":false}"
-        };
-        text.extend_from_slice(tail);
+/// The same in at most `bytes_max`, which are some ten thousand: what does not fit is left out, the input
+/// and the results first.
+pub(super) fn json_within(record: &Record, frame: Frame, bytes_max: usize) -> Bytes {
+    let mut operation = operation(record, frame);
+    let mut text = encode(&operation);
+    if text.len() > bytes_max {
+        operation.input = None;
+        operation.result = None;
+        for step in &mut operation.steps {
+            step.result = None;
+        }
+        text = encode(&operation);
+    }
+    if text.len() > bytes_max {
+        operation.metadata = None;
+        operation.progress = None;
+        operation.steps.clear();
+        text = encode(&operation);
     }
     Bytes::from(text)
+}
+
+/// The answer to a command: the operation as far as it fits into an answer.
+pub(super) fn answer(record: &Record, frame: Frame) -> Bytes {
+    json_within(record, frame, INLINE_BYTES_MAX)
+}
+
+/// The answer to a submit: the same, and whether this submit created it.
+pub(super) fn submitted(record: &Record, frame: Frame, created: bool) -> Bytes {
+    let tail = format!(",\"created\":{created}}}");
+    let mut text = Vec::from(json_within(record, frame, INLINE_BYTES_MAX - tail.len()));
+    if text.pop() == Some(b'}') {
+        text.extend_from_slice(tail.as_bytes());
+    }
+    Bytes::from(text)
+}
+
+fn encode(operation: &Operation) -> Vec<u8> {
+    // Serialisation into memory fails only for maps with keys that are not text.
+    serde_json::to_vec(operation).unwrap_or_else(|_| b"null".to_vec())
 }
 
 fn step(step: &Step) -> OperationStep {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use selvedge_protocol::limits::{LABEL_BYTES_MAX, OPERATION_PROGRESS_BYTES_MAX};
 use selvedge_protocol::{OperationId, Tenant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,10 +74,14 @@ impl OperationContext {
         self.0.reporter.control().is_stopped()
     }
 
-    /// Says how far the operation is; watchers see the latest value a few times a second.
+    /// Says how far the operation is; watchers see the latest value a few times a second. A value whose
+    /// JSON text is over 4 KiB is not told.
     pub fn progress(&self, value: &impl Serialize) {
-        if let Ok(text) = serde_json::to_string(value) {
-            *self.0.progress.lock() = Some(text);
+        match serde_json::to_string(value) {
+            Ok(text) if text.len() <= OPERATION_PROGRESS_BYTES_MAX => {
+                *self.0.progress.lock() = Some(text);
+            }
+            Ok(_) | Err(_) => tracing::debug!(operation = %self.0.id, "progress cannot be told"),
         }
     }
 
@@ -89,7 +94,7 @@ impl OperationContext {
     /// Runs a named unit of work, once: its result is stored, and a later attempt gets the stored result
     /// instead of running it again. No step begins before the results of those before it are durable.
     ///
-    /// Names are unique within the operation.
+    /// Names are unique within the operation and have 1 to 260 bytes.
     pub async fn step<T, F, W>(&self, name: &str, work: W) -> Result<T, HandlerError>
     where
         T: Serialize + DeserializeOwned,
@@ -129,6 +134,16 @@ impl OperationContext {
     }
 
     fn claim(&self, name: &str) -> Result<(), HandlerError> {
+        if !(1..=LABEL_BYTES_MAX).contains(&name.len()) {
+            return Err(HandlerError::new(
+                "invalid_step",
+                format!(
+                    "a step's name has 1 to {LABEL_BYTES_MAX} bytes, not {}",
+                    name.len()
+                ),
+                Cause::Permanent,
+            ));
+        }
         let mut names = self.0.names.lock();
         if names.iter().any(|known| known == name) {
             return Err(HandlerError::new(

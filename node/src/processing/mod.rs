@@ -1,9 +1,13 @@
 //! Processing: pools of step runners, one per operation type. Operations offer themselves when they are
 //! runnable; a runner takes one up, drives its handler and tells the operation what came of it.
 //!
+//! `supervisor` (the actor `processing`) → `pool`, one actor per type → `runner`, its step runners. A
+//! crash ends what is below it; what ran there is looked for in the store (`rescan`) and offered again.
+//!
 //! Nothing here is durable. What the store knows is offered again after a crash, by the operations
 //! themselves.
 
+mod budget;
 mod context;
 mod control;
 mod handler;
@@ -11,9 +15,11 @@ mod payload;
 mod policy;
 mod pool;
 mod pools;
+mod ready;
 mod rescan;
 mod runner;
 mod stream;
+mod supervisor;
 
 pub use context::OperationContext;
 pub(crate) use control::Control;

@@ -1,170 +1,231 @@
 //! A pool: runs the operations of one type, so many at a time (the bulkhead), the others wait in order.
 //!
-//! Its queue is a cache of the store: what does not fit is found there again later.
+//! A ractor actor owns queue and runners; [`Pool`] is what the rest of the node shares with it and
+//! outlives its crashes. The queue is a cache of the store: what does not fit, or is lost in a crash, is
+//! found there again.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use parking_lot::Mutex;
-use selvedge_cluster::actor::ScopedAddress;
-use selvedge_protocol::OperationId;
+use parking_lot::RwLock;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use selvedge_cluster::Clock;
 use selvedge_protocol::limits::OPERATION_QUEUE_MAX;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::operation::{FinishedStep, Payload};
-use crate::processing::control::Control;
+use crate::processing::budget::Budget;
 use crate::processing::handler::ErasedHandler;
 use crate::processing::policy::Policy;
+use crate::processing::ready::Ready;
+use crate::processing::runner::Runner;
 
-/// The pool of an operation type.
+/// Crashes of runners that a pool bears in a short time. Panics of handlers do not count, the runner
+/// contains them: what does is a defect of this crate.
+const RUNNER_CRASHES_MAX: usize = 16;
+
+/// The lasting part of a pool.
 pub(super) struct Pool {
     pub(super) handler: Arc<dyn ErasedHandler>,
     pub(super) policy: Arc<Policy>,
-    queue: Mutex<Queue>,
-}
-
-/// An operation that waits for its turn.
-pub(super) struct Ready {
-    pub(super) actor: ScopedAddress,
-    pub(super) control: Arc<Control>,
-    pub(super) work: Work,
-}
-
-/// What a runner needs to know of the operation.
-pub(super) struct Work {
-    pub(super) id: OperationId,
-    pub(super) input: Arc<str>,
-    pub(super) steps: Vec<FinishedStep>,
-    /// The number of the attempt to come.
-    pub(super) attempt: u32,
-    /// No attempt can have been lost in a crash.
-    pub(super) is_fresh: bool,
-    pub(super) payload: Payload,
-    /// The stored payload, when it is at hand.
-    pub(super) bytes: Option<Bytes>,
-}
-
-struct Queue {
-    ready: VecDeque<Ready>,
-    running: usize,
-    phase: Phase,
+    /// The places in the queue and in the mailbox of the actor.
+    room: Arc<Semaphore>,
     /// Something runnable is in the store and not here.
-    is_incomplete: bool,
+    is_incomplete: AtomicBool,
+    /// Tells that the store is to be looked through.
+    wanted: Arc<Notify>,
+    /// `None` before the node serves, and while a crashed one is not back yet.
+    actor: RwLock<Option<ActorRef<Message>>>,
 }
 
-/// How far the node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// The host recovers: operations offer themselves already.
-    Starting,
-    Open,
-    /// No runner starts any more.
-    Closed,
-}
-
-/// What became of an offer.
-pub(super) enum Queued {
-    /// There is a place: run it now.
-    Start(Ready),
-    Waits,
-    /// No room. It will be found in the store.
-    Full(Ready),
+/// What the actor of a pool hears.
+pub(super) enum Message {
+    Offer(Box<Ready>),
+    /// A runner has nothing to do.
+    Free(ActorRef<Box<Ready>>),
+    /// A defect on purpose, for tests of the supervision.
+    #[cfg(test)]
+    Panic,
 }
 
 impl Pool {
-    pub(super) fn new(handler: Arc<dyn ErasedHandler>, policy: Policy) -> Self {
+    pub(super) fn new(
+        handler: Arc<dyn ErasedHandler>,
+        policy: Policy,
+        wanted: Arc<Notify>,
+    ) -> Self {
         Self {
             handler,
             policy: Arc::new(policy),
-            queue: Mutex::new(Queue {
-                ready: VecDeque::new(),
-                running: 0,
-                phase: Phase::Starting,
-                is_incomplete: false,
-            }),
+            room: Arc::new(Semaphore::new(OPERATION_QUEUE_MAX)),
+            is_incomplete: AtomicBool::new(false),
+            wanted,
+            actor: RwLock::new(None),
         }
     }
 
-    pub(super) fn queue(&self, ready: Ready) -> Queued {
-        let mut queue = self.queue.lock();
-        if queue.phase == Phase::Open
-            && queue.running < self.policy.concurrency
-            && queue.ready.is_empty()
-        {
-            queue.running += 1;
-            return Queued::Start(ready);
-        }
-        if queue.phase == Phase::Closed || queue.ready.len() >= OPERATION_QUEUE_MAX {
-            queue.is_incomplete = true;
-            return Queued::Full(ready);
-        }
-        queue.ready.push_back(ready);
-        Queued::Waits
+    /// Queues are reached through this one; `None`: there is none at the moment.
+    pub(super) fn set_actor(&self, actor: Option<ActorRef<Message>>) {
+        *self.actor.write() = actor;
     }
 
-    /// The next operation for a runner that has a place.
-    pub(super) fn next(&self) -> Option<Ready> {
-        let mut queue = self.queue.lock();
-        match queue.phase {
-            Phase::Open => queue.ready.pop_front(),
-            Phase::Starting | Phase::Closed => None,
+    /// A place in the queue, if there is one and somebody to fill it.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.room).try_acquire_owned().ok();
+        let place = place.filter(|_| self.actor.read().is_some());
+        if place.is_none() {
+            self.look_again();
         }
+        place
     }
 
-    /// Gives a place back. What was queued in the same moment gets it: the caller starts it.
-    pub(super) fn leave(&self) -> Option<Ready> {
-        let mut queue = self.queue.lock();
-        let next = if queue.phase == Phase::Open {
-            queue.ready.pop_front()
-        } else {
-            None
-        };
-        if next.is_none() {
-            queue.running -= 1;
-        }
-        next
-    }
-
-    /// Lets runners start: one for each operation that waits, as far as there are places.
-    pub(super) fn open(&self) -> Vec<Ready> {
-        let mut queue = self.queue.lock();
-        queue.phase = Phase::Open;
-        let places = self.policy.concurrency.saturating_sub(queue.running);
-        let count = places.min(queue.ready.len());
-        queue.running += count;
-        queue.ready.drain(..count).collect()
-    }
-
-    /// No runner starts any more; what waited is given back.
-    pub(super) fn close(&self) -> VecDeque<Ready> {
-        let mut queue = self.queue.lock();
-        queue.phase = Phase::Closed;
-        std::mem::take(&mut queue.ready)
+    /// Queues an operation. `false`: the pool has just crashed, and the offer is over.
+    pub(super) fn queue(&self, ready: Ready) -> bool {
+        let actor = self.actor.read().clone();
+        actor.is_some_and(|actor| actor.send_message(Message::Offer(Box::new(ready))).is_ok())
     }
 
     /// Something runnable of this type may be in the store and not here.
     pub(super) fn look_again(&self) {
-        self.queue.lock().is_incomplete = true;
+        self.is_incomplete.store(true, Ordering::Release);
+        self.wanted.notify_one();
     }
 
-    /// Whether the store is to be looked through. Asking takes the mark away.
+    /// The same, for when there is room.
+    pub(super) fn look_later(&self) {
+        self.is_incomplete.store(true, Ordering::Release);
+    }
+
+    /// An offer is over: if something is missing, there may be room for it now.
+    pub(super) fn offer_ended(&self) {
+        if self.is_incomplete.load(Ordering::Acquire) && self.has_room() {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Whether the store is to be looked through now. Asking takes the mark away.
     pub(super) fn take_incomplete(&self) -> bool {
-        std::mem::take(&mut self.queue.lock().is_incomplete)
+        self.has_room() && self.is_incomplete.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether one more fits.
+    pub(super) fn has_place(&self) -> bool {
+        self.room.available_permits() > 0 && self.actor.read().is_some()
     }
 
     /// Whether it is worth looking for more: half of the queue is free.
-    pub(super) fn has_room(&self) -> bool {
-        self.queue.lock().ready.len() <= OPERATION_QUEUE_MAX / 2
+    fn has_room(&self) -> bool {
+        self.room.available_permits() >= OPERATION_QUEUE_MAX / 2 && self.actor.read().is_some()
     }
 
-    pub(super) fn running(&self) -> usize {
-        self.queue.lock().running
+    #[cfg(test)]
+    pub(super) fn crash(&self) -> bool {
+        let actor = self.actor.read().clone();
+        actor.is_some_and(|actor| actor.send_message(Message::Panic).is_ok())
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pool({:?})", self.policy)
+    }
+}
+
+/// The actor of a pool, supervised by `processing`; its runners are its children.
+pub(super) struct PoolActor;
+
+pub(super) struct Arguments {
+    pub(super) pool: Arc<Pool>,
+    pub(super) clock: Clock,
+}
+
+pub(super) struct State {
+    pool: Arc<Pool>,
+    clock: Clock,
+    ready: VecDeque<Box<Ready>>,
+    idle: Vec<ActorRef<Box<Ready>>>,
+    /// Idle or not.
+    runners: usize,
+    budget: Budget,
+}
+
+impl Actor for PoolActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State {
+            pool: arguments.pool,
+            clock: arguments.clock,
+            ready: VecDeque::new(),
+            idle: Vec::new(),
+            runners: 0,
+            budget: Budget::new(RUNNER_CRASHES_MAX),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Offer(ready) => state.ready.push_back(ready),
+            Message::Free(runner) => state.idle.push(runner),
+            #[cfg(test)]
+            Message::Panic => panic!("a defect on purpose"),
+        }
+        state.start(&myself).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Message>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(_, error) => {
+                tracing::error!(%error, "step runner crashed");
+            }
+            SupervisionEvent::ActorTerminated(_, _, _) => {}
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
+                return Ok(());
+            }
+        }
+        // Only a crash ends a runner, and never an idle one. Its operation is looked for again.
+        state.runners -= 1;
+        state.budget.spend(state.clock.monotonic())?;
+        state.start(&myself).await
+    }
+}
+
+impl State {
+    /// Gives operations that wait to runners that do not, as far as there are places.
+    async fn start(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
+        while !self.ready.is_empty() {
+            let runner = match self.idle.pop() {
+                Some(runner) => runner,
+                None if self.runners < self.pool.policy.concurrency => {
+                    let pool = myself.clone();
+                    let spawned = Actor::spawn_linked(None, Runner, pool, myself.get_cell()).await;
+                    self.runners += 1;
+                    spawned?.0
+                }
+                None => return Ok(()),
+            };
+            if let Some(ready) = self.ready.pop_front() {
+                // To a runner that is gone: the offer is over, and the operation looked for again.
+                drop(runner.send_message(ready));
+            }
+        }
+        Ok(())
     }
 }

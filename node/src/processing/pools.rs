@@ -6,28 +6,32 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, RwLock};
+use ractor::{Actor, ActorRef};
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{CommandRequest, Host, ReplyTo, ScopedAddress};
-use selvedge_cluster::store::Store;
+use selvedge_cluster::actor::{CommandRequest, Host, Identity, Origin, ReplyTo, ScopedAddress};
 use selvedge_cluster::store::keys::ActorPath;
+use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{ErrorCode, Failure, OperationType};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::operation::{FinishedStep, Payload, Record};
+use crate::operation::{FinishedStep, NUDGE, Payload, Record};
 use crate::processing::control::Control;
 use crate::processing::handler::ErasedHandler;
 use crate::processing::payload::Source;
 use crate::processing::policy::{Policy, Retry};
-use crate::processing::pool::{Pool, Queued, Ready, Work};
+use crate::processing::pool::Pool;
+use crate::processing::ready::{Held, Ready, Work};
+use crate::processing::rescan;
 use crate::processing::stream::Streams;
-use crate::processing::{rescan, runner};
+use crate::processing::supervisor::{self, Supervisor};
 
 /// A cheap handle on all pools of a node.
 #[derive(Clone)]
@@ -44,9 +48,19 @@ struct Inner {
     /// There while the host serves. Operations may offer themselves before. The host holds the kind that
     /// holds this, so it has to be let go in the end.
     host: RwLock<Option<Host>>,
-    rescan: Mutex<Option<AbortHandle>>,
-    /// A runner has ended: for whoever waits for all of them.
+    life: Mutex<Option<Life>>,
+    /// No offer is taken any more.
+    is_closed: AtomicBool,
+    /// An offer is over: for whoever waits for all of them.
     ended: Notify,
+    /// A pool wants the store to be looked through.
+    wanted: Arc<Notify>,
+}
+
+/// What runs while the pools are open.
+struct Life {
+    supervisor: ActorRef<supervisor::Message>,
+    rescan: AbortHandle,
 }
 
 /// A runnable operation.
@@ -70,10 +84,14 @@ pub(crate) struct PoolsConfig {
 
 impl Pools {
     pub(crate) fn new(config: PoolsConfig) -> Self {
+        let wanted = Arc::new(Notify::new());
         let pools = config
             .handlers
             .into_iter()
-            .map(|(name, (handler, policy))| (name, Arc::new(Pool::new(handler, policy))))
+            .map(|(name, (handler, policy))| {
+                let pool = Pool::new(handler, policy, Arc::clone(&wanted));
+                (name, Arc::new(pool))
+            })
             .collect();
         Self(Arc::new(Inner {
             pools,
@@ -83,36 +101,35 @@ impl Pools {
             clock: config.clock,
             slots: config.slots,
             host: RwLock::new(None),
-            rescan: Mutex::new(None),
+            life: Mutex::new(None),
+            is_closed: AtomicBool::new(false),
             ended: Notify::new(),
+            wanted,
         }))
     }
 
     /// Begins to run what has been and will be offered.
-    pub(crate) fn open(&self, host: Host) {
+    pub(crate) async fn open(&self, host: Host) -> Result<(), store::Error> {
         *self.0.host.write() = Some(host);
-        for pool in self.0.pools.values() {
-            for ready in pool.open() {
-                self.spawn(Arc::clone(pool), ready);
-            }
-        }
-        *self.0.rescan.lock() = Some(tokio::spawn(rescan::run(self.clone())).abort_handle());
+        let (supervisor, _) = Actor::spawn(None, Supervisor, self.clone())
+            .await
+            .map_err(|error| store::Error::Stopped(error.to_string()))?;
+        let rescan = tokio::spawn(rescan::run(self.clone())).abort_handle();
+        *self.0.life.lock() = Some(Life { supervisor, rescan });
+        Ok(())
     }
 
     /// Drops all handlers and waits until their operations know. They go on at the next start.
     pub(crate) async fn close(&self) {
-        for pool in self.0.pools.values() {
-            for ready in pool.close() {
-                ready.control.withdraw();
-                self.ended(&ready.actor, &ready.control);
-            }
-        }
-        for active in &self.0.active {
-            active.value().stop();
-        }
+        self.0.is_closed.store(true, Ordering::SeqCst);
         loop {
             let ended = self.0.ended.notified();
-            if self.0.pools.values().all(|pool| pool.running() == 0) {
+            for active in &self.0.active {
+                if !active.value().withdraw() {
+                    active.value().stop();
+                }
+            }
+            if self.0.active.is_empty() {
                 break;
             }
             ended.await;
@@ -122,21 +139,21 @@ impl Pools {
 
     /// Drops all handlers and lets the host go. Their operations do not hear of it, as in a crash.
     pub(crate) fn abandon(&self) {
+        self.0.is_closed.store(true, Ordering::SeqCst);
         self.0.host.write().take();
-        if let Some(rescan) = self.0.rescan.lock().take() {
-            rescan.abort();
-        }
-        for pool in self.0.pools.values() {
-            pool.close();
-        }
-        for active in &self.0.active {
-            active.value().stop();
+        if let Some(life) = self.0.life.lock().take() {
+            life.rescan.abort();
+            life.supervisor.kill();
         }
     }
 
     /// Takes a runnable operation in. `None`: there is no room, or no code for its type.
     pub(crate) fn offer(&self, offer: Offer<'_>) -> Option<Arc<Control>> {
+        if self.0.is_closed.load(Ordering::Acquire) {
+            return None;
+        }
         let pool = self.0.pools.get(&offer.record.operation_type)?;
+        let place = pool.place()?;
         let control = Arc::new(Control::new(
             self.0.clock.random(),
             offer.record.attempt.saturating_add(1),
@@ -153,20 +170,22 @@ impl Pools {
                 vacant.insert(Arc::clone(&control));
             }
         }
-        let ready = Ready {
-            actor: offer.actor.clone(),
-            control: Arc::clone(&control),
-            work: work(offer),
-        };
-        match pool.queue(ready) {
-            Queued::Start(ready) => self.spawn(Arc::clone(pool), ready),
-            Queued::Waits => {}
-            Queued::Full(ready) => {
-                self.ended(&ready.actor, &ready.control);
-                return None;
-            }
+        if self.0.is_closed.load(Ordering::SeqCst) {
+            // Closed in this moment, perhaps without having seen this offer.
+            control.stop();
         }
-        Some(control)
+        let ready = Ready {
+            held: Held {
+                pools: self.clone(),
+                pool: Arc::clone(pool),
+                actor: offer.actor.clone(),
+                control: Arc::clone(&control),
+                is_settled: false,
+            },
+            work: work(offer),
+            place,
+        };
+        pool.queue(ready).then_some(control)
     }
 
     /// The runner that has the operation, or will have it.
@@ -190,8 +209,13 @@ impl Pools {
         &self.0.streams
     }
 
-    pub(crate) fn slots(&self) -> u16 {
-        self.0.slots
+    /// Where an operation's actor lies in the store.
+    pub(crate) fn path(&self, actor: &ScopedAddress) -> ActorPath {
+        ActorPath {
+            slot: actor.address.slot(&actor.tenant, self.0.slots),
+            tenant: actor.tenant.clone(),
+            address: actor.address.clone(),
+        }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -202,32 +226,21 @@ impl Pools {
         &self.0.store
     }
 
-    /// Whether any pool wants the store to be looked through. Asking takes the marks away.
-    pub(super) fn take_incomplete(&self) -> bool {
-        // No short cut: each pool's mark is taken.
-        self.0
-            .pools
-            .values()
-            .filter(|pool| pool.take_incomplete())
-            .count()
-            > 0
+    pub(super) fn pool(&self, name: &OperationType) -> Option<&Arc<Pool>> {
+        self.0.pools.get(name)
     }
 
-    /// Whether any pool has room for more.
-    pub(super) fn has_room(&self) -> bool {
-        self.0.pools.values().any(|pool| pool.has_room())
+    pub(super) fn all(&self) -> impl Iterator<Item = (&OperationType, &Arc<Pool>)> {
+        self.0.pools.iter()
     }
 
-    /// Something runnable may be in the store that no pool has.
-    pub(super) fn look_again(&self) {
-        for pool in self.0.pools.values() {
-            pool.look_again();
-        }
+    pub(super) fn types(&self) -> impl Iterator<Item = &OperationType> {
+        self.0.pools.keys()
     }
 
-    /// Completes when a runner has ended, or had by chance.
-    pub(super) async fn runner_ended(&self) {
-        self.0.ended.notified().await;
+    /// Completes when a pool wants the store to be looked through, or wanted it before.
+    pub(super) async fn look_wanted(&self) {
+        self.0.wanted.notified().await;
     }
 
     /// Where the payload of an attempt comes from; `None`: from a stream that is not there.
@@ -237,24 +250,34 @@ impl Pools {
             (Payload::Stored { .. }, Some(bytes)) => Source::Memory(bytes.clone()),
             (Payload::Stored { length, .. }, None) => Source::Stored {
                 store: Arc::clone(&self.0.store),
-                path: ActorPath {
-                    slot: actor.address.slot(&actor.tenant, self.0.slots),
-                    tenant: actor.tenant.clone(),
-                    address: actor.address.clone(),
-                },
+                path: self.path(actor),
                 length: *length,
             },
             (Payload::Streamed { .. }, _) => Source::Streamed(self.0.streams.remove(actor)?),
         })
     }
 
-    /// Marks an offer as over. `true`: the operation offered itself again meanwhile and was not heard.
-    pub(super) fn ended(&self, actor: &ScopedAddress, control: &Arc<Control>) -> bool {
-        control.end();
+    /// Takes an offer that is over out of the directory.
+    pub(super) fn forget(&self, actor: &ScopedAddress, control: &Arc<Control>) {
         self.0
             .active
             .remove_if(actor, |_, active| Arc::ptr_eq(active, control));
-        control.was_missed()
+    }
+
+    /// Tells whoever waits that an offer is over.
+    pub(super) fn offer_ended(&self) {
+        self.0.ended.notify_waiters();
+    }
+
+    /// Has the operation offer itself again. Never waits.
+    pub(super) fn nudge(&self, actor: &ScopedAddress) {
+        self.send(request(actor, NUDGE, Bytes::from_static(b"null")));
+    }
+
+    /// The same; it has done so, or never will, when this completes.
+    pub(super) async fn ask_to_offer(&self, actor: &ScopedAddress) {
+        self.ask(request(actor, NUDGE, Bytes::from_static(b"null")))
+            .await;
     }
 
     /// Sends a command whose answer nobody waits for.
@@ -276,39 +299,19 @@ impl Pools {
     pub(crate) fn host(&self) -> Option<Host> {
         self.0.host.read().clone()
     }
-
-    fn spawn(&self, pool: Arc<Pool>, first: Ready) {
-        let place = Place {
-            pools: self.clone(),
-            pool,
-        };
-        tokio::spawn(place.work(first));
-    }
 }
 
-/// A runner's place in its pool: given back however the runner ends.
-struct Place {
-    pools: Pools,
-    pool: Arc<Pool>,
-}
-
-impl Place {
-    async fn work(self, first: Ready) {
-        let mut next = Some(first);
-        while let Some(ready) = next {
-            runner::run(&self.pools, &self.pool, ready).await;
-            self.pools.0.ended.notify_waiters();
-            next = self.pool.next();
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(ready) = self.pool.leave() {
-            self.pools.spawn(Arc::clone(&self.pool), ready);
-        }
-        self.pools.0.ended.notify_waiters();
+/// The node's own command to an operation.
+pub(super) fn request(actor: &ScopedAddress, name: &str, body: Bytes) -> CommandRequest {
+    CommandRequest {
+        actor: actor.clone(),
+        principal: Arc::from("node"),
+        origin: Origin::Node,
+        identity: Identity::Natural,
+        name: name.to_owned(),
+        body,
+        payload: None,
+        deadline: None,
     }
 }
 

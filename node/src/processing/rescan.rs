@@ -1,17 +1,20 @@
-//! Finds in the store what did not fit into the pools: runs when a pool has room again and knows that
-//! something is missing.
+//! Finds in the store what the pools do not have: what did not fit, or was lost with a crashed runner or
+//! pool. Runs when a pool knows that something is missing and has room for it.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use selvedge_cluster::actor::{CommandRequest, Identity, Origin, ScopedAddress};
-use selvedge_cluster::store::keys::{Family, Key, KeyRange};
+use selvedge_cluster::actor::{ScopedAddress, stored_state};
+use selvedge_cluster::store::keys::{ActorPath, Family, Key, KeyRange};
 use selvedge_cluster::store::{self, Isolation};
+use selvedge_protocol::OperationType;
 
-use crate::operation::{NUDGE, is_operation};
+use crate::operation::{Record, is_operation};
 use crate::processing::Pools;
+use crate::processing::pool::Pool;
 
 /// Rows of one read: each becomes one message to an operation.
 const ROWS_PER_READ: usize = 256;
@@ -21,52 +24,70 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Looks through the store whenever that is due, until the node ends.
 pub(super) async fn run(pools: Pools) {
-    // Where the last look stopped, for want of room.
-    let mut cursor = None;
+    // Where the last look for a type stopped, for want of room.
+    let mut cursors = HashMap::new();
     loop {
-        pools.runner_ended().await;
-        if !pools.has_room() || (cursor.is_none() && !pools.take_incomplete()) {
-            continue;
-        }
-        cursor = match look(&pools, cursor.take()).await {
-            Ok(cursor) => cursor,
-            Err(error) => {
-                tracing::warn!(%error, "looking for runnable operations failed");
-                pools.look_again();
-                None
+        pools.look_wanted().await;
+        for (name, pool) in pools.all() {
+            if !pool.take_incomplete() {
+                continue;
             }
-        };
+            let from = cursors.remove(name);
+            let is_partial = from.is_some();
+            match look(&pools, name, pool, from).await {
+                Ok(Some(cursor)) => {
+                    cursors.insert(name.clone(), cursor);
+                    pool.look_later();
+                }
+                // What came before the place where this look began is next.
+                Ok(None) if is_partial => pool.look_again(),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "looking for runnable operations failed");
+                    pool.look_again();
+                }
+            }
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Asks awake operations to offer themselves, from `cursor` on, until a pool is full or all were asked.
-async fn look(pools: &Pools, cursor: Option<Bytes>) -> Result<Option<Bytes>, store::Error> {
+/// Asks awake operations of a type to offer themselves, from `from` on, until the pool is full or all were
+/// asked.
+async fn look(
+    pools: &Pools,
+    name: &OperationType,
+    pool: &Arc<Pool>,
+    from: Option<Bytes>,
+) -> Result<Option<Bytes>, store::Error> {
     let family = KeyRange::family(Family::Awake);
-    let mut begin = cursor.map_or_else(|| Bound::Included(family.begin.clone()), Bound::Excluded);
+    let mut begin = from.map_or_else(|| Bound::Included(family.begin.clone()), Bound::Included);
     loop {
         let mut range = family.read(ROWS_PER_READ, Isolation::Snapshot);
         range.begin = begin;
         let rows = pools.store().begin().range(range).await?;
         for (key, _) in &rows {
-            let Ok(Key::Awake { actor }) = Key::decode(key) else {
+            let Ok(Key::Awake { actor: path }) = Key::decode(key) else {
                 continue;
             };
-            if is_operation(&actor.address) {
-                // One after the other: a look never fills mailboxes, however much it finds.
-                pools
-                    .ask(nudge(ScopedAddress {
-                        tenant: actor.tenant,
-                        address: actor.address,
-                    }))
-                    .await;
+            let actor = ScopedAddress {
+                tenant: path.tenant.clone(),
+                address: path.address.clone(),
+            };
+            if !is_operation(&actor.address)
+                || pools.active(&actor).is_some()
+                || !is_of(pools, name, &path).await?
+            {
+                continue;
             }
+            if !pool.has_place() {
+                return Ok(Some(key.clone()));
+            }
+            // One after the other: a look never fills mailboxes, however much it finds.
+            pools.ask_to_offer(&actor).await;
         }
         match rows.last() {
             Some((key, _)) if rows.len() == ROWS_PER_READ => {
-                if !pools.has_room() {
-                    return Ok(Some(key.clone()));
-                }
                 begin = Bound::Excluded(key.clone());
             }
             Some(_) | None => return Ok(None),
@@ -74,15 +95,13 @@ async fn look(pools: &Pools, cursor: Option<Bytes>) -> Result<Option<Bytes>, sto
     }
 }
 
-fn nudge(actor: ScopedAddress) -> CommandRequest {
-    CommandRequest {
-        actor,
-        principal: Arc::from("node"),
-        origin: Origin::Node,
-        identity: Identity::Natural,
-        name: NUDGE.to_owned(),
-        body: Bytes::from_static(b"null"),
-        payload: None,
-        deadline: None,
-    }
+/// Whether an operation is of this type. Read beside its actor, which the wrong ones need not activate.
+async fn is_of(
+    pools: &Pools,
+    name: &OperationType,
+    path: &ActorPath,
+) -> Result<bool, store::Error> {
+    let stored = stored_state(&mut *pools.store().begin(), path).await?;
+    let record = stored.and_then(|stored| Record::decode(stored.format, &stored.bytes).ok());
+    Ok(record.is_some_and(|record| record.operation_type == *name))
 }

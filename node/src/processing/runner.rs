@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,18 +14,23 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use selvedge_cluster::actor::{CommandRequest, Identity, Origin, ScopedAddress};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use selvedge_cluster::actor::ScopedAddress;
 use selvedge_protocol::Failure;
 use selvedge_protocol::frame::Outcome;
-use selvedge_protocol::limits::{OPERATION_NOTE_MS, OPERATION_PROGRESS_MS};
+use selvedge_protocol::limits::{
+    MESSAGE_BYTES_MAX, NAME_BYTES_MAX, OPERATION_NOTE_MS, OPERATION_PROGRESS_MS,
+};
 use serde_json::Value;
 
-use crate::operation::{Fault, FinishedStep, NUDGE, News, REPORT, Report};
+use crate::operation::{Fault, FinishedStep, News, REPORT, Report};
 use crate::processing::Pools;
 use crate::processing::context::{Attempt, OperationContext};
 use crate::processing::control::Control;
 use crate::processing::handler::{Cause, HandlerError};
-use crate::processing::pool::{Pool, Ready, Work};
+use crate::processing::pool::{self, Pool};
+use crate::processing::pools::request;
+use crate::processing::ready::{Ready, Work};
 
 /// Tries to make a report heard. Past them the operation is left to the next look at the store.
 const TELL_TRIES: u32 = 10;
@@ -52,27 +57,55 @@ type Handled<'a> = Pin<
     Box<dyn Future<Output = Result<Result<Value, HandlerError>, Box<dyn Any + Send>>> + Send + 'a>,
 >;
 
+/// A step runner, supervised by its pool: runs one operation at a time.
+pub(super) struct Runner;
+
+impl Actor for Runner {
+    type Msg = Box<Ready>;
+    type State = ActorRef<pool::Message>;
+    type Arguments = ActorRef<pool::Message>;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Box<Ready>>,
+        pool: ActorRef<pool::Message>,
+    ) -> Result<ActorRef<pool::Message>, ActorProcessingErr> {
+        Ok(pool)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Box<Ready>>,
+        ready: Box<Ready>,
+        pool: &mut ActorRef<pool::Message>,
+    ) -> Result<(), ActorProcessingErr> {
+        Box::pin(run(*ready)).await;
+        // A pool that is gone takes its runners with it.
+        drop(pool.send_message(pool::Message::Free(myself)));
+        Ok(())
+    }
+}
+
 /// Runs the operation's next attempt, from taking the offer to the report of its end.
-pub(super) async fn run(pools: &Pools, pool: &Pool, ready: Ready) {
+async fn run(ready: Ready) {
     let Ready {
-        actor,
-        control,
+        mut held,
         work,
+        place,
     } = ready;
-    if control.take() {
-        let reporter = Reporter {
-            pools: pools.clone(),
-            actor: actor.clone(),
-            control: Arc::clone(&control),
-            attempt: work.attempt,
-        };
-        if !attempt(pools, pool, reporter, work).await {
-            pool.look_again();
-        }
+    drop(place);
+    if !held.control.take() {
+        // Withdrawn: nobody waits for it.
+        held.is_settled = true;
+        return;
     }
-    if pools.ended(&actor, &control) {
-        pools.send(request(&actor, NUDGE, bytes::Bytes::from_static(b"null")));
-    }
+    let reporter = Reporter {
+        pools: held.pools.clone(),
+        actor: held.actor.clone(),
+        control: Arc::clone(&held.control),
+        attempt: work.attempt,
+    };
+    held.is_settled = attempt(&held.pools, &held.pool, reporter, work).await;
 }
 
 /// `false` when the operation did not hear of the end.
@@ -112,19 +145,11 @@ async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> 
         End::Returned(Err(error)) if error.cause == Cause::PayloadMissing => News::PayloadMissing,
         End::Returned(Err(error)) => News::Failed {
             permanent: error.cause == Cause::Permanent,
-            fault: Fault {
-                code: error.code,
-                message: error.message,
-                step: error.step,
-            },
+            fault: fault(error),
         },
         End::Panicked(message) => News::Failed {
             permanent: false,
-            fault: Fault {
-                code: "panic".to_owned(),
-                message,
-                step: None,
-            },
+            fault: fault(HandlerError::new("panic", message, Cause::Retryable)),
         },
         End::Stopped => News::Cancelled,
     };
@@ -138,46 +163,37 @@ async fn drive(pool: &Pool, context: &Arc<Attempt>, reporter: &Reporter, is_fres
     let future = async move { handler.run(handed).await };
     let mut handled: Handled<'_> = Box::pin(AssertUnwindSafe(future).catch_unwind());
     let mut flush: Option<BoxFuture<'_, Result<(), HandlerError>>> = None;
-    let mut driven = std::pin::pin!(poll_fn(|waker| {
-        if let Poll::Ready(end) = handled.as_mut().poll(waker) {
-            return Poll::Ready(end);
-        }
-        if flush.is_none() && context.has_results() {
-            flush = Some(Box::pin(context.flush()));
-        }
-        // Whoever needs the results durable finds out by a flush of its own.
-        if flush
-            .as_mut()
-            .is_some_and(|flush| flush.as_mut().poll(waker).is_ready())
-        {
-            flush = None;
-        }
-        Poll::Pending
-    }));
-    // Most handlers of short work end here: no timer, no note.
-    let ended = match futures::poll!(driven.as_mut()) {
-        Poll::Ready(end) => Some(end),
-        Poll::Pending => None,
-    };
-    let mut is_noted = !is_fresh;
-    let mut wait = Duration::from_millis(OPERATION_NOTE_MS);
-    let ended = match ended {
-        Some(ended) => ended,
-        None => loop {
-            tokio::select! {
-                biased;
-                () = reporter.control.stopped() => return End::Stopped,
-                ended = driven.as_mut() => break ended,
-                () = tokio::time::sleep(wait) => {
-                    let progress = context.take_progress();
-                    if !is_noted || progress.is_some() {
-                        is_noted = true;
-                        reporter.note(progress);
-                    }
-                    wait = Duration::from_millis(OPERATION_PROGRESS_MS);
-                }
+    let ended = {
+        let mut driven = pin!(poll_fn(|waker| {
+            if let Poll::Ready(end) = handled.as_mut().poll(waker) {
+                return Poll::Ready(end);
             }
-        },
+            if flush.is_none() && context.has_results() {
+                flush = Some(Box::pin(context.flush()));
+            }
+            // Whoever needs the results durable finds out by a flush of its own.
+            if flush
+                .as_mut()
+                .is_some_and(|flush| flush.as_mut().poll(waker).is_ready())
+            {
+                flush = None;
+            }
+            Poll::Pending
+        }));
+        // Most handlers of short work end here: no timer, no note.
+        match futures::poll!(driven.as_mut()) {
+            Poll::Ready(ended) => Some(ended),
+            Poll::Pending => watch(driven, context, reporter, is_fresh).await,
+        }
+    };
+    let Some(ended) = ended else {
+        // Its destructors are the application's code as well.
+        let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(handled)));
+        if let Err(panic) = dropped {
+            let said = words(&*panic);
+            tracing::error!(operation = %context.id, said, "a dropped handler panicked");
+        }
+        return End::Stopped;
     };
     // A flush that is under way holds the buffer: it has to be done before the end is told.
     if let Some(flush) = flush.take()
@@ -188,6 +204,32 @@ async fn drive(pool: &Pool, context: &Arc<Attempt>, reporter: &Reporter, is_fres
     match ended {
         Ok(returned) => End::Returned(returned),
         Err(panic) => End::Panicked(words(&*panic)),
+    }
+}
+
+/// Waits for the end of a handler that takes its time, and notes how it goes. `None`: it is to be dropped.
+async fn watch<T>(
+    mut driven: Pin<&mut impl Future<Output = T>>,
+    context: &Attempt,
+    reporter: &Reporter,
+    is_fresh: bool,
+) -> Option<T> {
+    let mut is_noted = !is_fresh;
+    let mut wait = Duration::from_millis(OPERATION_NOTE_MS);
+    loop {
+        tokio::select! {
+            biased;
+            () = reporter.control.stopped() => return None,
+            ended = driven.as_mut() => return Some(ended),
+            () = tokio::time::sleep(wait) => {
+                let progress = context.take_progress();
+                if !is_noted || progress.is_some() {
+                    is_noted = true;
+                    reporter.note(progress);
+                }
+                wait = Duration::from_millis(OPERATION_PROGRESS_MS);
+            }
+        }
     }
 }
 
@@ -253,17 +295,18 @@ impl Reporter {
     }
 }
 
-fn request(actor: &ScopedAddress, name: &str, body: bytes::Bytes) -> CommandRequest {
-    CommandRequest {
-        actor: actor.clone(),
-        principal: Arc::from("node"),
-        origin: Origin::Node,
-        identity: Identity::Natural,
-        name: name.to_owned(),
-        body,
-        payload: None,
-        deadline: None,
+/// What is stored of an error. A handler may put anything into one; it is shown in answers and events.
+fn fault(error: HandlerError) -> Fault {
+    Fault {
+        code: cut(error.code, NAME_BYTES_MAX),
+        message: cut(error.message, MESSAGE_BYTES_MAX),
+        step: error.step,
     }
+}
+
+fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }
 
 /// What a panic said.

@@ -14,7 +14,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::{Error, Version};
-use super::journal;
+use super::{journal, manifest};
 
 /// A directory that this process alone has open.
 #[derive(Debug)]
@@ -107,7 +107,8 @@ impl Directory {
             };
         }
         if exists(&database.join("version"))? {
-            return journal::mend(&database).map_err(|reason| corrupt(&self.path, &reason));
+            let checked = manifest::check(&database).and_then(|()| journal::mend(&database));
+            return checked.map_err(|reason| corrupt(&self.path, &reason));
         }
         // fjall writes its marker last when it creates a database.
         let untouched = journal::check_untouched(&database);

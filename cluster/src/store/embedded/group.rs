@@ -2,7 +2,6 @@
 //!
 //! The committer has one owner at a time, whoever leads. It decides; it never waits for a transaction.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use selvedge_protocol::limits::STORE_TRANSACTION_BYTES_MAX;
@@ -10,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::super::{Committed, Error, Order, Version};
 use super::engine::{Engine, Slice, WriteError};
-use super::hash::{HashedKey, HashedMap};
+use super::hash::HashedKey;
 use super::space::Space;
 use super::view::{View, Views, closed};
 use super::watch::Watches;
@@ -43,8 +42,8 @@ pub(super) struct Committer {
     space: Arc<Space>,
     clock: Clock,
     version: Version,
-    /// The group's changes by key, so that each is written once.
-    changes: HashedMap<HashedKey, Option<Slice>>,
+    /// The group's changes, one a key.
+    changes: Vec<(HashedKey, Option<Slice>)>,
     outcomes: Vec<(oneshot::Sender<Outcome>, Outcome)>,
     bytes_since_floor: usize,
 }
@@ -65,7 +64,7 @@ impl Committer {
             space,
             clock,
             version: view.version,
-            changes: HashedMap::default(),
+            changes: Vec::new(),
             outcomes: Vec::new(),
             bytes_since_floor: 0,
         }
@@ -144,35 +143,20 @@ impl Committer {
         for (begin, end) in &cleared {
             self.keys_between(begin, end, &mut gone)?;
         }
-        let mut bases = Vec::new();
-        for (key, write) in &keys {
-            if matches!(write, Write::Add(_)) && !self.changes.contains_key(key) {
-                let Some(view) = self.views.latest() else {
-                    return Err(closed());
-                };
-                bases.push((key.clone(), self.engine.value(&view.snapshot, &key.key)?));
-            }
-        }
-        for (key, value) in bases {
-            self.changes.insert(key, value);
-        }
+        let bases = self.bases(&keys)?;
         for key in gone {
-            self.changes.insert(key, None);
+            self.change(key, |_| None);
         }
         for (begin, end) in cleared {
             self.window.clear(begin, end);
         }
         for (key, write) in keys {
-            self.window.write(key.clone());
-            match self.changes.entry(key) {
-                Entry::Occupied(mut entry) => {
-                    let value = write.over(entry.get().as_deref());
-                    entry.insert(value);
-                }
-                Entry::Vacant(entry) => {
-                    entry.insert(write.over(None));
-                }
-            }
+            let base = bases.iter().find(|(added, _)| *added == key.key);
+            let base = base.and_then(|(_, value)| value.as_deref());
+            self.change(key, |written| match written {
+                Some(value) => write.over(value.as_deref()),
+                None => write.over(base),
+            });
         }
         for Stamped {
             prefix,
@@ -181,11 +165,39 @@ impl Committer {
         } in stamped
         {
             let key = Slice::from([&*prefix, versionstamp, &*suffix].concat());
-            let key = HashedKey::new(key);
-            self.window.write(key.clone());
-            self.changes.insert(key, Some(value));
+            self.change(HashedKey::new(key), |_| Some(value));
         }
         Ok(())
+    }
+
+    /// Notes a change and what the key's value is then, from what the group has already written to it.
+    fn change(
+        &mut self,
+        key: HashedKey,
+        value: impl FnOnce(Option<&Option<Slice>>) -> Option<Slice>,
+    ) {
+        if self.window.write(key.clone()) {
+            // Written before in this group, or another key of the same hash was: rare, and few to search.
+            let mut changes = self.changes.iter_mut().rev();
+            if let Some((_, written)) = changes.find(|(written, _)| *written == key) {
+                *written = value(Some(written));
+                return;
+            }
+        }
+        self.changes.push((key, value(None)));
+    }
+
+    /// What the store has under the keys that are added to.
+    fn bases(&self, keys: &[(HashedKey, Write)]) -> Result<Vec<(Slice, Option<Slice>)>, Error> {
+        let mut bases = Vec::new();
+        for (key, write) in keys {
+            if matches!(write, Write::Add(_)) {
+                let view = self.views.latest().ok_or_else(closed)?;
+                let value = self.engine.value(&view.snapshot, &key.key)?;
+                bases.push((key.key.clone(), value));
+            }
+        }
+        Ok(bases)
     }
 
     /// The keys that a cleared range removes. The engine clears single keys only.
@@ -195,9 +207,7 @@ impl Committer {
         end: &Slice,
         found: &mut Vec<HashedKey>,
     ) -> Result<(), Error> {
-        let Some(view) = self.views.latest() else {
-            return Err(closed());
-        };
+        let view = self.views.latest().ok_or_else(closed)?;
         let stored = self
             .engine
             .pairs(&view.snapshot, (begin, end), Order::Ascending);
@@ -214,7 +224,7 @@ impl Committer {
             }
             found.push(HashedKey::new(key));
         }
-        let written = self.changes.keys();
+        let written = self.changes.iter().map(|(key, _)| key);
         found.extend(
             written
                 .filter(|written| *begin <= written.key && written.key < *end)
@@ -227,10 +237,14 @@ impl Committer {
     fn write(&mut self, version: Version, bytes: usize) -> Result<(), WriteError> {
         let is_watched = !self.watches.is_empty();
         let watched: Vec<Slice> = match is_watched {
-            true => self.changes.keys().map(|key| key.key.clone()).collect(),
+            true => self
+                .changes
+                .iter()
+                .map(|(key, _)| key.key.clone())
+                .collect(),
             false => Vec::new(),
         };
-        let changes = self.changes.drain().map(|(key, value)| (key.key, value));
+        let changes = self.changes.drain(..).map(|(key, value)| (key.key, value));
         self.engine.write(version, changes)?;
         let view = View {
             version,

@@ -13,6 +13,7 @@ mod engine;
 mod group;
 mod hash;
 mod journal;
+mod manifest;
 mod queue;
 mod space;
 mod transaction;

@@ -7,9 +7,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::Instant;
 
 use super::super::Error;
 use super::group::{Committer, Failure, Request};
@@ -27,6 +29,8 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct Waiting {
     requests: Vec<Request>,
+    /// The number of requests that the thread waits for, if it does.
+    wanted: usize,
     /// Whether somebody leads, or the thread is about to.
     lead: Lead,
     intake: Intake,
@@ -55,6 +59,7 @@ impl Queue {
         let queue = Arc::new(Self {
             waiting: Mutex::new(Waiting {
                 requests: Vec::new(),
+                wanted: usize::MAX,
                 lead: Lead::Nobody,
                 intake: Intake::Open,
             }),
@@ -81,6 +86,9 @@ impl Queue {
         }
         waiting.requests.push(request);
         if waiting.lead != Lead::Nobody {
+            if waiting.requests.len() == waiting.wanted {
+                self.handed_over.notify_one();
+            }
             return;
         }
         waiting.lead = Lead::Caller;
@@ -136,20 +144,27 @@ impl Queue {
     /// The thread: commits while the lead is its, ends when the store is closed.
     fn serve(&self) {
         let mut group = Vec::new();
+        let mut linger = Linger::default();
         loop {
             {
                 let mut waiting = self.waiting.lock();
-                if waiting.lead == Lead::Thread && waiting.requests.is_empty() {
-                    waiting.lead = Lead::Nobody;
+                if waiting.lead == Lead::Thread {
+                    linger.wait(&mut waiting, &self.handed_over);
+                    if waiting.requests.is_empty() {
+                        waiting.lead = Lead::Nobody;
+                    }
                 }
                 while waiting.lead != Lead::Thread {
                     if waiting.lead == Lead::Nobody && !matches!(waiting.intake, Intake::Open) {
                         return;
                     }
+                    linger = Linger::default();
                     self.handed_over.wait(&mut waiting);
                 }
+                linger.start(waiting.requests.len());
             }
             self.commit_next(&mut group);
+            linger.end();
         }
     }
 
@@ -190,6 +205,39 @@ impl Queue {
     }
 }
 
+/// How long the thread waits for a group to fill up. Those who were just answered mostly come back
+/// with another commit: an fsync for a few of them would only make all the others wait for it.
+#[derive(Debug, Default)]
+struct Linger {
+    /// The requests of the last group.
+    last: usize,
+    started: Option<Instant>,
+    /// What the last group took.
+    took: Duration,
+}
+
+impl Linger {
+    fn start(&mut self, requests: usize) {
+        self.last = requests;
+        self.started = Some(Instant::now());
+    }
+
+    fn end(&mut self) {
+        self.took = self.started.map_or(Duration::ZERO, |at| at.elapsed());
+    }
+
+    fn wait(&self, waiting: &mut MutexGuard<'_, Waiting>, handed_over: &Condvar) {
+        let wanted = (self.last + waiting.requests.len()) / 2;
+        if waiting.requests.len() >= wanted || !matches!(waiting.intake, Intake::Open) {
+            return;
+        }
+        waiting.wanted = wanted;
+        // A timeout is as good as the number: both end the waiting.
+        let _ = handed_over.wait_for(waiting, (self.took / 2).min(LINGER_MAX));
+        waiting.wanted = usize::MAX;
+    }
+}
+
 impl Intake {
     fn check(&self) -> Result<(), Error> {
         match self {
@@ -213,6 +261,8 @@ fn take_group(waiting: &mut Vec<Request>, group: &mut Vec<Request>) {
     group.extend(waiting.drain(..length));
 }
 
+/// A few fsyncs of a fast disk. On a slow one waiting is worth more, but nobody would understand it.
+const LINGER_MAX: Duration = Duration::from_micros(500);
 /// Enough to make an fsync's share of a commit small; below what a versionstamp can number.
 const GROUP_LEN_MAX: usize = 1_024;
 /// About what a disk writes in the time of one fsync; a larger group only delays its members.

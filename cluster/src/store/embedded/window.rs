@@ -73,15 +73,16 @@ impl Window {
         });
     }
 
-    /// Notes a write of the newest group.
-    pub(super) fn write(&mut self, key: HashedKey) {
+    /// Notes a write of the newest group; true if that may have written the key before.
+    pub(super) fn write(&mut self, key: HashedKey) -> bool {
         let Some(group) = self.groups.back_mut() else {
-            return;
+            return false;
         };
-        self.last_write.insert(key.hash, group.version);
+        let last = self.last_write.insert(key.hash, group.version);
         group.keys.push(key);
         group.is_sorted = false;
         self.keys += 1;
+        last == Some(group.version)
     }
 
     /// Notes a cleared range of the newest group.

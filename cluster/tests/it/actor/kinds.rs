@@ -20,6 +20,9 @@ pub(crate) struct TallyState {
     pub(crate) ballast: String,
     #[serde(default)]
     pub(crate) fired: Vec<String>,
+    /// Whether it is at rest between requests.
+    #[serde(default)]
+    pub(crate) retired: bool,
     /// Not stored: how often the kind was told of a commit or activation.
     #[serde(skip)]
     pub(crate) told: u64,
@@ -75,6 +78,7 @@ impl Kind for Tally {
                 state.sum += argument::<u64>(command.body)?;
                 effects.urgency = Urgency::Soon;
             }
+            "retire" => state.retired = true,
             "peek" => effects.urgency = Urgency::Never,
             "refuse" => return Err(Refusal::rejected(format!("at {}", state.sum))),
             "panic" => {
@@ -137,5 +141,9 @@ impl Kind for Tally {
 
     fn committed(&self, _actor: &ScopedAddress, state: &mut TallyState) {
         state.told += 1;
+    }
+
+    fn is_at_rest(&self, state: &TallyState) -> bool {
+        state.retired
     }
 }

@@ -9,5 +9,6 @@ mod crowd;
 mod faults;
 mod fence;
 mod kinds;
+mod rest;
 mod subscribers;
 mod world;

@@ -47,6 +47,7 @@ pub(crate) async fn start(store: Arc<dyn Store>, clock: Clock, idle_ms: u64) -> 
     let config = HostConfig {
         node: "node-1".to_owned(),
         idle_ms,
+        slots: 1_024,
     };
     let kinds = Kinds::default().with(Tally);
     Host::start(config, store, clock, kinds).await.unwrap()

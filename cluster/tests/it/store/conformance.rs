@@ -601,7 +601,7 @@ async fn large_values_are_chunked_and_replaced(store: Arc<dyn Store>) {
     let prefix = actor.prefix();
     let mut before = 0;
     for length in [8 * 1024 * 1024, 0, 90_001, 90_000, 1] {
-        let value: Vec<u8> = (0..=250).cycle().take(length).collect();
+        let value: Vec<u8> = (0u8..251).cycle().take(length).collect();
         let mut transaction = store.begin();
         let key = |chunk| prefix.state(chunk);
         before = chunk::replace(&mut *transaction, key, &value, before).unwrap();

@@ -75,10 +75,10 @@ impl Node {
             host: HostConfig {
                 node: "node-1".to_owned(),
                 idle_ms: 60_000,
+                slots: meta.slots,
             },
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: clock.clone(),
-            slots: meta.slots,
         };
         let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();

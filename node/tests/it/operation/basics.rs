@@ -270,3 +270,14 @@ async fn wrong_submits_are_refused_by_field() {
     }
     assert_eq!(code(get(&node, "one").await), ErrorCode::NotFound);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_digest_ignores_what_it_does_not_know_of_its_input() {
+    let world = World::new();
+    let node = world.node(&world.store()).await;
+    let body = json!({ "type": "digest", "input": { "a": 1 } });
+    submit(&node, "one", body).await.unwrap();
+    let done = finished(&node, "one", OperationStatus::Succeeded).await;
+    let result: serde_json::Value = serde_json::from_str(done.result.unwrap().get()).unwrap();
+    assert_eq!(result["bytes"], 0);
+}

@@ -56,6 +56,81 @@ async fn pages_hold_each_operation_once() {
     assert_eq!(all.len(), 26);
 }
 
+/// The bytes that an answer may have without a stream of its own.
+const ANSWER_BYTES_MAX: usize = selvedge_protocol::limits::INLINE_BYTES_MAX;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_before_it_is_too_large_for_an_answer() {
+    let world = World::new();
+    let node = world.node(&world.store()).await;
+    for number in 0..10 {
+        let note = "x".repeat(15_000);
+        let body = json!({ "type": "steps", "input": { "steps": [], "note": note } });
+        submit(&node, &format!("op{number}"), body).await.unwrap();
+    }
+    let (mut all, mut cursor, mut pages) = (Vec::new(), Value::Null, 0);
+    loop {
+        let page = list(&node, json!({ "cursor": cursor })).await.unwrap();
+        assert!(page.to_string().len() <= ANSWER_BYTES_MAX);
+        assert!(page["items"][0]["input"]["note"].is_string());
+        all.extend(ids(&page));
+        pages += 1;
+        cursor = page["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    all.sort();
+    let expected: Vec<_> = (0..10).map(|number| format!("op{number}")).collect();
+    assert_eq!((all, pages), (expected, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_too_large_for_an_answer_is_shown_without_what_is_large() {
+    let world = World::new();
+    let node = world.node(&world.store()).await;
+    let large = "x".repeat(ANSWER_BYTES_MAX);
+    let input = json!({ "steps": ["forever"], "note": large });
+    let body = json!({ "type": "steps", "input": input, "metadata": { "m": 1 } });
+    let submitted = submit(&node, "input", body).await.unwrap();
+    assert_eq!(
+        (&submitted["created"], &submitted["input"]),
+        (&json!(true), &Value::Null)
+    );
+    let body = json!({ "type": "steps", "runAt": "2999-01-01T00:00:00Z", "metadata": large });
+    submit(&node, "metadata", body).await.unwrap();
+    let page = list(&node, json!({})).await.unwrap();
+    assert_eq!(ids(&page), ["metadata", "input"]);
+    assert_eq!(page["items"][0]["metadata"], Value::Null);
+    assert_eq!(page["items"][1]["metadata"], json!({ "m": 1 }));
+    let whole = get(&node, "input").await.unwrap();
+    assert!(whole.input.unwrap().get().len() > ANSWER_BYTES_MAX);
+    let cancelled = cancel(&node, "input").await.unwrap();
+    assert_eq!(
+        (&cancelled["id"], &cancelled["input"]),
+        (&json!("input"), &Value::Null)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_activates_no_operation() {
+    let world = World::new();
+    let store = world.store();
+    let node = world.node(&store).await;
+    submit_steps(&node, "one", json!({ "steps": ["a"] })).await;
+    finished(&node, "one", OperationStatus::Succeeded).await;
+    node.stop().await;
+    drop(node);
+    let node = world.node(&store).await;
+    let page = list(&node, json!({})).await.unwrap();
+    assert_eq!(page["items"][0]["status"], "succeeded");
+    assert_eq!(page["items"][0]["labels"], json!({}));
+    assert_eq!(page["items"][0]["metadata"], json!({}));
+    assert!(!node.host.is_activated(&actor("one")));
+    get(&node, "one").await.unwrap();
+    assert!(node.host.is_activated(&actor("one")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_lists_are_refused_by_field() {
     let world = World::new();

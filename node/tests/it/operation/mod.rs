@@ -2,6 +2,9 @@
 
 mod basics;
 mod crash;
+#[path = "../../../../cluster/tests/it/actor/faults.rs"]
+mod faults;
 mod lists;
 mod payloads;
+mod pressure;
 mod world;

@@ -10,9 +10,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{AnswerSink, HostConfig, ReplyTo, Subscription, SubscriptionItem};
-use selvedge_cluster::store::Store;
+use selvedge_cluster::actor::{
+    AnswerSink, HostConfig, ReplyTo, ScopedAddress, Subscription, SubscriptionItem,
+};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::{self, Store};
 use selvedge_node::Application;
 use selvedge_node::app::{Place, Running};
 use selvedge_node::demo_app::{Counter, DigestHandler};
@@ -73,6 +75,13 @@ struct Script {
     is_permanent: bool,
     #[serde(default)]
     panics: bool,
+    /// The message of such a failure.
+    #[serde(default = "as_told")]
+    says: String,
+}
+
+fn as_told() -> String {
+    "as the script says".to_owned()
 }
 
 impl Handler for Steps {
@@ -105,8 +114,8 @@ impl Handler for Steps {
                     if at == last && count <= script.failures {
                         assert!(!script.panics, "as the script says");
                         return Err(match script.is_permanent {
-                            true => HandlerError::permanent("as the script says"),
-                            false => HandlerError::retryable("as the script says"),
+                            true => HandlerError::permanent(script.says.as_str()),
+                            false => HandlerError::retryable(script.says.as_str()),
                         });
                     }
                     Ok(at)
@@ -162,6 +171,12 @@ impl World {
 
     /// A node on `store`.
     pub(crate) async fn node(&self, store: &Arc<Embedded>) -> Running {
+        let store = Arc::clone(store) as Arc<dyn Store>;
+        self.node_on(store).await.unwrap()
+    }
+
+    /// The same on any store.
+    pub(crate) async fn node_on(&self, store: Arc<dyn Store>) -> Result<Running, store::Error> {
         let policy = Policy {
             concurrency: self.concurrency,
             retry: Retry {
@@ -184,24 +199,29 @@ impl World {
             builder = builder.operation("digest", DigestHandler::default(), policy);
         }
         let clock = Clock::system();
-        let meta = selvedge_cluster::store::migration::prepare(&**store, &clock)
-            .await
-            .unwrap();
+        let meta = store::migration::prepare(&*store, &clock).await?;
         let place = Place {
             host: HostConfig {
                 node: "node-1".to_owned(),
                 idle_ms: self.idle_ms,
+                slots: meta.slots,
             },
-            store: Arc::clone(store) as Arc<dyn Store>,
+            store,
             clock,
-            slots: meta.slots,
         };
-        builder.build().unwrap().start(place).await.unwrap()
+        builder.build().unwrap().start(place).await
     }
 }
 
 pub(crate) fn id(text: &str) -> OperationId {
     OperationId::new(text).unwrap()
+}
+
+pub(crate) fn actor(operation: &str) -> ScopedAddress {
+    ScopedAddress {
+        tenant: tenant(),
+        address: format!("operation/{operation}").parse().unwrap(),
+    }
 }
 
 fn tenant() -> Tenant {
@@ -324,6 +344,26 @@ pub(crate) async fn finished(
     let found = get(node, operation).await.unwrap();
     assert_eq!(found.status, status);
     found
+}
+
+/// Waits for the end of an operation by asking for it.
+pub(crate) async fn ended(node: &Running, operation: &str) -> Operation {
+    let id = id(operation);
+    loop {
+        let name = "wait".to_owned();
+        let query = |reply| {
+            node.operations
+                .query(tenant(), &id, name, Bytes::new(), None, reply);
+        };
+        match answered(query).await {
+            Ok(body) => {
+                let operation: Operation = serde_json::from_slice(&body).unwrap();
+                assert!(operation.status.is_final(), "{operation:?}");
+                return operation;
+            }
+            Err(failure) => assert_eq!(failure.code, ErrorCode::Unavailable, "{failure}"),
+        }
+    }
 }
 
 pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, Failure>) -> ErrorCode {

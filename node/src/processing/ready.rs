@@ -1,0 +1,63 @@
+//! An operation on its way through a pool: what its runner needs to know, and the offer that it holds.
+//!
+//! The directory makes one, the pool queues it, a runner consumes it. However it ends, dropped in a
+//! queue, with a crashed runner or after the work, dropping it ends the offer, so that none is ever left
+//! standing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use selvedge_cluster::actor::ScopedAddress;
+use selvedge_protocol::OperationId;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::operation::{FinishedStep, Payload};
+use crate::processing::control::Control;
+use crate::processing::pool::Pool;
+use crate::processing::pools::Pools;
+
+/// An operation that waits for its turn.
+pub(super) struct Ready {
+    pub(super) held: Held,
+    pub(super) work: Work,
+    /// Its place in the pool's queue, given back when a runner takes it up.
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// An offer that stands. Dropped, it is over.
+pub(super) struct Held {
+    pub(super) pools: Pools,
+    pub(super) pool: Arc<Pool>,
+    pub(super) actor: ScopedAddress,
+    pub(super) control: Arc<Control>,
+    /// Nothing is left to do under this offer. Unless it is set, the operation is looked for again.
+    pub(super) is_settled: bool,
+}
+
+/// What a runner needs to know of the operation.
+pub(super) struct Work {
+    pub(super) id: OperationId,
+    pub(super) input: Arc<str>,
+    pub(super) steps: Vec<FinishedStep>,
+    /// The number of the attempt to come.
+    pub(super) attempt: u32,
+    /// No attempt can have been lost in a crash.
+    pub(super) is_fresh: bool,
+    pub(super) payload: Payload,
+    /// The stored payload, when it is at hand.
+    pub(super) bytes: Option<Bytes>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.control.end();
+        self.pools.forget(&self.actor, &self.control);
+        if self.control.was_missed() {
+            self.pools.nudge(&self.actor);
+        } else if !self.is_settled {
+            self.pool.look_again();
+        }
+        self.pool.offer_ended();
+        self.pools.offer_ended();
+    }
+}
