@@ -239,7 +239,7 @@ impl Wire {
     async fn write(&mut self, frames: &[ClientFrame]) -> Result<(), Failed> {
         let mut bytes = Vec::new();
         for frame in frames {
-            codec::encode(frame, &mut bytes);
+            codec::encode(frame, &mut bytes)?;
         }
         Ok(self.send.write_chunk(Bytes::from(bytes)).await?)
     }

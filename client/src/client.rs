@@ -182,8 +182,8 @@ impl ClientBuilder {
             let reason = format!("it has over {} bytes", limits::TOKEN_BYTES_MAX);
             return Err(setting("token", reason));
         }
-        if self.agent.len() > limits::NAME_BYTES_MAX {
-            let reason = format!("it has over {} bytes", limits::NAME_BYTES_MAX);
+        if self.agent.len() > limits::LABEL_BYTES_MAX {
+            let reason = format!("it has over {} bytes", limits::LABEL_BYTES_MAX);
             return Err(setting("agent", reason));
         }
         let tenant = self.tenant.as_deref().map(Tenant::new).transpose();

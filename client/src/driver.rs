@@ -183,7 +183,9 @@ impl Driver {
         let Ok(Ok(mut link)) = opening.await else {
             return Leave::Again(unavailable("no stream could be opened"));
         };
-        self.machine.connected(&mut self.out);
+        if let Err(failure) = self.machine.connected(&mut self.out) {
+            return Leave::Refused(failure);
+        }
         let leave = loop {
             if let Some(leave) = self.turn(&mut link).await {
                 break leave;
@@ -201,11 +203,10 @@ impl Driver {
             self.attempts = 0;
         }
         if let Leave::Asked = leave {
-            codec::encode(
-                &ClientFrame::Goodbye(Goodbye { failure: None }),
-                &mut self.out,
-            );
-            link.close(&self.out).await;
+            let goodbye = ClientFrame::Goodbye(Goodbye { failure: None });
+            if codec::encode(&goodbye, &mut self.out).is_ok() {
+                link.close(&self.out).await;
+            }
         }
         leave
     }
@@ -392,6 +393,7 @@ impl Driver {
                 }
                 None
             }
+            Done::Reading(Reading::Answered(reply)) => self.take_frame(ServerFrame::Reply(reply)),
             Done::Reading(Reading::Ended { subscription }) => {
                 let random = self.random.next();
                 if let Some(subscription) = subscription
@@ -430,8 +432,10 @@ impl Driver {
             match ticket.source.as_ref().and_then(|source| source.open()) {
                 Some(source) => {
                     let mut bytes = Vec::new();
-                    codec::encode(frame, &mut bytes);
-                    link.upload(number, bytes, source);
+                    // The machine has checked what is in it.
+                    if codec::encode(frame, &mut bytes).is_ok() {
+                        link.upload(number, bytes, source);
+                    }
                 }
                 None => {
                     if let Some(ticket) = self.machine.abandon(number, &mut self.out) {
@@ -496,7 +500,10 @@ impl Driver {
 /// A message that fits no datagram, or finds no room, is lost, as such messages may be.
 fn tell(connection: &Connection, message: EphemeralSend) {
     let mut bytes = Vec::new();
-    codec::encode(&ClientFrame::Ephemeral(message), &mut bytes);
+    if let Err(error) = codec::encode(&ClientFrame::Ephemeral(message), &mut bytes) {
+        debug!(%error, "ephemeral message lost");
+        return;
+    }
     if let Err(error) = connection.send_datagram(bytes.into()) {
         debug!(%error, "ephemeral message lost");
     }

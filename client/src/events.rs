@@ -6,17 +6,17 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::Stream;
-use quinn::{RecvStream, VarInt};
-use selvedge_protocol::codec;
-use selvedge_protocol::frame::ServerFrame;
+use quinn::RecvStream;
+use selvedge_protocol::frame::{Gap, Reply, ServerFrame};
 use selvedge_protocol::session::client::{Cursor, Verdict};
-use selvedge_protocol::{ErrorCode, Failure, SessionId};
+use selvedge_protocol::{Failure, SessionId};
 use tokio::sync::mpsc;
 
 use crate::error::CallError;
 use crate::session::Session;
+use crate::stream::{FrameStream, malformed};
 
 /// What a subscriber hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,11 +108,10 @@ impl Listener {
     }
 }
 
-/// A stream of the server and what has been read of it.
+/// A stream of events, and the first of them.
 #[derive(Debug)]
 pub(crate) struct EventStream {
-    receive: RecvStream,
-    buffer: BytesMut,
+    stream: FrameStream,
     first: Option<ServerFrame>,
 }
 
@@ -124,6 +123,8 @@ pub(crate) enum Reading {
         subscription: u64,
         stream: EventStream,
     },
+    /// It was an answer with a stream of its own.
+    Answered(Reply),
     /// The stream is over, or the connection is.
     Ended { subscription: Option<u64> },
     /// The consumer has gone.
@@ -132,26 +133,29 @@ pub(crate) enum Reading {
     Violated(Failure),
 }
 
-/// Reads up to the first frame of a stream that the server opened.
+/// Reads up to the first frame of a stream that the server opened, and an answer to its end.
 pub(crate) async fn identify(receive: RecvStream) -> Reading {
-    let mut stream = EventStream {
-        receive,
-        buffer: BytesMut::new(),
-        first: None,
-    };
-    match stream.next().await {
-        Ok(Some(frame)) => {
-            let Some(subscription) = subscription_of(&frame) else {
-                return violated("a stream of the server begins with another frame than an event");
+    let mut stream = FrameStream::new(receive);
+    let frame = match stream.next().await {
+        Ok(Some(ServerFrame::Reply(reply))) => {
+            return match stream.answer(reply).await {
+                Ok(reply) => Reading::Answered(reply),
+                Err(failure) => Reading::Violated(failure),
             };
-            stream.first = Some(frame);
-            Reading::Identified {
-                subscription,
-                stream,
-            }
         }
-        Ok(None) => Reading::Ended { subscription: None },
-        Err(reading) => reading,
+        Ok(Some(frame)) => frame,
+        Ok(None) => return Reading::Ended { subscription: None },
+        Err(failure) => return Reading::Violated(failure),
+    };
+    let Some(subscription) = subscription_of(&frame) else {
+        return violated("a stream of the server begins with neither an event nor an answer");
+    };
+    Reading::Identified {
+        subscription,
+        stream: EventStream {
+            stream,
+            first: Some(frame),
+        },
     }
 }
 
@@ -167,7 +171,7 @@ pub(crate) async fn deliver(
         let next = tokio::select! {
             next = stream.next() => next,
             () = sender.closed() => {
-                let _ = stream.receive.stop(NOBODY_LISTENS);
+                stream.stream.stop();
                 return Reading::Left;
             }
         };
@@ -213,21 +217,25 @@ pub(crate) async fn deliver(
 }
 
 impl EventStream {
+    /// The next event or gap, with its snapshot.
     async fn next(&mut self) -> Result<Option<ServerFrame>, Reading> {
-        if let Some(frame) = self.first.take() {
-            return Ok(Some(frame));
-        }
-        loop {
-            match codec::decode::<ServerFrame>(&mut self.buffer) {
-                Ok(Some(frame)) => return Ok(Some(frame)),
-                Ok(None) => {}
-                Err(error) => return Err(violated(&error.to_string())),
-            }
-            match self.receive.read_chunk(READ_BYTES_MAX, true).await {
-                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
-                Ok(None) | Err(_) => return Ok(None),
-            }
-        }
+        let next = match self.first.take() {
+            Some(frame) => Ok(Some(frame)),
+            None => self.stream.next().await,
+        };
+        let gap = match next.map_err(Reading::Violated)? {
+            Some(ServerFrame::LargeGap(gap)) => gap,
+            other => return Ok(other),
+        };
+        let snapshot = self.stream.bytes(gap.length).await;
+        Ok(snapshot.map_err(Reading::Violated)?.map(|snapshot| {
+            ServerFrame::Gap(Gap {
+                subscription: gap.subscription,
+                after: gap.after,
+                seq: gap.seq,
+                snapshot,
+            })
+        }))
     }
 }
 
@@ -235,6 +243,7 @@ const fn subscription_of(frame: &ServerFrame) -> Option<u64> {
     match frame {
         ServerFrame::Event(event) => Some(event.subscription),
         ServerFrame::Gap(gap) => Some(gap.subscription),
+        ServerFrame::LargeGap(gap) => Some(gap.subscription),
         ServerFrame::Welcome(_)
         | ServerFrame::Reply(_)
         | ServerFrame::Task(_)
@@ -247,13 +256,9 @@ const fn subscription_of(frame: &ServerFrame) -> Option<u64> {
 }
 
 fn violated(reason: &str) -> Reading {
-    Reading::Violated(Failure::new(ErrorCode::Malformed, reason))
+    Reading::Violated(malformed(&reason))
 }
 
 /// Items ready for a consumer: enough that it need not wait for each, little enough that a slow one
-/// holds no more than 2 MiB here.
+/// holds no more than 2 MiB here, snapshots of large actors apart.
 const EVENTS_AHEAD_MAX: usize = 32;
-/// What is taken off a stream at a time: at most one frame more than is being handed over.
-const READ_BYTES_MAX: usize = 64 * 1024;
-/// The code with which a stream is stopped.
-const NOBODY_LISTENS: VarInt = VarInt::from_u32(0);

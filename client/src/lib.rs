@@ -40,6 +40,7 @@ mod link;
 pub mod operation;
 mod payload;
 mod session;
+mod stream;
 mod submit;
 mod time;
 mod token;

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use quinn::{Connection, RecvStream, SendStream, WriteError};
-use selvedge_protocol::codec;
 use selvedge_protocol::frame::{Payload, ServerFrame};
 use selvedge_protocol::{ErrorCode, Failure, limits};
 use tokio::io::AsyncReadExt;
 
 use crate::error::CallError;
+use crate::stream::FrameStream;
 
 /// A source that can be read once.
 pub type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -220,19 +220,11 @@ async fn send_stream(send: &mut SendStream, mut stream: ByteStream) -> Result<()
     Ok(())
 }
 
-async fn receive_answer(mut receive: RecvStream) -> Result<ServerFrame, Uploaded> {
-    let mut buffer = BytesMut::new();
-    loop {
-        match codec::decode::<ServerFrame>(&mut buffer) {
-            Ok(Some(frame)) => return Ok(frame),
-            Ok(None) => {}
-            Err(error) => return Err(broken(&error)),
-        }
-        match receive.read_chunk(FILE_CHUNK_BYTES, true).await {
-            Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
-            Ok(None) => return Err(broken(&"the server ended it without an answer")),
-            Err(error) => return Err(broken(&error)),
-        }
+async fn receive_answer(receive: RecvStream) -> Result<ServerFrame, Uploaded> {
+    match FrameStream::new(receive).next().await {
+        Ok(Some(frame)) => Ok(frame),
+        Ok(None) => Err(broken(&"the server ended it without an answer")),
+        Err(failure) => Err(broken(&failure)),
     }
 }
 

@@ -168,7 +168,10 @@ fn client_config(authority: &[u8], keep_alive: Duration) -> Result<ClientConfig,
 
 fn transport_config(keep_alive: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
-    let streams = u32::try_from(limits::SESSION_SUBSCRIPTIONS_MAX).unwrap_or(u32::MAX);
+    let subscriptions = u32::try_from(limits::SESSION_SUBSCRIPTIONS_MAX).unwrap_or(u32::MAX);
+    let streams = subscriptions.saturating_add(limits::SESSION_STREAMS_MAX);
+    // The connection's window is that of all streams and the control stream together: however many a
+    // program leaves unread, answers still come.
     let idle_ms = u32::try_from(keep_alive.as_millis()).unwrap_or(u32::MAX / IDLE_KEEP_ALIVES);
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(streams))
@@ -179,8 +182,10 @@ fn transport_config(keep_alive: Duration) -> TransportConfig {
         ))
         .initial_rtt(INITIAL_RTT)
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
-        .send_window(u64::from(CONNECTION_WINDOW_BYTES));
+        .receive_window(VarInt::from_u32(
+            STREAM_WINDOW_BYTES.saturating_mul(streams + 1),
+        ))
+        .send_window(SEND_WINDOW_BYTES);
     transport
 }
 
@@ -253,8 +258,8 @@ const IDLE_KEEP_ALIVES: u32 = 5;
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Unread bytes of one stream: what a slow consumer of events may leave waiting here.
 const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-/// Unread bytes of one connection.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Bytes on their way to the server and not acknowledged.
+const SEND_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 /// RFC 9001, 4.8: a TLS alert is this plus its number.
 const CRYPTO_ERROR: u64 = 0x100;
 /// RFC 7301, 3.2.

@@ -16,7 +16,7 @@ use crate::version;
 /// Why bytes are not a frame or record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The header announces a body over the limit.
+    /// The body is over the limit, as it is or as the header announces it.
     #[error("frame of {length} bytes is over the limit of {limit}")]
     TooLarge { length: usize, limit: usize },
     /// The header announces less than a header.
@@ -103,24 +103,25 @@ frames!(ServerFrame {
     136 => Goodbye,
     137 => Pong,
     138 => Ephemeral,
+    139 => LargeGap,
 });
 
-/// Appends the frame, header and body, to `out`.
-///
-/// # Panics
-/// If the body is over [`FRAME_BODY_BYTES_MAX`]: callers check what they put in.
-pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) {
+/// Appends the frame, header and body, to `out`; nothing of it if it is too large.
+pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
     out.extend_from_slice(&[0, 0, 0, 0, version::CURRENT, frame.ordinal()]);
     frame.encode_body(out);
     let body = out.len() - start - FRAME_HEADER_BYTES;
-    assert!(
-        body <= FRAME_BODY_BYTES_MAX,
-        "frame {} with a body of {body} bytes",
-        frame.ordinal()
-    );
+    if body > FRAME_BODY_BYTES_MAX {
+        out.truncate(start);
+        return Err(Error::TooLarge {
+            length: body,
+            limit: FRAME_BODY_BYTES_MAX,
+        });
+    }
     let length = u32::try_from(body + FRAME_HEADER_BYTES - 4).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
 }
 
 /// Takes the next whole frame off the front of `input`; `None` while it is not all there.

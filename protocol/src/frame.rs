@@ -19,6 +19,10 @@ use crate::error::Failure;
 use crate::ids::{CommandId, OperationType, SessionId, Target, Tenant};
 
 /// Optional fields that a later version added: a registered number and its bytes.
+///
+/// | number | in | value |
+/// |---|---|---|
+/// | 1 | Reply | see [`crate::attachment`] |
 pub type Extensions = Vec<(u16, Bytes)>;
 
 /// What a client may send.
@@ -52,6 +56,8 @@ pub enum ServerFrame {
     Pong(Pong),
     /// Only in a datagram.
     Ephemeral(EphemeralEvent),
+    /// Followed by its snapshot.
+    LargeGap(LargeGap),
 }
 
 /// Opens or resumes a session: the first frame of a connection.
@@ -197,7 +203,8 @@ pub enum Request {
     Subscription(u64),
 }
 
-/// The answer to a Command, Query or Subscribe.
+/// The answer to a Command, Query or Subscribe. One with a body that no frame holds goes on a stream of
+/// its own, see [`crate::attachment`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
@@ -285,6 +292,19 @@ pub struct Gap {
     /// The state at `seq`, JSON text.
     #[serde(deserialize_with = "bounded::snapshot")]
     pub snapshot: Bytes,
+}
+
+/// A Gap whose snapshot no frame holds: `length` bytes of it follow on the stream, then further frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LargeGap {
+    pub subscription: u64,
+    /// As in [`Gap::after`].
+    pub after: u64,
+    /// The position of the snapshot.
+    pub seq: u64,
+    /// Bytes of the snapshot, at most 8 MiB.
+    pub length: u64,
 }
 
 /// What the client has received: lets the server forget.

@@ -4,6 +4,7 @@
 //! clock and never starts a task: bytes and numbers come in as arguments, frames and decisions go out.
 //! The wire format is specified in `protocol/docs/wire.md`.
 
+pub mod attachment;
 mod bounded;
 pub mod codec;
 pub mod error;

@@ -56,6 +56,8 @@ pub const SESSION_SUBSCRIPTIONS_MAX: usize = 128;
 /// Streams with a payload of their own that a client may have open; stream limits drive the
 /// memory of an idle connection (16 cost about 33 KiB a side, 1,024 about 117).
 pub const SESSION_STREAMS_MAX: u32 = 16;
+/// Bytes of large answers and snapshots on their way to one client: four of the largest.
+pub const SESSION_ANSWER_BYTES_MAX: usize = 4 * PAYLOAD_BYTES_MAX;
 /// Frames queued towards one client before the session stops taking new work from it.
 pub const SESSION_OUTBOUND_MAX: usize = 4_096;
 /// How long a session without a connection is kept before its memory is given back, milliseconds.

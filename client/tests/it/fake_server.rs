@@ -14,10 +14,11 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use selvedge_client::{
     Client, ClientBuilder, ErrorCode, Failure, SessionId, Since, Success, Target,
 };
+use selvedge_protocol::attachment;
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::{
-    ClientFrame, Command, EphemeralEvent, Event, Gap, Goodbye, Hello, Outcome, Payload, Query,
-    Reply, Request, ServerFrame, SessionLimits, Subscribe, Welcome,
+    ClientFrame, Command, EphemeralEvent, Event, Gap, Goodbye, Hello, LargeGap, Outcome, Payload,
+    Query, Reply, Request, ServerFrame, SessionLimits, Subscribe, Welcome,
 };
 use selvedge_protocol::limits::NAME_BYTES_MAX;
 use selvedge_protocol::version;
@@ -56,6 +57,14 @@ pub(crate) struct Faults {
     pub(crate) expire_sessions: bool,
     /// Close connections of a wrong token without a Goodbye: only the close code tells.
     pub(crate) lose_goodbyes: bool,
+    /// Large answers whose stream ends in the middle.
+    pub(crate) cut_answers: u32,
+    /// Large answers whose connection breaks in the middle.
+    pub(crate) drop_in_answer: u32,
+    /// Large answers that are longer than they say.
+    pub(crate) overlong_answers: u32,
+    /// Snapshots are of so many bytes, not of a few.
+    pub(crate) snapshot_bytes: usize,
     /// Queries that are never answered.
     pub(crate) silent_queries: bool,
 }
@@ -261,7 +270,9 @@ impl FakeServer {
                 }
                 ClientFrame::Query(query) => {
                     if let Some(reply) = self.query(query)? {
-                        self.answer(replies, reply).await;
+                        if let Some(reply) = self.large(connection, reply).await? {
+                            self.answer(replies, reply).await;
+                        }
                     }
                 }
                 ClientFrame::Subscribe(subscribe) => {
@@ -299,6 +310,39 @@ impl FakeServer {
             let _ = replies.send(reply.clone()).await;
         }
         let _ = replies.send(reply).await;
+    }
+
+    /// Sends a large answer, twice if answers are repeated; gives a small one back.
+    async fn large(
+        &self,
+        connection: &Connection,
+        frame: ServerFrame,
+    ) -> Option<Option<ServerFrame>> {
+        let ServerFrame::Reply(mut reply) = frame else {
+            return Some(Some(frame));
+        };
+        let Some(body) = attachment::detach(&mut reply) else {
+            return Some(Some(ServerFrame::Reply(reply)));
+        };
+        let times = 1 + u32::from(self.look(|world| world.faults.repeat_answers));
+        for _ in 0..times {
+            let mut send = connection.open_uni().await.ok()?;
+            write(&mut send, &ServerFrame::Reply(reply.clone())).await?;
+            let half = &body[..body.len() / 2];
+            if self.look(|world| take(&mut world.faults.cut_answers)) {
+                send.write_all(half).await.ok()?;
+            } else if self.look(|world| take(&mut world.faults.drop_in_answer)) {
+                send.write_all(half).await.ok()?;
+                return None;
+            } else {
+                send.write_all(&body).await.ok()?;
+                if self.look(|world| take(&mut world.faults.overlong_answers)) {
+                    send.write_all(b"more").await.ok()?;
+                }
+            }
+            let _ = send.finish();
+        }
+        Some(None)
     }
 
     /// Carries a command out once, however often it comes.
@@ -375,6 +419,10 @@ impl FakeServer {
             let body = match &query.target {
                 Target::Operation(id) => operation_json(id.as_str()),
                 Target::Operations => Bytes::from_static(b"{\"items\":[],\"cursor\":null}"),
+                _ if query.name == "zeros" => {
+                    let count: usize = serde_json::from_slice(&query.body).unwrap();
+                    Bytes::from(vec![b'0'; count])
+                }
                 _ => Bytes::from(count.to_string()),
             };
             let success = Success {
@@ -426,7 +474,7 @@ impl FakeServer {
                 data: sent.data,
             };
             let mut bytes = Vec::new();
-            codec::encode(&ServerFrame::Ephemeral(event), &mut bytes);
+            codec::encode(&ServerFrame::Ephemeral(event), &mut bytes).unwrap();
             connection.send_datagram(bytes.into()).unwrap();
         }
     }
@@ -451,14 +499,25 @@ impl FakeServer {
         let faults = self.look(|world| world.faults.clone());
         let mut send = connection.open_uni().await.ok()?;
         if seq < faults.forgotten {
-            let snapshot = Bytes::from_static(b"\"snapshot\"");
-            let gap = Gap {
-                subscription: number,
-                after: seq,
-                seq: faults.forgotten,
-                snapshot,
-            };
-            write(&mut send, &ServerFrame::Gap(gap)).await?;
+            if faults.snapshot_bytes > 0 {
+                let gap = LargeGap {
+                    subscription: number,
+                    after: seq,
+                    seq: faults.forgotten,
+                    length: faults.snapshot_bytes as u64,
+                };
+                write(&mut send, &ServerFrame::LargeGap(gap)).await?;
+                let snapshot = vec![b'0'; faults.snapshot_bytes];
+                send.write_all(&snapshot).await.ok()?;
+            } else {
+                let gap = Gap {
+                    subscription: number,
+                    after: seq,
+                    seq: faults.forgotten,
+                    snapshot: Bytes::from_static(b"\"snapshot\""),
+                };
+                write(&mut send, &ServerFrame::Gap(gap)).await?;
+            }
             seq = faults.forgotten;
         }
         let mut sent = 0;
@@ -558,7 +617,7 @@ async fn next_frame(receive: &mut RecvStream, buffer: &mut BytesMut) -> Option<C
 
 async fn write(send: &mut SendStream, frame: &ServerFrame) -> Option<()> {
     let mut bytes = Vec::new();
-    codec::encode(frame, &mut bytes);
+    codec::encode(frame, &mut bytes).unwrap();
     send.write_all(&bytes).await.ok()
 }
 

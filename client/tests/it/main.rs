@@ -4,6 +4,7 @@
 
 mod calls;
 mod fake_server;
+mod large;
 mod operations;
 mod reconnect;
 mod subscriptions;

@@ -50,7 +50,9 @@ pub(super) async fn say_goodbye(
         },
     });
     let mut bytes = pending.to_vec();
-    codec::encode(&goodbye, &mut bytes);
+    if let Err(error) = codec::encode(&goodbye, &mut bytes) {
+        tracing::error!(%error, "last words fit no frame");
+    }
     let delivered = async {
         control.write_all(&bytes).await.ok()?;
         control.finish().ok()?;

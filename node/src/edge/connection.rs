@@ -11,11 +11,14 @@ use futures::FutureExt;
 use quinn::{Connection, Incoming, ReadError, RecvStream, SendStream};
 use selvedge_protocol::frame::ClientFrame;
 use selvedge_protocol::{ErrorCode, Failure, codec};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
-use crate::edge::{HandshakePermit, Shared, close, payload, subscription};
-use crate::session::{BatchPermit, End, LinkReceiver, Outgoing, Ready, SessionHandle, link};
+use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
+use crate::session::{
+    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link,
+};
 
 /// Serves a connection from its first packet to its end.
 pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: HandshakePermit) {
@@ -54,7 +57,8 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
         has_frames: true,
     };
     let first = tokio::time::timeout_at(deadline, control.first()).await;
-    let (sender, link) = link();
+    let room = shared.answer_room.connection();
+    let (sender, link) = link(room.clone());
     let opened = match first.unwrap_or_else(|_| Err(no_hello())) {
         // Not under the deadline: a session that is being opened must be seen through.
         Ok(first) => shared.sessions.open(first, sender).await,
@@ -70,6 +74,8 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
             control,
             pending: Bytes::new(),
             tasks: JoinSet::new(),
+            answer_streams: answer::streams(),
+            room,
             subscriptions: HashMap::new(),
         }),
         Err(failure) => {
@@ -100,8 +106,10 @@ struct Conversation {
     control: Control,
     /// Bytes that the transport had no room for.
     pending: Bytes,
-    /// Streams with payloads and subscriptions; they end with the connection.
+    /// Streams with payloads, large answers and subscriptions; they end with the connection.
     tasks: JoinSet<()>,
+    answer_streams: Arc<Semaphore>,
+    room: Room,
     subscriptions: HashMap<u64, AbortHandle>,
 }
 
@@ -116,19 +124,24 @@ enum Over {
 impl Conversation {
     async fn run(mut self) {
         let over = self.converse().await;
-        self.tasks.abort_all();
         let Self {
             connection,
             session,
             send,
             pending,
             shared,
+            mut tasks,
+            subscriptions,
             ..
         } = self;
         // The session is told before the last words, which may take a while.
         drop(session);
+        subscriptions.into_values().for_each(|task| task.abort());
         if let Over::Ending(end) = over {
             let linger = shared.config.linger;
+            // Answers that are on their way on streams of their own belong to the last words.
+            let answers = async { while tasks.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(linger, answers).await;
             Box::pin(close::say_goodbye(&connection, send, &pending, end, linger)).await;
         }
     }
@@ -190,13 +203,27 @@ impl Conversation {
         let mut bytes = Vec::new();
         for item in ready.items {
             match item {
-                Outgoing::Frame(frame) => codec::encode(&frame, &mut bytes),
+                Outgoing::Frame(frame) => {
+                    codec::encode(&frame, &mut bytes).map_err(|error| unsendable(&error))?;
+                }
+                Outgoing::Attached(attached) => {
+                    self.tasks.spawn(answer::serve(
+                        self.connection.clone(),
+                        Arc::clone(&self.answer_streams),
+                        *attached,
+                        self.shared.config.payload_stall,
+                    ));
+                }
                 Outgoing::Subscribe(opening) => {
                     let id = opening.subscription;
                     let task = subscription::serve(
                         self.connection.clone(),
                         *opening,
                         self.session.reporter(),
+                        subscription::Bounds {
+                            room: self.room.clone(),
+                            stall: self.shared.config.payload_stall,
+                        },
                     );
                     self.subscriptions.insert(id, self.tasks.spawn(task));
                 }
@@ -311,6 +338,14 @@ const BATCH_FRAMES_MAX: usize = 512;
 
 fn violation(error: &codec::Error) -> Over {
     Over::Ending(End::Failed(close::malformed(error)))
+}
+
+fn unsendable(error: &codec::Error) -> Over {
+    tracing::error!(%error, "a frame was not sent");
+    Over::Ending(End::Failed(Failure::new(
+        ErrorCode::Internal,
+        "the node made a frame that is over its limit",
+    )))
 }
 
 fn no_hello() -> Failure {

@@ -9,6 +9,7 @@
 //! | 0 | all is said, the session has ended in order |
 //! | 1 + n | a failure with error code n of the protocol (so `malformed` is 1); the reason is its text |
 
+mod answer;
 mod close;
 mod connection;
 mod payload;
@@ -24,7 +25,7 @@ use quinn::{Endpoint, Incoming};
 use selvedge_protocol::limits::{PAYLOAD_BYTES_MAX, SESSION_STREAMS_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::session::Sessions;
+use crate::session::{NodeRoom, Sessions};
 
 pub use reset::ResetKey;
 pub use transport::{BindError, EdgeTls};
@@ -40,10 +41,12 @@ pub struct EdgeConfig {
     pub handshakes_max: usize,
     /// How long a connection may take from its first packet to its whole Hello.
     pub hello: Duration,
-    /// How long a payload's stream may stand still before it is given up.
+    /// How long the stream of a payload or large answer may stand still before it is given up.
     pub payload_stall: Duration,
     /// Bytes of attached payloads being received, over all connections; at least the largest one's.
     pub payload_bytes_max: usize,
+    /// Bytes of large answers and snapshots that clients have not taken, over all connections.
+    pub answer_bytes_max: usize,
     /// How long the last words to a client may take to arrive.
     pub linger: Duration,
     /// How long a drain may take.
@@ -62,6 +65,7 @@ impl EdgeConfig {
             hello: Duration::from_secs(10), // several round trips and retransmissions of a bad link
             payload_stall: Duration::from_secs(30), // the same patience as with a connection
             payload_bytes_max: 256 * 1024 * 1024, // 32 of the largest at a time
+            answer_bytes_max: 256 * 1024 * 1024, // the same, the other way
             linger: Duration::from_secs(2), // a few round trips
             drain: Duration::from_secs(20), // orchestrators commonly kill after 30
             reset_key: None,
@@ -92,6 +96,7 @@ struct Shared {
     handshakes: Arc<Semaphore>,
     /// In KiB, of which a semaphore holds enough.
     payload_kib: Arc<Semaphore>,
+    answer_room: NodeRoom,
 }
 
 impl Edge {
@@ -105,6 +110,7 @@ impl Edge {
                 payload_kib: Arc::new(Semaphore::new(
                     config.payload_bytes_max.max(PAYLOAD_BYTES_MAX) / 1024,
                 )),
+                answer_room: NodeRoom::new(config.answer_bytes_max),
                 config,
                 sessions,
             }),

@@ -33,7 +33,11 @@ pub(super) async fn serve(
     match upload.run().await {
         Ok(Some(reply)) => {
             let mut bytes = Vec::new();
-            codec::encode(&ServerFrame::Reply(reply), &mut bytes);
+            if let Err(error) = codec::encode(&ServerFrame::Reply(reply), &mut bytes) {
+                tracing::error!(%error, "the answer to a command fits no frame");
+                let _ = send.reset(close::code(ErrorCode::Internal));
+                return;
+            }
             // A client that is gone resends the command and gets its outcome then.
             if send.write_all(&bytes).await.is_ok() {
                 let _ = send.finish();

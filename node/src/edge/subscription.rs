@@ -1,19 +1,28 @@
 //! Serves one subscription: its items, each as a frame, on a stream that the node opens. Flow control
 //! of that stream is the backpressure: a client that does not read keeps only its own feed waiting.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use quinn::{Connection, SendStream};
 use selvedge_cluster::actor::SubscriptionItem;
-use selvedge_protocol::frame::{EphemeralEvent, Event, Gap, ServerFrame};
-use selvedge_protocol::limits::INLINE_BYTES_MAX;
+use selvedge_protocol::frame::{EphemeralEvent, Event, Gap, LargeGap, ServerFrame};
+use selvedge_protocol::limits::{INLINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use selvedge_protocol::{ErrorCode, Failure, codec};
 
+use crate::edge::answer::{self, Unwritten};
 use crate::edge::close;
 use crate::gateway::Feed;
-use crate::session::{Opening, SessionReporter};
+use crate::session::{Opening, Room, SessionReporter, Taken};
 
 /// Opens the feed, tells the session how that went, and sends what comes until either end has enough.
-pub(super) async fn serve(connection: Connection, opening: Opening, session: SessionReporter) {
+pub(super) async fn serve(
+    connection: Connection,
+    opening: Opening,
+    session: SessionReporter,
+    bounds: Bounds,
+) {
     let id = opening.subscription;
     let feed = match opening.feed.await {
         Ok(feed) => feed,
@@ -28,6 +37,7 @@ pub(super) async fn serve(connection: Connection, opening: Opening, session: Ses
         connection: &connection,
         subscription: id,
         stream: &mut stream,
+        bounds: &bounds,
     }
     .run(feed)
     .await;
@@ -37,10 +47,18 @@ pub(super) async fn serve(connection: Connection, opening: Opening, session: Ses
     session.subscription_ended(id, ended);
 }
 
+/// What holds for large snapshots.
+pub(super) struct Bounds {
+    pub(super) room: Room,
+    /// How long one may stand still.
+    pub(super) stall: Duration,
+}
+
 struct Sending<'a> {
     connection: &'a Connection,
     subscription: u64,
     stream: &'a mut SendStream,
+    bounds: &'a Bounds,
 }
 
 impl Sending<'_> {
@@ -54,6 +72,7 @@ impl Sending<'_> {
                 _ = &mut stopped => return None,
             };
             let mut bytes = Vec::new();
+            let mut room = None;
             let mut next = item;
             // What is ready by now goes out in one write.
             let failure = loop {
@@ -61,8 +80,11 @@ impl Sending<'_> {
                     None => break Some(ended()),
                     Some(Err(failure)) => break Some(failure),
                     Some(Ok(item)) => {
-                        if let Err(failure) = self.encode(item, &mut bytes) {
-                            break Some(failure);
+                        match self.encode(item, &mut bytes) {
+                            Ok(None) => {}
+                            // So large that it ends the batch below.
+                            Ok(taken) => room = taken,
+                            Err(failure) => break Some(failure),
                         }
                     }
                 }
@@ -74,8 +96,19 @@ impl Sending<'_> {
                     None => break None,
                 }
             };
-            if self.stream.write_all(&bytes).await.is_err() {
-                return None;
+            let mut chunks = [Bytes::from(bytes)];
+            let written = match &room {
+                Some(_) => answer::write(self.stream, &mut chunks, self.bounds.stall).await,
+                // Nobody else waits for the room of small items.
+                None => {
+                    let written = self.stream.write_all_chunks(&mut chunks).await;
+                    written.map_err(|_| Unwritten::Lost)
+                }
+            };
+            match written {
+                Ok(()) => {}
+                Err(Unwritten::Lost) => return None,
+                Err(Unwritten::Stalled) => return Some(unread()),
             }
             if failure.is_some() {
                 return failure;
@@ -83,11 +116,12 @@ impl Sending<'_> {
         }
     }
 
-    fn encode(&self, item: SubscriptionItem, out: &mut Vec<u8>) -> Result<(), Failure> {
+    /// Appends the item; a large one has taken room.
+    fn encode(&self, item: SubscriptionItem, out: &mut Vec<u8>) -> Result<Option<Taken>, Failure> {
         let subscription = self.subscription;
         match item {
             SubscriptionItem::Event(event) => {
-                check("event", event.data.len())?;
+                check("event", event.data.len(), INLINE_BYTES_MAX)?;
                 let event = ServerFrame::Event(Event {
                     subscription,
                     seq: event.seq,
@@ -95,21 +129,33 @@ impl Sending<'_> {
                     time_ms: event.time_ms,
                     data: event.data,
                 });
-                codec::encode(&event, out);
+                append(&event, out)?;
             }
             SubscriptionItem::Gap {
                 after,
                 seq,
                 snapshot,
             } => {
-                check("snapshot", snapshot.len())?;
+                if snapshot.len() > INLINE_BYTES_MAX {
+                    check("snapshot", snapshot.len(), PAYLOAD_BYTES_MAX)?;
+                    let room = self.bounds.room.take(snapshot.len())?;
+                    let gap = LargeGap {
+                        subscription,
+                        after,
+                        seq,
+                        length: snapshot.len() as u64,
+                    };
+                    append(&ServerFrame::LargeGap(gap), out)?;
+                    out.extend_from_slice(&snapshot);
+                    return Ok(Some(room));
+                }
                 let gap = ServerFrame::Gap(Gap {
                     subscription,
                     after,
                     seq,
                     snapshot,
                 });
-                codec::encode(&gap, out);
+                append(&gap, out)?;
             }
             SubscriptionItem::Ephemeral { from, name, data } => {
                 if data.len() <= INLINE_BYTES_MAX {
@@ -120,27 +166,39 @@ impl Sending<'_> {
                         name,
                         data,
                     };
-                    codec::encode(&ServerFrame::Ephemeral(event), &mut datagram);
-                    // Lossy: too large for the path, or not wanted by the client.
-                    let _ = self.connection.send_datagram(datagram.into());
+                    // Lossy: too large for a frame or the path, or not wanted by the client.
+                    if append(&ServerFrame::Ephemeral(event), &mut datagram).is_ok() {
+                        let _ = self.connection.send_datagram(datagram.into());
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
 /// About what one write to the socket carries.
 const WRITE_BYTES: usize = 64 * 1024;
 
-fn check(what: &str, bytes: usize) -> Result<(), Failure> {
-    if bytes <= INLINE_BYTES_MAX {
+fn append(frame: &ServerFrame, out: &mut Vec<u8>) -> Result<(), Failure> {
+    codec::encode(frame, out).map_err(|error| Failure::new(ErrorCode::TooLarge, error.to_string()))
+}
+
+fn check(what: &str, bytes: usize, limit: usize) -> Result<(), Failure> {
+    if bytes <= limit {
         return Ok(());
     }
     Err(Failure::new(
         ErrorCode::TooLarge,
-        format!("the {what} of {bytes} bytes is over the limit of a frame, {INLINE_BYTES_MAX}"),
+        format!("the {what} of {bytes} bytes is over the limit of {limit}"),
     ))
+}
+
+fn unread() -> Failure {
+    Failure::new(
+        ErrorCode::Overloaded,
+        "the events were not read for too long; subscribe again from the last position",
+    )
 }
 
 fn ended() -> Failure {

@@ -483,15 +483,13 @@ impl State {
         let answers = self.inbox.take();
         let mut outgoing = Vec::with_capacity(answers.len());
         for (request, outcome) in answers {
-            if let Some(frame) = self.answer(request, outcome) {
-                outgoing.push(Outgoing::Frame(frame));
-            }
+            outgoing.extend(self.answer(request, outcome));
         }
         self.push(outgoing);
     }
 
-    /// The frame that tells an answer, unless it goes on a stream of its own or nobody waits for it.
-    fn answer(&mut self, request: Request, outcome: Outcome) -> Option<ServerFrame> {
+    /// What tells an answer, unless it goes where its payload came from or nobody waits for it.
+    fn answer(&mut self, request: Request, outcome: Outcome) -> Option<Outgoing> {
         let reply = self.machine.answered(request, outcome)?;
         if !self.replies.is_empty()
             && let Request::Command(number) = request
@@ -500,7 +498,8 @@ impl State {
             let _ = waiting.send(reply);
             return None;
         }
-        Some(ServerFrame::Reply(reply))
+        let (_, link) = self.attachment.as_ref()?;
+        Some(link.reply(reply))
     }
 
     fn send(&self, reply: Option<Reply>) {

@@ -8,24 +8,37 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use selvedge_protocol::frame::ServerFrame;
+use selvedge_protocol::frame::{Outcome, Reply, ServerFrame};
 use selvedge_protocol::limits::SESSION_OUTBOUND_MAX;
-use selvedge_protocol::{ErrorCode, Failure};
+use selvedge_protocol::{ErrorCode, Failure, attachment};
 use tokio::sync::Notify;
 
 use crate::gateway::Feed;
+use crate::session::room::{Room, Taken};
 use crate::session::turn::end_of_line;
 
 /// Something for the connection to do.
 pub enum Outgoing {
     /// Send it.
     Frame(ServerFrame),
+    /// Send it and its body on a stream of their own.
+    Attached(Box<Attached>),
     /// Open the feed and send its items, on a stream of their own.
     Subscribe(Box<Opening>),
     /// End that stream.
     Unsubscribe(u64),
+}
+
+/// An answer that no frame holds.
+#[derive(Debug)]
+pub struct Attached {
+    /// Without its body.
+    pub reply: Reply,
+    pub body: Bytes,
+    pub room: Taken,
 }
 
 /// A subscription to be served by the connection.
@@ -50,8 +63,8 @@ pub enum End {
     Failed(Failure),
 }
 
-/// Makes both ends.
-pub fn link() -> (LinkSender, LinkReceiver) {
+/// Makes both ends. Large answers need `room`.
+pub fn link(room: Room) -> (LinkSender, LinkReceiver) {
     let shared = Arc::new(Shared {
         queue: Mutex::new(Queue {
             items: Vec::new(),
@@ -59,13 +72,20 @@ pub fn link() -> (LinkSender, LinkReceiver) {
         }),
         ready: Notify::new(),
     });
-    (LinkSender(Arc::clone(&shared)), LinkReceiver(shared))
+    let sender = LinkSender {
+        shared: Arc::clone(&shared),
+        room,
+    };
+    (sender, LinkReceiver(shared))
 }
 
 /// The session's end. Dropped without [`LinkSender::end`], as in a crash, it tells the client to
 /// connect again.
 #[derive(Debug)]
-pub struct LinkSender(Arc<Shared>);
+pub struct LinkSender {
+    shared: Arc<Shared>,
+    room: Room,
+}
 
 /// The connection's end.
 #[derive(Debug)]
@@ -87,7 +107,7 @@ impl LinkSender {
     /// Queues all items, in order.
     pub fn push(&self, items: impl IntoIterator<Item = Outgoing>) {
         {
-            let mut queue = self.0.queue.lock();
+            let mut queue = self.shared.queue.lock();
             if queue.end.is_some() {
                 return;
             }
@@ -100,13 +120,28 @@ impl LinkSender {
                 )));
             }
         }
-        self.0.ready.notify_one();
+        self.shared.ready.notify_one();
+    }
+
+    /// What to push for a reply: one that no frame holds, and that finds no room, becomes a refusal.
+    pub fn reply(&self, mut reply: Reply) -> Outgoing {
+        let Some(body) = attachment::detach(&mut reply) else {
+            return Outgoing::Frame(ServerFrame::Reply(reply));
+        };
+        match self.room.take(body.len()) {
+            Ok(room) => Outgoing::Attached(Box::new(Attached { reply, body, room })),
+            Err(failure) => Outgoing::Frame(ServerFrame::Reply(Reply {
+                request: reply.request,
+                outcome: Outcome::Failure(failure),
+                ext: Vec::new(),
+            })),
+        }
     }
 
     /// Says that nothing will follow. The first end stands.
     pub fn end(&self, end: End) {
-        self.0.queue.lock().end.get_or_insert(end);
-        self.0.ready.notify_one();
+        self.shared.queue.lock().end.get_or_insert(end);
+        self.shared.ready.notify_one();
     }
 }
 
@@ -158,6 +193,7 @@ impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(frame) => f.debug_tuple("Frame").field(frame).finish(),
+            Self::Attached(attached) => f.debug_tuple("Attached").field(&attached.reply).finish(),
             Self::Subscribe(opening) => write!(f, "Subscribe({})", opening.subscription),
             Self::Unsubscribe(id) => write!(f, "Unsubscribe({id})"),
         }
@@ -175,6 +211,11 @@ mod tests {
     use selvedge_protocol::frame::Pong;
 
     use super::*;
+    use crate::session::room::NodeRoom;
+
+    fn link() -> (LinkSender, LinkReceiver) {
+        super::link(NodeRoom::new(0).connection())
+    }
 
     fn pong(nonce: u64) -> Outgoing {
         Outgoing::Frame(ServerFrame::Pong(Pong { nonce }))

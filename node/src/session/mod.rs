@@ -9,10 +9,12 @@ mod actor;
 mod inbox;
 mod link;
 mod registry;
+mod room;
 mod service;
 mod supervisor;
 mod turn;
 
 pub use actor::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
-pub use link::{End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
+pub use link::{Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
+pub use room::{NodeRoom, Room, Taken};
 pub use service::{Inside, SessionConfig, Sessions, StartError};

@@ -15,7 +15,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         return;
     };
     let mut bytes = Vec::new();
-    codec::encode(&frame, &mut bytes);
+    assert_eq!(codec::encode(&frame, &mut bytes), Ok(()));
     let again = codec::decode_whole::<ClientFrame>(BytesMut::from(&bytes[..]));
     assert_eq!(again, Ok(frame));
 });

@@ -12,7 +12,7 @@ fn check<F: Frame + PartialEq + std::fmt::Debug>(input: &[u8]) {
         return;
     };
     let mut bytes = Vec::new();
-    codec::encode(&frame, &mut bytes);
+    assert_eq!(codec::encode(&frame, &mut bytes), Ok(()));
     assert_eq!(codec::decode_whole::<F>(BytesMut::from(&bytes[..])), Ok(frame));
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub use self::cursor::{Cursor, Verdict};
 pub use self::pending::{NewCommand, NewQuery, backoff_ms};
-use self::pending::{Pending, check_command, check_request};
+use self::pending::{Pending, append, check_command, check_request};
 use crate::codec;
 use crate::error::{ErrorCode, Failure};
 use crate::frame::{
@@ -135,7 +135,9 @@ impl<C, S> Machine<C, S> {
 
     /// A connection is there: appends the Hello. Nothing else is sent before its Welcome, because only
     /// that tells whether the session goes on and unanswered commands keep their numbers.
-    pub fn connected(&mut self, out: &mut Vec<u8>) {
+    ///
+    /// An error means that the introduction is too long for any server.
+    pub fn connected(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
         self.disconnected();
         let hello = Hello {
             versions: version::SPOKEN.to_vec(),
@@ -145,7 +147,9 @@ impl<C, S> Machine<C, S> {
             resume: self.resume.clone(),
             ext: Vec::new(),
         };
-        codec::encode(&ClientFrame::Hello(hello), out);
+        codec::encode(&ClientFrame::Hello(hello), out).map_err(|error| {
+            Failure::field(ErrorCode::TooLarge, "token", format!("the hello: {error}"))
+        })
     }
 
     /// The connection is gone.
@@ -247,7 +251,7 @@ impl<C, S> Machine<C, S> {
     pub fn unsubscribe(&mut self, subscription: u64, out: &mut Vec<u8>) -> Option<S> {
         let ended = self.subscriptions.remove(&subscription)?;
         if self.is_ready {
-            codec::encode(&ClientFrame::Unsubscribe(Unsubscribe { subscription }), out);
+            append(&ClientFrame::Unsubscribe(Unsubscribe { subscription }), out);
         }
         Some(ended.ticket)
     }
@@ -259,7 +263,7 @@ impl<C, S> Machine<C, S> {
             let is_wanted = wanted(&held.ticket);
             if !is_wanted && is_ready {
                 let unsubscribe = Unsubscribe { subscription };
-                codec::encode(&ClientFrame::Unsubscribe(unsubscribe), out);
+                append(&ClientFrame::Unsubscribe(unsubscribe), out);
             }
             is_wanted
         });
@@ -298,7 +302,7 @@ impl<C, S> Machine<C, S> {
                     && pending.is_parked
                 {
                     pending.is_parked = false;
-                    codec::encode(&pending.frame, out);
+                    append(&pending.frame, out);
                 }
             }
             Request::Subscription(number) => {
@@ -355,7 +359,7 @@ impl<C, S> Machine<C, S> {
             acknowledged: self.acknowledged,
             positions,
         };
-        codec::encode(&ClientFrame::Ack(ack), out);
+        append(&ClientFrame::Ack(ack), out);
     }
 
     /// The session ends: all callers and listeners, to be told so.
@@ -457,7 +461,7 @@ impl<C, S> Machine<C, S> {
         let until = self.next_query.min(self.query_to_send.saturating_add(room));
         for (_, pending) in self.queries.range_mut(self.query_to_send..until) {
             pending.is_parked = false;
-            codec::encode(&pending.frame, out);
+            append(&pending.frame, out);
         }
         self.query_to_send = until;
     }
@@ -471,7 +475,7 @@ impl<S> Subscription<S> {
             since: self.cursor.since(),
             ext: Vec::new(),
         };
-        codec::encode(&ClientFrame::Subscribe(subscribe), out);
+        append(&ClientFrame::Subscribe(subscribe), out);
     }
 }
 

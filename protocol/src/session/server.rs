@@ -364,19 +364,21 @@ fn refuse(request: Request, failure: Failure) -> Action {
     )))
 }
 
-/// The reply, cut to what a frame can carry.
+/// The reply, cut to what can be sent.
 fn reply(request: Request, outcome: Outcome) -> Reply {
+    // Only queries have large answers: what a command answers is kept for its repeats.
+    let limit = match request {
+        Request::Query(_) => limits::PAYLOAD_BYTES_MAX,
+        Request::Command(_) | Request::Subscription(_) => limits::INLINE_BYTES_MAX,
+    };
     let outcome = match outcome {
-        Outcome::Success(success) if success.body.len() > limits::INLINE_BYTES_MAX => {
-            Outcome::Failure(Failure::new(
-                ErrorCode::TooLarge,
-                format!(
-                    "the answer of {} bytes is over the limit of {}; ask for less at a time",
-                    success.body.len(),
-                    limits::INLINE_BYTES_MAX
-                ),
-            ))
-        }
+        Outcome::Success(success) if success.body.len() > limit => Outcome::Failure(Failure::new(
+            ErrorCode::TooLarge,
+            format!(
+                "the answer of {} bytes is over the limit of {limit}; ask for less at a time",
+                success.body.len(),
+            ),
+        )),
         Outcome::Success(success) => Outcome::Success(success),
         Outcome::Failure(failure) => Outcome::Failure(bounded(failure)),
     };

@@ -27,8 +27,8 @@ impl Any {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Client(frame) => codec::encode(frame, &mut out),
-            Self::Server(frame) => codec::encode(frame, &mut out),
+            Self::Client(frame) => codec::encode(frame, &mut out).unwrap(),
+            Self::Server(frame) => codec::encode(frame, &mut out).unwrap(),
         }
         out
     }
@@ -85,6 +85,7 @@ fn server_variants(frame: &ServerFrame) -> Vec<Variant> {
         ServerFrame::Welcome(_)
         | ServerFrame::Event(_)
         | ServerFrame::Gap(_)
+        | ServerFrame::LargeGap(_)
         | ServerFrame::Redirect(_)
         | ServerFrame::Pong(_)
         | ServerFrame::Ephemeral(_) => Vec::new(),

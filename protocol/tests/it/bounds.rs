@@ -137,7 +137,7 @@ fn a_failure_too_long_to_be_told_is_cut_between_characters() {
         failure: Some(failure),
     });
     let mut bytes = Vec::new();
-    codec::encode(&goodbye, &mut bytes);
+    codec::encode(&goodbye, &mut bytes).unwrap();
     let Ok(Any::Client(ClientFrame::Goodbye(Goodbye {
         failure: Some(told),
     }))) = Any::decode(&bytes)

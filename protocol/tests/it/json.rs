@@ -71,6 +71,7 @@ fn text(frame: &Any) -> String {
             ServerFrame::Goodbye(body) => to_string(body),
             ServerFrame::Pong(body) => to_string(body),
             ServerFrame::Ephemeral(body) => to_string(body),
+            ServerFrame::LargeGap(body) => to_string(body),
         },
     };
     text.unwrap()

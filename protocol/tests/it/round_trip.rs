@@ -27,7 +27,7 @@ fn decode_pieces<'a, F: Frame>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Ve
 fn encode_all<F: Frame>(frames: &[F]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
-        codec::encode(frame, &mut bytes);
+        codec::encode(frame, &mut bytes).unwrap();
     }
     bytes
 }

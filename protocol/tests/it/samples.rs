@@ -3,10 +3,11 @@
 //! A name begins with its frame's, in snake case. Add to the end of a group; never change one.
 
 use bytes::Bytes;
+use selvedge_protocol::attachment;
 use selvedge_protocol::frame::{
     Ack, ClientFrame, Command, Consistency, EphemeralEvent, EphemeralSend, Event, Gap, Goodbye,
-    Hello, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect, Reply, Request,
-    ServerFrame, SessionLimits, Since, StepReport, StepResult, Subscribe, Success, Task,
+    Hello, LargeGap, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect, Reply,
+    Request, ServerFrame, SessionLimits, Since, StepReport, StepResult, Subscribe, Success, Task,
     Unsubscribe, Welcome, WorkerReady,
 };
 use selvedge_protocol::{
@@ -289,6 +290,12 @@ fn replies() -> Vec<(String, ServerFrame)> {
         retry_after_ms: Some(250),
     };
     let outcome = Outcome::Failure(full);
+    let mut attached = reply(Request::Query(2), success(""));
+    if let ServerFrame::Reply(reply) = &mut attached {
+        let length = (1_u64 << 20).to_be_bytes();
+        reply.ext = vec![(attachment::EXTENSION, Bytes::copy_from_slice(&length))];
+    }
+    all.push(named("reply.attached", attached));
     all.push(named(
         "reply.failure_full",
         reply(Request::Command(1), outcome),
@@ -315,6 +322,15 @@ fn events() -> Vec<(String, ServerFrame)> {
                 after: 17,
                 seq: 1_000,
                 snapshot: Bytes::from_static(b"{}"),
+            }),
+        ),
+        named(
+            "large_gap",
+            ServerFrame::LargeGap(LargeGap {
+                subscription: 5,
+                after: 17,
+                seq: 1_000,
+                length: 1 << 20,
             }),
         ),
         named(

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use selvedge_protocol::frame::{
     Ack, ClientFrame, Command, Consistency, EphemeralEvent, EphemeralSend, Event, Extensions, Gap,
-    Goodbye, Hello, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect, Reply,
-    Request, ServerFrame, SessionLimits, Since, StepReport, StepResult, Subscribe, Success, Task,
-    Unsubscribe, Welcome, WorkerReady,
+    Goodbye, Hello, LargeGap, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect,
+    Reply, Request, ServerFrame, SessionLimits, Since, StepReport, StepResult, Subscribe, Success,
+    Task, Unsubscribe, Welcome, WorkerReady,
 };
 use selvedge_protocol::{
     ActorAddress, ActorKey, ActorKind, CommandId, ErrorCode, Failure, OperationId, OperationType,
@@ -52,6 +52,7 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
         reply().prop_map(ServerFrame::Reply),
         event().prop_map(ServerFrame::Event),
         gap().prop_map(ServerFrame::Gap),
+        large_gap().prop_map(ServerFrame::LargeGap),
         task().prop_map(ServerFrame::Task),
         notice().prop_map(ServerFrame::Notice),
         (label(), ext())
@@ -255,6 +256,14 @@ prop_compose! {
         subscription in number(), after in number(), seq in number(), snapshot in data(),
     ) -> Gap {
         Gap { subscription, after, seq, snapshot }
+    }
+}
+
+prop_compose! {
+    fn large_gap()(
+        subscription in number(), after in number(), seq in number(), length in number(),
+    ) -> LargeGap {
+        LargeGap { subscription, after, seq, length }
     }
 }
 

@@ -114,15 +114,6 @@ async fn numbers_begin_with_one() {
 }
 
 #[tokio::test]
-async fn an_answer_too_large_for_a_frame_is_a_failure() {
-    let node = Node::start().await;
-    let (mut peer, _) = node.session().await;
-    peer.send(&[query(1, "huge", "null")]).await;
-    let refused = failure(peer.reply().await, Request::Query(1));
-    assert_eq!(refused.code, ErrorCode::TooLarge);
-}
-
-#[tokio::test]
 async fn a_payload_stream_announced_on_the_control_stream_is_refused() {
     let node = Node::start().await;
     let (mut peer, _) = node.session().await;

@@ -5,6 +5,7 @@ mod command;
 mod drain;
 mod hello;
 mod inside;
+mod large;
 mod load;
 mod payload;
 mod peer;

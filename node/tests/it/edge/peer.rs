@@ -167,6 +167,17 @@ impl Reader {
         }
     }
 
+    /// So many bytes that are no frame; fewer where the stream ends.
+    pub(super) async fn bytes(&mut self, count: usize) -> BytesMut {
+        while self.buffer.len() < count {
+            match self.recv.read_chunk(usize::MAX, true).await {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.buffer.split_to(count.min(self.buffer.len()))
+    }
+
     pub(super) async fn reply(&mut self) -> Reply {
         match self.next().await {
             Some(ServerFrame::Reply(reply)) => reply,
@@ -235,7 +246,7 @@ pub(super) fn close_code(code: ErrorCode) -> u64 {
 pub(super) fn encode(frames: &[ClientFrame]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
-        codec::encode(frame, &mut bytes);
+        codec::encode(frame, &mut bytes).unwrap();
     }
     bytes
 }

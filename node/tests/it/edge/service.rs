@@ -128,7 +128,11 @@ impl Service for Stand {
         match call.name.as_str() {
             "echo" => reply.answer(success(self.count(), call.body)),
             "large" => reply.answer(success(0, Bytes::from(vec![b' '; 60_000]))),
-            "huge" => reply.answer(success(0, Bytes::from(vec![b' '; 100_000]))),
+            // As many bytes as the body says.
+            "bytes" => {
+                let count: usize = std::str::from_utf8(&call.body).unwrap().parse().unwrap();
+                reply.answer(success(0, Bytes::from(vec![b' '; count])));
+            }
             other => reply.answer(unknown(other)),
         }
     }
@@ -141,6 +145,9 @@ impl Service for Stand {
     ) -> BoxFuture<'static, Result<Feed, Failure>> {
         if target == Target::Actors {
             return async { Err(Failure::new(ErrorCode::UnknownCommand, "no events")) }.boxed();
+        }
+        if target == Target::Operations {
+            return async { Ok(large_gap()) }.boxed();
         }
         let position = match since {
             Since::After(seq) => seq,
@@ -173,6 +180,26 @@ impl Service for Stand {
             .0
             .ephemeral
             .send((caller.session, name.to_owned(), data.clone()));
+    }
+}
+
+/// A snapshot of a megabyte, then an event.
+fn large_gap() -> Feed {
+    let gap = SubscriptionItem::Gap {
+        after: 0,
+        seq: 9,
+        snapshot: Bytes::from(vec![b'x'; 1 << 20]),
+    };
+    let event = SubscriptionItem::Event(StoredEvent {
+        seq: 10,
+        kind: Arc::from("added"),
+        time_ms: 0,
+        data: Bytes::from_static(b"{}"),
+    });
+    let items = stream::iter([Ok(gap), Ok(event)]).chain(stream::pending());
+    Feed {
+        position: 0,
+        items: items.boxed(),
     }
 }
 

@@ -127,7 +127,7 @@ async fn ephemeral_messages_reach_subscribers() {
         name: "cursor".to_owned(),
         data: Bytes::from_static(b"[1,2]"),
     };
-    codec::encode(&ClientFrame::Ephemeral(message), &mut datagram);
+    codec::encode(&ClientFrame::Ephemeral(message), &mut datagram).unwrap();
     speaker.connection.send_datagram(datagram.into()).unwrap();
     let heard = listener.connection.read_datagram().await.unwrap();
     match codec::decode_whole(BytesMut::from(heard)).unwrap() {

@@ -1,6 +1,7 @@
 //! What the frames of the server do to the session, and what they mean for its callers.
 
 use super::{Machine, Output, backoff_ms};
+use crate::attachment;
 use crate::error::{ErrorCode, Failure};
 use crate::frame::{ClientFrame, Goodbye, Outcome, Reply, Request, ServerFrame, Success, Welcome};
 use crate::limits;
@@ -11,6 +12,9 @@ impl<C, S> Machine<C, S> {
     pub fn handle(&mut self, frame: ServerFrame, random: u32, out: &mut Vec<u8>) -> Output<C, S> {
         match frame {
             ServerFrame::Welcome(welcome) => self.handle_welcome(welcome, out),
+            ServerFrame::Reply(reply) if !matches!(attachment::length(&reply), Ok(None)) => {
+                violation("an answer came without the body that it announces")
+            }
             ServerFrame::Reply(reply) if self.is_ready => self.handle_reply(reply, random, out),
             ServerFrame::Notice(notice) => Output::Notice(notice),
             ServerFrame::Redirect(redirect) => Output::Reconnect {
@@ -20,7 +24,7 @@ impl<C, S> Machine<C, S> {
             ServerFrame::Goodbye(goodbye) => self.handle_goodbye(goodbye),
             ServerFrame::Pong(_) => Output::None,
             ServerFrame::Reply(_) => violation("an answer came before the welcome"),
-            ServerFrame::Event(_) | ServerFrame::Gap(_) => {
+            ServerFrame::Event(_) | ServerFrame::Gap(_) | ServerFrame::LargeGap(_) => {
                 violation("an event came outside the stream of its subscription")
             }
             ServerFrame::Ephemeral(_) => violation("an ephemeral message came outside a datagram"),

@@ -68,7 +68,7 @@ impl<C> Pending<C> {
         command.acknowledged = acknowledged;
         match command.payload {
             Payload::None | Payload::Inline(_) => {
-                codec::encode(&self.frame, out);
+                append(&self.frame, out);
                 false
             }
             Payload::Attached { .. } | Payload::Streamed { .. } => true,
@@ -128,6 +128,12 @@ pub const fn backoff_ms(attempts: u32, random: u32) -> u32 {
         full
     };
     full / 2 + random % (full / 2 + 1)
+}
+
+/// Appends a frame whose parts were checked when they came in, or are bounded by their types.
+pub(super) fn append(frame: &ClientFrame, out: &mut Vec<u8>) {
+    let written = codec::encode(frame, out);
+    assert!(written.is_ok(), "a checked frame: {written:?}");
 }
 
 pub(super) fn check_command(new: &NewCommand, has_room: bool) -> Result<(), Failure> {

@@ -115,7 +115,7 @@ fn numbers(frames: &[ClientFrame]) -> Vec<u64> {
 /// A machine whose session is open, and an empty buffer.
 fn open(window: u64) -> (Tested, Vec<u8>) {
     let (mut machine, mut out) = (machine(), Vec::new());
-    machine.connected(&mut out);
+    machine.connected(&mut out).unwrap();
     let ready = machine.handle(welcome(1, false, window), 0, &mut out);
     assert!(matches!(ready, Output::Ready { resumed: false, .. }));
     out.clear();
@@ -123,7 +123,7 @@ fn open(window: u64) -> (Tested, Vec<u8>) {
 }
 
 fn reconnect(machine: &mut Tested, session: u128, resumed: bool, out: &mut Vec<u8>) -> Vec<u32> {
-    machine.connected(out);
+    machine.connected(out).unwrap();
     out.clear();
     match machine.handle(welcome(session, resumed, 16), 0, out) {
         Output::Ready { unknown, .. } => unknown,
@@ -141,7 +141,7 @@ fn nothing_but_the_hello_is_sent_before_the_welcome() {
         .unwrap();
     machine.acknowledge(&mut out);
     assert!(out.is_empty());
-    machine.connected(&mut out);
+    machine.connected(&mut out).unwrap();
     assert!(matches!(&sent(&mut out)[..], [ClientFrame::Hello(hello)] if hello.resume.is_none()));
     machine.handle(welcome(1, false, 16), 0, &mut out);
     let frames = sent(&mut out);
@@ -156,7 +156,7 @@ fn nothing_but_the_hello_is_sent_before_the_welcome() {
         ),
         "{frames:?}"
     );
-    machine.connected(&mut out);
+    machine.connected(&mut out).unwrap();
     assert!(matches!(&sent(&mut out)[..], [ClientFrame::Hello(hello)] if hello.resume.is_some()));
 }
 
@@ -232,7 +232,7 @@ fn a_new_session_sends_only_what_is_safe_to_send() {
     machine.command(operation, 4, &mut out).unwrap();
     let expired = machine.handle(goodbye(ErrorCode::SessionExpired), 0, &mut out);
     assert!(matches!(expired, Output::Reconnect { .. }));
-    machine.connected(&mut out);
+    machine.connected(&mut out).unwrap();
     assert!(
         matches!(sent(&mut out).last(), Some(ClientFrame::Hello(hello)) if hello.resume.is_none())
     );
@@ -331,7 +331,7 @@ fn frames_in_the_wrong_place_end_the_connection_not_the_client() {
         let output = machine.handle(frame, 0, &mut out);
         assert!(matches!(output, Output::Reconnect { .. }), "{output:?}");
     }
-    machine.connected(&mut out);
+    machine.connected(&mut out).unwrap();
     let output = machine.handle(success(Request::Command(1), 1), 0, &mut out);
     assert!(matches!(output, Output::Reconnect { .. }), "{output:?}");
 }
@@ -527,7 +527,7 @@ impl Run {
         self.model.answers.clear();
         self.model.streams.clear();
         self.out.clear();
-        self.machine.connected(&mut self.out);
+        self.machine.connected(&mut self.out).unwrap();
         self.pass();
         // The Welcome is the first thing that arrives on a stream in order.
         self.answer(0, false);

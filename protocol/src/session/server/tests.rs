@@ -206,14 +206,29 @@ fn subscriptions_have_their_ids_and_their_number() {
 #[test]
 fn what_does_not_fit_into_a_frame_becomes_a_failure_that_does() {
     let mut session = attached();
+    let large = |bytes| {
+        Outcome::Success(Success {
+            body: Bytes::from(vec![0; bytes]),
+            seq: 0,
+            version: 0,
+        })
+    };
     session.handle_frame(query(1)).unwrap();
-    let large = Outcome::Success(Success {
-        body: Bytes::from(vec![0; limits::INLINE_BYTES_MAX + 1]),
-        seq: 0,
-        version: 0,
-    });
-    let reply = session.answered(Request::Query(1), large).unwrap();
-    assert!(matches!(reply.outcome, Outcome::Failure(f) if f.code == ErrorCode::TooLarge));
+    let reply = session.answered(Request::Query(1), large(limits::PAYLOAD_BYTES_MAX));
+    assert_eq!(reply.unwrap().outcome, large(limits::PAYLOAD_BYTES_MAX));
+    session.handle_frame(query(1)).unwrap();
+    session.handle_command(command(1, 0)).unwrap();
+    for (request, limit) in [
+        (Request::Query(1), limits::PAYLOAD_BYTES_MAX),
+        (Request::Command(1), limits::INLINE_BYTES_MAX),
+    ] {
+        let reply = session.answered(request, large(limit + 1)).unwrap();
+        let Outcome::Failure(failure) = reply.outcome else {
+            panic!("{request:?} has too large an answer");
+        };
+        assert_eq!(failure.code, ErrorCode::TooLarge);
+        assert!(failure.message.contains(&limit.to_string()), "{failure}");
+    }
 
     session.handle_frame(query(1)).unwrap();
     let wordy = Failure::field(
@@ -225,7 +240,7 @@ fn what_does_not_fit_into_a_frame_becomes_a_failure_that_does() {
         .answered(Request::Query(1), Outcome::Failure(wordy))
         .unwrap();
     let mut bytes = Vec::new();
-    crate::codec::encode(&ServerFrame::Reply(reply), &mut bytes);
+    crate::codec::encode(&ServerFrame::Reply(reply), &mut bytes).unwrap();
     assert!(bytes.len() < 10_000);
 }
 
