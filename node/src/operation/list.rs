@@ -10,13 +10,18 @@ use futures::{StreamExt, stream};
 use selvedge_client::operation::{ListQuery, Operation, OperationPage};
 use selvedge_cluster::store::keys::{Entry, Key, KeyRange, Label};
 use selvedge_cluster::store::{self, Isolation, Order, Store};
-use selvedge_protocol::limits::{OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX, OPERATION_SCAN_MAX};
+use selvedge_protocol::limits::{
+    INLINE_BYTES_MAX, OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX, OPERATION_SCAN_MAX,
+};
 use selvedge_protocol::{ErrorCode, Failure, OperationId, Tenant};
 
 use crate::operation::record::ordinal_of;
 
 /// Operations that are asked for their state at a time.
 const READS_IN_FLIGHT: usize = 32;
+
+/// Bytes of the operations of one page: what an answer carries, less the brackets and the cursor.
+const PAGE_BYTES_MAX: usize = INLINE_BYTES_MAX - 512;
 
 /// A list as it was asked for, checked.
 #[derive(Debug)]
@@ -85,6 +90,7 @@ impl List {
         let mut items = Vec::with_capacity(self.limit);
         let mut after = self.after.clone();
         let mut seen = 0;
+        let mut bytes_left = PAGE_BYTES_MAX;
         loop {
             let entries = self
                 .entries(store, after.as_ref())
@@ -99,10 +105,17 @@ impl List {
                 })
                 .buffered(READS_IN_FLIGHT);
             while let Some((entry, operation)) = found.next().await {
-                items.extend(operation.filter(|operation| self.matches(operation)));
-                let is_full = items.len() == self.limit;
+                if let Some(operation) = operation.filter(|operation| self.matches(operation)) {
+                    let (operation, bytes) = fit(operation);
+                    bytes_left = match bytes_left.checked_sub(bytes) {
+                        Some(left) => left,
+                        // It begins the next page.
+                        None => return Ok(page(items, after)),
+                    };
+                    items.push(operation);
+                }
                 after = Some(entry);
-                if is_full {
+                if items.len() == self.limit {
                     return Ok(page(items, after));
                 }
             }
@@ -175,6 +188,28 @@ impl List {
             && name.is_none_or(|name| *name == operation.operation_type)
             && label.is_none_or(|label| operation.labels.get(&label.key) == Some(&label.value))
     }
+}
+
+/// An operation and the bytes that it takes on a page. One that would not fit alone is listed without what
+/// makes it large: that is read from the operation.
+fn fit(operation: Operation) -> (Operation, usize) {
+    // And the comma after it.
+    let bytes =
+        |operation: &Operation| serde_json::to_vec(operation).map_or(0, |json| json.len() + 1);
+    let whole = bytes(&operation);
+    if whole <= PAGE_BYTES_MAX {
+        return (operation, whole);
+    }
+    let outline = Operation {
+        metadata: None,
+        input: None,
+        result: None,
+        progress: None,
+        steps: Vec::new(),
+        ..operation
+    };
+    let bytes = bytes(&outline);
+    (outline, bytes)
 }
 
 fn page(items: Vec<Operation>, after: Option<Entry>) -> OperationPage {
