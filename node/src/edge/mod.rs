@@ -12,6 +12,7 @@
 mod close;
 mod connection;
 mod payload;
+mod reset;
 mod subscription;
 mod transport;
 
@@ -25,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::session::Sessions;
 
+pub use reset::ResetKey;
 pub use transport::{BindError, EdgeTls};
 
 /// The bounds of an edge.
@@ -46,6 +48,8 @@ pub struct EdgeConfig {
     pub linger: Duration,
     /// How long a drain may take.
     pub drain: Duration,
+    /// Lets clients of this node's earlier processes notice at once that those are gone.
+    pub reset_key: Option<ResetKey>,
 }
 
 impl EdgeConfig {
@@ -60,6 +64,7 @@ impl EdgeConfig {
             payload_bytes_max: 256 * 1024 * 1024, // 32 of the largest at a time
             linger: Duration::from_secs(2), // a few round trips
             drain: Duration::from_secs(20), // orchestrators commonly kill after 30
+            reset_key: None,
         }
     }
 }
@@ -92,7 +97,7 @@ struct Shared {
 impl Edge {
     /// Binds the socket. Connections are accepted once it runs. Needs a tokio runtime.
     pub fn bind(config: EdgeConfig, tls: EdgeTls, sessions: Sessions) -> Result<Self, BindError> {
-        let endpoint = transport::endpoint(config.address, tls, sessions.idle())?;
+        let endpoint = transport::endpoint(&config, tls, sessions.idle())?;
         Ok(Self {
             endpoint,
             shared: Arc::new(Shared {
