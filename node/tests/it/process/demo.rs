@@ -48,7 +48,7 @@ fn fill(dir: &Path, generation: u8) -> usize {
 }
 
 /// More than a demo has unfinished at a time, so that a kill finds done, begun and waiting files.
-const SMALL_FILES: usize = 150;
+const SMALL_FILES: usize = 100;
 
 struct Places<'a> {
     dir: &'a Path,

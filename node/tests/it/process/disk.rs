@@ -13,7 +13,6 @@ use super::{Node, fail, run, text};
 const DISK_MIB: usize = 160;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[expect(clippy::print_stderr, reason = "says that a case was not run")]
 async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
     let probe = "mount -t tmpfs tmpfs /mnt";
     let can_mount = Command::new("unshare")
@@ -65,7 +64,7 @@ async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
         .unwrap_err();
     match refused {
         CallError::Failure(failure) => {
-            assert_eq!(failure.code, ErrorCode::Unavailable, "{failure}")
+            assert_eq!(failure.code, ErrorCode::Unavailable, "{failure}");
         }
         other => assert!(matches!(other, CallError::Timeout), "{other:?}"),
     }

@@ -1,6 +1,5 @@
 //! The examples of the client, as they are in its directory, against a real node.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use super::{Access, Node, run, text};
@@ -8,7 +7,7 @@ use super::{Access, Node, run, text};
 /// Runs an example; returns what it prints.
 fn example(access: &Access, name: &str, argument: Option<&str>) -> String {
     // Cargo puts examples beside the directory of test binaries.
-    let mut path = PathBuf::from(std::env::current_exe().unwrap());
+    let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.set_file_name("examples");
     path.push(name);

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use super::{Guarded, Node, dev, fail, json as parse, run, selvedge, text};
+use super::{Access, Guarded, Node, dev, fail, json as parse, run, selvedge, text};
 
 fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<_> = value
@@ -18,6 +18,24 @@ fn keys(value: &Value) -> Vec<&str> {
     keys.sort_unstable();
     keys
 }
+
+/// What an operation that has succeeded shows.
+const OPERATION_KEYS: [&str; 14] = [
+    "id",
+    "type",
+    "status",
+    "input",
+    "result",
+    "tenant",
+    "createdBy",
+    "createdAt",
+    "updatedAt",
+    "version",
+    "attempt",
+    "steps",
+    "priority",
+    "labels",
+];
 
 #[test]
 fn operations_have_the_form_of_the_design() {
@@ -37,22 +55,7 @@ fn operations_have_the_form_of_the_design() {
     let mut command = access.client(&submit);
     command.args(["--input", &input, "--payload"]).arg(&payload);
     let operation = parse(&run(&mut command));
-    for key in [
-        "id",
-        "type",
-        "status",
-        "input",
-        "result",
-        "tenant",
-        "createdBy",
-        "createdAt",
-        "updatedAt",
-        "version",
-        "attempt",
-        "steps",
-        "priority",
-        "labels",
-    ] {
+    for key in OPERATION_KEYS {
         assert!(operation.get(key).is_some(), "{key} of {operation}");
     }
     assert_eq!(
@@ -99,6 +102,12 @@ fn operations_have_the_form_of_the_design() {
     );
     assert_eq!(access.ask(&["op", "get", "a1"])["status"], "succeeded");
 
+    assert_events(&access);
+    assert!(node.stop("TERM").success());
+}
+
+/// The events of the operation `a1`, whole and from a position on.
+fn assert_events(access: &Access) {
     let events = run(&mut access.client(&["op", "watch", "a1"]));
     let events: Vec<Value> = text(&events.stdout)
         .lines()
@@ -111,7 +120,6 @@ fn operations_have_the_form_of_the_design() {
     assert_eq!(events.last().unwrap()["type"], "succeeded");
     let after = run(&mut access.client(&["op", "watch", "a1", "--after", "1"]));
     assert_eq!(text(&after.stdout).lines().count(), events.len() - 1);
-    assert!(node.stop("TERM").success());
 }
 
 #[test]

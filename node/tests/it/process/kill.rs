@@ -76,7 +76,7 @@ async fn acknowledged_work_survives_kills_under_load() {
         "bench",
         "ops",
         "--seconds",
-        "20",
+        "12",
         "--in-flight",
         "16",
         "--baseline",
