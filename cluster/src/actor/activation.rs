@@ -98,24 +98,22 @@ impl Actor for Activation {
         Box::pin(running.load(&myself)).await
     }
 
-    async fn handle(
+    /// Not `async`: what is done at once needs no room in the future, which is part of each idle actor.
+    fn handle(
         &self,
         myself: ActorRef<Message>,
         message: Message,
         running: &mut Running,
-    ) -> Result<(), ActorProcessingErr> {
-        // Queries wait for nothing, so they stay clear of the boxed future of all the rest.
-        match message {
-            Message::Query(request, caller) => {
-                running.query(&myself, &request, caller);
-            }
-            other => match running.step(&myself, other) {
+    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
+        let step = running.step(&myself, message);
+        async move {
+            match step {
                 Step::Done => {}
                 Step::LookUp(what) => Box::pin(running.look_up(&myself, what)).await?,
-            },
+            }
+            running.rest(&myself);
+            Ok(())
         }
-        running.rest(&myself);
-        Ok(())
     }
 }
 
