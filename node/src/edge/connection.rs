@@ -16,9 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
 use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
-use crate::session::{
-    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link,
-};
+use crate::session::{BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link};
 
 /// Serves a connection from its first packet to its end.
 pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: HandshakePermit) {
