@@ -362,6 +362,15 @@ impl Running {
                     machine.refuse_in_flight();
                 }
             }
+            Refused::Store(error @ store::Error::Full { .. }) => {
+                warn!(%actor, %error, "commit refused");
+                if let Phase::Ready(machine) = &mut self.phase {
+                    machine.fail_in_flight(&Failure::new(
+                        ErrorCode::Unavailable,
+                        "the disk of the node is full; nothing is lost, send it again once there is space",
+                    ));
+                }
+            }
             Refused::Store(error) => warn!(%actor, %error, "commit failed"),
         }
         // What was in flight is reloaded from the store: nothing is guessed.

@@ -1,4 +1,4 @@
-//! Loads an actor: its fence and one range read of all its parts. Called at activation.
+//! Loads an actor: its fence, and one range read of all its parts if it has any. Called at activation.
 
 use std::sync::Arc;
 
@@ -62,8 +62,19 @@ async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<L
     if epoch(fence.as_ref())? != slot.epoch() {
         return Err(Failed::Lost);
     }
-    let range = name.prefix.parts().read(ROWS_MAX, Isolation::Snapshot);
-    let rows = transaction.range(range).await?;
+    // Each commit writes the record, so without one there is nothing; and to miss one key costs a store
+    // far less than to open a range.
+    let record = name.prefix.record();
+    let is_stored = transaction
+        .get(&record, Isolation::Snapshot)
+        .await?
+        .is_some();
+    let rows = if is_stored {
+        let range = name.prefix.parts().read(ROWS_MAX, Isolation::Snapshot);
+        transaction.range(range).await?
+    } else {
+        Vec::new()
+    };
     let base = transaction.read_version().await?;
     let parts = sort(core.clock.wall_ms(), rows)?;
     let state = match &parts.record {

@@ -5,8 +5,5 @@
     clippy::print_stdout,
     reason = "a test stops at the first error; clippy knows tests by their attribute only"
 )]
-
-#![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
-
 mod actor;
 mod store;

@@ -13,6 +13,7 @@ mod answer;
 mod close;
 mod connection;
 mod payload;
+mod reset;
 mod subscription;
 mod transport;
 
@@ -26,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::session::{NodeRoom, Sessions};
 
+pub use reset::ResetKey;
 pub use transport::{BindError, EdgeTls};
 
 /// The bounds of an edge.
@@ -49,6 +51,8 @@ pub struct EdgeConfig {
     pub linger: Duration,
     /// How long a drain may take.
     pub drain: Duration,
+    /// Lets clients of this node's earlier processes notice at once that those are gone.
+    pub reset_key: Option<ResetKey>,
 }
 
 impl EdgeConfig {
@@ -64,6 +68,7 @@ impl EdgeConfig {
             answer_bytes_max: 256 * 1024 * 1024, // the same, the other way
             linger: Duration::from_secs(2), // a few round trips
             drain: Duration::from_secs(20), // orchestrators commonly kill after 30
+            reset_key: None,
         }
     }
 }
@@ -97,7 +102,7 @@ struct Shared {
 impl Edge {
     /// Binds the socket. Connections are accepted once it runs. Needs a tokio runtime.
     pub fn bind(config: EdgeConfig, tls: EdgeTls, sessions: Sessions) -> Result<Self, BindError> {
-        let endpoint = transport::endpoint(config.address, tls, sessions.idle())?;
+        let endpoint = transport::endpoint(&config, tls, sessions.idle())?;
         Ok(Self {
             endpoint,
             shared: Arc::new(Shared {

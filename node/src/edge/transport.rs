@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{Endpoint, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_protocol::version::ALPN;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::edge::STREAMS_MAX;
+use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX};
 
 /// What an edge shows to its clients.
 #[derive(Debug)]
@@ -48,15 +48,17 @@ pub enum BindError {
 
 /// The endpoint of an edge.
 pub(super) fn endpoint(
-    address: SocketAddr,
+    config: &EdgeConfig,
     tls: EdgeTls,
     idle: Duration,
 ) -> Result<Endpoint, BindError> {
     let server = server_config(tls, idle)?;
+    let address = config.address;
     let bind = |source| BindError::Bind { address, source };
     let socket = socket(address).map_err(bind)?;
+    let endpoint = config.reset_key.as_ref().map(ResetKey::endpoint_config);
     Endpoint::new(
-        EndpointConfig::default(),
+        endpoint.unwrap_or_default(),
         Some(server),
         socket,
         Arc::new(TokioRuntime),

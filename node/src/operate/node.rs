@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::app::{Application, Place, Running};
-use crate::edge::{Edge, EdgeConfig, EdgeTls, RunError};
+use crate::edge::{Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
 use crate::gateway::Gateway;
 use crate::identity::{DevelopmentToken, ResumeKey, Secret};
 use crate::operate::config::{NodeConfig, Role, StoreUrl, TlsFiles};
@@ -69,6 +69,7 @@ impl Node {
         let edge_config = EdgeConfig {
             connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
             drain: Duration::from_secs(config.drain_seconds.into()),
+            reset_key: Some(ResetKey::of_node(meta.session_key.as_bytes(), &config.name)),
             ..EdgeConfig::new(config.quic)
         };
         let edge = Edge::bind(edge_config, tls, sessions).map_err(|error| failed(&error))?;

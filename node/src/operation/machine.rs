@@ -338,3 +338,6 @@ fn stale(record: &Record, report: &Report) -> Refusal {
 fn conflict(message: String) -> Refusal {
     Refusal(Failure::new(ErrorCode::Conflict, message))
 }
+
+#[cfg(test)]
+mod tests;

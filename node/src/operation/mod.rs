@@ -9,8 +9,6 @@ mod index;
 mod kind;
 mod list;
 mod machine;
-#[cfg(test)]
-mod model;
 mod record;
 mod report;
 mod service;

@@ -320,6 +320,15 @@ impl Machine {
         }
     }
 
+    /// The present group was not committed, and everybody in it can be told why.
+    pub(crate) fn fail_in_flight(&mut self, failure: &Failure) {
+        if let Some(group) = self.in_flight.take() {
+            let outcomes = group.answers.into_iter();
+            self.parting
+                .extend(outcomes.map(|(caller, _)| (caller, Outcome::Failure(failure.clone()))));
+        }
+    }
+
     /// The end: whoever still waits hears that it may try again, or what its command did wrong.
     pub(crate) fn part(self) {
         for (caller, outcome) in self.parting {

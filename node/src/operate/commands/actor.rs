@@ -165,7 +165,11 @@ fn print_success(printer: Printer, name: &str, success: &Success) -> Result<(), 
     Ok(())
 }
 
+/// A body of JSON text; one that says nothing is `null`.
 fn raw(bytes: &[u8]) -> Result<serde_json::Value, CommandFailure> {
+    if bytes.is_empty() {
+        return Ok(serde_json::Value::Null);
+    }
     serde_json::from_slice(bytes)
         .map_err(|error| CommandFailure::failed(format!("the node sent no JSON: {error}")))
 }

@@ -76,10 +76,12 @@ pub(crate) async fn run(
         files.len(),
         dir.display()
     ));
+    // One for the whole life: a signal that came between two would be lost.
+    let mut stop = std::pin::pin!(wait_for_stop());
     let work = digest_all(printer, development.client.session(), files);
     let (summary, lines) = tokio::select! {
         result = work => result,
-        () = wait_for_stop() => {
+        () = &mut stop => {
             development.stop().await;
             return Err(CommandFailure::failed(
                 "interrupted; what is finished is kept: run the same command to go on",
@@ -91,7 +93,7 @@ pub(crate) async fn run(
     printer.result(&summary, |summary| describe(summary, &manifest, &dir));
     if !demo.exit {
         printer.note("serving on; stop with Ctrl-C (`--exit` ends here instead)");
-        wait_for_stop().await;
+        stop.await;
     }
     development.stop().await;
     if summary.failed > 0 {

@@ -25,6 +25,8 @@ pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFail
         Op::List(query) => list(printer, query).await,
         Op::Watch { id, after, client } => {
             let client = connect(&client).await?;
+            // One that is not there has no events yet, and may never have any.
+            client.session().operation(&id).await?;
             let mut events = client.session().watch(&id, Since::After(after)).await?;
             while let Some(event) = events.next().await {
                 printer.result(&event?, |e| {

@@ -93,6 +93,8 @@ pub(crate) async fn dev(
         token: Some(profile.token.clone()),
         ca_file: Some(profile.ca_file.display().to_string()),
     };
+    // Whoever reads that the node is ready may stop it in the next moment.
+    let stop = wait_for_stop();
     announce(printer, &flags, &ready)?;
     let data_dir = flags.data_dir.unwrap_or_else(|| "./selvedge-data".into());
     printer.note(&format!(
@@ -100,7 +102,7 @@ pub(crate) async fn dev(
          selvedge actor send room/42 say '{{\"text\":\"hello\"}}' --data-dir {0}",
         data_dir.display()
     ));
-    serve(printer, node).await
+    serve(printer, node, stop).await
 }
 
 pub(crate) async fn start(
@@ -138,14 +140,19 @@ pub(crate) async fn start(
         ready_file: config.ready_file.clone(),
         ..flags
     };
+    let stop = wait_for_stop();
     announce(printer, &flags, &ready)?;
-    serve(printer, node).await
+    serve(printer, node, stop).await
 }
 
 /// Until told to stop, then drains.
-async fn serve(printer: Printer, mut node: Node) -> Result<(), CommandFailure> {
+async fn serve(
+    printer: Printer,
+    mut node: Node,
+    stop: impl Future<Output = ()>,
+) -> Result<(), CommandFailure> {
     tokio::select! {
-        () = wait_for_stop() => {}
+        () = stop => {}
         failure = node.failed() => return Err(failure),
     }
     printer.warn("draining");
@@ -184,26 +191,29 @@ fn read_token(path: &std::path::Path) -> Result<String, CommandFailure> {
     Ok(token)
 }
 
-/// Returns at the first SIGINT or SIGTERM; a second one ends the process at once.
-pub(crate) async fn wait_for_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
+/// Completes at the first SIGINT or SIGTERM from this call on; a second one ends the process at once.
+pub(crate) fn wait_for_stop() -> impl Future<Output = ()> {
+    let signals = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
-    ) else {
-        tracing::error!("signals cannot be received; stop the process with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tokio::spawn(async move {
+    );
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            tracing::error!("signals cannot be received; stop the process with SIGKILL");
+            return std::future::pending().await;
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        std::process::exit(130);
-    });
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    }
 }
 
 /// How long anything in the process may take to end after the drain.

@@ -103,10 +103,10 @@ async fn node(handler: TwoSteps) -> (Running, tempfile::TempDir) {
         host: HostConfig {
             node: "node-1".to_owned(),
             idle_ms: 60_000,
+            slots: SLOTS_DEFAULT,
         },
         store: Arc::new(store),
         clock: Clock::system(),
-        slots: SLOTS_DEFAULT,
     };
     let application = Application::builder().operation("two", handler, policy);
     let running = application.build().unwrap().start(place).await.unwrap();

@@ -1,20 +1,19 @@
 //! `selvedge demo`: complete and right, whatever happens to it, and nothing done twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
-use super::{PATIENCE, end_within, json, run, selvedge, text};
+use super::{Access, Moments, Node, PATIENCE, append, dev, end_within, json, run, selvedge, text};
 
-/// Files that have broken such tools before: empty, large, deep, oddly named.
-fn fill(dir: &Path) -> usize {
+/// Files that have broken such programs before: empty, large, deep, oddly named.
+fn fill(dir: &Path, generation: u8) -> usize {
     fs::create_dir_all(dir.join("a/b/c")).unwrap();
     let names = [
-        "plain",
+        "empty",
         "with space",
         "ünïcode",
         "back\\slash",
@@ -23,149 +22,232 @@ fn fill(dir: &Path) -> usize {
         "-dash",
     ];
     for (n, name) in names.iter().enumerate() {
-        fs::write(dir.join(name), vec![u8::try_from(n).unwrap(); n * 1_000]).unwrap();
+        fs::write(dir.join(name), vec![generation; n * 1_000]).unwrap();
     }
-    fs::write(dir.join("inline"), vec![1; 64 * 1024]).unwrap();
-    fs::write(dir.join("attached"), vec![2; 64 * 1024 + 1]).unwrap();
-    fs::write(dir.join("largest stored"), vec![3; 8 << 20]).unwrap();
-    fs::write(dir.join("streamed"), vec![4; (8 << 20) + 1]).unwrap();
-    for n in 0..200 {
-        fs::write(dir.join(format!("a/{n}")), n.to_string().repeat(n)).unwrap();
+    let sizes = [
+        ("inline", 64 << 10),
+        ("attached", (64 << 10) + 1),
+        ("largest stored", 8 << 20),
+        ("streamed", (8 << 20) + 1),
+    ];
+    for (name, size) in sizes {
+        fs::write(dir.join(name), vec![generation; size]).unwrap();
     }
-    std::os::unix::fs::symlink("plain", dir.join("link")).unwrap();
-    names.len() + 4 + 200
+    for n in 0..SMALL_FILES {
+        fs::write(
+            dir.join(format!("a/{n}")),
+            format!("{generation} {n}").repeat(n),
+        )
+        .unwrap();
+    }
+    let link = dir.join("link");
+    if !link.is_symlink() {
+        std::os::unix::fs::symlink("inline", link).unwrap();
+    }
+    names.len() + sizes.len() + SMALL_FILES
 }
 
-fn demo(dir: &Path, data: &Path, manifest: &Path) -> Command {
-    let mut command = selvedge();
-    command
-        .args(["demo", "--exit", "--output", "json", "--dir"])
-        .arg(dir);
-    command
-        .arg("--data-dir")
-        .arg(data)
-        .arg("--manifest")
-        .arg(manifest);
-    command
+/// More than a demo has unfinished at a time, so that a kill finds done, begun and waiting files.
+const SMALL_FILES: usize = 100;
+
+struct Places<'a> {
+    dir: &'a Path,
+    data: &'a Path,
+    manifest: &'a Path,
 }
 
-/// The manifest is accepted by `sha256sum`, names every file, and every digest is right.
-fn check_manifest(dir: &Path, manifest: &Path, files: usize) {
-    let checked = run(Command::new("sha256sum")
-        .args(["--check", "--strict", "--quiet"])
-        .arg(manifest)
-        .current_dir(dir));
-    assert!(checked.status.success(), "{}", text(&checked.stderr));
-    let lines = fs::read_to_string(manifest).unwrap();
-    assert_eq!(lines.lines().count(), files);
-    let plain = fs::read(dir.join("streamed")).unwrap();
-    let digest: String = Sha256::digest(plain)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert!(lines.contains(&format!("{digest}  streamed")));
+impl Places<'_> {
+    fn demo(&self) -> Command {
+        let mut command = selvedge();
+        command
+            .args(["demo", "--exit", "--output", "json", "--dir"])
+            .arg(self.dir);
+        command
+            .arg("--data-dir")
+            .arg(self.data)
+            .arg("--manifest")
+            .arg(self.manifest);
+        command
+    }
+
+    /// The manifest is accepted by `sha256sum`, which reads every file again, and names every file.
+    fn check_manifest(&self, files: usize) {
+        let mut check = Command::new("sha256sum");
+        check
+            .args(["--check", "--strict", "--quiet"])
+            .arg(self.manifest)
+            .current_dir(self.dir);
+        let checked = run(&mut check);
+        assert!(
+            checked.status.success(),
+            "{}{}",
+            text(&checked.stdout),
+            text(&checked.stderr)
+        );
+        let lines = fs::read_to_string(self.manifest).unwrap();
+        let names: BTreeSet<_> = lines
+            .lines()
+            .filter_map(|line| line.split_once("  "))
+            .map(|(_, name)| name)
+            .collect();
+        assert_eq!((lines.lines().count(), names.len()), (files, files));
+    }
 }
 
 #[test]
 fn digests_everything_and_repeats_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    let (dir, data) = (scratch.path().join("files"), scratch.path().join("data"));
+    let dir = scratch.path().join("files");
+    let data = scratch.path().join("data");
     let manifest = scratch.path().join("manifest");
-    let files = fill(&dir);
+    let places = Places {
+        dir: &dir,
+        data: &data,
+        manifest: &manifest,
+    };
+    let files = fill(&dir, 1);
+    let all = Some(files as u64);
 
-    let first = run(&mut demo(&dir, &data, &manifest));
-    assert!(first.status.success(), "{}", text(&first.stderr));
-    let summary = json(&first);
+    let first = json(&run(&mut places.demo()));
     assert_eq!(
-        (summary["files"].as_u64(), summary["submitted"].as_u64()),
-        (Some(files as u64), Some(files as u64))
+        (first["files"].as_u64(), first["submitted"].as_u64()),
+        (all, all)
     );
     assert_eq!(
-        (summary["reused"].as_u64(), summary["failed"].as_u64()),
+        (first["reused"].as_u64(), first["failed"].as_u64()),
         (Some(0), Some(0))
     );
-    assert!(summary["rate"].as_f64().unwrap() > 0.0);
-    assert!(summary["latencyUs"]["p99"].as_u64() >= summary["latencyUs"]["p50"].as_u64());
-    check_manifest(&dir, &manifest, files);
+    assert!(first["rate"].as_f64().unwrap() > 0.0 && first["seconds"].as_f64().unwrap() > 0.0);
+    let latency = |name: &str| first["latencyUs"][name].as_u64().unwrap();
+    let quantiles = [
+        1,
+        latency("p50"),
+        latency("p90"),
+        latency("p99"),
+        latency("max"),
+    ];
+    assert!(quantiles.is_sorted(), "{first}");
+    places.check_manifest(files);
 
     fs::remove_file(&manifest).unwrap();
-    let second = json(&run(&mut demo(&dir, &data, &manifest)));
+    let second = json(&run(&mut places.demo()));
     assert_eq!(
         (second["submitted"].as_u64(), second["reused"].as_u64()),
-        (Some(0), Some(files as u64))
+        (Some(0), all)
     );
-    check_manifest(&dir, &manifest, files);
+    places.check_manifest(files);
 
-    fs::write(dir.join("plain"), "something else").unwrap();
-    let third = json(&run(&mut demo(&dir, &data, &manifest)));
+    fs::write(dir.join("inline"), "something else").unwrap();
+    let third = json(&run(&mut places.demo()));
     assert_eq!(
         (third["submitted"].as_u64(), third["reused"].as_u64()),
         (Some(1), Some(files as u64 - 1))
     );
-    check_manifest(&dir, &manifest, files);
+    places.check_manifest(files);
 }
 
 #[test]
 fn killed_twenty_times_it_completes_and_runs_no_finished_step_again() {
     let scratch = tempfile::tempdir().unwrap();
-    let (dir, data) = (scratch.path().join("files"), scratch.path().join("data"));
-    let (manifest, log) = (
-        scratch.path().join("manifest"),
-        scratch.path().join("steps"),
-    );
-    let files = fill(&dir);
+    let dir = scratch.path().join("files");
+    let data = scratch.path().join("data");
+    let manifest = scratch.path().join("manifest");
+    let log = scratch.path().join("steps");
+    let places = Places {
+        dir: &dir,
+        data: &data,
+        manifest: &manifest,
+    };
+    fs::write(&log, "").unwrap();
 
-    let mut seed = 0x5e1f_ed9e_u64;
+    let mut generation = 1;
+    let files = fill(&dir, generation);
+    // The first run, to its end, says how long a life is.
+    let began = Instant::now();
+    json(&run(places.demo().env("SELVEDGE_DIGEST_LOG", &log)));
+    let life = began.elapsed();
+
+    let mut moments = Moments(0x5e1f_ed9e);
+    let mut finished: BTreeMap<String, usize> = BTreeMap::new();
+    generation += 1;
+    fill(&dir, generation);
     let mut kills = 0;
     while kills < 20 {
-        // xorshift64, Marsaglia 2003: moments from before the node is up until after it is done.
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        let moment = Duration::from_millis(seed % 900);
-        let child = demo(&dir, &data, &manifest)
-            .env("SELVEDGE_DIGEST_LOG", &log)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+        let mut demo = places.demo();
+        demo.env("SELVEDGE_DIGEST_LOG", &log).stdout(Stdio::piped());
+        let child = demo
+            .stderr(append(&data.with_extension("log")))
             .spawn()
             .unwrap();
-        match end_within(child, moment) {
-            None => kills += 1,
-            Some(status) => {
-                assert!(status.success());
-                // All done already: start over with another set of operations.
-                kills += 1;
-                fs::remove_file(&manifest).unwrap();
-            }
+        if let Some(status) = end_within(child, moments.before(life)) {
+            // Done before its moment came: the next lives get new work.
+            assert!(status.success());
+            places.check_manifest(files);
+            generation += 1;
+            fill(&dir, generation);
+            continue;
         }
+        kills += 1;
+        let node = Node::spawn(dev(&data).env("SELVEDGE_DIGEST_LOG", &log));
+        let succeeded = succeeded(&node.access());
+        let executions = executions(&log);
+        for id in succeeded {
+            finished
+                .entry(id.clone())
+                .or_insert_with(|| executions[&id]);
+        }
+        node.kill();
     }
-    let last = demo(&dir, &data, &manifest)
+    let mut last = places.demo();
+    let child = last
         .env("SELVEDGE_DIGEST_LOG", &log)
         .stdout(Stdio::piped())
-        .spawn();
-    assert!(end_within(last.unwrap(), PATIENCE).is_some_and(|status| status.success()));
-    check_manifest(&dir, &manifest, files);
-    check_steps(&fs::read_to_string(&log).unwrap(), files);
+        .spawn()
+        .unwrap();
+    assert!(end_within(child, PATIENCE).is_some_and(|status| status.success()));
+    places.check_manifest(files);
+
+    let executions = executions(&log);
+    assert!(
+        finished.len() >= files,
+        "{} operations were seen finished",
+        finished.len()
+    );
+    for (id, times) in finished {
+        assert_eq!(executions[&id], times, "{id} was finished and ran again");
+    }
 }
 
-/// The handler's own log: `run ID` before a step's work, `done ID` once its result is known to be
-/// durable. After `done` there is no `run`.
-fn check_steps(log: &str, files: usize) {
-    let mut finished = BTreeMap::new();
-    for line in log.lines() {
-        let Some((what, id)) = line.split_once(' ') else {
-            continue;
-        };
-        match what {
-            "run" => assert!(
-                !finished.contains_key(id),
-                "{id} ran again after it was finished"
-            ),
-            "done" => {
-                finished.insert(id, ());
-            }
-            other => panic!("unknown line {other:?}"),
+/// The ids of all succeeded operations, page by page.
+fn succeeded(access: &Access) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut list = vec!["op", "list", "--status", "succeeded", "--limit", "500"];
+        if let Some(cursor) = &cursor {
+            list.extend(["--cursor", cursor]);
+        }
+        let page = access.ask(&list);
+        for item in page["items"].as_array().unwrap() {
+            assert!(
+                ids.insert(item["id"].as_str().unwrap().to_owned()),
+                "{item} is listed twice"
+            );
+        }
+        match page["cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => return ids,
         }
     }
-    assert!(finished.len() <= files);
+}
+
+/// How often the step of each operation was executed. A line that a kill cut short counts for none.
+fn executions(log: &Path) -> BTreeMap<String, usize> {
+    let mut executions = BTreeMap::new();
+    for line in fs::read_to_string(log).unwrap().split_inclusive('\n') {
+        if let Some(id) = line.strip_suffix('\n') {
+            *executions.entry(id.to_owned()).or_default() += 1;
+        }
+    }
+    executions
 }

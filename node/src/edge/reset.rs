@@ -1,0 +1,63 @@
+//! Stateless resets (RFC 9000, section 10.3) that outlive the process: a client of a node that was killed
+//! hears at its next packet that its connection is gone, and need not wait for a timeout.
+//!
+//! The edge makes its endpoint with it. It never sends anything itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::{hmac, rand};
+use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
+
+/// The key of one node's resets: the same after a restart. No two nodes share one, as either could be made
+/// to end the other's connections.
+#[derive(Clone)]
+pub struct ResetKey(hmac::Key);
+
+impl ResetKey {
+    /// The key of the node of this name, from the cluster's secret.
+    pub fn of_node(cluster: &[u8; 32], node: &str) -> Self {
+        let cluster = hmac::Key::new(hmac::HMAC_SHA256, cluster);
+        let derived = hmac::sign(&cluster, format!("stateless reset of {node}").as_bytes());
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    /// The settings of an endpoint that resets the connections of its node's earlier processes.
+    pub(super) fn endpoint_config(&self) -> EndpointConfig {
+        let mut config = EndpointConfig::new(Arc::new(self.0.clone()));
+        config.cid_generator(|| Box::new(RandomIds));
+        config
+    }
+}
+
+/// Connection ids that any process of the node takes for possible; quinn's own are those of one process,
+/// and packets with others get no answer.
+#[derive(Debug, Clone, Copy)]
+struct RandomIds;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; ID_BYTES];
+        let filled = rand::fill(&mut id);
+        assert!(filled.is_ok(), "the system gives no random bytes");
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl fmt::Debug for ResetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResetKey(…)")
+    }
+}
+
+/// As many as quinn's own have: no two of a million connections are likely to be the same.
+const ID_BYTES: usize = 8;
