@@ -1,5 +1,5 @@
 //! Measures the edge beside bare quinn of the same transport settings, in one run: queries pipelined on
-//! one stream, and the memory of an idle session.
+//! one stream, a crowd of clients that connects at once, and the memory of an idle session.
 //!
 //! `cargo run --release -p selvedge-benches --example edge_figures`. The servers are processes of their own,
 //! started by this one with an argument, so that what they use can be told apart.
@@ -41,6 +41,8 @@ type Failed = Box<dyn Error + Send + Sync>;
 const DEPTH: u64 = 128;
 /// Long enough to be past start-up, short enough to repeat.
 const SECONDS: u64 = 5;
+/// Clients that connect at once.
+const AT_ONCE: usize = 1_000;
 /// Connections over which memory is averaged.
 const IDLE_CONNECTIONS: usize = 2_000;
 
@@ -73,6 +75,13 @@ async fn measure() -> Result<(), Failed> {
         println!(
             "queries, {DEPTH} in flight: bare quinn {bare_rate}, edge {edge_rate}, ratio {}%",
             edge_rate.per_second * 100 / bare_rate.per_second.max(1)
+        );
+    }
+    for server in [&bare, &edge] {
+        println!(
+            "{AT_ONCE} clients at once, {}: all served within {} ms",
+            server.what,
+            server.connect_all(&client).await?.as_millis()
         );
     }
     let bare_bytes = bare.idle_bytes(&client).await?;
@@ -147,6 +156,18 @@ impl Server {
             per_second: answered / SECONDS,
             server_ns: (self.cpu_ms()? - cpu_before) * 1_000_000 / answered.max(1),
         })
+    }
+
+    /// How long it takes until each of many clients has its Welcome.
+    async fn connect_all(&self, client: &Endpoint) -> Result<Duration, Failed> {
+        let begun = Instant::now();
+        let clients = (0..AT_ONCE).map(|_| self.connect(client));
+        let served = futures::future::try_join_all(clients).await?;
+        let elapsed = begun.elapsed();
+        for wire in served {
+            wire.connection.close(VarInt::from_u32(0), b"");
+        }
+        Ok(elapsed)
     }
 
     async fn idle_bytes(&self, client: &Endpoint) -> Result<usize, Failed> {

@@ -14,15 +14,18 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use selvedge_client::{
     Client, ClientBuilder, ErrorCode, Failure, SessionId, Since, Success, Target,
 };
-use selvedge_protocol::attachment;
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::{
-    ClientFrame, Command, EphemeralEvent, Event, Gap, Goodbye, Hello, LargeGap, Outcome, Payload,
-    Query, Reply, Request, ServerFrame, SessionLimits, Subscribe, Welcome,
+    ClientFrame, Command, EphemeralEvent, Event, Goodbye, Hello, Outcome, Payload, Query, Reply,
+    Request, ServerFrame, SessionLimits, Subscribe, Welcome,
 };
 use selvedge_protocol::limits::NAME_BYTES_MAX;
 use selvedge_protocol::version;
 use tokio::sync::{mpsc, watch};
+
+mod large;
+
+use large::write_gap;
 
 /// A close code that no table has: the connection just breaks.
 const FAULT: quinn::VarInt = quinn::VarInt::from_u32(4_000);
@@ -269,10 +272,10 @@ impl FakeServer {
                     self.answer(replies, reply).await;
                 }
                 ClientFrame::Query(query) => {
-                    if let Some(reply) = self.query(query)? {
-                        if let Some(reply) = self.large(connection, reply).await? {
-                            self.answer(replies, reply).await;
-                        }
+                    if let Some(reply) = self.query(query)?
+                        && let Some(reply) = self.large(connection, reply).await?
+                    {
+                        self.answer(replies, reply).await;
                     }
                 }
                 ClientFrame::Subscribe(subscribe) => {
@@ -310,39 +313,6 @@ impl FakeServer {
             let _ = replies.send(reply.clone()).await;
         }
         let _ = replies.send(reply).await;
-    }
-
-    /// Sends a large answer, twice if answers are repeated; gives a small one back.
-    async fn large(
-        &self,
-        connection: &Connection,
-        frame: ServerFrame,
-    ) -> Option<Option<ServerFrame>> {
-        let ServerFrame::Reply(mut reply) = frame else {
-            return Some(Some(frame));
-        };
-        let Some(body) = attachment::detach(&mut reply) else {
-            return Some(Some(ServerFrame::Reply(reply)));
-        };
-        let times = 1 + u32::from(self.look(|world| world.faults.repeat_answers));
-        for _ in 0..times {
-            let mut send = connection.open_uni().await.ok()?;
-            write(&mut send, &ServerFrame::Reply(reply.clone())).await?;
-            let half = &body[..body.len() / 2];
-            if self.look(|world| take(&mut world.faults.cut_answers)) {
-                send.write_all(half).await.ok()?;
-            } else if self.look(|world| take(&mut world.faults.drop_in_answer)) {
-                send.write_all(half).await.ok()?;
-                return None;
-            } else {
-                send.write_all(&body).await.ok()?;
-                if self.look(|world| take(&mut world.faults.overlong_answers)) {
-                    send.write_all(b"more").await.ok()?;
-                }
-            }
-            let _ = send.finish();
-        }
-        Some(None)
     }
 
     /// Carries a command out once, however often it comes.
@@ -499,25 +469,7 @@ impl FakeServer {
         let faults = self.look(|world| world.faults.clone());
         let mut send = connection.open_uni().await.ok()?;
         if seq < faults.forgotten {
-            if faults.snapshot_bytes > 0 {
-                let gap = LargeGap {
-                    subscription: number,
-                    after: seq,
-                    seq: faults.forgotten,
-                    length: faults.snapshot_bytes as u64,
-                };
-                write(&mut send, &ServerFrame::LargeGap(gap)).await?;
-                let snapshot = vec![b'0'; faults.snapshot_bytes];
-                send.write_all(&snapshot).await.ok()?;
-            } else {
-                let gap = Gap {
-                    subscription: number,
-                    after: seq,
-                    seq: faults.forgotten,
-                    snapshot: Bytes::from_static(b"\"snapshot\""),
-                };
-                write(&mut send, &ServerFrame::Gap(gap)).await?;
-            }
+            write_gap(&mut send, number, seq, &faults).await?;
             seq = faults.forgotten;
         }
         let mut sent = 0;

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use selvedge_protocol::codec::{self, Error};
 use selvedge_protocol::frame::{
-    ClientFrame, Goodbye, Notice, Outcome, Payload, Position, ServerFrame, StepReport, Success,
+    ClientFrame, Event, Goodbye, Notice, Outcome, Payload, Position, ServerFrame, StepReport,
+    Success,
 };
 use selvedge_protocol::limits::{
     FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_LIST_LEN_MAX, INLINE_BYTES_MAX,
@@ -91,6 +92,24 @@ fn server_fields() -> Vec<Field> {
         ("name", NAME_BYTES_MAX, with!(Server ServerFrame::Ephemeral "server_ephemeral", |body, n| body.name = text(n))),
         ("data", INLINE_BYTES_MAX, with!(Server ServerFrame::Ephemeral "server_ephemeral", |body, n| body.data = bytes(n))),
     ]
+}
+
+#[test]
+fn a_frame_over_the_limit_is_an_error_and_leaves_no_bytes() {
+    let event = |bytes| {
+        ServerFrame::Event(Event {
+            subscription: 1,
+            seq: 1,
+            kind: "said".into(),
+            time_ms: 0,
+            data: Bytes::from(vec![0; bytes]),
+        })
+    };
+    let mut out = b"before".to_vec();
+    let refused = codec::encode(&event(FRAME_BODY_BYTES_MAX), &mut out);
+    assert!(matches!(refused, Err(Error::TooLarge { .. })));
+    assert_eq!(out, b"before");
+    codec::encode(&event(INLINE_BYTES_MAX), &mut out).unwrap();
 }
 
 #[test]
