@@ -77,6 +77,13 @@ async fn measure() -> Result<(), Failed> {
             edge_rate.per_second * 100 / bare_rate.per_second.max(1)
         );
     }
+    let bare_bytes = bare.idle_bytes(&client).await?;
+    let edge_bytes = edge.idle_bytes(&client).await?;
+    println!(
+        "idle: bare connection {bare_bytes} bytes, session {edge_bytes} bytes, above it {}",
+        edge_bytes.saturating_sub(bare_bytes)
+    );
+    // Last, because the memory that it leaves behind would hide that of idle connections.
     for server in [&bare, &edge] {
         println!(
             "{AT_ONCE} clients at once, {}: all served within {} ms",
@@ -84,12 +91,6 @@ async fn measure() -> Result<(), Failed> {
             server.connect_all(&client).await?.as_millis()
         );
     }
-    let bare_bytes = bare.idle_bytes(&client).await?;
-    let edge_bytes = edge.idle_bytes(&client).await?;
-    println!(
-        "idle: bare connection {bare_bytes} bytes, session {edge_bytes} bytes, above it {}",
-        edge_bytes.saturating_sub(bare_bytes)
-    );
     Ok(())
 }
 
