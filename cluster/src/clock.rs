@@ -2,6 +2,7 @@
 //!
 //! Measure with `monotonic`, persist `wall`. Nothing else in the workspace may ask the system.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,10 +69,7 @@ impl Clock {
     /// Sixty-four random bits.
     pub fn random(&self) -> u64 {
         match &*self.0 {
-            Source::System => match getrandom::u64() {
-                Ok(bits) => bits,
-                Err(error) => panic!("the system gives no randomness: {error}"),
-            },
+            Source::System => SYSTEM_RANDOM.with_borrow_mut(Pool::next),
             // SplitMix64, Steele, Lea and Flood 2014.
             Source::Manual { random, .. } => {
                 let mut z = random
@@ -90,6 +88,45 @@ impl Clock {
         bytes[..8].copy_from_slice(&self.random().to_le_bytes());
         bytes[8..].copy_from_slice(&self.random().to_le_bytes()[..2]);
         bytes
+    }
+}
+
+thread_local! {
+    static SYSTEM_RANDOM: RefCell<Pool> = const { RefCell::new(Pool::new()) };
+}
+
+/// Random bits of the system, taken some at a time: a system call for each would cost more than what
+/// they are needed for.
+struct Pool {
+    bits: [u64; Self::LEN],
+    left: usize,
+}
+
+impl Pool {
+    /// As many as the system gives without being interrupted: 256 bytes.
+    const LEN: usize = 32;
+
+    const fn new() -> Self {
+        Self {
+            bits: [0; Self::LEN],
+            left: 0,
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        if self.left == 0 {
+            let mut bytes = [0; Self::LEN * 8];
+            if let Err(error) = getrandom::fill(&mut bytes) {
+                panic!("the system gives no randomness: {error}");
+            }
+            for (bits, bytes) in self.bits.iter_mut().zip(bytes.chunks_exact(8)) {
+                *bits = bytes.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+            }
+            self.left = Self::LEN;
+        }
+        self.left -= 1;
+        // Given out once.
+        std::mem::take(&mut self.bits[self.left])
     }
 }
 

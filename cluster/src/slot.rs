@@ -7,16 +7,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef};
 use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::limits::STORE_TRANSACTION_MS_MAX;
+use tokio::time::Instant;
 
 use crate::actor::activation::Message;
 use crate::actor::hub::Hub;
 use crate::actor::mailbox::{Caller, Mailbox};
 use crate::actor::request::ScopedAddress;
+use crate::store::Version;
 use crate::store::keys::Key;
+
+/// Less than half of what the store remembers of commits: the rest is for the actor's first command.
+const PROOF_AGE_MAX: Duration = Duration::from_millis(STORE_TRANSACTION_MS_MAX * 2 / 5);
 
 /// No time at all: a chore that is not due.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -28,7 +35,10 @@ pub(crate) struct Slot {
     /// The epoch at which this host took the slot.
     epoch: AtomicU64,
     is_lost: AtomicBool,
+    proof: Mutex<Option<Proof>>,
     pub(crate) directory: Mutex<HashMap<ScopedAddress, Entry>>,
+    /// An activation without an actor, for the next one.
+    spare: Mutex<Option<ActorRef<Message>>>,
     /// The actor that supervises the slot's activations.
     pub(crate) supervisor: Mutex<Option<ActorCell>>,
     pub(crate) hub: Hub,
@@ -44,6 +54,14 @@ pub(crate) struct Slot {
 pub(crate) struct Entry {
     pub(crate) activation: ActorRef<Message>,
     pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// The slot was this host's at a version of the store, and nothing of it was written since but by commits
+/// that this host knows of.
+#[derive(Debug, Clone, Copy)]
+struct Proof {
+    version: Version,
+    at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +85,9 @@ impl Slot {
             fence_key: Key::SlotFence { slot: number }.encode(),
             epoch: AtomicU64::new(0),
             is_lost: AtomicBool::new(false),
+            proof: Mutex::new(None),
             directory: Mutex::new(HashMap::new()),
+            spare: Mutex::new(None),
             supervisor: Mutex::new(None),
             hub: Hub::default(),
             timers: Chore::new(),
@@ -85,6 +105,28 @@ impl Slot {
         self.epoch.store(epoch, Ordering::Release);
     }
 
+    /// A commit under the fence was durable with `version`, so the slot was ours then.
+    pub(crate) fn prove(&self, version: Version, now: Instant) {
+        let mut proof = self.proof.lock();
+        if proof.is_none_or(|proof| proof.version < version) {
+            *proof = Some(Proof { version, at: now });
+        }
+    }
+
+    /// A commit may or may not have happened: nothing is proven any more.
+    pub(crate) fn doubt(&self) {
+        *self.proof.lock() = None;
+    }
+
+    /// A version that an actor may take for the base of its first commit without reading the fence,
+    /// because that commit fails if the fence was raised since. `None` without one that is recent enough
+    /// for the store to still check it in some seconds.
+    pub(crate) fn proven(&self, now: Instant) -> Option<Version> {
+        let proof = (*self.proof.lock())?;
+        let age = now.saturating_duration_since(proof.at);
+        (age < PROOF_AGE_MAX).then_some(proof.version)
+    }
+
     pub(crate) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }
@@ -99,7 +141,26 @@ impl Slot {
         for entry in entries.into_values() {
             entry.activation.stop(None);
         }
+        if let Some(spare) = self.take_spare() {
+            spare.stop(None);
+        }
         self.hub.close();
+    }
+
+    /// An activation that has no actor, if there is one. It may have died since.
+    pub(crate) fn take_spare(&self) -> Option<ActorRef<Message>> {
+        self.spare.lock().take()
+    }
+
+    /// Keeps an activation whose actor was let go, unless there is one already: operations come and go
+    /// one after the other in a slot, seldom two at a time, and each spare takes some kilobytes.
+    pub(crate) fn keep_spare(&self, activation: &ActorRef<Message>) -> bool {
+        let mut spare = self.spare.lock();
+        if spare.is_some() || self.is_lost() {
+            return false;
+        }
+        *spare = Some(activation.clone());
+        true
     }
 
     /// Removes an activation, unless another one has taken its place.

@@ -1,5 +1,8 @@
 //! An activated actor: the ractor actor around a machine. Does the machine's look-ups and commits, and
 //! hands out what a commit sets free. Spawned by the core, supervised by its slot.
+//!
+//! One whose actor came to rest may stay as the slot's spare: to take another actor in costs a fraction
+//! of a spawn, with its mailboxes and the two wake-ups of its supervisor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +13,11 @@ use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{ErrorCode, Failure};
 use tracing::{debug, error, warn};
 
-use crate::actor::commit::{Refused, commit};
+use crate::actor::commit::{Completion, Refused, commit};
 use crate::actor::core::Core;
 use crate::actor::hosted::AnyKind;
 use crate::actor::load::{Failed, load, look_up};
-use crate::actor::machine::{Broken, Machine, Name, Progress, Wish, Work};
+use crate::actor::machine::{Batch, Broken, Machine, Name, Progress, Wish, Work};
 use crate::actor::mailbox::Caller;
 use crate::actor::proof;
 use crate::actor::request::{CommandRequest, QueryRequest};
@@ -30,6 +33,8 @@ pub(crate) struct Activation;
 
 #[derive(Debug)]
 pub(crate) enum Message {
+    /// To a spare: be this actor. Comes before all else that is sent to the actor.
+    Activate(Hosting),
     Command(CommandRequest, Caller),
     Query(QueryRequest, Caller),
     Fire {
@@ -48,8 +53,9 @@ pub(crate) enum Message {
     Panic,
 }
 
-pub(crate) struct Arguments {
-    pub(crate) core: Arc<Core>,
+/// Whom an activation hosts.
+#[derive(Debug, Clone)]
+pub(crate) struct Hosting {
     pub(crate) name: Arc<Name>,
     /// `None`: no kind of this name is registered.
     pub(crate) kind: Option<Arc<dyn AnyKind>>,
@@ -57,12 +63,16 @@ pub(crate) struct Arguments {
 
 pub(crate) struct Running {
     core: Arc<Core>,
+    /// Of a spare, the one before.
     name: Arc<Name>,
     phase: Phase,
     is_flush_coming: bool,
+    /// Held so that its many small parts are freed here and not on the store's one thread.
+    committing: Option<Arc<Batch>>,
 }
 
 enum Phase {
+    /// `None` of a kind that is not registered, and of a spare.
     Loading(Option<Arc<dyn AnyKind>>),
     Ready(Box<Machine>),
     /// Waits for its last commit, then ends.
@@ -74,18 +84,19 @@ enum Phase {
 impl Actor for Activation {
     type Msg = Message;
     type State = Running;
-    type Arguments = Arguments;
+    type Arguments = (Arc<Core>, Hosting);
 
     async fn pre_start(
         &self,
         _myself: ActorRef<Message>,
-        arguments: Arguments,
+        (core, hosting): (Arc<Core>, Hosting),
     ) -> Result<Running, ActorProcessingErr> {
         Ok(Running {
-            core: arguments.core,
-            name: arguments.name,
-            phase: Phase::Loading(arguments.kind),
+            core,
+            name: hosting.name,
+            phase: Phase::Loading(hosting.kind),
             is_flush_coming: false,
+            committing: None,
         })
     }
 
@@ -109,6 +120,7 @@ impl Actor for Activation {
         async move {
             match step {
                 Step::Done => {}
+                Step::Load => Box::pin(running.load(&myself)).await?,
                 Step::LookUp(what) => Box::pin(running.look_up(&myself, what)).await?,
             }
             running.rest(&myself);
@@ -119,6 +131,7 @@ impl Actor for Activation {
 
 enum Step {
     Done,
+    Load,
     LookUp(crate::actor::machine::LookUp),
 }
 
@@ -190,6 +203,11 @@ impl Running {
 
     fn step(&mut self, myself: &ActorRef<Message>, message: Message) -> Step {
         let (work, caller) = match message {
+            Message::Activate(hosting) => {
+                self.name = hosting.name;
+                self.phase = Phase::Loading(hosting.kind);
+                return Step::Load;
+            }
             Message::Command(request, caller) => (Work::Command(request), caller),
             Message::Fire {
                 name,
@@ -259,7 +277,7 @@ impl Running {
             }
             let progress = machine.resume(self.core.now());
             match self.proceed(myself, progress) {
-                Step::Done => return Ok(()),
+                Step::Done | Step::Load => return Ok(()),
                 Step::LookUp(next) => what = next,
             }
         }
@@ -287,12 +305,10 @@ impl Running {
         match machine.start_commit() {
             Ok(None) => {}
             Ok(Some(batch)) => {
-                let completion = Completion {
-                    activation: myself.clone(),
-                    result: None,
-                };
-                let committing = commit(Arc::clone(&self.core), self.name.slot, batch);
-                tokio::spawn(async move { completion.finish(committing.await) });
+                let batch = Arc::new(batch);
+                self.committing = Some(Arc::clone(&batch));
+                let completion = Completion::new(myself.clone());
+                commit(&self.core, self.name.slot, batch, completion);
             }
             Err(Broken) => self.end(myself),
         }
@@ -308,6 +324,7 @@ impl Running {
             Phase::Ending(machine) => (machine, true),
             Phase::Loading(_) | Phase::Failed(_) => return Step::Done,
         };
+        self.committing = None;
         let base = match result {
             Ok(base) => base,
             Err(refused) => {
@@ -318,6 +335,7 @@ impl Running {
         let finished = machine.commit_finished(base);
         metrics::commit_finished(finished.answers.len());
         let slot = &self.core.slots[usize::from(self.name.slot)];
+        slot.prove(base, self.core.clock.monotonic());
         slot.hub.publish(&self.name.actor, &finished.events);
         if let Some(due_ms) = finished.timer_due_ms {
             self.core.schedule(&slot.timers, due_ms);
@@ -347,6 +365,8 @@ impl Running {
 
     fn commit_refused(&mut self, myself: &ActorRef<Message>, refused: &Refused) {
         metrics::commit_failed();
+        // It may have been committed all the same: whoever loads the actor next has to look.
+        self.slot().doubt();
         let actor = &self.name.actor.address;
         match refused {
             Refused::Fenced => {
@@ -375,13 +395,17 @@ impl Running {
         self.leave(myself);
     }
 
-    /// Ends the activation if nothing more is expected of the actor and nobody waits for it.
-    fn rest(&self, myself: &ActorRef<Message>) {
+    /// Lets the actor go if nothing more is expected of it and nobody waits for it.
+    fn rest(&mut self, myself: &ActorRef<Message>) {
         let Phase::Ready(machine) = &self.phase else {
             return;
         };
-        if machine.is_at_rest() && self.slot().rest(&self.name.actor, myself.get_id()) {
-            metrics::passivated(1);
+        if !machine.is_at_rest() || !self.slot().rest(&self.name.actor, myself.get_id()) {
+            return;
+        }
+        metrics::passivated(1);
+        self.phase = Phase::Loading(None);
+        if !self.slot().keep_spare(myself) {
             myself.stop(None);
         }
     }
@@ -419,27 +443,3 @@ impl Running {
 
 /// A failed activation comes back after this, if it is one that shall be awake.
 const AWAKE_AGAIN_MS: u64 = 1_000;
-
-/// Reports the end of a commit, also if its task was cancelled or panicked.
-struct Completion {
-    activation: ActorRef<Message>,
-    result: Option<Result<Version, Refused>>,
-}
-
-impl Completion {
-    fn finish(mut self, result: Result<Version, Refused>) {
-        self.result = Some(result);
-    }
-}
-
-impl Drop for Completion {
-    fn drop(&mut self) {
-        let unknown = Err(Refused::Store(store::Error::CommitUnknown));
-        let result = self.result.take().unwrap_or(unknown);
-        // An activation that is gone needs no report.
-        drop(
-            self.activation
-                .send_message(Message::CommitFinished(result)),
-        );
-    }
-}

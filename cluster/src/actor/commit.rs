@@ -1,8 +1,11 @@
-//! Commits a batch of an actor under the fence of its slot. Called by the activation, on a task of its
-//! own; never decides what to do about a failure.
+//! Commits a batch of an actor under the fence of its slot. Called by the activation, which goes on
+//! meanwhile; never decides what to do about a failure.
 
 use std::sync::Arc;
 
+use ractor::ActorRef;
+
+use crate::actor::activation::Message;
 use crate::actor::core::Core;
 use crate::actor::load::epoch;
 use crate::actor::machine::Batch;
@@ -22,30 +25,77 @@ pub(crate) enum Refused {
 /// How often a batch is begun anew because its base became too old while it waited.
 const ATTEMPTS_MAX: usize = 3;
 
-/// Commits the batch. It fails if since its base the fence was raised or the actor written to.
-pub(crate) async fn commit(core: Arc<Core>, slot: u16, batch: Batch) -> Result<Version, Refused> {
+/// Commits the batch and reports to `completion`. It fails if since its base the fence was raised or the
+/// actor written to. Never waits.
+pub(crate) fn commit(core: &Arc<Core>, slot: u16, batch: Arc<Batch>, completion: Completion) {
     let fence_key = &core.slots[usize::from(slot)].fence_key;
     let mut transaction = core.store.begin_at(batch.base);
     transaction.add_read_conflict(fence_key);
     transaction.add_read_conflict(&batch.record);
     write(&mut *transaction, &batch);
-    let mut result = transaction.commit().await;
+    // The store must not hold what holds the store: it could never be closed, or by its own thread.
+    let (core, runtime) = (Arc::downgrade(core), core.runtime.clone());
+    transaction.commit_then(Box::new(move |result| {
+        let error = match result {
+            Ok(committed) => return completion.finish(Ok(committed.version)),
+            Err(error @ (store::Error::TooOld | store::Error::Conflict)) => error,
+            Err(other) => return completion.finish(Err(Refused::Store(other))),
+        };
+        runtime.spawn(async move {
+            let Some(core) = core.upgrade() else { return };
+            completion.finish(match error {
+                store::Error::TooOld => commit_checked(&core, slot, &batch).await,
+                _ => Err(explain(&core, slot).await),
+            });
+        });
+    }));
+}
+
+/// The same for an actor that was quiet for longer than the window of the store: looks again.
+async fn commit_checked(core: &Core, slot: u16, batch: &Batch) -> Result<Version, Refused> {
+    let mut failed = store::Error::TooOld;
     for _ in 0..ATTEMPTS_MAX {
-        match result {
+        let mut transaction = core.store.begin();
+        check(core, slot, batch, &mut *transaction).await?;
+        write(&mut *transaction, batch);
+        match transaction.commit().await {
             Ok(committed) => return Ok(committed.version),
-            Err(store::Error::TooOld) => {}
-            Err(store::Error::Conflict) => return Err(explain(&core, slot).await),
+            Err(store::Error::TooOld) => failed = store::Error::TooOld,
+            Err(store::Error::Conflict) => return Err(explain(core, slot).await),
             Err(other) => return Err(Refused::Store(other)),
         }
-        // An actor that was quiet for longer than the window of the store: look again.
-        let mut transaction = core.store.begin();
-        check(&core, slot, &batch, &mut *transaction).await?;
-        write(&mut *transaction, &batch);
-        result = transaction.commit().await;
     }
-    match result {
-        Ok(committed) => Ok(committed.version),
-        Err(error) => Err(Refused::Store(error)),
+    Err(Refused::Store(failed))
+}
+
+/// Reports the end of a commit to its activation, also if that is lost on the way.
+pub(crate) struct Completion {
+    activation: ActorRef<Message>,
+    result: Option<Result<Version, Refused>>,
+}
+
+impl Completion {
+    pub(crate) const fn new(activation: ActorRef<Message>) -> Self {
+        Self {
+            activation,
+            result: None,
+        }
+    }
+
+    fn finish(mut self, result: Result<Version, Refused>) {
+        self.result = Some(result);
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        let unknown = Err(Refused::Store(store::Error::CommitUnknown));
+        let result = self.result.take().unwrap_or(unknown);
+        // An activation that is gone needs no report.
+        drop(
+            self.activation
+                .send_message(Message::CommitFinished(result)),
+        );
     }
 }
 

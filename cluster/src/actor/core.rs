@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ractor::{ActorRuntime, MessagingErr};
+use ractor::{ActorRef, ActorRuntime, MessagingErr};
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{ErrorCode, Failure};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::Clock;
-use crate::actor::activation::{Activation, Arguments, Message};
+use crate::actor::activation::{Activation, Hosting, Message};
 use crate::actor::host::HostConfig;
 use crate::actor::hosted::Kinds;
 use crate::actor::machine::{Moment, Name};
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) tick: AtomicU64,
     /// A chore became due earlier than the loop of chores knows.
     pub(crate) chores: Notify,
+    /// For what has to wait where nothing may.
+    pub(crate) runtime: Handle,
 }
 
 /// A request that was not handed to its actor. Answered outside of the directory's lock: a sink may
@@ -48,6 +51,7 @@ enum Refused {
 }
 
 impl Core {
+    /// Called within a runtime.
     pub(crate) fn new(
         config: HostConfig,
         store: Arc<dyn Store>,
@@ -65,6 +69,7 @@ impl Core {
             is_stopping: AtomicBool::new(false),
             tick: AtomicU64::new(1),
             chores: Notify::new(),
+            runtime: Handle::current(),
         })
     }
 
@@ -152,9 +157,8 @@ impl Core {
         sent.map_err(Refused::Dead)
     }
 
-    /// Spawns an activation; what is sent to it waits until it is loaded.
+    /// Gives the actor an activation; what is sent to it waits until it is loaded.
     fn activate(self: &Arc<Self>, slot: &Slot, actor: &ScopedAddress) -> Option<Entry> {
-        let supervisor = slot.supervisor.lock().clone()?;
         let kind = self.kinds.find(actor.address.kind.as_str()).cloned();
         let name = Arc::new(Name {
             actor: actor.clone(),
@@ -162,23 +166,30 @@ impl Core {
             prefix: ActorPrefix::new(slot.number, &actor.tenant, &actor.address),
             is_public: kind.as_ref().is_some_and(|kind| kind.is_public()),
         });
-        let mailbox = Mailbox::new(Arc::clone(&self.load));
-        let arguments = Arguments {
-            core: Arc::clone(self),
-            name,
-            kind,
-        };
-        let spawned = ActorRuntime::spawn_linked_instant(None, Activation, arguments, supervisor);
-        match spawned {
-            Ok((activation, _)) => {
-                metrics::activated();
-                Some(Entry {
-                    activation,
-                    mailbox,
-                })
-            }
+        let hosting = Hosting { name, kind };
+        let activation = Self::reuse(slot, &hosting).or_else(|| self.spawn(slot, hosting))?;
+        metrics::activated();
+        Some(Entry {
+            activation,
+            mailbox: Mailbox::new(Arc::clone(&self.load)),
+        })
+    }
+
+    fn reuse(slot: &Slot, hosting: &Hosting) -> Option<ActorRef<Message>> {
+        let spare = slot.take_spare()?;
+        let sent = spare.send_message(Message::Activate(hosting.clone()));
+        sent.is_ok().then_some(spare)
+    }
+
+    fn spawn(self: &Arc<Self>, slot: &Slot, hosting: Hosting) -> Option<ActorRef<Message>> {
+        let supervisor = slot.supervisor.lock().clone()?;
+        let name = Arc::clone(&hosting.name);
+        let arguments = (Arc::clone(self), hosting);
+        match ActorRuntime::spawn_linked_instant(None, Activation, arguments, supervisor) {
+            Ok((activation, _)) => Some(activation),
             Err(error) => {
-                tracing::error!(%error, actor = %actor.address, "activation cannot be spawned");
+                let actor = &name.actor.address;
+                tracing::error!(%error, %actor, "activation cannot be spawned");
                 None
             }
         }

@@ -39,6 +39,12 @@ pub(crate) trait AnyKind: Send + Sync {
     fn is_public(&self) -> bool;
 }
 
+impl std::fmt::Debug for dyn AnyKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AnyKind")
+    }
+}
+
 /// The state of one actor together with its kind.
 pub(crate) trait State: Send + Sync {
     fn apply(&mut self, context: &Context<'_>, command: &Incoming<'_>) -> Result<Effects, Refusal>;

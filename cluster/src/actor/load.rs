@@ -1,4 +1,4 @@
-//! Loads an actor: its fence, and one range read of all its parts if it has any. Called at activation.
+//! Loads an actor: its fence unless that was proven lately, and one range read of all its parts if it has any. Called at activation.
 
 use std::sync::Arc;
 
@@ -55,13 +55,24 @@ pub(crate) async fn load(
 
 async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<Loaded, Failed> {
     let slot = &core.slots[usize::from(name.slot)];
+    let now = core.clock.monotonic();
+    // Before the transaction: what this proves holds for whatever the transaction sees.
+    let proven = slot.proven(now);
     let mut transaction = core.store.begin();
-    let fence = transaction
-        .get(&slot.fence_key, Isolation::Snapshot)
-        .await?;
-    if epoch(fence.as_ref())? != slot.epoch() {
-        return Err(Failed::Lost);
-    }
+    let base = match proven {
+        Some(version) => version,
+        None => {
+            let fence = transaction
+                .get(&slot.fence_key, Isolation::Snapshot)
+                .await?;
+            if epoch(fence.as_ref())? != slot.epoch() {
+                return Err(Failed::Lost);
+            }
+            let version = transaction.read_version().await?;
+            slot.prove(version, now);
+            version
+        }
+    };
     // Each commit writes the record, so without one there is nothing; and to miss one key costs a store
     // far less than to open a range.
     let record = name.prefix.record();
@@ -75,7 +86,6 @@ async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<L
     } else {
         Vec::new()
     };
-    let base = transaction.read_version().await?;
     let parts = sort(core.clock.wall_ms(), rows)?;
     let state = match &parts.record {
         None => kind.fresh(),
@@ -155,6 +165,10 @@ fn sort(now_ms: u64, rows: Vec<(Bytes, Bytes)>) -> Result<Parts, Failed> {
                 value: None,
             });
         }
+    }
+    let inline = parts.record.as_mut().and_then(|it| it.session.take());
+    if let Some((session, record)) = inline {
+        parts.memory.load_inline(now_ms, session, record);
     }
     if !is_all {
         parts.memory.load_was_partial(ends_in_sessions);

@@ -3,37 +3,26 @@
 //!
 //! Each starts with a format version. Fields are only ever changed together with the version.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use selvedge_protocol::ActorAddress;
-use selvedge_protocol::codec::{decode_record, encode_record};
+use selvedge_protocol::{ActorAddress, SessionId};
 use selvedge_protocol::frame::Outcome;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::store;
+use crate::store::record::{self, Record};
 
-/// A record with the format version that is written today.
-pub(crate) trait Stored: Serialize + DeserializeOwned {
-    /// What the record is, for the error that says it does not decode.
+/// A record of this module, named for the error that says it does not decode.
+pub(crate) trait Stored: Record {
     const NAME: &'static str;
-    const FORMAT: u8 = 1;
 
     fn encode(&self) -> Bytes {
-        encode_record(Self::FORMAT, self)
+        record::encode(self)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, store::Error> {
-        let failed = |reason: String| store::Error::Record {
-            key: Self::NAME.to_owned(),
-            reason,
-        };
-        match bytes.split_first() {
-            Some((&format, body)) if format == Self::FORMAT => {
-                decode_record(body).map_err(|error| failed(error.to_string()))
-            }
-            Some((format, _)) => Err(failed(format!("format {format} is not known"))),
-            None => Err(failed("it is empty".to_owned())),
-        }
+        record::decode(Self::NAME.as_bytes(), bytes)
     }
 }
 
@@ -55,6 +44,8 @@ pub(crate) struct ActorRecord {
     pub(crate) outbox: u64,
     pub(crate) awake: bool,
     pub(crate) timers: Vec<TimerEntry>,
+    /// What is known of the commands of the session heard last, while that is little: newer than its row.
+    pub(crate) session: Option<(SessionId, SessionRecord)>,
     pub(crate) state: StoredState,
 }
 
@@ -103,38 +94,40 @@ pub(crate) struct OutboxRecord {
     pub(crate) body: Bytes,
 }
 
-/// A committed event: its seq is in its key.
+/// Events committed together, in order and without a gap: the last one's seq is in the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventsRecord(pub(crate) Vec<EventRecord>);
+
+/// A committed event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EventRecord {
-    pub(crate) kind: String,
+    pub(crate) kind: Arc<str>,
     pub(crate) time_ms: u64,
     pub(crate) data: Bytes,
 }
 
-impl Stored for Fence {
-    const NAME: &'static str = "slot fence";
+/// Gives records of one format so far their format and name.
+macro_rules! stored {
+    ($($record:ty: $name:literal),* $(,)?) => {$(
+        impl Record for $record {
+            const FORMAT: u8 = 1;
+        }
+
+        impl Stored for $record {
+            const NAME: &'static str = $name;
+        }
+    )*};
 }
 
-impl Stored for ActorRecord {
-    const NAME: &'static str = "actor";
+stored! {
+    Fence: "slot fence",
+    ActorRecord: "actor",
+    SessionRecord: "session",
+    OutcomeRecord: "command outcome",
+    TimerRecord: "timer",
+    OutboxRecord: "outbox message",
+    EventsRecord: "events",
 }
 
-impl Stored for SessionRecord {
-    const NAME: &'static str = "session";
-}
-
-impl Stored for OutcomeRecord {
-    const NAME: &'static str = "command outcome";
-}
-
-impl Stored for TimerRecord {
-    const NAME: &'static str = "timer";
-}
-
-impl Stored for OutboxRecord {
-    const NAME: &'static str = "outbox message";
-}
-
-impl Stored for EventRecord {
-    const NAME: &'static str = "event";
-}
+#[cfg(test)]
+mod tests;

@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 
 use crate::actor::core::Core;
 use crate::actor::hub::Published;
-use crate::actor::record::{ActorRecord, EventRecord, Stored, StoredState};
+use crate::actor::record::{ActorRecord, EventsRecord, Stored, StoredState};
 use crate::actor::request::{ScopedAddress, StoredEvent, SubscriptionItem};
 use crate::slot::Slot;
 use crate::store::keys::{ActorPrefix, Key};
 use crate::store::{self, Isolation};
 
-/// Events read from the store at once: at 64 KiB each still far below what a transaction may read.
+/// Rows of events read from the store at once: at 90 kB each still below what a transaction may read.
 const PAGE_MAX: usize = 64;
 
 /// The events of one actor, in order, without gap or repeat, for as long as somebody asks for them.
@@ -138,8 +138,11 @@ impl Subscription {
         }
         let mut events = VecDeque::with_capacity(rows.len());
         for (key, value) in rows {
-            events.push_back(event(&key, &value).map_err(undecodable)?);
+            events.extend(row(&key, &value).map_err(undecodable)?);
         }
+        // The first row may begin before the position.
+        let known = events.partition_point(|event: &StoredEvent| event.seq <= self.position);
+        events.drain(..known);
         if events
             .front()
             .is_none_or(|first| first.seq == self.next_seq())
@@ -223,22 +226,27 @@ impl fmt::Debug for Subscription {
     }
 }
 
-fn event(key: &[u8], value: &[u8]) -> Result<StoredEvent, store::Error> {
+/// The events of a row, which holds those of one commit under the seq of the last.
+fn row(key: &[u8], value: &[u8]) -> Result<impl Iterator<Item = StoredEvent>, store::Error> {
     let failed = |reason: String| store::Error::Record {
-        key: EventRecord::NAME.to_owned(),
+        key: EventsRecord::NAME.to_owned(),
         reason,
     };
-    let Key::Event { seq, .. } = Key::decode(key).map_err(|error| failed(error.to_string()))?
+    let Key::Event { seq: last, .. } =
+        Key::decode(key).map_err(|error| failed(error.to_string()))?
     else {
         return Err(failed("the key is not an event's".to_owned()));
     };
-    let record = EventRecord::decode(value)?;
-    Ok(StoredEvent {
+    let EventsRecord(events) = EventsRecord::decode(value)?;
+    let Some(before) = last.checked_sub(events.len() as u64) else {
+        return Err(failed(format!("{} events end with {last}", events.len())));
+    };
+    Ok((before + 1..).zip(events).map(|(seq, event)| StoredEvent {
         seq,
-        kind: Arc::from(record.kind),
-        time_ms: record.time_ms,
-        data: record.data,
-    })
+        kind: event.kind,
+        time_ms: event.time_ms,
+        data: event.data,
+    }))
 }
 
 #[expect(

@@ -130,6 +130,7 @@ impl Actor for Slots {
         *slot.supervisor.lock() = None;
         // Its activations went with it.
         slot.directory.lock().clear();
+        drop(slot.take_spare());
         let now = state.core.clock.monotonic();
         let crashes = match state.budget.spend(now) {
             Ok(crashes) => crashes,

@@ -13,7 +13,7 @@
 //!                 (4,  slot, tenant, kind, key, 2, chunk)             state
 //!                 (4,  slot, tenant, kind, key, 3, session id)        a session's commands
 //!                 (4,  slot, tenant, kind, key, 4, command id)        outcome of a command
-//! event           (5,  slot, tenant, kind, key, seq)
+//! events          (5,  slot, tenant, kind, key, seq of the last)
 //! timer           (6,  slot, due ms, tenant, kind, key, name)
 //! outbox          (7,  slot, tenant, kind, key, message seq)
 //! awake           (8,  slot, tenant, kind, key)
@@ -49,7 +49,7 @@ pub enum Key {
     SlotFence { slot: u16 },
     /// A part of an actor.
     Actor { actor: ActorPath, part: Part },
-    /// An event that an actor committed.
+    /// Events that an actor committed together, under the seq of the last.
     Event { actor: ActorPath, seq: u64 },
     /// A durable timer, in the order in which the slot's timers are due.
     Timer {

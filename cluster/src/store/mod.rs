@@ -79,7 +79,18 @@ pub trait Transaction: Send + fmt::Debug {
 
     /// Commits: when this answers `Ok`, the writes are durable and visible.
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Committed, Error>>;
+
+    /// The same, for who has something else to do meanwhile: calls `done` with the answer, on any thread,
+    /// so it must not wait. Dropped uncalled, it is not known whether the commit happened. Called within a
+    /// runtime.
+    fn commit_then(self: Box<Self>, done: CommitDone) {
+        let committing = self.commit();
+        tokio::spawn(async move { done(committing.await) });
+    }
 }
+
+/// Takes the answer to a commit.
+pub type CommitDone = Box<dyn FnOnce(Result<Committed, Error>) + Send>;
 
 /// Whether a read takes part in conflict detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

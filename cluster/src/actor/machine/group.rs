@@ -8,9 +8,10 @@ use selvedge_protocol::SessionId;
 use selvedge_protocol::frame::Outcome;
 
 use crate::actor::mailbox::Caller;
+use crate::actor::record::{EventRecord, EventsRecord, Stored};
 use crate::actor::request::StoredEvent;
 use crate::store::Version;
-use crate::store::keys::KeyRange;
+use crate::store::keys::{ActorPrefix, KeyRange};
 
 /// A row to be set, or cleared if there is no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +58,42 @@ impl Group {
             self.sessions.push(session);
         }
     }
+
+    /// The rows of the events: as few as fit, for a row costs a store more than the bytes in it.
+    pub(super) fn event_rows(&self, prefix: &ActorPrefix) -> Vec<Write> {
+        let mut rows = Vec::new();
+        let mut records = Vec::with_capacity(self.events.len());
+        let mut bytes = 0;
+        for (index, event) in self.events.iter().enumerate() {
+            bytes += event.kind.len() + event.data.len() + EVENT_FRAME_BYTES_MAX;
+            records.push(EventRecord {
+                kind: Arc::clone(&event.kind),
+                time_ms: event.time_ms,
+                data: event.data.clone(),
+            });
+            let next = self.events.get(index + 1);
+            let fits = |next: &StoredEvent| {
+                let next = next.kind.len() + next.data.len() + EVENT_FRAME_BYTES_MAX;
+                bytes + next <= EVENT_ROW_BYTES_MAX
+            };
+            if next.is_some_and(fits) {
+                continue;
+            }
+            let record = EventsRecord(std::mem::take(&mut records));
+            bytes = 0;
+            rows.push(Write {
+                key: prefix.event(event.seq),
+                value: Some(record.encode()),
+            });
+        }
+        rows
+    }
 }
+
+/// What an event takes in a row besides its kind and data: three numbers of up to nine bytes.
+const EVENT_FRAME_BYTES_MAX: usize = 27;
+/// Under the store's limit on a value, with room for one event of the largest size.
+const EVENT_ROW_BYTES_MAX: usize = 90_000;
 
 /// What is to be done after a commit, in this order.
 #[derive(Debug)]

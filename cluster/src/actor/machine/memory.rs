@@ -22,11 +22,18 @@ const KEPT_MAX: usize = 128;
 /// Outcomes of one session inside its record, bytes; further ones get keys of their own, so that the
 /// record stays small against the store's limit on a value and 128 of them stay small in memory.
 const SESSION_OUTCOMES_BYTES_MAX: usize = 16 * 1024;
+/// A session's record within the actor's, bytes: the rest of that takes up to 90,000 of the 100,000 that a
+/// value may have, and all of it is written with each commit.
+const INLINE_SESSION_BYTES_MAX: usize = 512;
+/// Outcomes in it, for those under keys of their own still take a number each.
+pub(super) const INLINE_OUTCOMES_MAX: usize = 16;
 
 /// What is remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     sessions: HashMap<SessionId, Session>,
+    /// The session whose record is within the actor's own, which saves most commits a row.
+    inline: Option<SessionId>,
     /// Outcomes by id, with the version of the actor that contains each.
     outcomes: HashMap<CommandId, (u64, Outcome)>,
     /// Whether sessions, outcomes in the store are missing here.
@@ -89,11 +96,23 @@ impl Memory {
         value: &[u8],
     ) -> Result<bool, store::Error> {
         let record = SessionRecord::decode(value)?;
-        if record.heard_ms.saturating_add(RETENTION_MS) < now_ms {
-            return Ok(false);
+        Ok(self.take_session(now_ms, session, record))
+    }
+
+    /// Takes in the session that was stored within the actor's record. It may have an older row as well,
+    /// which was taken in before.
+    pub(crate) fn load_inline(&mut self, now_ms: u64, session: SessionId, record: SessionRecord) {
+        if self.take_session(now_ms, session, record) {
+            self.inline = Some(session);
         }
-        self.sessions.insert(session, Session::from(record));
-        Ok(true)
+    }
+
+    fn take_session(&mut self, now_ms: u64, session: SessionId, record: SessionRecord) -> bool {
+        let is_kept = record.heard_ms.saturating_add(RETENTION_MS) >= now_ms;
+        if is_kept {
+            self.sessions.insert(session, Session::from(record));
+        }
+        is_kept
     }
 
     /// Takes in an outcome as stored. Answers whether it is still worth keeping in the store.
@@ -289,8 +308,36 @@ impl Memory {
         }
     }
 
-    /// The stored form of a session.
-    pub(crate) fn session_record(&self, session: &SessionId) -> Option<SessionRecord> {
+    /// What is to be stored of the sessions that changed: the last of them within the actor's record if it
+    /// fits, all others in rows of their own, the one that makes room for it included.
+    pub(crate) fn place_sessions(&mut self, changed: &[SessionId]) -> Placed {
+        let candidate = changed.last().copied().or(self.inline);
+        let mut placed = Placed::default();
+        let before = self.inline.take().filter(|id| !changed.contains(id));
+        for id in changed.iter().copied().chain(before) {
+            let Some(record) = self.session_record(&id) else {
+                continue;
+            };
+            if Some(id) == candidate && self.is_small(&id) {
+                self.inline = candidate;
+                placed.inline = Some((id, record));
+            } else {
+                placed.rows.push((id, record));
+            }
+        }
+        placed
+    }
+
+    fn is_small(&self, id: &SessionId) -> bool {
+        // What a record takes besides its outcomes: two numbers and a length.
+        const FRAME_BYTES_MAX: usize = 27;
+        self.sessions.get(id).is_some_and(|session| {
+            FRAME_BYTES_MAX + session.bytes <= INLINE_SESSION_BYTES_MAX
+                && session.outcomes.len() <= INLINE_OUTCOMES_MAX
+        })
+    }
+
+    fn session_record(&self, session: &SessionId) -> Option<SessionRecord> {
         self.sessions.get(session).map(|session| SessionRecord {
             acknowledged: session.acknowledged,
             heard_ms: session.heard_ms,
@@ -305,8 +352,9 @@ impl Memory {
     /// Lets go of what is durable when there is too much of it. Called after each commit.
     pub(crate) fn trim(&mut self, committed: u64) {
         if self.sessions.len() > KEPT_MAX {
+            let inline = self.inline;
             self.sessions
-                .retain(|_, session| session.version > committed);
+                .retain(|id, session| session.version > committed || Some(*id) == inline);
             self.sessions_are_partial = true;
         }
         if self.outcomes.len() > KEPT_MAX {
@@ -314,6 +362,13 @@ impl Memory {
             self.outcomes_are_partial = true;
         }
     }
+}
+
+/// Where the records of sessions go in a commit.
+#[derive(Debug, Default)]
+pub(crate) struct Placed {
+    pub(crate) inline: Option<(SessionId, SessionRecord)>,
+    pub(crate) rows: Vec<(SessionId, SessionRecord)>,
 }
 
 /// A command just decided.
@@ -386,14 +441,15 @@ impl From<SessionRecord> for Session {
     }
 }
 
+/// Numbers, lengths and the marks of options around an outcome.
+const ENVELOPE_BYTES_MAX: usize = 32;
+
 /// About the bytes of an outcome in a record.
 fn size(outcome: &Outcome) -> usize {
-    // Numbers, lengths and the marks of options.
-    const ENVELOPE: usize = 32;
     match outcome {
-        Outcome::Success(success) => ENVELOPE + success.body.len(),
+        Outcome::Success(success) => ENVELOPE_BYTES_MAX + success.body.len(),
         Outcome::Failure(failure) => {
-            ENVELOPE + failure.message.len() + failure.field.as_ref().map_or(0, String::len)
+            ENVELOPE_BYTES_MAX + failure.message.len() + failure.field.as_ref().map_or(0, String::len)
         }
     }
 }

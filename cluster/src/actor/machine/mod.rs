@@ -16,7 +16,7 @@ use selvedge_protocol::frame::{Outcome, Success};
 use selvedge_protocol::limits::{
     ACTOR_BATCH_BYTES_MAX, ACTOR_BATCH_MAX, STATE_BYTES_MAX, STATE_CHUNK_BYTES,
 };
-use selvedge_protocol::{ErrorCode, Failure};
+use selvedge_protocol::{ErrorCode, Failure, SessionId};
 use tokio::time::Instant;
 
 pub(crate) use group::{Batch, Finished, Group, Write};
@@ -25,9 +25,9 @@ pub(crate) use memory::{LookUp, Memory, New, Recall};
 use crate::actor::hosted::State;
 use crate::actor::kind::{Context, Incoming, Origin, Refusal};
 use crate::actor::mailbox::Caller;
-use crate::actor::record::{ActorRecord, EventRecord, Stored, StoredState, TimerEntry};
+use crate::actor::record::{ActorRecord, SessionRecord, Stored, StoredState, TimerEntry};
 use crate::actor::request::{CommandRequest, Identity, QueryRequest, ScopedAddress};
-use crate::store::keys::{ActorPath, ActorPrefix, Key};
+use crate::store::keys::{ActorPath, ActorPrefix, Key, KeyRange};
 use crate::store::{self, Version};
 
 /// Who an actor is.
@@ -134,6 +134,7 @@ impl Machine {
             outbox: 0,
             awake: false,
             timers: Vec::new(),
+            session: None,
             state: StoredState::Chunks(0),
         });
         Self {
@@ -254,25 +255,18 @@ impl Machine {
         };
         let mut writes = std::mem::take(&mut group.rows);
         writes.append(&mut self.expired);
-        for event in &group.events {
-            let record = EventRecord {
-                kind: event.kind.as_ref().to_owned(),
-                time_ms: event.time_ms,
-                data: event.data.clone(),
-            };
-            writes.push(Write {
-                key: self.name.prefix.event(event.seq),
-                value: Some(record.encode()),
-            });
-        }
-        for session in &group.sessions {
-            writes.push(Write {
-                key: self.name.prefix.session(*session),
-                value: self.memory.session_record(session).map(|it| it.encode()),
-            });
-        }
+        writes.extend(group.event_rows(&self.name.prefix));
+        let sessions = self.memory.place_sessions(&group.sessions);
+        writes.extend(sessions.rows.iter().map(|(session, record)| Write {
+            key: self.name.prefix.session(*session),
+            value: Some(record.encode()),
+        }));
+        let (stored, clear) = self.write_state(state, group.state_changed, &mut writes);
         let record = self.name.prefix.record();
-        let clear = self.write_state(&record, state, group.state_changed, &mut writes);
+        writes.push(Write {
+            key: record.clone(),
+            value: Some(self.record(stored, sessions.inline).encode()),
+        });
         if self.version == 0 && self.name.is_public {
             let key = Key::Catalog {
                 tenant: self.name.actor.tenant.clone(),
@@ -471,13 +465,13 @@ impl Machine {
         Ok(Some(state))
     }
 
+    /// Where the state is after this commit, and what is to be cleared for it.
     fn write_state(
         &mut self,
-        record_key: &[u8],
         state: Option<Bytes>,
         changed: bool,
         writes: &mut Vec<Write>,
-    ) -> Option<store::keys::KeyRange> {
+    ) -> (StoredState, Option<KeyRange>) {
         let had_chunks = self.chunks > 0;
         let stored = match state {
             None => StoredState::Chunks(self.chunks),
@@ -499,20 +493,25 @@ impl Machine {
                 StoredState::Chunks(count)
             }
         };
-        let record = ActorRecord {
+        let cleared = (had_chunks && changed).then(|| self.name.prefix.state_chunks());
+        (stored, cleared)
+    }
+
+    fn record(
+        &self,
+        state: StoredState,
+        session: Option<(SessionId, SessionRecord)>,
+    ) -> ActorRecord {
+        ActorRecord {
             state_format: self.state.format(),
             seq: self.seq,
             version: self.version + 1,
             outbox: self.outbox,
             awake: self.awake,
             timers: self.timers.clone(),
-            state: stored,
-        };
-        writes.push(Write {
-            key: record_key.to_vec(),
-            value: Some(record.encode()),
-        });
-        (had_chunks && changed).then(|| self.name.prefix.state_chunks())
+            session,
+            state,
+        }
     }
 
     /// A state that cannot be stored: the one command that made it so is refused for good; of several

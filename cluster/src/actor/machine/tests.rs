@@ -8,9 +8,11 @@ use proptest::prelude::*;
 use selvedge_protocol::frame::Consistency;
 use selvedge_protocol::{SessionId, Tenant};
 
+use super::memory::INLINE_OUTCOMES_MAX;
 use super::*;
 use crate::actor::hosted::Kinds;
 use crate::actor::kind::{Effects, Kind, NewEvent, Urgency, json};
+use crate::actor::record::EventsRecord;
 use crate::actor::request::{AnswerSink, ReplyTo};
 use crate::store::keys::Part;
 
@@ -101,7 +103,7 @@ fn load(rows: &BTreeMap<Vec<u8>, Bytes>) -> Machine {
     let (name, kinds) = (name(), Kinds::default().with(Journal));
     let kind = kinds.find("journal").unwrap();
     let mut memory = Memory::default();
-    let record = rows
+    let mut record = rows
         .get(&name.prefix.record())
         .map(|value| ActorRecord::decode(value).unwrap());
     for (key, value) in rows {
@@ -116,6 +118,9 @@ fn load(rows: &BTreeMap<Vec<u8>, Bytes>) -> Machine {
                 Part::Record | Part::State { .. } => {}
             }
         }
+    }
+    if let Some((session, inline)) = record.as_mut().and_then(|it| it.session.take()) {
+        memory.load_inline(0, session, inline);
     }
     let state = match record.as_ref().map(|record| &record.state) {
         Some(StoredState::Here(bytes)) => kind.decode(1, bytes).unwrap(),
@@ -362,6 +367,37 @@ fn many_sessions_are_let_go_and_looked_up() {
 }
 
 #[test]
+fn the_session_heard_last_is_within_the_record_while_it_is_small() {
+    let mut simulation = Simulation::new();
+    let mut send = |session, number| {
+        let identity = Identity::Session {
+            session: SessionId::from_u128(session),
+            number,
+            acknowledged: 0,
+        };
+        simulation.send("append", number, identity);
+        simulation.settle();
+        let record = simulation.rows.get(&name().prefix.record()).unwrap();
+        let inline = ActorRecord::decode(record).unwrap().session;
+        let has_row = |session| {
+            let key = name().prefix.session(SessionId::from_u128(session));
+            simulation.rows.contains_key(&key)
+        };
+        let inline = inline.map(|(session, _)| session);
+        (inline, has_row(1), has_row(2))
+    };
+    let session = |number| Some(SessionId::from_u128(number));
+    assert_eq!(send(1, 1), (session(1), false, false));
+    assert_eq!(send(1, 2), (session(1), false, false));
+    assert_eq!(send(2, 1), (session(2), true, false));
+    for number in 2..=INLINE_OUTCOMES_MAX as u64 {
+        send(2, number);
+    }
+    assert_eq!(send(2, 100), (None, true, true));
+    assert_eq!(send(1, 3), (session(1), true, true));
+}
+
+#[test]
 fn large_outcomes_are_stored_apart_and_found() {
     let mut memory = Memory::default();
     let (prefix, mut rows) = (name().prefix.clone(), Vec::new());
@@ -429,7 +465,12 @@ proptest! {
                     let identity = if by_id {
                         Identity::Id(selvedge_protocol::CommandId::from_u128(u128::from(id)))
                     } else {
-                        numbered(id)
+                        // Three sessions take turns.
+                        Identity::Session {
+                            session: SessionId::from_u128(u128::from(id % 3)),
+                            number: id,
+                            acknowledged: 0,
+                        }
                     };
                     let name = if refuse { "refuse" } else { "append" };
                     let token = simulation.send(name, id, identity);
@@ -467,11 +508,15 @@ proptest! {
         // The store says what memory says, and events have no gap.
         let seqs: Vec<u64> = simulation
             .rows
-            .keys()
-            .filter_map(|key| match Key::decode(key) {
-                Ok(Key::Event { seq, .. }) => Some(seq),
+            .iter()
+            .filter_map(|(key, value)| match Key::decode(key) {
+                Ok(Key::Event { seq: last, .. }) => {
+                    let EventsRecord(events) = EventsRecord::decode(value).unwrap();
+                    Some(last + 1 - events.len() as u64..=last)
+                }
                 Ok(_) | Err(_) => None,
             })
+            .flatten()
             .collect();
         prop_assert_eq!(&seqs, &(1..=state.len() as u64).collect::<Vec<u64>>());
         simulation.crash();

@@ -2,12 +2,13 @@
 //!
 //! The committer has one owner at a time, whoever leads. It decides; it never waits for a transaction.
 
+use std::fmt;
 use std::sync::Arc;
 
 use selvedge_protocol::limits::STORE_TRANSACTION_BYTES_MAX;
 use tokio::sync::oneshot;
 
-use super::super::{Committed, Error, Order, Version};
+use super::super::{CommitDone, Committed, Error, Order, Version};
 use super::engine::{Engine, Slice, WriteError};
 use super::hash::HashedKey;
 use super::space::Space;
@@ -27,10 +28,32 @@ pub(super) struct Request {
     pub(super) stamped: Vec<Stamped>,
     pub(super) conflicts: Vec<HashedKey>,
     pub(super) bytes: usize,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) answer: Answer,
 }
 
 pub(super) type Outcome = Result<Committed, Error>;
+
+/// Who hears how a commit went.
+pub(super) enum Answer {
+    Channel(oneshot::Sender<Outcome>),
+    Call(CommitDone),
+}
+
+impl Answer {
+    pub(super) fn give(self, outcome: Outcome) {
+        match self {
+            // Who no longer waits does not need to know.
+            Self::Channel(sender) => drop(sender.send(outcome)),
+            Self::Call(done) => done(outcome),
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
 
 /// What decides and writes groups.
 #[derive(Debug)]
@@ -44,7 +67,7 @@ pub(super) struct Committer {
     version: Version,
     /// The group's changes, one a key.
     changes: Vec<(HashedKey, Option<Slice>)>,
-    outcomes: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    outcomes: Vec<(Answer, Outcome)>,
     bytes_since_floor: usize,
 }
 
@@ -76,8 +99,7 @@ impl Committer {
         let bytes = group.iter().map(|request| request.bytes).sum();
         if let Err(full) = self.space.check(now, bytes) {
             for request in group.drain(..) {
-                // Who no longer waits does not need to know.
-                let _ = request.answer.send(Err(full.clone()));
+                request.answer.give(Err(full.clone()));
             }
             return Ok(());
         }
@@ -268,7 +290,7 @@ impl Committer {
 
     fn answer(&mut self) {
         for (answer, outcome) in self.outcomes.drain(..) {
-            let _ = answer.send(outcome);
+            answer.give(outcome);
         }
     }
 
@@ -292,7 +314,7 @@ impl Committer {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) reason: String,
-    pub(super) answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    pub(super) answers: Vec<(Answer, Outcome)>,
 }
 
 /// Eight bytes of version and two of the place within its group, as FoundationDB has it.

@@ -14,7 +14,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
 use super::super::Error;
-use super::group::{Committer, Failure, Request};
+use super::group::{Answer, Committer, Failure, Request};
 use super::view::closed;
 
 /// The requests that wait, and what commits them.
@@ -76,13 +76,13 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Queues a request, and commits it here if nobody else is committing.
+    /// Queues a request. If nobody else is committing it is committed here if its answer is waited for,
+    /// on a task of its own if not.
     pub(super) fn submit(self: &Arc<Self>, request: Request) {
+        let is_awaited = matches!(request.answer, Answer::Channel(_));
         let mut waiting = self.waiting.lock();
         if let Err(error) = waiting.intake.check() {
-            // Who no longer waits does not need to know.
-            let _ = request.answer.send(Err(error));
-            return;
+            return request.answer.give(Err(error));
         }
         waiting.requests.push(request);
         if waiting.lead != Lead::Nobody {
@@ -93,12 +93,20 @@ impl Queue {
         }
         waiting.lead = Lead::Caller;
         drop(waiting);
-        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-            Ok(RuntimeFlavor::MultiThread) | Err(_) => self.lead(),
+        let Ok(runtime) = Handle::try_current() else {
+            return self.lead();
+        };
+        let leader = || Leader(Some(Arc::clone(self)));
+        match runtime.runtime_flavor() {
+            RuntimeFlavor::MultiThread if is_awaited => self.lead(),
+            RuntimeFlavor::MultiThread => {
+                let mut leader = leader();
+                drop(runtime.spawn(async move { leader.lead() }));
+            }
             // The only thread of a runtime must not wait for a disk; its tasks share the group.
-            Ok(_) => {
-                let queue = Arc::clone(self);
-                drop(tokio::task::spawn_blocking(move || queue.lead()));
+            _ => {
+                let mut leader = leader();
+                drop(runtime.spawn_blocking(move || leader.lead()));
             }
         }
     }
@@ -129,6 +137,10 @@ impl Queue {
     fn lead(&self) {
         let mut group = Vec::new();
         self.commit_next(&mut group);
+        self.pass_on();
+    }
+
+    fn pass_on(&self) {
         let mut waiting = self.waiting.lock();
         waiting.lead = if waiting.requests.is_empty() {
             Lead::Nobody
@@ -182,7 +194,7 @@ impl Queue {
         let (Some(committer), None) = (&mut *owned, &failure) else {
             let error = failure.unwrap_or_else(closed);
             for request in group.drain(..) {
-                let _ = request.answer.send(Err(error.clone()));
+                request.answer.give(Err(error.clone()));
             }
             return;
         };
@@ -197,11 +209,30 @@ impl Queue {
         tracing::error!(reason = failure.reason, "the store has stopped");
         self.waiting.lock().intake = Intake::Failed(Error::Stopped(failure.reason));
         for (answer, outcome) in failure.answers {
-            let _ = answer.send(outcome);
+            answer.give(outcome);
         }
         // After a panic, whoever has no answer learns by the loss of its sender that it is not known.
         group.clear();
         *owned = None;
+    }
+}
+
+/// The lead on its way to a task, which may be dropped before it runs: nobody would commit any more.
+struct Leader(Option<Arc<Queue>>);
+
+impl Leader {
+    fn lead(&mut self) {
+        if let Some(queue) = self.0.take() {
+            queue.lead();
+        }
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0.take() {
+            queue.pass_on();
+        }
     }
 }
 

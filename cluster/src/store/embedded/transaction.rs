@@ -14,10 +14,10 @@ use selvedge_protocol::limits::{
 };
 use tokio::sync::oneshot;
 
-use super::super::{Committed, Error, Isolation, Order, Range, Transaction, Version};
+use super::super::{CommitDone, Committed, Error, Isolation, Order, Range, Transaction, Version};
 use super::Shared;
 use super::engine::{Slice, USER, kept, user};
-use super::group::Request;
+use super::group::{Answer, Request};
 use super::hash::HashedKey;
 use super::view::{View, closed};
 use super::window::Reads;
@@ -132,7 +132,24 @@ impl EmbeddedTransaction {
         }
     }
 
-    fn into_request(self, version: Version, answer: oneshot::Sender<Outcome>) -> Request {
+    /// Whether the transaction is within its limits, and has anything to commit.
+    fn check_commit(&mut self) -> Result<Commit, Error> {
+        if let Some(error) = self.refused.take() {
+            return Err(error);
+        }
+        check("transaction", self.bytes, STORE_TRANSACTION_BYTES_MAX)?;
+        let version = self.version.ok_or_else(closed)?;
+        if self.writes.is_empty() {
+            // What was read stood at the read version: there is nothing to decide.
+            return Ok(Commit::Nothing(Committed {
+                version,
+                versionstamp: [0; VERSIONSTAMP_BYTES],
+            }));
+        }
+        Ok(Commit::Needed(version))
+    }
+
+    fn into_request(self, version: Version, answer: Answer) -> Request {
         let keys = self.writes.keys.into_iter();
         Request {
             version,
@@ -153,8 +170,6 @@ impl EmbeddedTransaction {
         }
     }
 }
-
-type Outcome = Result<Committed, Error>;
 
 impl Transaction for EmbeddedTransaction {
     fn get<'a>(
@@ -221,28 +236,37 @@ impl Transaction for EmbeddedTransaction {
     }
 
     fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<Committed, Error>> {
-        let size = check("transaction", self.bytes, STORE_TRANSACTION_BYTES_MAX);
-        if let Err(error) = self.refused.take().map_or(size, Err) {
-            return Box::pin(ready(Err(error)));
-        }
-        let Some(version) = self.version else {
-            return Box::pin(ready(Err(closed())));
-        };
-        if self.writes.is_empty() {
-            // What was read stood at the read version: there is nothing to decide.
-            return Box::pin(ready(Ok(Committed {
-                version,
-                versionstamp: [0; VERSIONSTAMP_BYTES],
-            })));
-        }
         Box::pin(async move {
+            let version = match self.check_commit() {
+                Ok(Commit::Needed(version)) => version,
+                Ok(Commit::Nothing(committed)) => return Ok(committed),
+                Err(error) => return Err(error),
+            };
             let (answer, outcome) = oneshot::channel();
             let queue = Arc::clone(&self.shared.queue);
-            queue.submit(self.into_request(version, answer));
+            queue.submit(self.into_request(version, Answer::Channel(answer)));
             // An answer is lost only by a panic while committing.
             outcome.await.unwrap_or(Err(Error::CommitUnknown))
         })
     }
+
+    fn commit_then(mut self: Box<Self>, done: CommitDone) {
+        match self.check_commit() {
+            Ok(Commit::Needed(version)) => {
+                let queue = Arc::clone(&self.shared.queue);
+                queue.submit(self.into_request(version, Answer::Call(done)));
+            }
+            Ok(Commit::Nothing(committed)) => done(Ok(committed)),
+            Err(error) => done(Err(error)),
+        }
+    }
+}
+
+/// What a commit comes to before it is queued.
+enum Commit {
+    /// It reads as of this version.
+    Needed(Version),
+    Nothing(Committed),
 }
 
 impl fmt::Debug for EmbeddedTransaction {

@@ -34,6 +34,13 @@ struct Send {
     times: usize,
 }
 
+/// So many events at once, of so many bytes each.
+#[derive(Debug, Deserialize)]
+struct Burst {
+    events: usize,
+    bytes: usize,
+}
+
 #[derive(Debug, Deserialize)]
 struct Timer {
     name: String,
@@ -73,6 +80,14 @@ impl Kind for Tally {
             "add" => {
                 state.sum += argument::<u64>(command.body)?;
                 effects.events.push(event(state.sum));
+            }
+            "burst" => {
+                let Burst { events, bytes } = argument(command.body)?;
+                let data = Bytes::from(format!("{:?}", "x".repeat(bytes)));
+                effects.events.extend((0..events).map(|_| NewEvent {
+                    kind: "burst".into(),
+                    data: data.clone(),
+                }));
             }
             "add-soon" => {
                 state.sum += argument::<u64>(command.body)?;

@@ -49,6 +49,33 @@ async fn actors_at_rest_are_deactivated_at_once_and_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_activation_that_takes_another_actor_in_knows_nothing_of_the_one_before() {
+    let world = World::new();
+    let host = world.host_with_slots(1).await;
+    for round in 1..=20 {
+        for key in ["a", "b", "c"] {
+            ok(add(&host, key, session(round)).await);
+            retire_in(&host, key, round).await;
+            left(&host, key).await;
+            assert_eq!(sum(&host, key).await, round);
+            left(&host, key).await;
+        }
+    }
+    // Of commands as well: each actor has its own memory of the session.
+    let first = add(&host, "a", session(1_000)).await;
+    left(&host, "a").await;
+    ok(add(&host, "b", session(1_000)).await);
+    left(&host, "b").await;
+    assert_eq!(add(&host, "a", session(1_000)).await, first);
+}
+
+async fn retire_in(host: &Host, key: &str, round: u64) {
+    ok(host
+        .ask(command(key, "retire", "", session(100 + round)))
+        .await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_race_with_the_leaving_are_all_answered() {
     let world = World::new();
     let host = world.host().await;

@@ -36,6 +36,29 @@ async fn one_that_sleeps_through_a_thousand_events_misses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_committed_together_are_read_from_any_position() {
+    let world = World::new();
+    let host = world.host().await;
+    // Several a row, and rows that have to be split.
+    for burst in [
+        r#"{"events":5,"bytes":40000}"#,
+        r#"{"events":3,"bytes":65000}"#,
+        r#"{"events":100,"bytes":10}"#,
+    ] {
+        ok(host
+            .ask(command("a", "burst", burst, Identity::Natural))
+            .await);
+    }
+    for position in 0..108 {
+        let since = Since::After(position);
+        let mut events = host.subscribe(actor("a"), since).await.unwrap();
+        for expected in position + 1..=108 {
+            assert_eq!(next_seq(&mut events).await, expected);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn those_that_join_and_leave_during_writes_see_an_unbroken_sequence() {
     let world = World::new();
     let host = world.host().await;

@@ -38,6 +38,20 @@ impl World {
             .await
     }
 
+    /// A host whose actors share so many slots.
+    pub(crate) async fn host_with_slots(&self, slots: u16) -> Host {
+        let config = HostConfig {
+            node: "node-1".to_owned(),
+            idle_ms: 60_000,
+            slots,
+        };
+        let kinds = Kinds::default().with(Tally);
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        Host::start(config, store, self.clock.clone(), kinds)
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn host_on(&self, store: Arc<dyn Store>) -> Host {
         start(store, self.clock.clone(), 60_000).await
     }
