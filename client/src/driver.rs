@@ -232,6 +232,8 @@ impl Driver {
                 if taken == 0 {
                     return Some(Leave::Asked);
                 }
+                // Before the queries: one may ask for what a command called before it has done.
+                self.take_commands();
                 self.send_queries();
             },
             taken = self.commands.recv_many(&mut self.command_batch, command_room),
@@ -260,14 +262,18 @@ impl Driver {
 
     /// Takes what callers want by now, as far as there is room for it.
     fn take_requests(&mut self) {
-        let room = |room: usize| room.min(BATCH_MAX);
-        while self.query_batch.len() < room(self.machine.query_room())
+        // Queries first into the batch: a command called before one of them is there by now as well.
+        while self.query_batch.len() < self.machine.query_room().min(BATCH_MAX)
             && let Ok(new) = self.queries.try_recv()
         {
             self.query_batch.push(new);
         }
+        self.take_commands();
         self.send_queries();
-        while self.command_batch.len() < room(self.machine.command_room())
+    }
+
+    fn take_commands(&mut self) {
+        while self.command_batch.len() < self.machine.command_room().min(BATCH_MAX)
             && let Ok(new) = self.commands.try_recv()
         {
             self.command_batch.push(new);

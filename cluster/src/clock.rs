@@ -120,7 +120,9 @@ impl Pool {
                 panic!("the system gives no randomness: {error}");
             }
             for (bits, bytes) in self.bits.iter_mut().zip(bytes.chunks_exact(8)) {
-                *bits = bytes.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+                *bits = bytes
+                    .iter()
+                    .fold(0, |bits, byte| bits << 8 | u64::from(*byte));
             }
             self.left = Self::LEN;
         }

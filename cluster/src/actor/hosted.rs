@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::actor::kind::{Context, Effects, Incoming, Kind, Refusal};
+use crate::actor::kind::{Context, Effects, Incoming, Kind, Refusal, Stand};
 use crate::actor::request::ScopedAddress;
 
 /// Kinds to be hosted, by name.
@@ -52,7 +52,7 @@ pub(crate) trait State: Send + Sync {
     fn view(&self) -> Bytes;
     fn encode(&self) -> Bytes;
     fn format(&self) -> u8;
-    fn committed(&mut self, actor: &ScopedAddress);
+    fn committed(&mut self, actor: &ScopedAddress, stand: Stand);
     fn is_at_rest(&self) -> bool;
 }
 
@@ -103,8 +103,8 @@ impl<K: Kind> State for Hosted<K> {
         K::FORMAT
     }
 
-    fn committed(&mut self, actor: &ScopedAddress) {
-        self.kind.committed(actor, &mut self.state);
+    fn committed(&mut self, actor: &ScopedAddress, stand: Stand) {
+        self.kind.committed(actor, &mut self.state, stand);
     }
 
     fn is_at_rest(&self) -> bool {

@@ -55,8 +55,8 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Called when an actor was activated and after each of its commits, on the actor's own task. The
     /// place to hand runnable work to a pool. Must not wait; may change what is not stored.
-    fn committed(&self, actor: &ScopedAddress, state: &mut Self::State) {
-        let _ = (actor, state);
+    fn committed(&self, actor: &ScopedAddress, state: &mut Self::State, stand: Stand) {
+        let _ = (actor, state, stand);
     }
 
     /// Whether nothing more is expected of this actor, so that its activation may end at once instead
@@ -87,6 +87,17 @@ pub mod json {
     pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         serde_json::from_slice(bytes).map_err(|error| error.to_string())
     }
+}
+
+/// How far an actor's commits are.
+#[derive(Debug, Clone, Copy)]
+pub struct Stand {
+    /// The last event, as decided.
+    pub seq: u64,
+    /// The version of the actor, as decided.
+    pub version: u64,
+    /// Whether all that was decided is durable, so that the state may be shown.
+    pub is_durable: bool,
 }
 
 /// What a decision may depend on, besides state and command.

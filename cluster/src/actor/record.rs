@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_protocol::{ActorAddress, SessionId};
 use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::{ActorAddress, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::store;

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_client::operation::OperationStatus as Status;
-use selvedge_cluster::actor::kind::Urgency;
+use selvedge_cluster::actor::kind::{Stand, Urgency};
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
+use selvedge_protocol::frame::Success;
 use selvedge_protocol::{ActorAddress, ErrorCode, Failure};
 
 use crate::operation::record::{Payload, Record, Waiting};
@@ -308,15 +309,19 @@ impl Kind for OperationKind {
         })
     }
 
-    fn committed(&self, actor: &ScopedAddress, state: &mut OperationState) {
+    fn committed(&self, actor: &ScopedAddress, state: &mut OperationState, stand: Stand) {
         let Some(record) = &state.record else {
             return;
         };
         // Not in `apply`: a decision whose commit fails stops nothing.
         let is_final = record.status.is_final();
         let is_over = is_final || record.status == Status::Cancelling;
-        if is_final && let Some(host) = self.pools.host() {
-            self.waiters.wake(&host, actor);
+        if is_final && stand.is_durable {
+            self.waiters.wake(actor, || Success {
+                body: self.view(state),
+                seq: stand.seq,
+                version: stand.version,
+            });
         }
         self.offer(actor, state);
         if let Some(control) = state.control.as_ref().filter(|_| is_over) {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use selvedge_cluster::actor::{AnswerSink, Host, ReplyTo, ScopedAddress};
-use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::frame::{Outcome, Success};
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::time::Instant;
 
@@ -84,8 +84,8 @@ impl Waiters {
         );
     }
 
-    /// The operation is final: gives each query that waits for it the operation as it is.
-    pub(super) fn wake(&self, host: &Host, actor: &ScopedAddress) {
+    /// The operation is final: answers each query that waits for it with the operation as it is.
+    pub(super) fn wake(&self, actor: &ScopedAddress, operation: impl FnOnce() -> Success) {
         if self.0.queries.is_empty() {
             return;
         }
@@ -93,9 +93,10 @@ impl Waiters {
             return;
         };
         self.0.count.fetch_sub(queries.len(), Ordering::Relaxed);
+        let answer = operation();
         for query in queries {
             if let Some(reply) = query.reply.lock().take() {
-                host.query(get(actor.clone(), "get".to_owned(), Bytes::new()), reply);
+                reply.answer(Outcome::Success(answer.clone()));
             }
         }
     }

@@ -449,7 +449,9 @@ fn size(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Success(success) => ENVELOPE_BYTES_MAX + success.body.len(),
         Outcome::Failure(failure) => {
-            ENVELOPE_BYTES_MAX + failure.message.len() + failure.field.as_ref().map_or(0, String::len)
+            ENVELOPE_BYTES_MAX
+                + failure.message.len()
+                + failure.field.as_ref().map_or(0, String::len)
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use group::{Batch, Finished, Group, Write};
 pub(crate) use memory::{LookUp, Memory, New, Recall};
 
 use crate::actor::hosted::State;
-use crate::actor::kind::{Context, Incoming, Origin, Refusal};
+use crate::actor::kind::{Context, Incoming, Origin, Refusal, Stand};
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{ActorRecord, SessionRecord, Stored, StoredState, TimerEntry};
 use crate::actor::request::{CommandRequest, Identity, QueryRequest, ScopedAddress};
@@ -303,8 +303,13 @@ impl Machine {
 
     /// Tells the kind that the actor was activated or has committed.
     pub(crate) fn tell_committed(&mut self) -> Result<(), Broken> {
+        let stand = Stand {
+            seq: self.seq,
+            version: self.decided_version(),
+            is_durable: self.pending.is_none() && self.in_flight.is_none(),
+        };
         let (state, actor) = (&mut self.state, &self.name.actor);
-        catch_unwind(AssertUnwindSafe(|| state.committed(actor))).map_err(|_| Broken)
+        catch_unwind(AssertUnwindSafe(|| state.committed(actor, stand))).map_err(|_| Broken)
     }
 
     /// The commit in flight is over the limits of the store.
@@ -447,10 +452,13 @@ impl Machine {
         Outcome::Success(Success {
             body,
             seq: self.seq,
-            version: self.version
-                + u64::from(self.in_flight.is_some())
-                + u64::from(self.pending.is_some()),
+            version: self.decided_version(),
         })
+    }
+
+    /// The version once all that was decided is committed.
+    fn decided_version(&self) -> u64 {
+        self.version + u64::from(self.in_flight.is_some()) + u64::from(self.pending.is_some())
     }
 
     /// The state to be written, unless it is stored in chunks and has not changed.

@@ -1,7 +1,7 @@
 //! Actor kinds for tests.
 
 use bytes::Bytes;
-use selvedge_cluster::actor::kind::json;
+use selvedge_cluster::actor::kind::{Stand, json};
 use selvedge_cluster::actor::{
     Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, ScopedAddress,
     TimerChange, Urgency,
@@ -154,7 +154,7 @@ impl Kind for Tally {
         json::decode(bytes)
     }
 
-    fn committed(&self, _actor: &ScopedAddress, state: &mut TallyState) {
+    fn committed(&self, _actor: &ScopedAddress, state: &mut TallyState, _stand: Stand) {
         state.told += 1;
     }
 
