@@ -156,6 +156,7 @@ impl Gateway {
             tenant: caller.principal.tenant.clone(),
             principal: Arc::clone(&caller.principal.name),
             id,
+            identity: call.identity,
             name: call.name,
             body: call.body,
             payload,

@@ -94,6 +94,15 @@ pub const OPERATION_STEPS_MAX: usize = 1_000;
 /// Times in a row that a node may end during an attempt before the operation is held to be the cause;
 /// a node that is killed and started again in a test or by an operator stays far below it.
 pub const OPERATION_LOST_MAX: u32 = 50;
+/// Steps of one operation that wait for a timer, a signal or a child at the same time: the messages that
+/// cancel as many children fit into one commit.
+pub const OPERATION_WAITS_MAX: usize = 128;
+/// Signals of one operation that nobody has waited for yet.
+pub const OPERATION_SIGNALS_MAX: usize = 256;
+/// Compensations that one operation has registered and not run.
+pub const OPERATION_COMPENSATIONS_MAX: usize = 256;
+/// Callers above an operation that was called: a chain that calls itself ends here.
+pub const OPERATION_DEPTH_MAX: u16 = 32;
 /// Labels of one operation, each an index row more.
 pub const OPERATION_LABELS_MAX: usize = 16;
 /// A label's key and its value, each: they are parts of a store key.

@@ -9,7 +9,7 @@ use selvedge_protocol::limits::OPERATION_EVENT_RESULT_BYTES_MAX;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::operation::record::{Fault, Record, Step, Waiting};
+use crate::operation::record::{Fault, Record, Signal, Step, Wait, WaitOn, Waiting};
 use crate::operation::time;
 
 #[derive(Serialize)]
@@ -37,6 +37,32 @@ struct WaitingFor<'a> {
     waiting_for: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Error<'a>>,
+}
+
+#[derive(Serialize)]
+struct Retried<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Compensating<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error<'a>>,
+    /// In the order in which they run.
+    compensations: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CompensationFinished<'a> {
+    compensation: &'a str,
+}
+
+#[derive(Serialize)]
+struct Signalled<'a> {
+    signal: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -98,12 +124,52 @@ pub(super) fn attempt_failed(record: &Record, fault: &Fault, next_ms: Option<u64
     json(name, &data)
 }
 
-pub(super) fn waiting(waiting: Waiting, fault: Option<&Fault>) -> NewEvent {
+pub(super) fn waiting(record: &Record) -> NewEvent {
     let data = WaitingFor {
-        waiting_for: describe(waiting),
-        error: fault.map(error),
+        waiting_for: describe(record).unwrap_or_default(),
+        error: record.error.as_ref().map(error),
     };
     json("waiting", &data)
+}
+
+pub(super) fn retried(from: Option<&str>) -> NewEvent {
+    json("retried", &Retried { from })
+}
+
+pub(super) fn continued(record: &Record) -> NewEvent {
+    raw(
+        "continued",
+        format!(r#"{{"generation":{}}}"#, record.generation),
+    )
+}
+
+/// The operation begins to undo what it has done.
+pub(super) fn compensating(record: &Record) -> NewEvent {
+    let data = Compensating {
+        error: record.error.as_ref().map(error),
+        compensations: record
+            .compensations
+            .iter()
+            .rev()
+            .map(|undo| &*undo.name)
+            .collect(),
+    };
+    json("compensating", &data)
+}
+
+pub(super) fn compensated(name: &str) -> NewEvent {
+    json(
+        "compensation.finished",
+        &CompensationFinished { compensation: name },
+    )
+}
+
+pub(super) fn signalled(signal: &Signal) -> NewEvent {
+    let data = Signalled {
+        signal: &signal.name,
+        data: short(&signal.data),
+    };
+    json("signalled", &data)
 }
 
 /// Named after the final status.
@@ -113,15 +179,15 @@ pub(super) fn finished(record: &Record) -> NewEvent {
         error: record
             .error
             .as_ref()
-            .filter(|_| record.status == Status::Failed)
+            .filter(|_| record.status != Status::Succeeded)
             .map(error),
     };
     json(record.status.name(), &data)
 }
 
-/// What an operation waits for, in words; the first is for scripts and stays.
-pub(super) fn describe(waiting: Waiting) -> String {
-    match waiting {
+/// What an operation waits for, in words; the first of them is for scripts and stays.
+pub(super) fn describe(record: &Record) -> Option<String> {
+    Some(match record.waiting? {
         Waiting::Time { until_ms } => format!("time: it shall run at {}", time::format(until_ms)),
         Waiting::Retry { until_ms } => {
             format!("retry: the next attempt is at {}", time::format(until_ms))
@@ -130,6 +196,32 @@ pub(super) fn describe(waiting: Waiting) -> String {
             "payload: send the same submit again, with the bytes that are streamed".to_owned()
         }
         Waiting::Handler => NO_HANDLER.to_owned(),
+        Waiting::Steps => {
+            let waits: Vec<String> = record.waits.iter().map(describe_wait).collect();
+            waits.join("; ")
+        }
+    })
+}
+
+/// What a step waits for.
+pub(super) fn describe_wait(wait: &Wait) -> String {
+    let step = &wait.name;
+    match &wait.on {
+        WaitOn::Time { until_ms } => {
+            format!(
+                "timer: step {step:?} sleeps until {}",
+                time::format(*until_ms)
+            )
+        }
+        WaitOn::Signal { signal, until_ms } => {
+            let until = until_ms.map_or_else(String::new, |until_ms| {
+                format!(", until {}", time::format(until_ms))
+            });
+            format!("signal: step {step:?} waits for the signal {signal:?}{until}")
+        }
+        WaitOn::Call { operation } => {
+            format!("operation: step {step:?} waits for the end of {operation}")
+        }
     }
 }
 

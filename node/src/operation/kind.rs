@@ -8,22 +8,29 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_client::operation::OperationStatus as Status;
-use selvedge_cluster::actor::kind::{Stand, Urgency};
+use selvedge_cluster::actor::kind::{Stand, Urgency, json};
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
 use selvedge_protocol::frame::Success;
-use selvedge_protocol::{ActorAddress, ErrorCode, Failure};
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationId};
 
+use crate::operation::child::{
+    CHILD_FINISHED, ChildError, ChildFinished, ChildSubmit, SUBMIT_CHILD,
+};
 use crate::operation::record::{Payload, Record, Waiting};
 use crate::operation::report::Report;
 use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
 use crate::operation::wait::{FINAL, Waiters};
-use crate::operation::{index, machine, record, view};
+use crate::operation::{child, index, machine, record, verb, view};
 use crate::processing::{Control, Offer, Pools};
 
 /// From clients.
 pub(super) const SUBMIT: &str = "submit";
 pub(super) const CANCEL: &str = "cancel";
+pub(super) const PAUSE: &str = "pause";
+pub(super) const RESUME: &str = "resume";
+pub(super) const RETRY: &str = "retry";
+pub(super) const SIGNAL: &str = "signal";
 /// From [`super::Operations`]: a submit whose payload is streamed.
 pub(super) const SUBMIT_STREAMED: &str = "submit.streamed";
 /// From a runner: a [`Report`].
@@ -47,6 +54,8 @@ pub(crate) struct OperationState {
     control: Option<Arc<Control>>,
     /// Submitted in this activation, so no attempt can have been lost; and its payload, if at hand.
     fresh: Option<Option<Bytes>>,
+    /// Steps were finished by others than the runner, which has not heard of it.
+    is_told: bool,
 }
 
 /// Whether an address is an operation's.
@@ -128,8 +137,9 @@ impl OperationKind {
         let Some(record) = &mut state.record else {
             return Err(absent(context.address));
         };
-        let before = record.status;
+        let (before, steps) = (record.status, record.steps.len());
         let mut effects = decide(record, &mut state.control)?;
+        state.is_told |= record.is_begun && record.steps.len() > steps;
         effects.rows = index::moved(before, record);
         if record.status.is_final() && !before.is_final() {
             let path = self.pools.path(&scoped(context));
@@ -140,21 +150,80 @@ impl OperationKind {
         Ok(effects)
     }
 
-    fn cancel(
+    /// A verb of a client, answered with the operation as it is then.
+    fn verb(
         &self,
         state: &mut OperationState,
         context: &Context<'_>,
+        command: &Incoming<'_>,
     ) -> Result<Effects, Refusal> {
-        let mut effects = self.decide(state, context, |record, control| {
-            // A runner whose attempt is over only has to end; the next one has not begun.
-            let is_taken = control
-                .as_ref()
-                .is_some_and(|control| control.attempt() > record.attempt && !control.withdraw());
-            machine::cancel(record, context.now_ms, is_taken)
-        })?;
+        let now_ms = context.now_ms;
+        let mut effects = match command.name {
+            CANCEL => self.decide(state, context, |record, control| {
+                machine::cancel(record, now_ms, is_taken(record, control.as_deref()))
+            }),
+            PAUSE => self.decide(state, context, |record, control| {
+                machine::pause(record, now_ms, is_taken(record, control.as_deref()))
+            }),
+            RESUME => self.decide(state, context, |record, control| {
+                machine::resume(record, now_ms, is_taken(record, control.as_deref()))
+            }),
+            RETRY => {
+                let retry: verb::Retry = verb::read(command)?;
+                self.decide(state, context, |record, _| {
+                    machine::retry(record, now_ms, retry.from.as_deref())
+                })
+            }
+            SIGNAL => {
+                let signal = verb::signal(command)?;
+                self.decide(state, context, |record, _| {
+                    machine::signal(record, now_ms, signal)
+                })
+            }
+            name => Err(Refusal::unknown(Self::NAME, name)),
+        }?;
         let record = present(&state.record, context)?;
         effects.reply = view::answer(record, self.frame(record, None));
         Ok(effects)
+    }
+
+    /// An actor calls an operation. It hears of a refusal as of a failed one.
+    fn submit_child(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        body: &[u8],
+    ) -> Result<Effects, Refusal> {
+        let call: ChildSubmit = json::decode(body).map_err(|e| Refusal::invalid("body", e))?;
+        let parent = call.parent.clone();
+        let submitted = Submission::new(call.submit.get().as_bytes(), Payload::None)
+            .map(|submission| submission.called_by(call.parent, call.created_by))
+            .and_then(|submission| self.submit(state, context, submission, None));
+        submitted.or_else(|Refusal(failure)| {
+            let id = OperationId::new(context.address.key.as_str());
+            let id = id.map_err(|error| Refusal::invalid("id", error.to_string()))?;
+            let error = ChildError {
+                code: failure.code.to_string(),
+                message: failure.message,
+            };
+            Ok(Effects {
+                messages: vec![child::refused(&parent, id, error)],
+                ..Effects::default()
+            })
+        })
+    }
+
+    fn child_finished(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        body: &[u8],
+    ) -> Result<Effects, Refusal> {
+        let finished: ChildFinished =
+            json::decode(body).map_err(|e| Refusal::invalid("body", e))?;
+        self.decide(state, context, |record, _| {
+            machine::child_finished(record, context.now_ms, &finished)
+        })
     }
 
     fn report(
@@ -196,8 +265,7 @@ impl OperationKind {
         }
         if let Some(control) = state.control.as_ref().filter(|control| control.is_alive()) {
             let is_present = record.attempt < control.attempt()
-                || (record.attempt == control.attempt()
-                    && matches!(record.status, Status::Running | Status::Cancelling));
+                || (record.attempt == control.attempt() && record.is_begun);
             // A runner whose attempt is over is about to end: it asks for the next offer then, unless it
             // has ended in this moment.
             if is_present || control.miss() {
@@ -250,7 +318,9 @@ impl Kind for OperationKind {
                 let submission = Submission::streamed(command)?;
                 self.submit(state, context, submission, None)
             }
-            (Origin::Client(_), CANCEL) => self.cancel(state, context),
+            (Origin::Client(_), _) | (Origin::Actor, CANCEL) => self.verb(state, context, command),
+            (Origin::Actor, SUBMIT_CHILD) => self.submit_child(state, context, command.body),
+            (Origin::Actor, CHILD_FINISHED) => self.child_finished(state, context, command.body),
             (Origin::Node, REPORT) => self.report(state, context, command.body),
             (Origin::Node, NUDGE) => {
                 self.offer(&scoped(context), state);
@@ -262,9 +332,7 @@ impl Kind for OperationKind {
             (Origin::Timer, name) => self.decide(state, context, |record, _| {
                 machine::due(record, context.now_ms, name)
             }),
-            (Origin::Client(_) | Origin::Actor | Origin::Node, name) => {
-                Err(Refusal::unknown(Self::NAME, name))
-            }
+            (Origin::Actor | Origin::Node, name) => Err(Refusal::unknown(Self::NAME, name)),
         }
     }
 
@@ -315,7 +383,6 @@ impl Kind for OperationKind {
         };
         // Not in `apply`: a decision whose commit fails stops nothing.
         let is_final = record.status.is_final();
-        let is_over = is_final || record.status == Status::Cancelling;
         if is_final && stand.is_durable {
             self.waiters.wake(actor, || Success {
                 body: self.view(state),
@@ -324,8 +391,16 @@ impl Kind for OperationKind {
             });
         }
         self.offer(actor, state);
-        if let Some(control) = state.control.as_ref().filter(|_| is_over) {
+        let (Some(record), Some(control)) = (&state.record, &state.control) else {
+            return;
+        };
+        let is_over = control.attempt() == record.attempt && !record.is_begun;
+        if is_final || is_over || record.status == Status::Cancelling {
             control.stop();
+        }
+        control.hold(record.status == Status::Paused);
+        if stand.is_durable && std::mem::take(&mut state.is_told) {
+            control.deliver(record);
         }
     }
 
@@ -338,6 +413,18 @@ impl Kind for OperationKind {
     fn is_public(&self) -> bool {
         false
     }
+}
+
+/// Whether a runner is at work on the operation. One that has not begun is kept from it.
+fn is_taken(record: &Record, control: Option<&Control>) -> bool {
+    control.is_some_and(|control| {
+        if control.attempt() > record.attempt {
+            !control.withdraw()
+        } else {
+            // A runner whose attempt is over only has to end.
+            control.attempt() == record.attempt && record.is_begun && control.is_running()
+        }
+    })
 }
 
 fn scoped(context: &Context<'_>) -> ScopedAddress {

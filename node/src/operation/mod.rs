@@ -4,6 +4,7 @@
 //! gateway calls. What runs the handlers is in [`crate::processing`]; it keeps nothing that is not in the
 //! store.
 
+mod child;
 mod event;
 mod index;
 mod kind;
@@ -14,12 +15,13 @@ mod report;
 mod service;
 mod submission;
 mod time;
+mod verb;
 mod view;
 mod wait;
 
 pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
-pub(crate) use record::{Fault, Payload, Record};
-pub(crate) use report::{FinishedStep, News, Report};
+pub(crate) use record::{Compensation, Fault, Payload, Record};
+pub(crate) use report::{Done, FinishedStep, NewWait, NewWaitOn, News, Report, Sent};
 pub use service::{OperationCommand, OperationPayload, Operations};
 pub(crate) use wait::Waiters;
 

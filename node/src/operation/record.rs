@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use selvedge_client::operation::OperationStatus as Status;
+use selvedge_protocol::ActorAddress;
 use selvedge_protocol::codec;
 use selvedge_protocol::ids::{OperationId, OperationType, Tenant};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,18 @@ pub(crate) struct Record {
     pub(crate) failures: u32,
     /// Attempts that a node took with it since the last finished step.
     pub(crate) lost: u32,
+    /// Whether an attempt has begun and not ended. One that finds it so was lost.
+    pub(crate) is_begun: bool,
+    /// Who called this operation, and hears of its end.
+    pub(crate) parent: Option<Parent>,
+    /// Counts how often it went on as new: names of steps are used again then.
+    pub(crate) generation: u32,
+    /// What steps wait for.
+    pub(crate) waits: Vec<Wait>,
+    /// Signals that nobody has waited for yet, oldest first.
+    pub(crate) signals: Vec<Signal>,
+    /// What is to be undone if it comes to that, the last first.
+    pub(crate) compensations: Vec<Compensation>,
     pub(crate) progress: Option<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) result: Option<Arc<str>>,
@@ -52,6 +65,57 @@ pub(crate) struct Step {
     pub(crate) result: Arc<str>,
     pub(crate) attempt: u32,
     pub(crate) finished_ms: u64,
+}
+
+/// A step that finishes by itself: its result comes from a timer, a signal or another operation. It costs
+/// nothing but its place in the store while the handler is not in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wait {
+    pub(crate) name: Arc<str>,
+    pub(crate) on: WaitOn,
+    pub(crate) since_ms: u64,
+}
+
+/// What finishes a wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum WaitOn {
+    Time {
+        until_ms: u64,
+    },
+    /// A signal, or the end of the time for it.
+    Signal {
+        signal: Arc<str>,
+        until_ms: Option<u64>,
+    },
+    /// The end of a child.
+    Call {
+        operation: OperationId,
+    },
+}
+
+/// Something a client told the operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Signal {
+    pub(crate) name: Arc<str>,
+    /// JSON text.
+    pub(crate) data: Arc<str>,
+}
+
+/// How a finished step is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Compensation {
+    pub(crate) name: Arc<str>,
+    /// JSON text, for the handler.
+    pub(crate) data: Arc<str>,
+}
+
+/// Who called an operation: an actor, and its name for the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Parent {
+    pub(crate) actor: ActorAddress,
+    pub(crate) name: Arc<str>,
+    /// How many callers there are above the operation.
+    pub(crate) depth: u16,
 }
 
 /// The bytes that came with the submit.
@@ -89,6 +153,8 @@ pub(crate) enum Waiting {
     Payload,
     /// A node that knows its type.
     Handler,
+    /// Steps: see [`Record::waits`].
+    Steps,
 }
 
 /// The persisted ordinal of a status, in the index by status: append only.
@@ -107,22 +173,32 @@ pub(crate) const fn ordinal_of(status: Status) -> u8 {
     }
 }
 
+impl Wait {
+    pub(crate) const fn until_ms(&self) -> Option<u64> {
+        match self.on {
+            WaitOn::Time { until_ms } => Some(until_ms),
+            WaitOn::Signal { until_ms, .. } => until_ms,
+            WaitOn::Call { .. } => None,
+        }
+    }
+}
+
 impl Record {
     /// Whether a pool can take the operation up as it is.
     pub(crate) fn is_runnable(&self) -> bool {
         match self.status {
             Status::Pending | Status::Running | Status::Cancelling => true,
+            Status::Compensating => self.waiting.is_none(),
             Status::Waiting => match self.waiting {
                 Some(Waiting::Handler) => true,
                 // Runnable once a stream is there, which only the kind can see.
                 Some(Waiting::Payload) => true,
-                Some(Waiting::Time { .. } | Waiting::Retry { .. }) | None => false,
+                Some(Waiting::Time { .. } | Waiting::Retry { .. } | Waiting::Steps) | None => false,
             },
             Status::Paused
             | Status::Succeeded
             | Status::Failed
             | Status::Cancelled
-            | Status::Compensating
             | Status::Compensated => false,
         }
     }
@@ -135,6 +211,15 @@ impl Record {
 
     pub(crate) fn finished_step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| &*step.name == name)
+    }
+
+    pub(crate) fn is_compensating(&self) -> bool {
+        self.status == Status::Compensating
+    }
+
+    /// When the next wait ends by time.
+    pub(crate) fn next_wait_ms(&self) -> Option<u64> {
+        self.waits.iter().filter_map(Wait::until_ms).min()
     }
 
     pub(crate) fn encode(&self) -> bytes::Bytes {

@@ -17,7 +17,9 @@ use selvedge_protocol::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::operation::kind::{CANCEL, OperationKind, SUBMIT, SUBMIT_STREAMED};
+use crate::operation::kind::{
+    CANCEL, OperationKind, PAUSE, RESUME, RETRY, SIGNAL, SUBMIT, SUBMIT_STREAMED,
+};
 use crate::operation::list::List;
 use crate::operation::submission;
 use crate::operation::wait::Waiters;
@@ -31,12 +33,14 @@ pub struct Operations {
     waiters: Waiters,
 }
 
-/// A client's command to an operation: `submit` or `cancel`.
+/// A client's command to an operation: `submit`, `cancel`, `pause`, `resume`, `retry` or `signal`.
 #[derive(Debug)]
 pub struct OperationCommand {
     pub tenant: Tenant,
     pub principal: Arc<str>,
     pub id: OperationId,
+    /// What makes it take effect once.
+    pub identity: Identity,
     pub name: String,
     /// JSON text.
     pub body: Bytes,
@@ -68,24 +72,31 @@ impl Operations {
         }
     }
 
-    /// Sends a command. Never waits; refusals come as answers. A repeat is harmless, so it needs neither
-    /// number nor id.
+    /// Sends a command. Never waits; refusals come as answers.
     pub fn command(&self, command: OperationCommand, reply: ReplyTo) {
         let actor = match address(command.tenant, &command.id) {
             Ok(actor) => actor,
             Err(failure) => return reply.answer(Outcome::Failure(failure)),
         };
         let name = command.name.as_str();
-        if name != SUBMIT && name != CANCEL {
-            let message = format!("an operation has no command {name:?}; use submit or cancel");
+        if ![SUBMIT, CANCEL, PAUSE, RESUME, RETRY, SIGNAL].contains(&name) {
+            let message = format!(
+                "an operation has no command {name:?}; use submit, cancel, pause, resume, retry or \
+                 signal"
+            );
             let failure = Failure::new(ErrorCode::UnknownCommand, message);
             return reply.answer(Outcome::Failure(failure));
         }
+        // The repeat of a submit or cancel is harmless by itself.
+        let identity = match name {
+            SUBMIT | CANCEL => Identity::Natural,
+            _ => command.identity,
+        };
         let mut request = CommandRequest {
             actor,
             principal: command.principal,
             origin: Origin::Client(None),
-            identity: Identity::Natural,
+            identity,
             name: command.name,
             body: command.body,
             payload: None,

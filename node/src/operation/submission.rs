@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::operation::child::ChildParent;
 use crate::operation::record::{Payload, Record, Waiting};
 use crate::operation::time;
 use crate::processing::Policy;
@@ -30,6 +31,8 @@ pub(super) struct Submission {
     run_at_ms: Option<u64>,
     deadline_ms: Option<u64>,
     payload: Payload,
+    /// Of one that an actor calls: who does, and who stands as its creator.
+    called: Option<(ChildParent, String)>,
 }
 
 /// The command body for a submit with a streamed payload.
@@ -78,7 +81,7 @@ impl Submission {
         Self::new(body.submit.get().as_bytes(), payload)
     }
 
-    fn new(body: &[u8], payload: Payload) -> Result<Self, Refusal> {
+    pub(super) fn new(body: &[u8], payload: Payload) -> Result<Self, Refusal> {
         let body: SubmitBody = serde_json::from_slice(body).map_err(unreadable)?;
         if body.labels.len() > OPERATION_LABELS_MAX {
             return Err(Refusal::invalid(
@@ -103,7 +106,13 @@ impl Submission {
             deadline_ms: moment("deadline", body.deadline.as_deref())?,
             body,
             payload,
+            called: None,
         })
+    }
+
+    pub(super) fn called_by(mut self, parent: ChildParent, created_by: String) -> Self {
+        self.called = Some((parent, created_by));
+        self
     }
 
     pub(super) fn operation_type(&self) -> &selvedge_protocol::OperationType {
@@ -156,6 +165,10 @@ impl Submission {
             _ if matches!(self.payload, Payload::Streamed { .. }) => Some(Waiting::Payload),
             _ => None,
         };
+        let (parent, created_by) = match self.called.clone() {
+            None => (None, context.principal.to_owned()),
+            Some((parent, created_by)) => (Some(parent.into_parent()), created_by),
+        };
         Ok(Record {
             id,
             tenant: context.tenant.clone(),
@@ -173,13 +186,19 @@ impl Submission {
             priority: self.body.priority,
             run_at_ms: self.run_at_ms,
             deadline_ms,
-            created_by: context.principal.to_owned(),
+            created_by,
             created_ms: now_ms,
             updated_ms: now_ms,
             version: 1,
             attempt: 0,
             failures: 0,
             lost: 0,
+            is_begun: false,
+            parent,
+            generation: 0,
+            waits: Vec::new(),
+            signals: Vec::new(),
+            compensations: Vec::new(),
             progress: None,
             steps: Vec::new(),
             result: None,

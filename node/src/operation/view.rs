@@ -32,7 +32,7 @@ pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
     let is_begun = status != record.status;
     let waiting_for = match record.waiting {
         _ if is_begun => None,
-        Some(waiting) => Some(event::describe(waiting)),
+        Some(_) => event::describe(record),
         // Accepted by a binary that knew the type.
         None if record.is_runnable() && !frame.is_known => Some(event::NO_HANDLER.to_owned()),
         None => None,

@@ -1,9 +1,13 @@
 //! What an operation's actor and its runner share while an offer stands: who has it, and whether it is
 //! to stop. In memory only; the record never depends on it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::operation::Record;
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -22,6 +26,12 @@ pub(crate) struct Control {
     /// The operation was offered again while this runner was about to end.
     missed: AtomicBool,
     stopped: Notify,
+    /// No further step is to begin.
+    is_held: AtomicBool,
+    /// Results of steps that others finished, by name.
+    delivered: Mutex<Vec<(Arc<str>, Arc<str>)>>,
+    /// Tells of a change to these two.
+    changed: Notify,
 }
 
 impl Control {
@@ -33,6 +43,9 @@ impl Control {
             stop: AtomicBool::new(false),
             missed: AtomicBool::new(false),
             stopped: Notify::new(),
+            is_held: AtomicBool::new(false),
+            delivered: Mutex::new(Vec::new()),
+            changed: Notify::new(),
         }
     }
 
@@ -74,6 +87,37 @@ impl Control {
         while !self.is_stopped() {
             self.stopped.notified().await;
         }
+    }
+
+    /// Lets no further step begin, or lets them begin again.
+    pub(crate) fn hold(&self, is_held: bool) {
+        if self.is_held.swap(is_held, Ordering::AcqRel) != is_held {
+            self.changed.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
+    }
+
+    /// Gives the runner the results of all steps; it knows which of them it waits for.
+    pub(crate) fn deliver(&self, record: &Record) {
+        let steps = record.steps.iter();
+        let all = steps.map(|step| (Arc::clone(&step.name), Arc::clone(&step.result)));
+        *self.delivered.lock() = all.collect();
+        self.changed.notify_waiters();
+    }
+
+    /// The result of a step that somebody else finished during the attempt.
+    pub(crate) fn delivered(&self, step: &str) -> Option<Arc<str>> {
+        let delivered = self.delivered.lock();
+        let found = delivered.iter().find(|(name, _)| **name == *step);
+        found.map(|(_, result)| Arc::clone(result))
+    }
+
+    /// Completes at the next change of what is held or delivered. To be made before one looks.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
     }
 
     pub(crate) fn is_running(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -18,16 +19,48 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         context: OperationContext,
     ) -> impl Future<Output = Result<Value, HandlerError>> + Send;
+
+    /// Undoes what [`OperationContext::compensate`] has promised under this name, with the data it was
+    /// given. Called in the reverse order of the promises when the operation fails or is cancelled, until
+    /// it succeeds or the retry policy gives up: so it must bear to be called again, for which
+    /// [`OperationContext::idempotency_key`] helps.
+    fn compensate(
+        &self,
+        context: OperationContext,
+        name: String,
+        data: Value,
+    ) -> impl Future<Output = Result<(), HandlerError>> + Send {
+        let _ = (context, data);
+        async move {
+            let message = format!("the handler has no code that undoes {name:?}");
+            Err(HandlerError::permanent(message))
+        }
+    }
 }
 
 /// The same for storing handlers of different types in one map.
 pub(crate) trait ErasedHandler: Send + Sync {
     fn run(&self, context: OperationContext) -> BoxFuture<'_, Result<Value, HandlerError>>;
+    fn compensate(
+        &self,
+        context: OperationContext,
+        name: String,
+        data: Value,
+    ) -> BoxFuture<'_, Result<(), HandlerError>>;
 }
 
 impl<H: Handler> ErasedHandler for H {
     fn run(&self, context: OperationContext) -> BoxFuture<'_, Result<Value, HandlerError>> {
         Handler::run(self, context).boxed()
+    }
+
+    fn compensate(
+        &self,
+        context: OperationContext,
+        name: String,
+        data: Value,
+    ) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Handler::compensate(self, context, name, data).boxed()
     }
 }
 
@@ -41,7 +74,7 @@ pub struct HandlerError {
 }
 
 /// What follows from an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// Another attempt, as the policy says.
     Retryable,
@@ -51,6 +84,8 @@ pub(crate) enum Cause {
     PayloadMissing,
     /// The runner lost the operation: whatever the handler returns is dropped.
     Lost,
+    /// It goes on as new, with this input.
+    Continued(Arc<str>),
 }
 
 impl HandlerError {

@@ -7,6 +7,7 @@
 //! Nothing here is durable. What the store knows is offered again after a crash, by the operations
 //! themselves.
 
+mod attempt;
 mod budget;
 mod context;
 mod control;

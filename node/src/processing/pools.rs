@@ -328,6 +328,9 @@ fn work(offer: Offer<'_>) -> Work {
                 result: Arc::clone(&step.result),
             })
             .collect(),
+        undo: record
+            .is_compensating()
+            .then(|| record.compensations.clone()),
         attempt: record.attempt.saturating_add(1),
         is_fresh: offer.is_fresh,
         payload: record.payload.clone(),

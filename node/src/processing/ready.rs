@@ -11,7 +11,7 @@ use selvedge_cluster::actor::ScopedAddress;
 use selvedge_protocol::OperationId;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::operation::{FinishedStep, Payload};
+use crate::operation::{Compensation, FinishedStep, Payload};
 use crate::processing::control::Control;
 use crate::processing::pool::Pool;
 use crate::processing::pools::Pools;
@@ -39,6 +39,8 @@ pub(super) struct Work {
     pub(super) id: OperationId,
     pub(super) input: Arc<str>,
     pub(super) steps: Vec<FinishedStep>,
+    /// What is to be undone, in the order in which it was promised. `None`: the operation is to be run.
+    pub(super) undo: Option<Vec<Compensation>>,
     /// The number of the attempt to come.
     pub(super) attempt: u32,
     /// No attempt can have been lost in a crash.

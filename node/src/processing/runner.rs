@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,11 +24,12 @@ use selvedge_protocol::limits::{
 };
 use serde_json::Value;
 
-use crate::operation::{Fault, FinishedStep, News, REPORT, Report};
+use crate::operation::{Compensation, Done, Fault, News, REPORT, Report};
 use crate::processing::Pools;
-use crate::processing::context::{Attempt, OperationContext};
+use crate::processing::attempt::Attempt;
+use crate::processing::context::OperationContext;
 use crate::processing::control::Control;
-use crate::processing::handler::{Cause, HandlerError};
+use crate::processing::handler::{Cause, ErasedHandler, HandlerError};
 use crate::processing::pool::{self, Pool};
 use crate::processing::pools::request;
 use crate::processing::ready::{Ready, Work};
@@ -51,6 +53,14 @@ enum End {
     Returned(Result<Value, HandlerError>),
     Panicked(String),
     Stopped,
+    /// It waits for these steps and for nothing else.
+    Suspended(Vec<Arc<str>>),
+}
+
+/// Why the handler is polled no more.
+enum Ended {
+    Handled(Result<Result<Value, HandlerError>, Box<dyn Any + Send>>),
+    Suspended(Vec<Arc<str>>),
 }
 
 type Handled<'a> = Pin<
@@ -111,16 +121,18 @@ async fn run(ready: Ready) {
 /// `false` when the operation did not hear of the end.
 async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> bool {
     if reporter.control.is_stopped() {
-        return reporter.end(Vec::new(), News::Cancelled, None).await;
+        return reporter.end(Done::default(), News::Cancelled, None).await;
     }
     let Some(source) = pools.payload(&reporter.actor, &work) else {
-        return reporter.end(Vec::new(), News::PayloadMissing, None).await;
+        return reporter
+            .end(Done::default(), News::PayloadMissing, None)
+            .await;
     };
     if !work.is_fresh {
         // After a crash the attempt is counted before it can do harm again.
-        let begun = reporter.report(Vec::new(), News::Running { urgent: true });
+        let begun = reporter.report(Done::default(), News::Running { urgent: true });
         match reporter.tell(&begun).await {
-            Ok(status) if &status[..] == b"running" => {}
+            Ok(status) if matches!(&status[..], b"running" | b"compensating") => {}
             Ok(_) => return true,
             Err(failure) => return !failure.code.may_be_retried(),
         }
@@ -135,50 +147,101 @@ async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> 
         names: Mutex::default(),
         progress: Mutex::default(),
         payload: Mutex::new(source),
+        working: AtomicUsize::new(0),
+        waiting: Mutex::default(),
         reporter: reporter.clone(),
     });
-    let end = drive(pool, &context, &reporter, work.is_fresh).await;
-    let steps = std::mem::take(&mut *context.buffer.lock().await);
+    let handler = Arc::clone(&pool.handler);
+    let future = match work.undo {
+        None => run_handler(handler, Arc::clone(&context)).boxed(),
+        Some(undo) => undo_all(handler, Arc::clone(&context), undo).boxed(),
+    };
+    let end = drive(future, &context, &reporter, work.is_fresh).await;
+    let done = std::mem::take(&mut *context.buffer.lock().await);
     let news = match end {
-        End::Returned(Err(error)) if error.cause == Cause::Lost => return false,
         End::Returned(Ok(value)) => News::Succeeded(value.to_string().into()),
-        End::Returned(Err(error)) if error.cause == Cause::PayloadMissing => News::PayloadMissing,
-        End::Returned(Err(error)) => News::Failed {
-            permanent: error.cause == Cause::Permanent,
-            fault: fault(error),
+        End::Returned(Err(error)) => match error.cause {
+            Cause::Lost => return false,
+            Cause::PayloadMissing => News::PayloadMissing,
+            Cause::Continued(input) => News::Continued { input },
+            Cause::Permanent | Cause::Retryable => News::Failed {
+                permanent: error.cause == Cause::Permanent,
+                fault: fault(error),
+            },
         },
+        End::Suspended(on) => News::Suspended { on },
         End::Panicked(message) => News::Failed {
             permanent: false,
             fault: fault(HandlerError::new("panic", message, Cause::Retryable)),
         },
         End::Stopped => News::Cancelled,
     };
-    reporter.end(steps, news, context.take_progress()).await
+    reporter.end(done, news, context.take_progress()).await
 }
 
-/// Polls the handler to its end. Results of steps become durable beside it whenever it waits.
-async fn drive(pool: &Pool, context: &Arc<Attempt>, reporter: &Reporter, is_fresh: bool) -> End {
-    let handler = Arc::clone(&pool.handler);
-    let handed = OperationContext(Arc::clone(context));
-    let future = async move { handler.run(handed).await };
+async fn run_handler(
+    handler: Arc<dyn ErasedHandler>,
+    attempt: Arc<Attempt>,
+) -> Result<Value, HandlerError> {
+    let context = OperationContext {
+        attempt,
+        undoing: None,
+    };
+    handler.run(context).await
+}
+
+/// Keeps all promises, the last first. Each is noted before the next begins.
+async fn undo_all(
+    handler: Arc<dyn ErasedHandler>,
+    attempt: Arc<Attempt>,
+    undo: Vec<Compensation>,
+) -> Result<Value, HandlerError> {
+    for undo in undo.into_iter().rev() {
+        attempt.flush().await?;
+        let context = OperationContext {
+            attempt: Arc::clone(&attempt),
+            undoing: Some(Arc::clone(&undo.name)),
+        };
+        let data = serde_json::from_str(&undo.data)?;
+        let undone = handler.compensate(context, undo.name.to_string(), data);
+        undone.await.map_err(|mut error| {
+            error.step.get_or_insert_with(|| undo.name.to_string());
+            error
+        })?;
+        attempt.buffer.lock().await.undone.push(undo.name);
+    }
+    Ok(Value::Null)
+}
+
+/// Polls the handler to its end, or until it only waits. What it does becomes durable beside it whenever
+/// it is pending.
+async fn drive(
+    future: BoxFuture<'static, Result<Value, HandlerError>>,
+    context: &Arc<Attempt>,
+    reporter: &Reporter,
+    is_fresh: bool,
+) -> End {
     let mut handled: Handled<'_> = Box::pin(AssertUnwindSafe(future).catch_unwind());
     let mut flush: Option<BoxFuture<'_, Result<(), HandlerError>>> = None;
     let ended = {
         let mut driven = pin!(poll_fn(|waker| {
             if let Poll::Ready(end) = handled.as_mut().poll(waker) {
-                return Poll::Ready(end);
+                return Poll::Ready(Ended::Handled(end));
             }
-            if flush.is_none() && context.has_results() {
+            if flush.is_none() && context.has_done() {
                 flush = Some(Box::pin(context.flush()));
             }
-            // Whoever needs the results durable finds out by a flush of its own.
+            // Whoever needs it durable finds out by a flush of its own.
             if flush
                 .as_mut()
                 .is_some_and(|flush| flush.as_mut().poll(waker).is_ready())
             {
                 flush = None;
             }
-            Poll::Pending
+            match context.suspended_on() {
+                Some(on) if flush.is_none() => Poll::Ready(Ended::Suspended(on)),
+                Some(_) | None => Poll::Pending,
+            }
         }));
         // Most handlers of short work end here: no timer, no note.
         match futures::poll!(driven.as_mut()) {
@@ -186,14 +249,16 @@ async fn drive(pool: &Pool, context: &Arc<Attempt>, reporter: &Reporter, is_fres
             Poll::Pending => watch(driven, context, reporter, is_fresh).await,
         }
     };
-    let Some(ended) = ended else {
-        // Its destructors are the application's code as well.
-        let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(handled)));
-        if let Err(panic) = dropped {
-            let said = words(&*panic);
-            tracing::error!(operation = %context.id, said, "a dropped handler panicked");
+    let ended = match ended {
+        Some(Ended::Handled(ended)) => ended,
+        Some(Ended::Suspended(on)) => {
+            let_go(context, handled);
+            return End::Suspended(on);
         }
-        return End::Stopped;
+        None => {
+            let_go(context, handled);
+            return End::Stopped;
+        }
     };
     // A flush that is under way holds the buffer: it has to be done before the end is told.
     if let Some(flush) = flush.take()
@@ -204,6 +269,15 @@ async fn drive(pool: &Pool, context: &Arc<Attempt>, reporter: &Reporter, is_fres
     match ended {
         Ok(returned) => End::Returned(returned),
         Err(panic) => End::Panicked(words(&*panic)),
+    }
+}
+
+/// Drops a handler: its destructors are the application's code as well.
+fn let_go(context: &Attempt, handled: Handled<'_>) {
+    let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(handled)));
+    if let Err(panic) = dropped {
+        let said = words(&*panic);
+        tracing::error!(operation = %context.id, said, "a dropped handler panicked");
     }
 }
 
@@ -242,11 +316,11 @@ impl Reporter {
         &self.control
     }
 
-    pub(super) fn report(&self, steps: Vec<FinishedStep>, news: News) -> Report {
+    pub(super) fn report(&self, done: Done, news: News) -> Report {
         Report {
             offer: self.control.offer(),
             attempt: self.attempt,
-            steps,
+            done,
             progress: None,
             news,
             random: self.pools.clock().random(),
@@ -278,15 +352,15 @@ impl Reporter {
 
     /// Notes that the attempt goes on. May be lost without harm.
     fn note(&self, progress: Option<String>) {
-        let mut report = self.report(Vec::new(), News::Running { urgent: false });
+        let mut report = self.report(Done::default(), News::Running { urgent: false });
         report.progress = progress;
         self.pools
             .send(request(&self.actor, REPORT, report.encode()));
     }
 
     /// Tells the end. `false` when it was not heard.
-    async fn end(&self, steps: Vec<FinishedStep>, news: News, progress: Option<String>) -> bool {
-        let mut report = self.report(steps, news);
+    async fn end(&self, done: Done, news: News, progress: Option<String>) -> bool {
+        let mut report = self.report(done, news);
         report.progress = progress;
         match self.tell(&report).await {
             Ok(_) => true,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{AnswerSink, HostConfig, ReplyTo};
+use selvedge_cluster::actor::{AnswerSink, HostConfig, Identity, ReplyTo};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::SLOTS_DEFAULT;
@@ -74,6 +74,7 @@ async fn submit(node: &Running, id: &OperationId) {
         tenant: Tenant::default_tenant(),
         principal: Arc::from("tester"),
         id: id.clone(),
+        identity: Identity::Natural,
         name: "submit".to_owned(),
         body: Bytes::from_static(br#"{"type":"two"}"#),
         payload: OperationPayload::None,

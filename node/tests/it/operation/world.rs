@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{
-    AnswerSink, HostConfig, ReplyTo, ScopedAddress, Subscription, SubscriptionItem,
+    AnswerSink, HostConfig, Identity, ReplyTo, ScopedAddress, Subscription, SubscriptionItem,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::{self, Store};
@@ -262,6 +262,7 @@ pub(crate) async fn command(
         tenant: tenant(),
         principal: Arc::from("tester"),
         id: id(operation),
+        identity: Identity::Natural,
         name: name.to_owned(),
         body: Bytes::from(body.to_string()),
         payload,

@@ -1,0 +1,180 @@
+//! What a handler and its runner share during an attempt: what was done and is not durable yet, and what
+//! the handler is at.
+//!
+//! The context writes it, the runner reads it. Nothing here is kept past the attempt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use selvedge_protocol::limits::LABEL_BYTES_MAX;
+use selvedge_protocol::{OperationId, Tenant};
+
+use crate::operation::{Done, FinishedStep, News};
+use crate::processing::handler::{Cause, HandlerError};
+use crate::processing::payload::Source;
+use crate::processing::policy::Policy;
+use crate::processing::runner::Reporter;
+
+pub(super) struct Attempt {
+    pub(super) id: OperationId,
+    pub(super) tenant: Tenant,
+    pub(super) input: Arc<str>,
+    pub(super) finished: Vec<FinishedStep>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) reporter: Reporter,
+    /// What is not durable yet. The lock is held while it is being committed, so that whoever takes it next
+    /// knows that it is.
+    pub(super) buffer: tokio::sync::Mutex<Done>,
+    pub(super) names: Mutex<Vec<String>>,
+    pub(super) progress: Mutex<Option<String>>,
+    pub(super) payload: Mutex<Source>,
+    /// Steps at work, or about to wait.
+    pub(super) working: AtomicUsize,
+    /// Steps that wait, by name, and those that may not begin, without one.
+    pub(super) waiting: Mutex<Vec<Option<Arc<str>>>>,
+}
+
+impl Attempt {
+    pub(super) fn check_name(&self, name: &str) -> Result<(), HandlerError> {
+        if (1..=LABEL_BYTES_MAX).contains(&name.len()) {
+            return Ok(());
+        }
+        let message = format!(
+            "a step's name has 1 to {LABEL_BYTES_MAX} bytes, not {}",
+            name.len()
+        );
+        Err(HandlerError::new("invalid_step", message, Cause::Permanent))
+    }
+
+    /// Takes a step's name. Answers its result if it has finished before.
+    pub(super) fn claim(&self, name: &str) -> Result<Option<Arc<str>>, HandlerError> {
+        self.check_name(name)?;
+        {
+            let mut names = self.names.lock();
+            if names.iter().any(|known| known == name) {
+                return Err(HandlerError::new(
+                    "duplicate_step",
+                    format!("step {name:?} was run before; give each step a name of its own"),
+                    Cause::Permanent,
+                ));
+            }
+            names.push(name.to_owned());
+        }
+        let done = self.finished.iter().find(|step| *step.name == *name);
+        Ok(done.map(|step| Arc::clone(&step.result)))
+    }
+
+    /// Makes what was done durable; when it returns `Ok`, it is.
+    pub(super) async fn flush(&self) -> Result<(), HandlerError> {
+        let mut buffer = self.buffer.lock().await;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let report = self
+            .reporter
+            .report(buffer.clone(), News::Running { urgent: true });
+        match self.reporter.tell(&report).await {
+            Ok(_) => {
+                *buffer = Done::default();
+                Ok(())
+            }
+            Err(_) => Err(HandlerError::new(
+                "lost",
+                "the operation went on elsewhere",
+                Cause::Lost,
+            )),
+        }
+    }
+
+    /// Whether there is something that nobody is making durable.
+    pub(super) fn has_done(&self) -> bool {
+        self.buffer
+            .try_lock()
+            .is_ok_and(|buffer| !buffer.is_empty())
+    }
+
+    /// The latest progress since the last call.
+    pub(super) fn take_progress(&self) -> Option<String> {
+        self.progress.lock().take()
+    }
+
+    /// A step is at work until this is dropped.
+    pub(super) fn working(&self) -> Working<'_> {
+        self.working.fetch_add(1, Ordering::AcqRel);
+        Working(&self.working)
+    }
+
+    /// What the handler waits for, if it waits and nothing else is at work: steps by name, and none for one
+    /// that may not begin.
+    pub(super) fn suspended_on(&self) -> Option<Vec<Arc<str>>> {
+        if self.working.load(Ordering::Acquire) > 0 || self.has_done() {
+            return None;
+        }
+        let waiting = self.waiting.lock();
+        if waiting.is_empty() {
+            return None;
+        }
+        Some(waiting.iter().flatten().cloned().collect())
+    }
+
+    /// Completes when steps may begin.
+    pub(super) async fn held(&self) {
+        let control = self.reporter.control();
+        let mut waiting = None;
+        loop {
+            let changed = control.changed();
+            if !control.is_held() {
+                return;
+            }
+            waiting.get_or_insert_with(|| self.waiting(None));
+            changed.await;
+        }
+    }
+
+    /// The result of a step that a timer, a signal or a child finishes.
+    pub(super) async fn finished_elsewhere(&self, name: &Arc<str>) -> Arc<str> {
+        let control = self.reporter.control();
+        let mut waiting = None;
+        loop {
+            let changed = control.changed();
+            if let Some(result) = control.delivered(name) {
+                return result;
+            }
+            waiting.get_or_insert_with(|| self.waiting(Some(Arc::clone(name))));
+            changed.await;
+        }
+    }
+
+    fn waiting(&self, name: Option<Arc<str>>) -> Waits<'_> {
+        self.waiting.lock().push(name.clone());
+        Waits {
+            attempt: self,
+            name,
+        }
+    }
+}
+
+/// A step at work.
+pub(super) struct Working<'a>(&'a AtomicUsize);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A step that waits.
+struct Waits<'a> {
+    attempt: &'a Attempt,
+    name: Option<Arc<str>>,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.attempt.waiting.lock();
+        if let Some(at) = waiting.iter().position(|name| *name == self.name) {
+            waiting.swap_remove(at);
+        }
+    }
+}
