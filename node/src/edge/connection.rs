@@ -28,11 +28,10 @@ pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: Hands
     conversation.run().await;
 }
 
-/// From the handshake to the session, within the time for it.
+/// From the handshake to the session, each within the time for it.
 async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> {
-    let deadline = tokio::time::Instant::now() + shared.config.hello;
     let peer = incoming.remote_address();
-    let connection = match tokio::time::timeout_at(deadline, incoming).await {
+    let connection = match tokio::time::timeout(shared.config.handshake, incoming).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             debug!(%peer, %error, "handshake failed");
@@ -43,6 +42,8 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
             return None;
         }
     };
+    // Counted from here: lost packets of the handshake are no fault of the Hello that follows.
+    let deadline = tokio::time::Instant::now() + shared.config.hello;
     let Ok(accepted) = tokio::time::timeout_at(deadline, connection.accept_bi()).await else {
         close::close(&connection, &End::Failed(no_hello()));
         return None;
