@@ -13,7 +13,6 @@ mod record;
 mod report;
 mod service;
 mod submission;
-mod time;
 mod view;
 mod wait;
 
