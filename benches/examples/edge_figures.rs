@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, ServerConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig,
+    TokioRuntime, VarInt,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
@@ -33,6 +36,7 @@ use selvedge_node::session::{Inside, SessionConfig, Sessions};
 use selvedge_protocol::frame::{ClientFrame, Consistency, Hello, Query, ServerFrame};
 use selvedge_protocol::limits::SESSION_STREAMS_MAX;
 use selvedge_protocol::{Target, codec, version};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::Instant;
 
 type Failed = Box<dyn Error + Send + Sync>;
@@ -45,6 +49,8 @@ const SECONDS: u64 = 5;
 const AT_ONCE: usize = 1_000;
 /// Connections over which memory is averaged.
 const IDLE_CONNECTIONS: usize = 2_000;
+/// As large as the node's own.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
@@ -314,9 +320,24 @@ fn client(certificate: CertificateDer<'static>) -> Result<Endpoint, Failed> {
         .with_no_client_auth();
     crypto.alpn_protocols = vec![version::ALPN.to_vec()];
     let crypto = QuicClientConfig::try_from(crypto)?;
-    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
+    let mut endpoint = Endpoint::new(
+        EndpointConfig::default(),
+        None,
+        shared_socket()?,
+        Arc::new(TokioRuntime),
+    )?;
     endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
     Ok(endpoint)
+}
+
+/// A socket that many connections share. With the kernel's usual buffer the answers to the first packets
+/// of a crowd, and to the last ones of clients that leave, overrun it: the figure would be that of QUIC's
+/// patience with lost packets.
+fn shared_socket() -> Result<UdpSocket, Failed> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    Ok(socket.into())
 }
 
 fn tls(directory: &Path) -> Result<EdgeTls, Failed> {
@@ -346,9 +367,15 @@ async fn serve_bare(directory: &Path) -> Result<(), Failed> {
         .stream_receive_window(VarInt::from_u32(512 * 1024))
         .receive_window(VarInt::from_u32(1024 * 1024))
         .send_window(1024 * 1024)
+        .initial_rtt(Duration::from_millis(100))
         .max_idle_timeout(Some(Duration::from_secs(30).try_into()?));
     config.transport_config(Arc::new(transport));
-    let endpoint = Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into())?;
+    let endpoint = Endpoint::new(
+        EndpointConfig::default(),
+        Some(config),
+        shared_socket()?,
+        Arc::new(TokioRuntime),
+    )?;
     println!("{}", endpoint.local_addr()?);
     while let Some(incoming) = endpoint.accept().await {
         tokio::spawn(async move {

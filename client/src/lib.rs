@@ -42,7 +42,6 @@ mod payload;
 mod session;
 mod stream;
 mod submit;
-mod time;
 mod token;
 mod transport;
 mod turn;
@@ -64,4 +63,4 @@ pub use crate::operation::{
 pub use crate::payload::{ByteStream, OnceStream, PayloadSource};
 pub use crate::session::Session;
 pub use crate::submit::{Submit, Watch};
-pub use crate::time::rfc3339;
+pub use selvedge_protocol::time::format as rfc3339;

@@ -7,6 +7,7 @@ use quinn::Endpoint;
 use selvedge_protocol::Target;
 use selvedge_protocol::frame::{EphemeralSend, Since};
 use selvedge_protocol::session::client::{NewCommand, NewQuery};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use crate::call::{Body, CommandCall, QueryCall, Ticket};
@@ -108,8 +109,7 @@ impl Session {
         new: NewCommand,
         ticket: Ticket,
     ) -> Result<(), CallError> {
-        let sent = self.shared.commands.send((new, ticket)).await;
-        sent.map_err(|_| CallError::Closed)
+        enqueue(&self.shared.commands, (new, ticket)).await
     }
 
     pub(crate) async fn enqueue_query(
@@ -117,8 +117,7 @@ impl Session {
         new: NewQuery,
         ticket: Ticket,
     ) -> Result<(), CallError> {
-        let sent = self.shared.queries.send((new, ticket)).await;
-        sent.map_err(|_| CallError::Closed)
+        enqueue(&self.shared.queries, (new, ticket)).await
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -126,7 +125,17 @@ impl Session {
     }
 
     async fn control(&self, control: Control) -> Result<(), CallError> {
-        let sent = self.shared.controls.send(control).await;
-        sent.map_err(|_| CallError::Closed)
+        enqueue(&self.shared.controls, control).await
     }
+}
+
+/// Queues what a caller wants. Mostly there is room, and nothing to wait for; where there is none, callers
+/// get theirs in the order in which they came.
+async fn enqueue<T>(queue: &mpsc::Sender<T>, item: T) -> Result<(), CallError> {
+    let item = match queue.try_send(item) {
+        Ok(()) => return Ok(()),
+        Err(TrySendError::Full(item)) => item,
+        Err(TrySendError::Closed(_)) => return Err(CallError::Closed),
+    };
+    queue.send(item).await.map_err(|_| CallError::Closed)
 }

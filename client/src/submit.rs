@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use selvedge_protocol::frame::Since;
-use selvedge_protocol::{OperationId, OperationType, Target};
+use selvedge_protocol::{OperationId, OperationType, Target, time};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
@@ -16,7 +16,6 @@ use crate::operation::{
 };
 use crate::payload::PayloadSource;
 use crate::session::Session;
-use crate::time::rfc3339;
 
 /// A durable job to be done.
 #[derive(Debug, Clone)]
@@ -218,7 +217,7 @@ fn operation_event(
     Ok(OperationEvent {
         seq,
         event_type,
-        time: rfc3339(time_ms),
+        time: time::format(time_ms),
         data: serde_json::from_slice(if data.is_empty() { b"null" } else { data })?,
     })
 }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, Connection, ConnectionError, Endpoint, TransportConfig,
+    VarInt,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -168,6 +171,8 @@ fn client_config(authority: &[u8], keep_alive: Duration) -> Result<ClientConfig,
 
 fn transport_config(keep_alive: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(UNACKNOWLEDGED_MAX));
     let subscriptions = u32::try_from(limits::SESSION_SUBSCRIPTIONS_MAX).unwrap_or(u32::MAX);
     let streams = subscriptions.saturating_add(limits::SESSION_STREAMS_MAX);
     // The connection's window is that of all streams and the control stream together: however many a
@@ -181,6 +186,7 @@ fn transport_config(keep_alive: Duration) -> TransportConfig {
             VarInt::from_u32(idle_ms.saturating_mul(IDLE_KEEP_ALIVES)).into(),
         ))
         .initial_rtt(INITIAL_RTT)
+        .ack_frequency_config(Some(acks))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(
             STREAM_WINDOW_BYTES.saturating_mul(streams + 1),
@@ -256,6 +262,10 @@ const IDLE_KEEP_ALIVES: u32 = 5;
 /// Before a round trip is measured: lost first packets are repeated after about three times this, so
 /// that a node which has just started is found soon.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// Packets that the other end may let pass before it acknowledges, where it can be asked to wait (draft
+/// QUIC Acknowledgment Frequency): most acknowledgements then travel with answers, not in packets of their
+/// own. Below half of the first congestion window, which is ten packets, so that it never stands still.
+const UNACKNOWLEDGED_MAX: u32 = 4;
 /// Unread bytes of one stream: what a slow consumer of events may leave waiting here.
 const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 /// Bytes on their way to the server and not acknowledged.

@@ -28,11 +28,10 @@ pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: Hands
     conversation.run().await;
 }
 
-/// From the handshake to the session, within the time for it.
+/// From the handshake to the session, each within the time for it.
 async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> {
-    let deadline = tokio::time::Instant::now() + shared.config.hello;
     let peer = incoming.remote_address();
-    let connection = match tokio::time::timeout_at(deadline, incoming).await {
+    let connection = match tokio::time::timeout(shared.config.handshake, incoming).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             debug!(%peer, %error, "handshake failed");
@@ -43,6 +42,8 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
             return None;
         }
     };
+    // Counted from here: lost packets of the handshake are no fault of the Hello that follows.
+    let deadline = tokio::time::Instant::now() + shared.config.hello;
     let Ok(accepted) = tokio::time::timeout_at(deadline, connection.accept_bi()).await else {
         close::close(&connection, &End::Failed(no_hello()));
         return None;
@@ -198,7 +199,7 @@ impl Conversation {
 
     /// Does what the session wants, and writes all its frames at once.
     fn carry_out(&mut self, ready: Ready) -> Result<(), Over> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(ready.items.len() * FRAME_BYTES);
         for item in ready.items {
             match item {
                 Outgoing::Frame(frame) => {
@@ -311,7 +312,8 @@ impl Control {
 
     /// One batch of whole frames off the front.
     fn frames(&mut self) -> Result<Vec<ClientFrame>, Over> {
-        let mut frames = Vec::new();
+        let expected = self.buffer.len() / FRAME_BYTES;
+        let mut frames = Vec::with_capacity(expected.min(BATCH_FRAMES_MAX));
         self.has_frames = false;
         while let Some(frame) = codec::decode(&mut self.buffer).map_err(|e| violation(&e))? {
             frames.push(frame);
@@ -331,6 +333,8 @@ impl Control {
 const READ_BYTES: usize = 64 * 1024;
 /// Chunks taken in one call; a chunk is what one packet carried.
 const CHUNKS_AT_ONCE: usize = 32;
+/// About what a small request or reply takes, to make room for many at once.
+const FRAME_BYTES: usize = 32;
 /// Frames in one batch, for the smallest frame is tiny and becomes 200 bytes once decoded.
 const BATCH_FRAMES_MAX: usize = 512;
 

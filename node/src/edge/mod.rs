@@ -39,7 +39,9 @@ pub struct EdgeConfig {
     pub connections_max: usize,
     /// Connections that have not said Hello; more are sent away with a retry, then refused.
     pub handshakes_max: usize,
-    /// How long a connection may take from its first packet to its whole Hello.
+    /// How long a handshake may take, from its first packet on.
+    pub handshake: Duration,
+    /// How long a connection may take from the end of its handshake to its whole Hello.
     pub hello: Duration,
     /// How long the stream of a payload or large answer may stand still before it is given up.
     pub payload_stall: Duration,
@@ -62,6 +64,7 @@ impl EdgeConfig {
             address,
             connections_max: 200_000, // DESIGN 16's 100,000 sessions, twice
             handshakes_max: 2_048, // 1,000 clients at once fit; at 50 kB each no more than 100 MB
+            handshake: Duration::from_secs(10), // four attempts: see the transport's INITIAL_RTT
             hello: Duration::from_secs(10), // several round trips and retransmissions of a bad link
             payload_stall: Duration::from_secs(30), // the same patience as with a connection
             payload_bytes_max: 256 * 1024 * 1024, // 32 of the largest at a time

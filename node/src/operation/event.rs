@@ -6,11 +6,11 @@ use bytes::Bytes;
 use selvedge_client::operation::OperationStatus as Status;
 use selvedge_cluster::actor::NewEvent;
 use selvedge_protocol::limits::OPERATION_EVENT_RESULT_BYTES_MAX;
+use selvedge_protocol::time;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::operation::record::{Fault, Record, Signal, Step, Wait, WaitOn, Waiting};
-use crate::operation::time;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,7 +14,6 @@ mod record;
 mod report;
 mod service;
 mod submission;
-mod time;
 mod verb;
 mod view;
 mod wait;

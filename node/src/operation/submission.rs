@@ -6,14 +6,13 @@ use selvedge_cluster::actor::{Context, Incoming, Refusal};
 use selvedge_protocol::limits::{
     OPERATION_LABEL_BYTES_MAX, OPERATION_LABELS_MAX, PAYLOAD_BYTES_MAX,
 };
-use selvedge_protocol::{ErrorCode, Failure, OperationId};
+use selvedge_protocol::{ErrorCode, Failure, OperationId, time};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::operation::child::ChildParent;
 use crate::operation::record::{Payload, Record, Waiting};
-use crate::operation::time;
 use crate::processing::Policy;
 
 /// The body of a submit whose payload is streamed: the node wraps what the client sent.

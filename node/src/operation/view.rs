@@ -5,10 +5,11 @@ use selvedge_client::operation::{
     Operation, OperationError, OperationStatus as Status, OperationStep, StepStatus,
 };
 use selvedge_protocol::limits::INLINE_BYTES_MAX;
+use selvedge_protocol::time;
 use serde_json::value::RawValue;
 
+use crate::operation::event;
 use crate::operation::record::{Fault, Record, Step};
-use crate::operation::{event, time};
 
 /// What a view needs besides the record.
 #[derive(Debug, Clone, Copy)]

@@ -297,9 +297,9 @@ impl State {
             Message::Drain { deadline_ms } => {
                 self.machine.drain();
                 if let Some((_, link)) = &self.attachment {
-                    link.push([Outgoing::Frame(ServerFrame::Notice(Notice::Draining {
-                        deadline_ms,
-                    }))]);
+                    link.push(vec![Outgoing::Frame(ServerFrame::Notice(
+                        Notice::Draining { deadline_ms },
+                    ))]);
                 }
             }
             Message::Stop => myself.stop(None),
@@ -331,7 +331,7 @@ impl State {
             link,
             welcome,
         } = attachment;
-        link.push([Outgoing::Frame(ServerFrame::Welcome(welcome))]);
+        link.push(vec![Outgoing::Frame(ServerFrame::Welcome(welcome))]);
         self.attachment = Some((connection, link));
     }
 

@@ -105,13 +105,17 @@ struct Queue {
 
 impl LinkSender {
     /// Queues all items, in order.
-    pub fn push(&self, items: impl IntoIterator<Item = Outgoing>) {
+    pub fn push(&self, mut items: Vec<Outgoing>) {
         {
             let mut queue = self.shared.queue.lock();
             if queue.end.is_some() {
                 return;
             }
-            queue.items.extend(items);
+            if queue.items.is_empty() {
+                queue.items = items;
+            } else {
+                queue.items.append(&mut items);
+            }
             if queue.items.len() > SESSION_OUTBOUND_MAX {
                 queue.items = Vec::new();
                 queue.end = Some(End::Failed(Failure::new(
@@ -224,8 +228,8 @@ mod tests {
     #[tokio::test]
     async fn all_that_is_ready_comes_at_once() {
         let (sender, receiver) = link();
-        sender.push([pong(1), pong(2)]);
-        sender.push([pong(3)]);
+        sender.push(vec![pong(1), pong(2)]);
+        sender.push(vec![pong(3)]);
         let ready = receiver.next().await;
         assert_eq!(ready.items.len(), 3);
         assert_eq!(ready.end, None);
@@ -234,9 +238,9 @@ mod tests {
     #[tokio::test]
     async fn the_first_end_stands_and_what_was_queued_before_it_arrives() {
         let (sender, receiver) = link();
-        sender.push([pong(1)]);
+        sender.push(vec![pong(1)]);
         sender.end(End::Done);
-        sender.push([pong(2)]);
+        sender.push(vec![pong(2)]);
         drop(sender);
         let ready = receiver.next().await;
         assert_eq!(ready.items.len(), 1);
@@ -255,7 +259,7 @@ mod tests {
     async fn never_grows_past_its_bound() {
         let (sender, receiver) = link();
         for nonce in 0..10 * SESSION_OUTBOUND_MAX as u64 {
-            sender.push([pong(nonce)]);
+            sender.push(vec![pong(nonce)]);
         }
         let ready = receiver.next().await;
         assert!(ready.items.is_empty());

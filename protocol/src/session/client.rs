@@ -96,7 +96,8 @@ pub struct Machine<C, S> {
     commands: VecDeque<Option<Pending<C>>>,
     /// The first command that was not sent over this connection.
     command_to_send: u64,
-    queries: BTreeMap<u64, Pending<C>>,
+    /// Boxed, for the map moves its entries about.
+    queries: BTreeMap<u64, Box<Pending<C>>>,
     next_query: u64,
     /// The first query that was not sent over this connection.
     query_to_send: u64,
@@ -208,7 +209,7 @@ impl<C, S> Machine<C, S> {
             ext: Vec::new(),
         });
         self.queries
-            .insert(number, Pending::new(frame, ticket, new.retry_ms));
+            .insert(number, Box::new(Pending::new(frame, ticket, new.retry_ms)));
         self.send_queries(out);
         Ok(())
     }
@@ -365,9 +366,10 @@ impl<C, S> Machine<C, S> {
     /// The session ends: all callers and listeners, to be told so.
     pub fn into_tickets(self) -> (Vec<C>, Vec<S>) {
         let commands = self.commands.into_iter().flatten();
+        let queries = self.queries.into_values().map(|pending| pending.ticket);
         let calls = commands
-            .chain(self.queries.into_values())
             .map(|pending| pending.ticket)
+            .chain(queries)
             .collect();
         let listeners = self
             .subscriptions

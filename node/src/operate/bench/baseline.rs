@@ -16,10 +16,10 @@ use crate::operate::bench::{Baseline, Load, Measured, histogram, microseconds, s
 use crate::operate::cli::Workload;
 use crate::operate::failure::CommandFailure;
 
-/// Bytes of one echo: about a query's frame.
-const ECHO_BYTES: usize = 48;
-
-const MESSAGE: [u8; ECHO_BYTES] = [7; ECHO_BYTES];
+/// What an echo carries: as many bytes each way as the frames of the `queries` workload, which a test
+/// holds against them. Their mean is 38 to 40 bytes for a query and 28 for its reply.
+const QUERY: [u8; 40] = [7; 40];
+const REPLY: [u8; 28] = [7; 28];
 
 pub(super) async fn measure(workload: Workload, load: &Load) -> Result<Baseline, CommandFailure> {
     match workload {
@@ -94,7 +94,7 @@ fn synced_writes(load: &Load) -> Result<Measured, CommandFailure> {
     })
 }
 
-/// Bytes to a server and back on one long-lived stream, as many in flight as the workload has.
+/// Messages to a server and back on one long-lived stream, as many in flight as the workload has.
 async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
     let (server, client, address) = endpoints()?;
     let serving = tokio::spawn(async move {
@@ -104,10 +104,10 @@ async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
             };
             tokio::spawn(async move {
                 while let Ok((mut send, mut receive)) = connection.accept_bi().await {
-                    let mut messages = Messages::default();
-                    while let Ok(count @ 1..) = messages.read(&mut receive).await {
+                    let mut queries = Messages::of(QUERY.len());
+                    while let Ok(count @ 1..) = queries.read(&mut receive).await {
                         for _ in 0..count {
-                            if send.write_all(&MESSAGE).await.is_err() {
+                            if send.write_all(&REPLY).await.is_err() {
                                 return;
                             }
                         }
@@ -124,20 +124,25 @@ async fn echo(load: &Load) -> Result<Measured, CommandFailure> {
 }
 
 /// Bytes that come in, counted as messages: what any server would have to do to tell requests apart.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Messages {
+    length: usize,
     partial: usize,
 }
 
 impl Messages {
+    const fn of(length: usize) -> Self {
+        Self { length, partial: 0 }
+    }
+
     /// The messages that became whole with the next bytes; 0 at the end.
     async fn read(&mut self, receive: &mut quinn::RecvStream) -> Result<usize, quinn::ReadError> {
         loop {
             let Some(chunk) = receive.read_chunk(64 * 1024, true).await? else {
                 return Ok(0);
             };
-            let whole = (self.partial + chunk.bytes.len()) / ECHO_BYTES;
-            self.partial = (self.partial + chunk.bytes.len()) % ECHO_BYTES;
+            let whole = (self.partial + chunk.bytes.len()) / self.length;
+            self.partial = (self.partial + chunk.bytes.len()) % self.length;
             if whole > 0 {
                 return Ok(whole);
             }
@@ -156,12 +161,12 @@ async fn pump(
     let began = clock.monotonic();
     let mut starts = std::collections::VecDeque::from(vec![began; in_flight]);
     let mut latencies = histogram();
-    let mut messages = Messages::default();
+    let mut replies = Messages::of(REPLY.len());
     for _ in 0..in_flight {
-        send.write_all(&MESSAGE).await?;
+        send.write_all(&QUERY).await?;
     }
     while began.elapsed() < load.duration {
-        let back = messages.read(&mut receive).await?;
+        let back = replies.read(&mut receive).await?;
         if back == 0 {
             break;
         }
@@ -171,7 +176,7 @@ async fn pump(
         }
         starts.extend(std::iter::repeat_n(now, back));
         for _ in 0..back {
-            send.write_all(&MESSAGE).await?;
+            send.write_all(&QUERY).await?;
         }
     }
     Ok(Measured {
@@ -257,4 +262,49 @@ fn endpoints() -> Result<(quinn::Endpoint, quinn::Endpoint, SocketAddr), Command
 
 fn bare(error: impl std::fmt::Display) -> CommandFailure {
     CommandFailure::failed(format!("baseline: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use selvedge_protocol::Target;
+    use selvedge_protocol::codec::{self, Frame};
+    use selvedge_protocol::frame::{
+        ClientFrame, Consistency, Outcome, Query, Reply, Request, ServerFrame, Success,
+    };
+
+    use super::*;
+
+    fn length<F: Frame>(frame: &F) -> usize {
+        let mut bytes = Vec::new();
+        codec::encode(frame, &mut bytes).unwrap();
+        bytes.len()
+    }
+
+    #[test]
+    fn echoes_are_as_long_as_queries_and_replies() {
+        let number = 1_000_000;
+        for (actor, tolerance) in [("counter/bench-0", 2), ("counter/bench-999", 0)] {
+            let query = length(&ClientFrame::Query(Query {
+                number,
+                target: Target::Actor(actor.parse().unwrap()),
+                name: "get".to_owned(),
+                body: Bytes::from_static(b"{}"),
+                consistency: Consistency::Linearizable,
+                deadline_ms: 0,
+                ext: Vec::new(),
+            }));
+            assert_eq!(query + tolerance, QUERY.len());
+        }
+        let reply = length(&ServerFrame::Reply(Reply {
+            request: Request::Query(number),
+            outcome: Outcome::Success(Success {
+                body: Bytes::from_static(br#"{"value":0}"#),
+                seq: 0,
+                version: 0,
+            }),
+            ext: Vec::new(),
+        }));
+        assert_eq!(reply, REPLY.len());
+    }
 }

@@ -253,10 +253,11 @@ impl Load {
     {
         let mut latencies = histogram();
         let mut errors = 0;
+        let mut free_since = Instant::now();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let intended = match rate {
-                None => Instant::now(),
+                None => free_since,
                 Some(rate) => {
                     let due = Duration::from_nanos(number * 1_000_000_000 / u64::from(rate));
                     let due = began + due;
@@ -269,8 +270,10 @@ impl Load {
             if intended >= until {
                 return (latencies, errors);
             }
-            if request(number).await {
-                latencies.saturating_record(microseconds(intended.elapsed()));
+            let is_answered = request(number).await;
+            free_since = Instant::now();
+            if is_answered {
+                latencies.saturating_record(microseconds(free_since - intended));
             } else {
                 errors += 1;
             }

@@ -12,7 +12,9 @@ use super::peer::{Node, PATIENCE, config, hello, query, success};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_clients_at_once_are_served() {
     let mut edge = config();
-    edge.hello = PATIENCE; // unoptimised clients and all other tests share the machine with the node
+    // Unoptimised clients and all other tests share the machine with the node.
+    edge.handshake = PATIENCE;
+    edge.hello = PATIENCE;
     let node = Arc::new(Node::with(edge, SessionConfig::new("test")).await);
     // A socket takes its share of them, as a NAT does.
     let endpoints: Vec<_> = (0..10).map(|_| node.endpoint()).collect();

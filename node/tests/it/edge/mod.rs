@@ -7,6 +7,7 @@ mod hello;
 mod inside;
 mod large;
 mod load;
+mod loss;
 mod payload;
 mod peer;
 mod resume;

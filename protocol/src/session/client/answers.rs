@@ -1,5 +1,6 @@
 //! What the frames of the server do to the session, and what they mean for its callers.
 
+use super::pending::Pending;
 use super::{Machine, Output, backoff_ms};
 use crate::attachment;
 use crate::error::{ErrorCode, Failure};
@@ -94,33 +95,38 @@ impl<C, S> Machine<C, S> {
 
     fn handle_reply(&mut self, reply: Reply, random: u32, out: &mut Vec<u8>) -> Output<C, S> {
         let request = reply.request;
-        let pending = match request {
-            Request::Command(number) => self.pending_command(number),
-            Request::Query(number) => self.queries.get_mut(&number),
-            Request::Subscription(number) => {
-                return self.handle_subscription_reply(number, reply.outcome, random);
-            }
-        };
-        // Nobody waits for it: a repeat of an answer that was given before.
-        let Some(pending) = pending else {
-            return Output::None;
-        };
+        if let Request::Subscription(number) = request {
+            return self.handle_subscription_reply(number, reply.outcome, random);
+        }
         if let Outcome::Failure(failure) = &reply.outcome
+            && let Some(pending) = self.pending(request)
             && let Some(wait_ms) = pending.wait_ms(failure, random)
         {
             return Output::Wait { request, wait_ms };
         }
-        let taken = match request {
-            Request::Command(number) => self.take_command(number),
-            Request::Query(number) => self.queries.remove(&number),
+        let ticket = match request {
+            Request::Command(number) => self.take_command(number).map(|pending| pending.ticket),
+            Request::Query(number) => self.queries.remove(&number).map(|pending| pending.ticket),
             Request::Subscription(_) => None,
+        };
+        // Nobody waits for it: a repeat of an answer that was given before.
+        let Some(ticket) = ticket else {
+            return Output::None;
         };
         self.send_commands(out);
         self.send_queries(out);
-        taken.map_or(Output::None, |pending| Output::Answer {
-            ticket: pending.ticket,
+        Output::Answer {
+            ticket,
             outcome: reply.outcome,
-        })
+        }
+    }
+
+    fn pending(&mut self, request: Request) -> Option<&mut Pending<C>> {
+        match request {
+            Request::Command(number) => self.pending_command(number),
+            Request::Query(number) => self.queries.get_mut(&number).map(|pending| &mut **pending),
+            Request::Subscription(_) => None,
+        }
     }
 
     fn handle_subscription_reply(

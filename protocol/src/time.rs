@@ -1,4 +1,5 @@
-//! RFC 3339 in UTC, exact, to and from Unix milliseconds. Views and submits use it; it reads no clock.
+//! RFC 3339 in UTC, exact, to and from Unix milliseconds. The client and the node's operations use it; it
+//! reads no clock.
 
 use std::fmt::Write as _;
 
@@ -9,7 +10,7 @@ const EPOCH_DAYS: i64 = 719_468;
 const LAST_MS: u64 = 253_402_300_799_999;
 
 /// `2026-11-22T20:49:01.042Z`.
-pub(crate) fn format(unix_ms: u64) -> String {
+pub fn format(unix_ms: u64) -> String {
     let unix_ms = unix_ms.min(LAST_MS);
     let (year, month, day) = civil(unix_ms / DAY_MS);
     let ms = unix_ms % DAY_MS;
@@ -26,7 +27,7 @@ pub(crate) fn format(unix_ms: u64) -> String {
 
 /// Unix milliseconds of an RFC 3339 time, with `Z` or a numeric offset; digits past the millisecond are
 /// cut. `None` when it is not one, or before 1970.
-pub(crate) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     if bytes.len() < 20 || !text.is_ascii() {
         return None;
