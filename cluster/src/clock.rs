@@ -45,6 +45,14 @@ impl Clock {
         }
     }
 
+    /// Sets a manual clock back, as an operator may; does nothing to the system's.
+    pub fn retreat(&self, by: Duration) {
+        if let Source::Manual { wall_ms, .. } = &*self.0 {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            wall_ms.fetch_sub(by, Ordering::Relaxed);
+        }
+    }
+
     /// Unix milliseconds. May jump: never measure with it.
     #[expect(
         clippy::disallowed_methods,

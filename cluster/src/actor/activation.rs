@@ -333,6 +333,8 @@ impl Running {
             }
         };
         let finished = machine.commit_finished(base);
+        // The kind first: who hears of a commit may rely on what the kind does about it.
+        let told = machine.tell_committed();
         metrics::commit_finished(finished.answers.len());
         let slot = &self.core.slots[usize::from(self.name.slot)];
         slot.prove(base, self.core.clock.monotonic());
@@ -350,7 +352,7 @@ impl Running {
             self.leave(myself);
             return Step::Done;
         }
-        if machine.tell_committed() == Err(Broken) {
+        if told == Err(Broken) {
             self.end(myself);
             return Step::Done;
         }

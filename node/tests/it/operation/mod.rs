@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 #[path = "../../../../cluster/tests/it/actor/faults.rs"]
 mod faults;
+mod life;
 mod lists;
 mod payloads;
 mod pressure;

@@ -26,6 +26,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::life::Life;
+
 /// Waiting longer than this is a failure of the test, not a measurement.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,7 @@ pub(crate) struct World {
     pub(crate) concurrency: usize,
     /// Types that this world's binary does not know.
     pub(crate) is_older: bool,
+    pub(crate) clock: Clock,
 }
 
 /// What handlers did, and what they may do.
@@ -149,7 +152,36 @@ impl World {
             idle_ms: 60_000,
             concurrency: 4,
             is_older: false,
+            clock: Clock::system(),
         }
+    }
+
+    /// One whose wall time stands still until the test moves it.
+    pub(crate) fn timed() -> Self {
+        Self {
+            clock: Clock::manual(1_700_000_000_000, 1),
+            ..Self::new()
+        }
+    }
+
+    /// Lets time pass until an operation has ended.
+    pub(crate) async fn pass_until(
+        &self,
+        node: &Running,
+        operation: &str,
+        status: OperationStatus,
+    ) -> Operation {
+        let passing = async {
+            loop {
+                let found = get(node, operation).await.unwrap();
+                if found.status == status {
+                    return found;
+                }
+                self.clock.advance(Duration::from_millis(10));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, passing).await.unwrap()
     }
 
     pub(crate) fn store(&self) -> Arc<Embedded> {
@@ -194,11 +226,12 @@ impl World {
         let mut builder = Application::builder()
             .kind(Counter)
             .operation("steps", Steps(Arc::clone(&self.probe)), policy.clone())
+            .operation("life", Life(Arc::clone(&self.probe)), policy.clone())
             .operation("hasty", Steps(Arc::clone(&self.probe)), hasty);
         if !self.is_older {
             builder = builder.operation("digest", DigestHandler::default(), policy);
         }
-        let clock = Clock::system();
+        let clock = self.clock.clone();
         let meta = store::migration::prepare(&*store, &clock).await?;
         let place = Place {
             host: HostConfig {
