@@ -291,7 +291,7 @@ impl OperationKind {
 
     fn frame(&self, record: &Record, control: Option<&Control>) -> Frame {
         Frame {
-            is_taken: control.is_some_and(Control::is_running),
+            is_taken: control.is_some_and(|control| control.is_ahead_of(record)),
             is_known: self.pools.policy(&record.operation_type).is_some(),
         }
     }

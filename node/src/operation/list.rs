@@ -238,7 +238,7 @@ fn frame(pools: &Pools, actor: &ScopedAddress, record: &Record) -> view::Frame {
     view::Frame {
         is_taken: pools
             .active(actor)
-            .is_some_and(|control| control.is_running()),
+            .is_some_and(|control| control.is_ahead_of(record)),
         is_known: pools.policy(&record.operation_type).is_some(),
     }
 }

@@ -124,6 +124,11 @@ impl Control {
         self.state.load(Ordering::Acquire) == RUNNING
     }
 
+    /// Whether a runner has begun an attempt that the record does not know of yet.
+    pub(crate) fn is_ahead_of(&self, record: &Record) -> bool {
+        self.attempt > record.attempt && self.is_running()
+    }
+
     /// Whether a runner has the operation, or will.
     pub(crate) fn is_alive(&self) -> bool {
         matches!(self.state.load(Ordering::SeqCst), QUEUED | RUNNING)
