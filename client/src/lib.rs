@@ -57,8 +57,8 @@ pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::{CallError, ConnectError};
 pub use crate::events::{EventItem, Events};
 pub use crate::operation::{
-    ListQuery, Operation, OperationError, OperationEvent, OperationPage, OperationStatus,
-    OperationStep, StepStatus, SubmitBody,
+    ListQuery, Operation, OperationCount, OperationError, OperationEvent, OperationPage,
+    OperationStatus, OperationStep, StepStatus, SubmitBody, Why, WhyOwner, WhyWait,
 };
 pub use crate::payload::{ByteStream, OnceStream, PayloadSource};
 pub use crate::session::Session;

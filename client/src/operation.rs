@@ -230,6 +230,15 @@ pub struct ListQuery {
     /// `name=value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// The principal that submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// RFC 3339: not created before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_after: Option<String>,
+    /// RFC 3339: created before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_before: Option<String>,
     /// The cursor of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
@@ -247,6 +256,71 @@ pub struct OperationPage {
     pub items: Vec<Operation>,
     /// Where the next page begins; `None` after the last.
     pub cursor: Option<String>,
+}
+
+/// The answer to the query `count`, whose body is that of `list`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationCount {
+    pub count: u64,
+    /// Whether it is all of them. Counting ends at a bound, so that it costs no more than a large list.
+    pub is_exact: bool,
+}
+
+/// The answer to the query `why`: what an operation waits for and who has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Why {
+    pub id: OperationId,
+    #[serde(rename = "type")]
+    pub operation_type: OperationType,
+    pub status: OperationStatus,
+    /// One sentence for a person.
+    pub summary: String,
+    /// Everything that has to happen, or one of which has to where a step says so.
+    pub waits: Vec<WhyWait>,
+    pub attempt: u32,
+    /// RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<OperationError>,
+    /// The step that finished last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_step: Option<String>,
+    /// What will be undone if it fails or is cancelled, in the order in which it will be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compensations: Vec<String>,
+    /// The node that decides about it.
+    pub owner: WhyOwner,
+}
+
+/// Something that an operation waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhyWait {
+    /// `time`, `retry`, `payload`, `handler`, `worker`, `timer`, `signal`, `operation`, `resume`, `queue`,
+    /// `runner`, or what a policy says: `breaker`, `rate`, `concurrency`.
+    pub reason: String,
+    /// What it is in words, and what helps.
+    pub detail: String,
+    /// RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// RFC 3339, UTC: when it is over by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// The step that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+}
+
+/// Who has an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhyOwner {
+    pub node: String,
+    pub slot: u16,
 }
 
 /// Something that happened to an operation.

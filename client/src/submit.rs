@@ -1,10 +1,11 @@
-//! Operations over a session: submit, get, list, cancel, watch, wait.
+//! Operations over a session: submit, get, list, watch, wait, why, and the verbs that steer them.
 
 use std::collections::BTreeMap;
 
 use selvedge_protocol::frame::Since;
 use selvedge_protocol::{OperationId, OperationType, Target, time};
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -12,7 +13,8 @@ use crate::call::{Answer, Body};
 use crate::error::CallError;
 use crate::events::{EventItem, Events};
 use crate::operation::{
-    ListQuery, Operation, OperationEvent, OperationPage, OperationStatus, SubmitBody,
+    ListQuery, Operation, OperationCount, OperationEvent, OperationPage, OperationStatus,
+    SubmitBody, Why,
 };
 use crate::payload::PayloadSource;
 use crate::session::Session;
@@ -115,6 +117,58 @@ impl Session {
     /// Asks an operation to stop: what it is then.
     pub async fn cancel(&self, id: &OperationId) -> Result<Operation, CallError> {
         self.command(Target::Operation(id.clone()), "cancel", ())
+            .json()
+            .await
+    }
+
+    /// How many operations a list would have.
+    pub async fn count(&self, query: &ListQuery) -> Result<OperationCount, CallError> {
+        self.query(Target::Operations, "count", Body::json(query))
+            .json()
+            .await
+    }
+
+    /// Asks an operation to halt: the step at work finishes, no other begins.
+    pub async fn pause(&self, id: &OperationId) -> Result<Operation, CallError> {
+        self.verb(id, "pause", ().into()).await
+    }
+
+    /// Lets a paused operation go on.
+    pub async fn resume(&self, id: &OperationId) -> Result<Operation, CallError> {
+        self.verb(id, "resume", ().into()).await
+    }
+
+    /// Tells an operation something: whoever of its steps waits for the signal goes on. One that comes
+    /// before it is waited for is kept.
+    pub async fn signal<T: Serialize + ?Sized>(
+        &self,
+        id: &OperationId,
+        name: &str,
+        data: &T,
+    ) -> Result<Operation, CallError> {
+        let body = json!({ "name": name, "data": serde_json::to_value(data)? });
+        self.verb(id, "signal", body.into()).await
+    }
+
+    /// Runs an operation again that has failed or was cancelled: from the step `from` on, or from the first
+    /// that has not finished. One that waits for its next attempt begins it at once.
+    pub async fn retry(
+        &self,
+        id: &OperationId,
+        from: Option<&str>,
+    ) -> Result<Operation, CallError> {
+        self.verb(id, "retry", json!({ "from": from }).into()).await
+    }
+
+    /// What an operation waits for, since when, and who has it.
+    pub async fn why(&self, id: &OperationId) -> Result<Why, CallError> {
+        self.query(Target::Operation(id.clone()), "why", ())
+            .json()
+            .await
+    }
+
+    async fn verb(&self, id: &OperationId, name: &str, body: Body) -> Result<Operation, CallError> {
+        self.command(Target::Operation(id.clone()), name, body)
             .json()
             .await
     }

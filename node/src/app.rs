@@ -80,9 +80,11 @@ impl Application {
             slots: place.host.slots,
         });
         let waiters = Waiters::default();
-        let kinds = self
-            .kinds
-            .with(OperationKind::new(pools.clone(), waiters.clone()));
+        let kinds = self.kinds.with(OperationKind::new(
+            pools.clone(),
+            waiters.clone(),
+            place.host.node.clone(),
+        ));
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
         pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));

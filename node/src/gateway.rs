@@ -247,8 +247,9 @@ impl Service for Gateway {
                 self.operations
                     .query(tenant(), &id, call.name, call.body, call.deadline, reply);
             }
-            Target::Operations if call.name == "list" => {
-                self.operations.list(tenant(), &call.body, reply);
+            Target::Operations if matches!(&*call.name, "list" | "count") => {
+                self.operations
+                    .list(tenant(), &call.name, &call.body, reply);
             }
             Target::Actors if call.name == "list" => self.list_actors(caller, &call.body, reply),
             Target::Operations | Target::Actors => {

@@ -120,5 +120,7 @@ pub const OPERATION_PROGRESS_MS: u64 = 250;
 /// The default and the largest page of a list of operations.
 pub const OPERATION_PAGE_DEFAULT: usize = 50;
 pub const OPERATION_PAGE_MAX: usize = 500;
+/// Index rows that one count may look at: a tenth of a second of the embedded store.
+pub const OPERATION_COUNT_MAX: usize = 100_000;
 /// Index rows that one list may look at for a page, when it filters by more than its index.
 pub const OPERATION_SCAN_MAX: usize = 2_000;

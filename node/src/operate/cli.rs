@@ -44,6 +44,8 @@ pub(crate) enum Command {
     /// Send commands to actors, read and follow them.
     #[command(subcommand)]
     Actor(Actor),
+    /// Explain what an operation waits for, since when, and who has it.
+    Why(Why),
     /// Check the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -152,7 +154,7 @@ pub(crate) struct ClientFlags {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Op {
     /// Submit an operation; a repeat of the same id and input shows its present state.
-    Submit(OpSubmit),
+    Submit(Box<OpSubmit>),
     /// Show an operation.
     Get {
         id: OperationId,
@@ -170,12 +172,51 @@ pub(crate) enum Op {
         #[command(flatten)]
         client: ClientFlags,
     },
-    /// Cancel an operation.
-    Cancel {
+    /// Cancel an operation; what it has promised to undo is undone.
+    Cancel(OpTarget),
+    /// Halt an operation: the step at work finishes, no other begins.
+    Pause(OpTarget),
+    /// Let a paused operation go on.
+    Resume(OpTarget),
+    /// Tell an operation something that one of its steps waits for, or will.
+    Signal {
         id: OperationId,
+        /// The signal's name.
+        name: String,
+        /// What comes with it, JSON text.
+        #[arg(default_value = "null")]
+        data: String,
         #[command(flatten)]
         client: ClientFlags,
     },
+    /// Run an operation again that failed or was cancelled, or its next attempt at once.
+    Retry {
+        id: OperationId,
+        /// The first step to run again [default: the first that has not finished].
+        #[arg(long, value_name = "STEP")]
+        from: Option<String>,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Explain what an operation waits for; the same as `selvedge why`.
+    Why(OpTarget),
+}
+
+/// An operation, and where it is.
+#[derive(Debug, Args)]
+pub(crate) struct OpTarget {
+    pub(crate) id: OperationId,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// `ID`, or `operation ID`.
+    #[arg(required = true, num_args = 1..=2, value_name = "ID")]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
 }
 
 #[derive(Debug, Args)]
@@ -198,6 +239,23 @@ pub(crate) struct OpSubmit {
     /// A label, may be repeated.
     #[arg(long = "label", value_name = "K=V", value_parser = parse_label)]
     pub(crate) labels: Vec<(String, String)>,
+    /// Whatever is to be kept with it, JSON text.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) metadata: Option<String>,
+    /// Higher goes first.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub(crate) priority: i32,
+    /// Not to start before this, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) run_at: Option<String>,
+    /// Fails unless it has ended by then, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) deadline: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientFlags,
 }
@@ -210,6 +268,18 @@ pub(crate) struct OpList {
     pub(crate) operation_type: Option<OperationType>,
     #[arg(long, value_name = "K=V", value_parser = parse_label)]
     pub(crate) label: Option<(String, String)>,
+    /// Submitted by this principal.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) created_by: Option<String>,
+    /// Not created before this, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) created_after: Option<String>,
+    /// Created before this, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) created_before: Option<String>,
+    /// Only how many there are.
+    #[arg(long)]
+    pub(crate) count: bool,
     /// How many to show.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) limit: u32,

@@ -62,6 +62,7 @@ async fn run(
         Command::Dev(flags) => commands::serve::dev(printer, flags, build(application)?).await,
         Command::Start(flags) => commands::serve::start(printer, flags, build(application)?).await,
         Command::Op(op) => commands::op::run(printer, op).await,
+        Command::Why(why) => commands::op::explain(printer, why).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_client::operation::OperationStatus as Status;
+use selvedge_client::operation::{OperationStatus as Status, WhyOwner};
 use selvedge_cluster::actor::kind::{Stand, Urgency, json};
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
 use selvedge_protocol::frame::Success;
@@ -21,7 +21,7 @@ use crate::operation::report::Report;
 use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
 use crate::operation::wait::{FINAL, Waiters};
-use crate::operation::{child, index, machine, record, verb, view};
+use crate::operation::{child, index, machine, record, service, verb, view, why};
 use crate::processing::{Control, Offer, Pools};
 
 /// From clients.
@@ -31,6 +31,8 @@ pub(super) const PAUSE: &str = "pause";
 pub(super) const RESUME: &str = "resume";
 pub(super) const RETRY: &str = "retry";
 pub(super) const SIGNAL: &str = "signal";
+/// A query: what it waits for.
+const WHY: &str = "why";
 /// From [`super::Operations`]: a submit whose payload is streamed.
 pub(super) const SUBMIT_STREAMED: &str = "submit.streamed";
 /// From a runner: a [`Report`].
@@ -43,6 +45,8 @@ pub(crate) const NUDGE: &str = "nudge";
 pub(crate) struct OperationKind {
     pools: Pools,
     waiters: Waiters,
+    /// The name of this node.
+    node: String,
 }
 
 /// An activated operation.
@@ -64,8 +68,12 @@ pub(crate) fn is_operation(address: &ActorAddress) -> bool {
 }
 
 impl OperationKind {
-    pub(crate) const fn new(pools: Pools, waiters: Waiters) -> Self {
-        Self { pools, waiters }
+    pub(crate) const fn new(pools: Pools, waiters: Waiters, node: String) -> Self {
+        Self {
+            pools,
+            waiters,
+            node,
+        }
     }
 
     fn submit(
@@ -338,7 +346,7 @@ impl Kind for OperationKind {
 
     fn query(&self, state: &OperationState, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
         let _ = body;
-        if name != "get" && name != FINAL {
+        if !["get", WHY, FINAL].contains(&name) {
             return Err(Refusal::unknown(Self::NAME, name));
         }
         match &state.record {
@@ -347,6 +355,19 @@ impl Kind for OperationKind {
                 "no operation has this id",
             ))),
             Some(record) if name == FINAL && !record.status.is_final() => Ok(Bytes::new()),
+            Some(record) if name == WHY => {
+                let control = state.control.as_deref();
+                let actor = service::address(record.tenant.clone(), &record.id);
+                let standing = why::Standing {
+                    frame: self.frame(record, control),
+                    control: control.filter(|control| control.is_alive()),
+                    owner: WhyOwner {
+                        node: self.node.clone(),
+                        slot: actor.map_or(0, |actor| self.pools.path(&actor).slot),
+                    },
+                };
+                Ok(json::encode(&why::why(record, standing)))
+            }
             Some(_) => Ok(self.view(state)),
         }
     }
@@ -404,10 +425,14 @@ impl Kind for OperationKind {
         }
     }
 
-    /// A final operation is only read from now on; what was never submitted is nothing.
+    /// A final operation is only read from now on; what was never submitted is nothing; one that waits for a
+    /// timer, a client or a child takes no memory meanwhile.
     fn is_at_rest(&self, state: &OperationState) -> bool {
         let record = state.record.as_ref();
-        record.is_none_or(|record| record.status.is_final())
+        record.is_none_or(|record| {
+            let is_waiting = matches!(record.status, Status::Waiting | Status::Paused);
+            record.status.is_final() || (is_waiting && !record.is_begun && !record.is_awake())
+        })
     }
 
     fn is_public(&self) -> bool {

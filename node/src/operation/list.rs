@@ -7,18 +7,19 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use selvedge_client::operation::ListQuery;
-use selvedge_cluster::actor::{ScopedAddress, stored_state};
+use selvedge_client::operation::{ListQuery, OperationCount};
+use selvedge_cluster::actor::{Refusal, ScopedAddress, stored_state};
 use selvedge_cluster::store::keys::{Entry, Key, KeyRange, Label};
-use selvedge_cluster::store::{self, Isolation, Order, Transaction};
+use selvedge_cluster::store::{self, Isolation, Order, Range, Transaction};
 use selvedge_protocol::limits::{
-    INLINE_BYTES_MAX, OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX, OPERATION_SCAN_MAX,
+    INLINE_BYTES_MAX, OPERATION_COUNT_MAX, OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX,
+    OPERATION_SCAN_MAX,
 };
 use selvedge_protocol::{ErrorCode, Failure, OperationId, Tenant};
 
 use crate::operation::record::{Record, ordinal_of};
 use crate::operation::service::address;
-use crate::operation::view;
+use crate::operation::{submission, view};
 use crate::processing::Pools;
 
 /// What a page has besides its items: the names of its fields, and a cursor of a time and an id of 128
@@ -27,12 +28,17 @@ const FRAME_BYTES: usize = 256;
 /// The items of a page: with its frame it is answered inline.
 const ITEMS_BYTES_MAX: usize = INLINE_BYTES_MAX - FRAME_BYTES;
 
+/// Rows of the index that are counted in one read.
+const COUNT_ROWS: usize = 1_000;
+
 /// A list as it was asked for, checked.
 #[derive(Debug)]
 pub(super) struct List {
     tenant: Tenant,
     query: ListQuery,
     label: Option<Label>,
+    /// Created from the first moment on, before the second; Unix milliseconds.
+    created_ms: (Option<u64>, Option<u64>),
     after: Option<Entry>,
     limit: usize,
 }
@@ -53,6 +59,12 @@ impl List {
             }),
             Some(None) => return Err(invalid("label", "use KEY=VALUE".to_owned())),
         };
+        let created_ms = (
+            submission::moment("createdAfter", query.created_after.as_deref())
+                .map_err(|Refusal(failure)| failure)?,
+            submission::moment("createdBefore", query.created_before.as_deref())
+                .map_err(|Refusal(failure)| failure)?,
+        );
         let after = match query.cursor.as_deref().map(read_cursor) {
             None => None,
             Some(Some(entry)) => Some(entry),
@@ -76,6 +88,7 @@ impl List {
             tenant,
             query,
             label,
+            created_ms,
             after,
             limit,
         })
@@ -146,14 +159,73 @@ impl List {
         transaction: &mut dyn Transaction,
         after: Option<&Entry>,
     ) -> Result<Vec<Entry>, store::Error> {
-        let index = self.index();
-        let mut range = index.read(self.limit, Isolation::Snapshot);
-        range.order = Order::Descending;
-        if let Some(entry) = after {
-            range.end = Bound::Excluded(Bytes::from(self.key(entry.clone()).encode()));
-        }
-        let rows = transaction.range(range).await?;
+        let rows = transaction.range(self.range(after, self.limit)).await?;
         Ok(rows.iter().filter_map(|(key, _)| entry_of(key)).collect())
+    }
+
+    /// The part of the index that is asked for, newest first.
+    fn range(&self, after: Option<&Entry>, limit: usize) -> Range {
+        let mut range = self.index().read(limit, Isolation::Snapshot);
+        range.order = Order::Descending;
+        let at = |created_ms| Bytes::from(self.key(first_at(created_ms)).encode());
+        if let Some(from_ms) = self.created_ms.0 {
+            range.begin = Bound::Included(at(from_ms));
+        }
+        if let Some(before_ms) = self.created_ms.1 {
+            range.end = Bound::Excluded(at(before_ms));
+        }
+        if let Some(entry) = after {
+            let cursor = Bytes::from(self.key(entry.clone()).encode());
+            let is_later = matches!(&range.end, Bound::Excluded(end) if *end < cursor);
+            if !is_later {
+                range.end = Bound::Excluded(cursor);
+            }
+        }
+        range
+    }
+
+    /// Counts what matches, up to a bound. Where the index alone tells, no operation is read.
+    pub(super) async fn count(&self, pools: &Pools) -> Result<OperationCount, Failure> {
+        let is_index_enough = self.is_index_enough();
+        let seen_max = match is_index_enough {
+            true => OPERATION_COUNT_MAX,
+            false => OPERATION_SCAN_MAX,
+        };
+        let (mut count, mut seen) = (0, 0);
+        let mut after = self.after.clone();
+        while seen < seen_max {
+            let mut transaction = pools.store().begin();
+            let range = self.range(after.as_ref(), COUNT_ROWS);
+            let rows = transaction.range(range).await.map_err(unavailable)?;
+            let is_last = rows.len() < COUNT_ROWS;
+            seen += rows.len();
+            after = rows.last().and_then(|(key, _)| entry_of(key));
+            if is_index_enough {
+                count += rows.len() as u64;
+            } else {
+                for entry in rows.iter().filter_map(|(key, _)| entry_of(key)) {
+                    let item = self.item(pools, &mut *transaction, &entry).await;
+                    count += u64::from(item.map_err(unavailable)?.is_some());
+                }
+            }
+            if is_last {
+                let is_exact = true;
+                return Ok(OperationCount { count, is_exact });
+            }
+        }
+        let is_exact = false;
+        Ok(OperationCount { count, is_exact })
+    }
+
+    /// Whether the index that is read holds just what is asked for.
+    fn is_index_enough(&self) -> bool {
+        let filters = [
+            self.label.is_some(),
+            self.query.status.is_some(),
+            self.query.operation_type.is_some(),
+        ];
+        let set = filters.into_iter().filter(|is_set| *is_set).count();
+        set <= 1 && self.query.created_by.is_none()
     }
 
     fn index(&self) -> KeyRange {
@@ -193,8 +265,10 @@ impl List {
         let status = view::status(record, frame);
         let name = self.query.operation_type.as_ref();
         let label = self.label.as_ref();
+        let creator = self.query.created_by.as_ref();
         self.query.status.is_none_or(|wanted| wanted == status)
             && name.is_none_or(|name| *name == record.operation_type)
+            && creator.is_none_or(|creator| *creator == record.created_by)
             && label.is_none_or(|label| record.labels.get(&label.key) == Some(&label.value))
     }
 }
@@ -249,6 +323,12 @@ fn read_cursor(text: &str) -> Option<Entry> {
         created_ms: created_ms.parse().ok()?,
         id: OperationId::new(id).ok()?,
     })
+}
+
+/// The least entry of a moment: no id comes before this one.
+fn first_at(created_ms: u64) -> Entry {
+    let id = OperationId::new("-").unwrap_or_else(|error| unreachable!("a valid id: {error}"));
+    Entry { created_ms, id }
 }
 
 fn entry_of(key: &[u8]) -> Option<Entry> {

@@ -17,6 +17,7 @@ mod submission;
 mod verb;
 mod view;
 mod wait;
+mod why;
 
 pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
 pub(crate) use record::{Compensation, Fault, Payload, Record};

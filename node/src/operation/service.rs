@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use selvedge_cluster::actor::kind::json;
 use selvedge_cluster::actor::{
     AnswerSink, CommandRequest, Host, Identity, Kind, Origin, QueryRequest, ReplyTo, ScopedAddress,
     Subscription,
@@ -24,6 +25,9 @@ use crate::operation::list::List;
 use crate::operation::submission;
 use crate::operation::wait::Waiters;
 use crate::processing::{PayloadBroken, Pools, Stream};
+
+/// The query that counts what a list would have.
+pub(crate) const COUNT: &str = "count";
 
 /// A cheap handle on the operations of a cluster.
 #[derive(Debug, Clone)]
@@ -148,23 +152,27 @@ impl Operations {
         }
     }
 
-    /// Answers the query `list` with a page of operations. Never waits.
-    pub fn list(&self, tenant: Tenant, body: &[u8], reply: ReplyTo) {
+    /// Answers the query `list` with a page of operations, and `count` with how many there are. Never waits.
+    pub fn list(&self, tenant: Tenant, name: &str, body: &[u8], reply: ReplyTo) {
         let list = match List::parse(tenant, body) {
             Ok(list) => list,
             Err(failure) => return reply.answer(Outcome::Failure(failure)),
         };
         let pools = self.pools.clone();
+        let is_count = name == COUNT;
         tokio::spawn(async move {
-            let outcome = match list.page(&pools).await {
+            let answer = match is_count {
+                true => list.count(&pools).await.map(|count| json::encode(&count)),
+                false => list.page(&pools).await,
+            };
+            reply.answer(match answer {
                 Ok(body) => Outcome::Success(Success {
                     body,
                     seq: 0,
                     version: 0,
                 }),
                 Err(failure) => Outcome::Failure(failure),
-            };
-            reply.answer(outcome);
+            });
         });
     }
 

@@ -216,7 +216,7 @@ fn same_json(one: &str, two: &str) -> bool {
     one == two || (parse(one).is_some() && parse(one) == parse(two))
 }
 
-fn moment(field: &str, text: Option<&str>) -> Result<Option<u64>, Refusal> {
+pub(super) fn moment(field: &str, text: Option<&str>) -> Result<Option<u64>, Refusal> {
     let Some(text) = text else {
         return Ok(None);
     };

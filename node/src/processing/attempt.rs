@@ -121,13 +121,15 @@ impl Attempt {
     /// Completes when steps may begin.
     pub(super) async fn held(&self) {
         let control = self.reporter.control();
-        let mut waiting = None;
+        if !control.is_held() {
+            return;
+        }
+        let _waiting = self.waiting(None);
         loop {
             let changed = control.changed();
             if !control.is_held() {
                 return;
             }
-            waiting.get_or_insert_with(|| self.waiting(None));
             changed.await;
         }
     }
@@ -135,13 +137,12 @@ impl Attempt {
     /// The result of a step that a timer, a signal or a child finishes.
     pub(super) async fn finished_elsewhere(&self, name: &Arc<str>) -> Arc<str> {
         let control = self.reporter.control();
-        let mut waiting = None;
+        let _waiting = self.waiting(Some(Arc::clone(name)));
         loop {
             let changed = control.changed();
             if let Some(result) = control.delivered(name) {
                 return result;
             }
-            waiting.get_or_insert_with(|| self.waiting(Some(Arc::clone(name))));
             changed.await;
         }
     }

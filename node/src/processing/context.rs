@@ -78,7 +78,7 @@ impl OperationContext {
                 *self.attempt.progress.lock() = Some(text);
             }
             Ok(_) | Err(_) => {
-                tracing::debug!(operation = %self.attempt.id, "progress cannot be told")
+                tracing::debug!(operation = %self.attempt.id, "progress cannot be told");
             }
         }
     }

@@ -2,11 +2,15 @@
 
 use std::io::Read;
 
-use selvedge_client::{ListQuery, Operation, OperationStatus, PayloadSource, Since, Submit};
+use selvedge_client::{
+    self as client, CallError, ListQuery, Operation, OperationStatus, PayloadSource, Session,
+    Since, Submit,
+};
+use selvedge_protocol::OperationId;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::operate::cli::{Op, OpList, OpSubmit};
+use crate::operate::cli::{ClientFlags, Op, OpList, OpSubmit, OpTarget, Why};
 use crate::operate::commands::actor::json_text;
 use crate::operate::failure::CommandFailure;
 use crate::operate::output::{Printer, table};
@@ -14,36 +18,86 @@ use crate::operate::profile::connect;
 
 pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFailure> {
     match command {
-        Op::Submit(submit) => self::submit(printer, submit).await,
-        Op::Get { id, client } => {
-            let client = connect(&client).await?;
-            let operation = client.session().operation(&id).await?;
-            printer.result(&operation, describe);
-            client.close().await;
-            Ok(())
-        }
+        Op::Submit(submit) => self::submit(printer, *submit).await,
+        Op::Get { id, client } => show(printer, client, async |s| s.operation(&id).await).await,
         Op::List(query) => list(printer, query).await,
-        Op::Watch { id, after, client } => {
-            let client = connect(&client).await?;
-            // One that is not there has no events yet, and may never have any.
-            client.session().operation(&id).await?;
-            let mut events = client.session().watch(&id, Since::After(after)).await?;
-            while let Some(event) = events.next().await {
-                printer.result(&event?, |e| {
-                    format!("{}  {}  {}  {}", e.seq, e.time, e.event_type, e.data)
-                });
-            }
-            client.close().await;
-            Ok(())
+        Op::Watch { id, after, client } => watch(printer, id, after, client).await,
+        Op::Cancel(OpTarget { id, client }) => {
+            show(printer, client, async |s| s.cancel(&id).await).await
         }
-        Op::Cancel { id, client } => {
-            let client = connect(&client).await?;
-            let operation = client.session().cancel(&id).await?;
-            printer.result(&operation, describe);
-            client.close().await;
-            Ok(())
+        Op::Pause(OpTarget { id, client }) => {
+            show(printer, client, async |s| s.pause(&id).await).await
         }
+        Op::Resume(OpTarget { id, client }) => {
+            show(printer, client, async |s| s.resume(&id).await).await
+        }
+        Op::Signal {
+            id,
+            name,
+            data,
+            client,
+        } => {
+            let data = raw_json("DATA", &data)?;
+            show(printer, client, async |s| s.signal(&id, &name, &data).await).await
+        }
+        Op::Retry { id, from, client } => {
+            let from = from.as_deref();
+            show(printer, client, async |s| s.retry(&id, from).await).await
+        }
+        Op::Why(OpTarget { id, client }) => why(printer, id, client).await,
     }
+}
+
+/// `selvedge why`: the last word is the id, a first one says of what.
+pub(crate) async fn explain(printer: Printer, arguments: Why) -> Result<(), CommandFailure> {
+    let id = match arguments.target.as_slice() {
+        [id] => id,
+        [what, id] if what == "operation" => id,
+        _ => return Err(CommandFailure::usage("use: selvedge why operation ID")),
+    };
+    let id = OperationId::new(id.as_str())
+        .map_err(|error| CommandFailure::usage(format!("{id:?} is no id: {error}")))?;
+    why(printer, id, arguments.client).await
+}
+
+async fn why(printer: Printer, id: OperationId, client: ClientFlags) -> Result<(), CommandFailure> {
+    let client = connect(&client).await?;
+    let why = client.session().why(&id).await?;
+    printer.result(&why, describe_why);
+    client.close().await;
+    Ok(())
+}
+
+/// Does something about an operation and prints what it is then.
+async fn show(
+    printer: Printer,
+    client: ClientFlags,
+    ask: impl AsyncFnOnce(&Session) -> Result<Operation, CallError>,
+) -> Result<(), CommandFailure> {
+    let client = connect(&client).await?;
+    let operation = ask(client.session()).await?;
+    printer.result(&operation, describe);
+    client.close().await;
+    Ok(())
+}
+
+async fn watch(
+    printer: Printer,
+    id: OperationId,
+    after: u64,
+    client: ClientFlags,
+) -> Result<(), CommandFailure> {
+    let client = connect(&client).await?;
+    // One that is not there has no events yet, and may never have any.
+    client.session().operation(&id).await?;
+    let mut events = client.session().watch(&id, Since::After(after)).await?;
+    while let Some(event) = events.next().await {
+        printer.result(&event?, |e| {
+            format!("{}  {}  {}  {}", e.seq, e.time, e.event_type, e.data)
+        });
+    }
+    client.close().await;
+    Ok(())
 }
 
 async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFailure> {
@@ -57,11 +111,19 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
             PayloadSource::File(path)
         }
     };
+    let metadata = match arguments.metadata.as_deref() {
+        None => None,
+        Some(text) => Some(raw_json("--metadata", text)?),
+    };
     let submit = Submit {
         id: arguments.id,
         labels: arguments.labels.into_iter().collect(),
         payload,
         input: Some(input),
+        metadata,
+        priority: arguments.priority,
+        run_at: arguments.run_at,
+        deadline: arguments.deadline,
         ..Submit::new(arguments.operation_type)
     };
     let client = connect(&arguments.client).await?;
@@ -94,16 +156,26 @@ async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
         ),
     };
     let client = connect(&query.client).await?;
-    let page = client
-        .session()
-        .list(&ListQuery {
-            status,
-            operation_type: query.operation_type,
-            label: query.label.map(|(name, value)| format!("{name}={value}")),
-            cursor: query.cursor,
-            limit: Some(query.limit),
-        })
-        .await?;
+    let wanted = ListQuery {
+        status,
+        operation_type: query.operation_type,
+        label: query.label.map(|(name, value)| format!("{name}={value}")),
+        created_by: query.created_by,
+        created_after: query.created_after,
+        created_before: query.created_before,
+        cursor: query.cursor,
+        limit: Some(query.limit),
+    };
+    if query.count {
+        let count = client.session().count(&wanted).await?;
+        printer.result(&count, |count| match count.is_exact {
+            true => count.count.to_string(),
+            false => format!("{} or more", count.count),
+        });
+        client.close().await;
+        return Ok(());
+    }
+    let page = client.session().list(&wanted).await?;
     let document = json!({ "items": page.items, "cursor": page.cursor });
     printer.result(&document, |_| {
         let heading = ["ID", "TYPE", "STATUS", "ATTEMPT", "CREATED"]
@@ -162,6 +234,49 @@ fn describe(operation: &Operation) -> String {
     table(&rows)
 }
 
+/// What an operation waits for, for a person.
+fn describe_why(why: &client::Why) -> String {
+    let mut rows = vec![
+        vec!["id".to_owned(), why.id.to_string()],
+        vec!["type".to_owned(), why.operation_type.to_string()],
+        vec!["status".to_owned(), why.status.to_string()],
+        vec!["why".to_owned(), why.summary.clone()],
+    ];
+    for wait in &why.waits {
+        let mut text = wait.detail.clone();
+        for (word, time) in [("since", &wait.since), ("until", &wait.until)] {
+            if let Some(time) = time {
+                text.push_str(&format!(" ({word} {time})"));
+            }
+        }
+        rows.push(vec!["waits for".to_owned(), text]);
+    }
+    let error = why.last_error.as_ref();
+    let optional = [
+        ("attempt", Some(why.attempt.to_string())),
+        ("next attempt", why.next_attempt_at.clone()),
+        ("last step", why.last_step.clone()),
+        (
+            "last error",
+            error.map(|error| format!("{}: {}", error.code, error.message)),
+        ),
+        (
+            "would undo",
+            (!why.compensations.is_empty()).then(|| why.compensations.join(", ")),
+        ),
+        (
+            "owner",
+            Some(format!("{}, slot {}", why.owner.node, why.owner.slot)),
+        ),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            rows.push(vec![name.to_owned(), value]);
+        }
+    }
+    table(&rows)
+}
+
 /// `--input`: JSON text, `@FILE`, or `@-` for standard input.
 fn read_input(argument: &str) -> Result<Box<RawValue>, CommandFailure> {
     let text = match argument.strip_prefix('@') {
@@ -176,6 +291,10 @@ fn read_input(argument: &str) -> Result<Box<RawValue>, CommandFailure> {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| CommandFailure::file(path.as_ref(), &error))?,
     };
-    let text = json_text("--input", text.trim())?;
-    RawValue::from_string(text).map_err(|error| CommandFailure::usage(format!("--input: {error}")))
+    raw_json("--input", text.trim())
+}
+
+fn raw_json(flag: &str, text: &str) -> Result<Box<RawValue>, CommandFailure> {
+    let text = json_text(flag, text)?;
+    RawValue::from_string(text).map_err(|error| CommandFailure::usage(format!("{flag}: {error}")))
 }

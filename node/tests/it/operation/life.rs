@@ -99,7 +99,8 @@ impl Handler for Life {
                         context.sleep("nap", Duration::from_millis(1)),
                         context.wait_signal::<Value>("word", "go", None),
                     );
-                    (step?, sleep?);
+                    step?;
+                    sleep?;
                     last = json!({ "data": signal? });
                 }
                 Act::AsNew(0) => {}
@@ -134,6 +135,17 @@ impl Handler for Life {
         executed.insert(format!("order{order}"), name.len());
         Ok(())
     }
+}
+
+/// Completes when the operation is not in memory.
+async fn gone(node: &selvedge_node::app::Running, operation: &str) {
+    let leaving = async {
+        while node.host.is_activated(&actor(operation)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let leaving = tokio::time::timeout(Duration::from_secs(20), leaving);
+    leaving.await.expect("a waiting operation stays in memory");
 }
 
 async fn live(node: &selvedge_node::app::Running, operation: &str, acts: Value) {
@@ -172,7 +184,21 @@ async fn a_sleep_outlasts_the_node_and_costs_no_place_in_the_pool() {
     let found = get(&node, "long").await.unwrap();
     assert_eq!(found.status, Status::Waiting);
     assert!(found.waiting_for.unwrap().starts_with("timer: "));
-    // Its only runner is free.
+    let why = why(&node, "long").await;
+    assert_eq!(why.waits.len(), 1, "{why:?}");
+    assert_eq!(why.waits[0].reason, "timer");
+    assert_eq!(why.waits[0].step.as_deref(), Some("act1"));
+    assert_eq!(
+        why.waits[0].since.as_deref(),
+        Some("2023-11-14T22:13:20.000Z")
+    );
+    assert_eq!(
+        why.waits[0].until.as_deref(),
+        Some("2023-11-14T22:15:00.000Z")
+    );
+    assert_eq!(why.last_step.as_deref(), Some("a"));
+    // It is not in memory, and its only runner is free.
+    gone(&node, "long").await;
     live(&node, "short", json!([{ "step": "a" }])).await;
     finished(&node, "short", Status::Succeeded).await;
     drop(node);
@@ -441,4 +467,46 @@ async fn an_endless_loop_goes_on_as_new_and_keeps_its_record_small() {
     assert_eq!(world.probe.executions("loop/round"), 20);
     let (names, _) = until(&mut watch(&node, "loop").await, "succeeded").await;
     assert_eq!(names.iter().filter(|name| *name == "continued").count(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_names_what_is_waited_for_in_each_status() {
+    let mut world = World::new();
+    world.concurrency = 1;
+    let store = world.store();
+    let node = world.node(&store).await;
+    let reasons = |why: &selvedge_client::Why| -> Vec<String> {
+        why.waits.iter().map(|wait| wait.reason.clone()).collect()
+    };
+    live(
+        &node,
+        "busy",
+        json!([{ "promise": "undo1" }, { "step": "gate" }]),
+    )
+    .await;
+    world.probe.reach().await;
+    live(&node, "queued", json!([])).await;
+    assert_eq!(reasons(&why(&node, "busy").await), ["runner"]);
+    assert_eq!(reasons(&why(&node, "queued").await), ["queue"]);
+    verb(&node, "pause", "queued", json!({})).await.unwrap();
+    assert_eq!(reasons(&why(&node, "queued").await), ["resume"]);
+    let body = json!({ "type": "nobody.knows" });
+    submit(&node, "unknown", body).await.unwrap();
+    assert_eq!(reasons(&why(&node, "unknown").await), ["handler"]);
+    let body = json!({ "type": "life", "input": { "acts": [] }, "runAt": "2999-01-01T00:00:00Z" });
+    submit(&node, "later", body).await.unwrap();
+    let later = why(&node, "later").await;
+    assert_eq!(reasons(&later), ["time"]);
+    assert_eq!(
+        later.next_attempt_at.as_deref(),
+        Some("2999-01-01T00:00:00.000Z")
+    );
+    world.probe.gate.add_permits(1);
+    finished(&node, "busy", Status::Succeeded).await;
+    let over = why(&node, "busy").await;
+    assert!(
+        over.waits.is_empty() && over.summary.contains("succeeded"),
+        "{over:?}"
+    );
+    assert_eq!(over.owner.node, "node-1");
 }

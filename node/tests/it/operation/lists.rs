@@ -117,19 +117,15 @@ async fn a_list_activates_no_operation() {
     let world = World::new();
     let store = world.store();
     let node = world.node(&store).await;
-    // Not due for long: unlike a finished one it stays activated once it was asked.
-    let later = json!({ "type": "steps", "runAt": "2999-01-01T00:00:00Z" });
-    submit(&node, "one", later).await.unwrap();
+    submit_steps(&node, "one", json!({ "steps": [] })).await;
+    ended(&node, "one").await;
+    // A host that has stopped activates nothing any more.
     node.stop().await;
-    drop(node);
-    let node = world.node(&store).await;
+    assert!(get(&node, "one").await.is_err());
     let page = list(&node, json!({})).await.unwrap();
     assert_eq!(page["items"][0]["id"], "one");
     assert_eq!(page["items"][0]["labels"], json!({}));
     assert_eq!(page["items"][0]["metadata"], json!({}));
-    assert!(!node.host.is_activated(&actor("one")));
-    get(&node, "one").await.unwrap();
-    assert!(node.host.is_activated(&actor("one")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,4 +145,62 @@ async fn wrong_lists_are_refused_by_field() {
             (ErrorCode::Invalid, Some(field))
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_filtered_by_time_and_creator_and_counted() {
+    let world = World::timed();
+    let store = world.store();
+    let node = world.node(&store).await;
+    for number in 0..30 {
+        submit_steps(&node, &format!("op{number:02}"), json!({ "steps": [] })).await;
+        world.clock.advance(std::time::Duration::from_secs(1));
+    }
+    for number in 0..30 {
+        ended(&node, &format!("op{number:02}")).await;
+    }
+    // From the tenth second on, before the twentieth.
+    let window = |more: Value| {
+        let mut body = json!({
+            "createdAfter": "2023-11-14T22:13:30Z", "createdBefore": "2023-11-14T22:13:40Z",
+        });
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        body
+    };
+    let mut found = Vec::new();
+    let mut cursor = Value::Null;
+    loop {
+        let page = list(&node, window(json!({ "limit": 3, "cursor": cursor })))
+            .await
+            .unwrap();
+        let items = page["items"].as_array().unwrap().iter();
+        found.extend(items.map(|item| item["id"].as_str().unwrap().to_owned()));
+        cursor = page["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    let expected: Vec<String> = (10..20)
+        .rev()
+        .map(|number| format!("op{number:02}"))
+        .collect();
+    assert_eq!(found, expected);
+
+    let exact = |count: u64| json!({ "count": count, "isExact": true });
+    for (body, expected) in [
+        (json!({}), 30),
+        (window(json!({})), 10),
+        (window(json!({ "status": "succeeded" })), 10),
+        (json!({ "status": "failed" }), 0),
+        (json!({ "createdBy": "tester", "type": "steps" }), 30),
+        (json!({ "createdBy": "somebody else" }), 0),
+    ] {
+        assert_eq!(count(&node, body.clone()).await, exact(expected), "{body}");
+    }
+    let wrong = list(&node, json!({ "createdAfter": "yesterday" }))
+        .await
+        .unwrap_err();
+    assert_eq!(wrong.field.as_deref(), Some("createdAfter"));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use selvedge_client::operation::{Operation, OperationStatus};
+use selvedge_client::operation::{Operation, OperationStatus, Why};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{
     AnswerSink, HostConfig, Identity, ReplyTo, ScopedAddress, Subscription, SubscriptionItem,
@@ -337,8 +337,30 @@ pub(crate) async fn get(node: &Running, operation: &str) -> Result<Operation, Fa
 
 pub(crate) async fn list(node: &Running, body: Value) -> Result<Value, Failure> {
     let body = body.to_string();
-    let body = answered(|reply| node.operations.list(tenant(), body.as_bytes(), reply)).await?;
-    Ok(serde_json::from_slice(&body).unwrap())
+    let listing = |reply| {
+        node.operations
+            .list(tenant(), "list", body.as_bytes(), reply);
+    };
+    Ok(serde_json::from_slice(&answered(listing).await?).unwrap())
+}
+
+pub(crate) async fn count(node: &Running, body: Value) -> Value {
+    let body = body.to_string();
+    let counting = |reply| {
+        node.operations
+            .list(tenant(), "count", body.as_bytes(), reply);
+    };
+    serde_json::from_slice(&answered(counting).await.unwrap()).unwrap()
+}
+
+pub(crate) async fn why(node: &Running, operation: &str) -> Why {
+    let id = id(operation);
+    let query = |reply| {
+        let name = "why".to_owned();
+        node.operations
+            .query(tenant(), &id, name, Bytes::new(), None, reply);
+    };
+    serde_json::from_slice(&answered(query).await.unwrap()).unwrap()
 }
 
 pub(crate) async fn watch(node: &Running, operation: &str) -> Subscription {

@@ -1,0 +1,148 @@
+//! The query `why`: what an operation waits for, since when, what ends it, and who has it.
+
+use selvedge_client::operation::{
+    OperationError, OperationStatus as Status, Why, WhyOwner, WhyWait,
+};
+use selvedge_protocol::time;
+
+use crate::operation::event;
+use crate::operation::record::{Record, Wait, WaitOn, Waiting};
+use crate::operation::view::{self, Frame};
+use crate::processing::Control;
+
+/// What is known of an operation besides its record.
+pub(super) struct Standing<'a> {
+    pub(super) frame: Frame,
+    /// Its offer to a pool, if it has one.
+    pub(super) control: Option<&'a Control>,
+    pub(super) owner: WhyOwner,
+}
+
+pub(super) fn why(record: &Record, standing: Standing<'_>) -> Why {
+    let waits = waits(record, &standing);
+    let status = view::status(record, standing.frame);
+    let summary = match (status.is_final(), waits.first()) {
+        (true, _) => format!("it is {status} and waits for nothing"),
+        (false, None) => format!("it is {status}"),
+        (false, Some(first)) if waits.len() == 1 => format!("it is {status}: {}", first.detail),
+        (false, Some(first)) => {
+            let more = waits.len() - 1;
+            format!("it is {status}: {}; and {more} more", first.detail)
+        }
+    };
+    let next_attempt_at = match record.waiting {
+        Some(Waiting::Retry { until_ms } | Waiting::Time { until_ms }) => {
+            Some(time::format(until_ms))
+        }
+        Some(Waiting::Payload | Waiting::Handler | Waiting::Steps) | None => None,
+    };
+    Why {
+        id: record.id.clone(),
+        operation_type: record.operation_type.clone(),
+        status,
+        summary,
+        waits,
+        attempt: record.attempt,
+        next_attempt_at,
+        last_error: record.error.as_ref().map(|error| OperationError {
+            code: error.code.clone(),
+            message: error.message.clone(),
+            step: error.step.clone(),
+        }),
+        last_step: record.steps.last().map(|step| step.name.to_string()),
+        compensations: record
+            .compensations
+            .iter()
+            .rev()
+            .map(|undo| undo.name.to_string())
+            .collect(),
+        owner: standing.owner,
+    }
+}
+
+fn waits(record: &Record, standing: &Standing<'_>) -> Vec<WhyWait> {
+    if record.status.is_final() {
+        return Vec::new();
+    }
+    let mut waits = Vec::new();
+    if record.status == Status::Paused {
+        let detail = "a client has paused it; resume it";
+        waits.push(wait(record, "resume", detail.to_owned()));
+    }
+    match record.waiting {
+        Some(Waiting::Time { until_ms }) => waits.push(WhyWait {
+            until: Some(time::format(until_ms)),
+            ..described(record, "time")
+        }),
+        Some(Waiting::Retry { until_ms }) => waits.push(WhyWait {
+            until: Some(time::format(until_ms)),
+            ..described(record, "retry")
+        }),
+        Some(Waiting::Payload) => waits.push(described(record, "payload")),
+        Some(Waiting::Handler) => waits.push(described(record, "handler")),
+        Some(Waiting::Steps) => waits.extend(record.waits.iter().map(step)),
+        None => waits.extend(runner(record, standing)),
+    }
+    waits
+}
+
+/// Nothing but a runner is needed, or one is at work.
+fn runner(record: &Record, standing: &Standing<'_>) -> Option<WhyWait> {
+    if record.status == Status::Paused {
+        return None;
+    }
+    if !standing.frame.is_known {
+        return Some(wait(record, "handler", event::NO_HANDLER.to_owned()));
+    }
+    let is_at_work = standing.control.is_some_and(Control::is_running);
+    if !is_at_work {
+        let detail = "queue: others of its type are before it; raise the concurrency of its type \
+                      to run more at a time";
+        return Some(wait(record, "queue", detail.to_owned()));
+    }
+    let doing = match record.status {
+        Status::Cancelling => "runner: its handler is being stopped".to_owned(),
+        Status::Compensating => "runner: its handler is undoing what it has done".to_owned(),
+        Status::Pending
+        | Status::Running
+        | Status::Waiting
+        | Status::Paused
+        | Status::Succeeded
+        | Status::Failed
+        | Status::Cancelled
+        | Status::Compensated => match record.steps.last() {
+            Some(step) => format!("runner: its handler is at work after step {:?}", step.name),
+            None => "runner: its handler is at work".to_owned(),
+        },
+    };
+    Some(wait(record, "runner", doing))
+}
+
+fn step(wait: &Wait) -> WhyWait {
+    let reason = match wait.on {
+        WaitOn::Time { .. } => "timer",
+        WaitOn::Signal { .. } => "signal",
+        WaitOn::Call { .. } => "operation",
+    };
+    WhyWait {
+        reason: reason.to_owned(),
+        detail: event::describe_wait(wait),
+        since: Some(time::format(wait.since_ms)),
+        until: wait.until_ms().map(time::format),
+        step: Some(wait.name.to_string()),
+    }
+}
+
+fn described(record: &Record, reason: &str) -> WhyWait {
+    wait(record, reason, event::describe(record).unwrap_or_default())
+}
+
+fn wait(record: &Record, reason: &str, detail: String) -> WhyWait {
+    WhyWait {
+        reason: reason.to_owned(),
+        detail,
+        since: Some(time::format(record.updated_ms)),
+        until: None,
+        step: None,
+    }
+}
