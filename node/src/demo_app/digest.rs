@@ -1,17 +1,13 @@
 //! The handler `digest`: SHA-256 and BLAKE3 of the bytes that came with the submit, stored or streamed.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_protocol::OperationId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::demo_app::log::StepLog;
 use crate::processing::{Handler, HandlerError, OperationContext, PayloadReader};
 
 /// Hashing this much takes well under a millisecond: not worth another thread.
@@ -23,8 +19,7 @@ const PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
 /// Runs operations of the type `digest`.
 #[derive(Debug, Clone, Default)]
 pub struct DigestHandler {
-    /// Appended to once for each execution of the step: a crash test counts them.
-    log: Option<Arc<File>>,
+    log: StepLog,
 }
 
 /// What the submitter may say about the bytes; the handler only checks the size.
@@ -44,20 +39,9 @@ struct Digests {
 }
 
 impl DigestHandler {
-    /// A handler that also appends the operation's id to `log` at each execution of its step.
-    pub fn with_log(log: &Path) -> std::io::Result<Self> {
-        let file = File::options().create(true).append(true).open(log)?;
-        Ok(Self {
-            log: Some(Arc::new(file)),
-        })
-    }
-
-    fn note(&self, id: &OperationId) -> Result<(), HandlerError> {
-        if let Some(log) = &self.log {
-            // One write of one line: whole lines even from several runners.
-            (&**log).write_all(format!("{id}\n").as_bytes())?;
-        }
-        Ok(())
+    /// A handler that notes the operation's id in `log` at each execution of its step.
+    pub(super) const fn new(log: StepLog) -> Self {
+        Self { log }
     }
 }
 
@@ -77,7 +61,7 @@ impl Handler for DigestHandler {
                     ))
                     .with_code("size_mismatch"));
                 }
-                self.note(context.operation_id())?;
+                self.log.note(context.operation_id().as_str())?;
                 Ok(digests)
             })
             .await?;
