@@ -1,0 +1,316 @@
+//! What operations cost by themselves, without client and network: steps, sleeping, waking, listing.
+//!
+//! `cargo run --release -p selvedge-benches --example operation_figures -- DIR [SLEEPERS]`: DIR is on the disk
+//! that counts; 1,000,000 sleepers by default.
+
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::{AnswerSink, HostConfig, Identity, ReplyTo};
+use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::{Store, migration};
+use selvedge_node::app::{Application, Place, Running};
+use selvedge_node::operation::{OperationCommand, OperationPayload};
+use selvedge_node::processing::{Handler, HandlerError, OperationContext, Policy};
+use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::{OperationId, Tenant};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+
+type Failed = Box<dyn Error + Send + Sync>;
+
+/// Operations on their way at a time.
+const IN_FLIGHT: usize = 128;
+/// Operations that are measured for their rate.
+const MEASURED: u64 = 40_000;
+/// Sleepers that wake at once.
+const WOKEN: u64 = 10_000;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs as many empty steps as its input says.
+struct Steps;
+
+impl Handler for Steps {
+    async fn run(&self, context: OperationContext) -> Result<serde_json::Value, HandlerError> {
+        let steps: u32 = context.input()?;
+        for step in 0..steps {
+            context.step(&step.to_string(), || async { Ok(()) }).await?;
+        }
+        Ok(serde_json::Value::Null)
+    }
+}
+
+/// Sleeps for as many milliseconds as its input says, and counts who woke.
+struct Sleeper(Arc<AtomicU64>);
+
+impl Handler for Sleeper {
+    async fn run(&self, context: OperationContext) -> Result<serde_json::Value, HandlerError> {
+        let until_ms: u64 = context.input()?;
+        context.sleep_until("nap", until_ms).await?;
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(serde_json::Value::Null)
+    }
+}
+
+/// Gives a place in flight back with each answer.
+struct Places(Semaphore);
+
+impl AnswerSink for Places {
+    fn answer(&self, _token: u64, outcome: Outcome) {
+        assert!(matches!(outcome, Outcome::Success(_)), "{outcome:?}");
+        self.0.add_permits(1);
+    }
+}
+
+struct Once(std::sync::Mutex<Option<oneshot::Sender<Outcome>>>);
+
+impl AnswerSink for Once {
+    fn answer(&self, _token: u64, outcome: Outcome) {
+        if let Ok(mut sender) = self.0.lock()
+            && let Some(sender) = sender.take()
+        {
+            drop(sender.send(outcome));
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failed> {
+    let mut arguments = std::env::args().skip(1);
+    let directory = arguments.next().map(PathBuf::from);
+    let directory = directory.ok_or("give a directory on the disk that counts")?;
+    let sleepers: u64 = match arguments.next() {
+        Some(number) => number.parse()?,
+        None => 1_000_000,
+    };
+    let woken = Arc::new(AtomicU64::new(0));
+    let (node, clock) = start(&directory, Arc::clone(&woken)).await?;
+    one_step_against_ten(&node).await?;
+    sleep(&node, &clock, &woken, sleepers).await?;
+    list(&node).await?;
+    node.stop().await;
+    Ok(())
+}
+
+async fn start(
+    directory: &std::path::Path,
+    woken: Arc<AtomicU64>,
+) -> Result<(Running, Clock), Failed> {
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(EmbeddedConfig::new(directory))?);
+    let clock = Clock::manual(1_700_000_000_000, 1);
+    let meta = migration::prepare(&*store, &clock).await?;
+    let place = Place {
+        host: HostConfig {
+            node: "node-1".to_owned(),
+            idle_ms: 60_000,
+            slots: meta.slots,
+        },
+        store,
+        clock: clock.clone(),
+    };
+    let application = Application::builder()
+        .operation("steps", Steps, Policy::default())
+        .operation("sleeper", Sleeper(woken), Policy::default())
+        .build()?;
+    Ok((application.start(place).await?, clock))
+}
+
+fn submit(
+    node: &Running,
+    id: String,
+    operation_type: &str,
+    input: u64,
+    reply: ReplyTo,
+) -> Result<(), Failed> {
+    let command = OperationCommand {
+        tenant: Tenant::default_tenant(),
+        principal: Arc::from("bench"),
+        id: OperationId::new(id)?,
+        identity: Identity::Natural,
+        name: "submit".to_owned(),
+        body: Bytes::from(format!(r#"{{"type":"{operation_type}","input":{input}}}"#)),
+        payload: OperationPayload::None,
+        deadline: None,
+    };
+    node.operations.command(command, reply);
+    Ok(())
+}
+
+/// Submits operations and waits for each one's end.
+async fn run(
+    node: &Running,
+    run: &str,
+    operation_type: &str,
+    input: u64,
+    count: u64,
+) -> Result<Duration, Failed> {
+    let places = Arc::new(Places(Semaphore::new(IN_FLIGHT)));
+    let began = Instant::now();
+    for number in 0..count {
+        places.0.acquire().await?.forget();
+        let id = format!("{run}-{number}");
+        submit(node, id.clone(), operation_type, input, ReplyTo::nobody())?;
+        let reply = ReplyTo::new(Arc::clone(&places) as Arc<dyn AnswerSink>, 0);
+        let (tenant, name) = (Tenant::default_tenant(), "wait".to_owned());
+        node.operations.query(
+            tenant,
+            &OperationId::new(id)?,
+            name,
+            Bytes::new(),
+            None,
+            reply,
+        );
+    }
+    let all = u32::try_from(IN_FLIGHT)?;
+    places.0.acquire_many(all).await?.forget();
+    Ok(began.elapsed())
+}
+
+async fn one_step_against_ten(node: &Running) -> Result<(), Failed> {
+    // One operation of a step is two commits, one of ten steps eleven.
+    let mut per_second = [0.0; 2];
+    for (at, (name, steps, commits)) in [("one", 1, 2.0), ("ten", 10, 11.0)].into_iter().enumerate()
+    {
+        let count = MEASURED / (steps + 1);
+        run(node, &format!("warm-{name}"), "steps", steps, count / 10).await?;
+        let (took, processor) = (run(node, name, "steps", steps, count), processor());
+        let took = took.await?;
+        let processor = self::processor() - processor;
+        let rate = f64::from(u32::try_from(count)?) / took.as_secs_f64();
+        per_second[at] = rate * commits;
+        println!(
+            "{name} step(s): {rate:.0} operations/s, {:.0} commits/s, {:.0} us of CPU each",
+            per_second[at],
+            processor.as_secs_f64() * 1e6 / f64::from(u32::try_from(count)?)
+        );
+    }
+    println!(
+        "rate of commits, ten steps to one: {:.2}",
+        per_second[1] / per_second[0]
+    );
+    Ok(())
+}
+
+async fn sleep(
+    node: &Running,
+    clock: &Clock,
+    woken: &AtomicU64,
+    sleepers: u64,
+) -> Result<(), Failed> {
+    let (hour, before) = (3_600_000, memory());
+    let fresh = run(node, "fresh", "steps", 1, WOKEN).await?;
+    let places = Arc::new(Places(Semaphore::new(IN_FLIGHT)));
+    let began = Instant::now();
+    for number in 0..sleepers {
+        places.0.acquire().await?.forget();
+        // The first of them wake together, the others in a year.
+        let until_ms = clock.wall_ms() + if number < WOKEN { hour } else { 8_760 * hour };
+        let reply = ReplyTo::new(Arc::clone(&places) as Arc<dyn AnswerSink>, 0);
+        submit(
+            node,
+            format!("sleeper-{number}"),
+            "sleeper",
+            until_ms,
+            reply,
+        )?;
+    }
+    asleep(node, sleepers).await?;
+    println!(
+        "{sleepers} sleepers in {:.0} s: {} kB of memory above before",
+        began.elapsed().as_secs_f64(),
+        memory().saturating_sub(before)
+    );
+    let began = Instant::now();
+    clock.advance(Duration::from_millis(hour + 1));
+    while woken.load(Ordering::Relaxed) < WOKEN.min(sleepers) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!(
+        "{WOKEN} woke within {:.2} s; as many fresh ones of a step take {:.2} s",
+        began.elapsed().as_secs_f64(),
+        fresh.as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Waits until so many operations wait.
+async fn asleep(node: &Running, sleepers: u64) -> Result<(), Failed> {
+    let last = format!("sleeper-{}", sleepers - 1);
+    loop {
+        let operation: serde_json::Value = ask(node, &last, "get").await?;
+        if operation["status"] == "waiting" {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn ask(node: &Running, id: &str, name: &str) -> Result<serde_json::Value, Failed> {
+    let (sender, answer) = oneshot::channel();
+    let reply = ReplyTo::new(Arc::new(Once(std::sync::Mutex::new(Some(sender)))), 0);
+    let (tenant, id) = (Tenant::default_tenant(), OperationId::new(id)?);
+    node.operations
+        .query(tenant, &id, name.to_owned(), Bytes::new(), None, reply);
+    match answer.await? {
+        Outcome::Success(success) => Ok(serde_json::from_slice(&success.body)?),
+        Outcome::Failure(failure) => Err(failure.to_string().into()),
+    }
+}
+
+/// The first page by status against one point read.
+async fn list(node: &Running) -> Result<(), Failed> {
+    const TIMES: u32 = 200;
+    let began = Instant::now();
+    for number in 0..TIMES {
+        ask(node, &format!("sleeper-{}", u64::from(number) * 37), "get").await?;
+    }
+    let read = began.elapsed() / TIMES;
+    let began = Instant::now();
+    for _ in 0..TIMES {
+        let (sender, answer) = oneshot::channel();
+        let reply = ReplyTo::new(Arc::new(Once(std::sync::Mutex::new(Some(sender)))), 0);
+        let body = br#"{"status":"waiting","limit":10}"#;
+        node.operations
+            .list(Tenant::default_tenant(), "list", body, reply);
+        assert!(matches!(answer.await?, Outcome::Success(_)));
+    }
+    let page = began.elapsed() / TIMES;
+    println!("a page of ten by status: {page:?}, a read of one operation: {read:?}");
+    Ok(())
+}
+
+/// Resident memory, kilobytes.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
+    kilobytes.unwrap_or(0)
+}
+
+/// Processor time of this process so far.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    // Hundredths of a second, user and system.
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
