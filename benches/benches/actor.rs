@@ -42,7 +42,7 @@ impl<const RESTS: bool> Kind for Counter<RESTS> {
         Ok(Bytes::from_static(b"1"))
     }
 
-    fn is_at_rest(&self, _state: &u64) -> bool {
+    fn is_at_rest(&self, _state: &u64, _is_awake: bool) -> bool {
         RESTS
     }
 

@@ -53,7 +53,7 @@ pub(crate) trait State: Send + Sync {
     fn encode(&self) -> Bytes;
     fn format(&self) -> u8;
     fn committed(&mut self, actor: &ScopedAddress, stand: Stand);
-    fn is_at_rest(&self) -> bool;
+    fn is_at_rest(&self, is_awake: bool) -> bool;
 }
 
 struct Registered<K>(Arc<K>);
@@ -107,7 +107,7 @@ impl<K: Kind> State for Hosted<K> {
         self.kind.committed(actor, &mut self.state, stand);
     }
 
-    fn is_at_rest(&self) -> bool {
-        self.kind.is_at_rest(&self.state)
+    fn is_at_rest(&self, is_awake: bool) -> bool {
+        self.kind.is_at_rest(&self.state, is_awake)
     }
 }

@@ -60,10 +60,11 @@ pub trait Kind: Send + Sync + 'static {
     }
 
     /// Whether nothing more is expected of this actor, so that its activation may end at once instead
-    /// of after the idle time. It comes back with the next request. Asked after a commit and after a
-    /// request when nothing is pending; must be cheap.
-    fn is_at_rest(&self, state: &Self::State) -> bool {
-        let _ = state;
+    /// of after the idle time. It comes back with the next request. `is_awake`: it has asked to be activated
+    /// whenever its slot is taken, so somebody else has to know that it is to come back before that. Asked
+    /// after a commit and after a request when nothing is pending; must be cheap.
+    fn is_at_rest(&self, state: &Self::State, is_awake: bool) -> bool {
+        let _ = (state, is_awake);
         false
     }
 

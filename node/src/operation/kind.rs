@@ -426,13 +426,17 @@ impl Kind for OperationKind {
     }
 
     /// A final operation is only read from now on; what was never submitted is nothing; one that waits for a
-    /// timer, a client or a child takes no memory meanwhile.
-    fn is_at_rest(&self, state: &OperationState) -> bool {
-        let record = state.record.as_ref();
-        record.is_none_or(|record| {
-            let is_waiting = matches!(record.status, Status::Waiting | Status::Paused);
-            record.status.is_final() || (is_waiting && !record.is_begun && !record.is_awake())
-        })
+    /// timer, a client or a child takes no memory meanwhile; nor does one for which its pool has no place
+    /// yet, since the pool looks for it in the store.
+    fn is_at_rest(&self, state: &OperationState, is_awake: bool) -> bool {
+        let Some(record) = &state.record else {
+            return true;
+        };
+        let is_offered = state
+            .control
+            .as_ref()
+            .is_some_and(|control| control.is_alive());
+        record.status.is_final() || (!record.is_begun && (!is_awake || !is_offered))
     }
 
     fn is_public(&self) -> bool {

@@ -226,15 +226,14 @@ impl Machine {
         }
     }
 
-    /// Whether nothing waits here and the kind expects nothing more. An actor that shall be awake is
-    /// never at rest.
+    /// Whether nothing waits here and the kind expects nothing more.
     pub(crate) fn is_at_rest(&self) -> bool {
         let is_busy = self.pending.is_some() || self.in_flight.is_some();
-        if is_busy || self.awake || !self.backlog.is_empty() {
+        if is_busy || !self.backlog.is_empty() {
             return false;
         }
         // A panic keeps it in memory until it was idle, which harms nobody.
-        catch_unwind(AssertUnwindSafe(|| self.state.is_at_rest())).unwrap_or(false)
+        catch_unwind(AssertUnwindSafe(|| self.state.is_at_rest(self.awake))).unwrap_or(false)
     }
 
     pub(crate) const fn is_committing(&self) -> bool {

@@ -158,7 +158,7 @@ impl Kind for Tally {
         state.told += 1;
     }
 
-    fn is_at_rest(&self, state: &TallyState) -> bool {
-        state.retired
+    fn is_at_rest(&self, state: &TallyState, is_awake: bool) -> bool {
+        state.retired && !is_awake
     }
 }
