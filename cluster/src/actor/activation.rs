@@ -343,6 +343,11 @@ impl Running {
         if finished.has_messages {
             self.core.schedule(&slot.outbox, 0);
         }
+        // Before the answers: whoever has one finds in force what it asked for.
+        let told = match is_ending {
+            true => Ok(()),
+            false => machine.tell_committed(),
+        };
         for (caller, outcome) in finished.answers {
             caller.answer(outcome);
         }
@@ -350,7 +355,7 @@ impl Running {
             self.leave(myself);
             return Step::Done;
         }
-        if machine.tell_committed() == Err(Broken) {
+        if told == Err(Broken) {
             self.end(myself);
             return Step::Done;
         }
