@@ -7,26 +7,32 @@
 //! Nothing here is durable. What the store knows is offered again after a crash, by the operations
 //! themselves.
 
+mod breaker;
 mod budget;
 mod context;
 mod control;
+mod gates;
 mod handler;
 mod payload;
+mod places;
 mod policy;
 mod pool;
 mod pools;
+mod rate;
 mod ready;
 mod rescan;
 mod runner;
+mod scheduler;
 mod stream;
 mod supervisor;
 
+pub use breaker::BreakerState;
 pub use context::OperationContext;
 pub(crate) use control::Control;
 pub(crate) use handler::ErasedHandler;
 pub use handler::{Handler, HandlerError};
 pub use payload::PayloadReader;
-pub use policy::{Policy, Retry};
+pub use policy::{BreakerPolicy, Policy, Rate, Retry};
 pub(crate) use pools::{Offer, Pools, PoolsConfig};
 pub use stream::PayloadBroken;
 pub(crate) use stream::Stream;
