@@ -91,6 +91,15 @@ pub(crate) fn report(
     if !is_start && !is_present {
         return Err(stale(record, &report));
     }
+    if let News::NotStarted(fault) = report.news {
+        return Ok(change(record, now_ms, |record, effects| {
+            if record.status == Status::Cancelling {
+                finish(record, effects, Status::Cancelled);
+            } else {
+                fail(record, effects, fault);
+            }
+        }));
+    }
     Ok(change(record, now_ms, |record, effects| {
         if is_start {
             start(record, effects);
@@ -184,7 +193,8 @@ fn settle(record: &mut Record, now_ms: u64, report: Report, retry: &Retry, effec
         }
         News::Failed { fault, permanent } => {
             record.failures += 1;
-            let is_last = permanent || record.failures >= retry.attempts_max;
+            let is_last =
+                permanent || retry.is_final(&fault.code) || record.failures >= retry.attempts_max;
             let delay_ms = retry.delay_ms(record.failures, report.random);
             let next_ms = (!is_last).then(|| now_ms.saturating_add(delay_ms));
             effects
@@ -196,6 +206,8 @@ fn settle(record: &mut Record, now_ms: u64, report: Report, retry: &Retry, effec
             }
         }
         News::PayloadMissing => wait(record, effects, Waiting::Payload),
+        // Decided before anything was counted as started.
+        News::NotStarted(fault) => fail(record, effects, fault),
         // A runner that was stopped for another reason than a cancel: another attempt takes over.
         News::Cancelled => effects.urgency = Urgency::Soon,
     }
