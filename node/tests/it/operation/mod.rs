@@ -6,5 +6,7 @@ mod crash;
 mod faults;
 mod lists;
 mod payloads;
+mod policies;
 mod pressure;
+mod scheduling;
 mod world;
