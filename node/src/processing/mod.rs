@@ -4,7 +4,11 @@
 //! `supervisor` (the actor `processing`) → `pool`, one actor per type → `runner`, its step runners. A
 //! crash ends what is below it; what ran there is looked for in the store (`rescan`) and offered again.
 //!
-//! Nothing here is durable. What the store knows is offered again after a crash, by the operations
+//! What of a pool's queue starts is decided by pure machines: `scheduler`, with `gates` made of `rate` and
+//! `breaker`; `places` bounds who may queue. What a tenant changes of a `policy` is a `patch`, stored by the
+//! actors of `policy_kind` and in force through `policies`; `queue_state` shows how it all stands.
+//!
+//! Apart from these actors nothing here is durable. What the store knows is offered again after a crash, by the operations
 //! themselves.
 
 mod breaker;

@@ -15,6 +15,7 @@ pub struct Policy {
     /// One try of one step may take this long.
     pub step_timeout: Duration,
     /// An attempt that gives no sign of life for this long has failed; `None`: it need not give any.
+    /// Not enforced yet.
     pub heartbeat_timeout: Option<Duration>,
     /// The operation fails unless it is final after this long; `None` is never.
     pub total_timeout: Option<Duration>,
@@ -22,7 +23,7 @@ pub struct Policy {
     pub queue_timeout: Option<Duration>,
     /// Stops attempts for a while when too many fail.
     pub breaker: Option<BreakerPolicy>,
-    /// How long final operations are kept; `None` is for good.
+    /// How long final operations are kept; `None` is for good. Not enforced yet.
     pub retention: Option<Duration>,
 }
 
