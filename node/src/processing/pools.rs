@@ -307,6 +307,8 @@ impl Pools {
             tenant: offer.actor.tenant.clone(),
             priority: record.priority,
             since: before(moment.now, waited),
+            // What has begun to undo its steps is not failed for want of a place.
+            is_patient: record.status == Status::Compensating,
             is_ending: record.status == Status::Cancelling,
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Order {
     pub(super) priority: i32,
     /// Runnable since then.
     pub(super) since: Instant,
+    /// Waits as long as it takes.
+    pub(super) is_patient: bool,
     /// Only its end is to be noted: it is next, and limits other than the places do not hold it back.
     pub(super) is_ending: bool,
 }
@@ -95,7 +97,16 @@ struct Queue<T> {
 struct Waiting<T> {
     entry: T,
     since: Instant,
+    is_patient: bool,
     expires: Option<Instant>,
+}
+
+impl<T> Waiting<T> {
+    /// When it will have waited for so long.
+    fn expiry(&self, timeout: Option<Duration>) -> Option<Instant> {
+        let timeout = timeout.filter(|_| !self.is_patient)?;
+        self.since.checked_add(timeout)
+    }
 }
 
 impl<T> Default for Queue<T> {
@@ -145,7 +156,7 @@ impl<T: Entry> Scheduler<T> {
                 if let Some(expires) = waiting.expires.take() {
                     self.expiries.remove(&(expires, place.1));
                 }
-                waiting.expires = timeout.and_then(|timeout| waiting.since.checked_add(timeout));
+                waiting.expires = waiting.expiry(timeout);
                 if let Some(expires) = waiting.expires {
                     let key = (expires, place.1);
                     self.expiries.insert(key, (tenant.clone(), *place));
@@ -160,6 +171,7 @@ impl<T: Entry> Scheduler<T> {
             tenant,
             priority,
             since,
+            is_patient,
             is_ending,
         } = order;
         if is_ending {
@@ -167,18 +179,18 @@ impl<T: Entry> Scheduler<T> {
         }
         self.arrivals += 1;
         let place = (Reverse(priority), self.arrivals);
-        let timeout = self.queue_timeout(&tenant);
-        let expires = timeout.and_then(|timeout| since.checked_add(timeout));
-        if let Some(expires) = expires {
+        let mut waiting = Waiting {
+            entry,
+            since,
+            is_patient,
+            expires: None,
+        };
+        waiting.expires = waiting.expiry(self.queue_timeout(&tenant));
+        if let Some(expires) = waiting.expires {
             let key = (expires, self.arrivals);
             self.expiries.insert(key, (tenant.clone(), place));
         }
         let queue = self.queues.entry(tenant.clone()).or_default();
-        let waiting = Waiting {
-            entry,
-            since,
-            expires,
-        };
         queue.waiting.insert(place, waiting);
         if !queue.is_listed {
             queue.is_listed = true;

@@ -53,6 +53,7 @@ fn push(scheduler: &mut Scheduler<Job>, now: Instant, job: Job) {
         tenant: tenant(job.tenant),
         priority: job.priority,
         since: now,
+        is_patient: false,
         is_ending: false,
     };
     scheduler.push(order, job);
@@ -229,6 +230,14 @@ fn what_waits_too_long_is_handed_back() {
     for number in 0..3 {
         push(&mut scheduler, now + ms(10 * number as u64), job(0, number));
     }
+    let patient = Order {
+        tenant: tenant(1),
+        priority: 0,
+        since: now,
+        is_patient: true,
+        is_ending: false,
+    };
+    scheduler.push(patient, job(1, 3));
     let (_, ticket) = start_one(&mut scheduler, now);
     assert_eq!(scheduler.next_expiry(), Some(now + ms(110)));
     assert_eq!(scheduler.expired(now + ms(109)), []);
@@ -242,6 +251,9 @@ fn what_waits_too_long_is_handed_back() {
     assert_eq!(scheduler.expired(now + ms(500)), []);
     scheduler.limit(&tenant(0), None);
     assert_eq!(scheduler.expired(now + ms(500)), [job(0, 2)]);
+    scheduler.ended(now, ticket, Verdict::Success);
+    let (last, ticket) = start_one(&mut scheduler, now + ms(500));
+    assert_eq!(last, job(1, 3));
     scheduler.ended(now, ticket, Verdict::Success);
     assert!(matches!(scheduler.next(now), Next::Wait(None)));
     assert!(scheduler.queues.is_empty() && scheduler.expiries.is_empty());
@@ -265,6 +277,7 @@ fn what_only_ends_passes_all_but_the_places() {
         tenant: tenant(0),
         priority: 0,
         since: now,
+        is_patient: false,
         is_ending: true,
     };
     scheduler.push(order.clone(), job(0, 2));
