@@ -301,18 +301,4 @@ async fn load_tenant(pools: &Pools, mut range: KeyRange) -> Result<(), store::Er
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What format 1 looks like in a store. Never changes.
-    const GOLDEN: &str = r#"{"patch":{"concurrency":2,"retry":{"factor":1.5,"finalCodes":["gone"]},"stepTimeoutMs":9},"changedBy":"tester","changedMs":7}"#;
-
-    #[test]
-    fn what_is_stored_stays_readable() {
-        let stored = decode(1, GOLDEN.as_bytes()).unwrap();
-        assert_eq!(stored.patch.concurrency, Some(2));
-        assert_eq!(stored.changed_ms, Some(7));
-        assert_eq!(json::encode(&stored), GOLDEN);
-        assert!(decode(2, GOLDEN.as_bytes()).is_err());
-    }
-}
+mod tests;
