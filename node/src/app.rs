@@ -8,13 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds};
+use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds, ScopedAddress};
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::{IdError, OperationType};
 use tokio::task::JoinHandle;
 
 use crate::operation::{OperationKind, Operations, Waiters};
-use crate::processing::{ErasedHandler, Handler, Policy, Pools, PoolsConfig};
+use crate::processing::{
+    ErasedHandler, Handler, Policy, PolicyKind, Pools, PoolsConfig, QueueState,
+};
 
 /// What a node runs.
 pub struct Application {
@@ -40,8 +42,11 @@ pub enum BuildError {
     #[error("operation type {0} was registered twice")]
     Twice(OperationType),
     /// A policy that lets nothing run.
-    #[error("operation type {0} has a concurrency of 0: use at least 1")]
-    Concurrency(OperationType),
+    #[error("operation type {name} has {flaw}")]
+    Policy {
+        name: OperationType,
+        flaw: &'static str,
+    },
     /// A file that a handler needs cannot be opened.
     #[error("a file that a handler needs cannot be opened")]
     File(#[from] std::io::Error),
@@ -80,11 +85,12 @@ impl Application {
             slots: place.host.slots,
         });
         let waiters = Waiters::default();
-        let kinds = self.kinds.with(OperationKind::new(
-            pools.clone(),
-            waiters.clone(),
-            place.host.node.clone(),
-        ));
+        let operations =
+            OperationKind::new(pools.clone(), waiters.clone(), place.host.node.clone());
+        let kinds = self
+            .kinds
+            .with(operations)
+            .with(PolicyKind::new(pools.clone()));
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
         pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
@@ -110,8 +116,11 @@ impl Builder {
     pub fn operation(mut self, name: &str, handler: impl Handler, policy: Policy) -> Self {
         match OperationType::new(name) {
             Err(error) => self.wrong = Some(error.into()),
-            Ok(name) if policy.concurrency == 0 => self.wrong = Some(BuildError::Concurrency(name)),
             Ok(name) => {
+                if let Some(flaw) = policy.flaw() {
+                    self.wrong = Some(BuildError::Policy { name, flaw });
+                    return self;
+                }
                 let handler: Arc<dyn ErasedHandler> = Arc::new(handler);
                 if self
                     .handlers
@@ -138,6 +147,15 @@ impl Builder {
 }
 
 impl Running {
+    /// How an operation stands that waits in its pool on this node; `None`: it does not.
+    pub fn queue_state(
+        &self,
+        operation: &ScopedAddress,
+        operation_type: &OperationType,
+    ) -> Option<QueueState> {
+        self.pools.queue_state(operation, operation_type)
+    }
+
     /// Stops the handlers, whose operations go on at the next start, then the host.
     pub async fn stop(&self) {
         self.waiting.abort();

@@ -10,6 +10,7 @@ pub mod demo_app;
 pub mod edge;
 pub mod gateway;
 pub mod identity;
+pub mod metrics;
 mod operate;
 pub mod operation;
 pub mod processing;

@@ -124,3 +124,20 @@ pub const OPERATION_PAGE_MAX: usize = 500;
 pub const OPERATION_COUNT_MAX: usize = 100_000;
 /// Index rows that one list may look at for a page, when it filters by more than its index.
 pub const OPERATION_SCAN_MAX: usize = 2_000;
+
+/// Operations of one type that a policy may let run at a time, some kilobytes each while they do.
+pub const POLICY_CONCURRENCY_MAX: u64 = 65_536;
+/// Operations that a policy may let start within one period of its rate: past it a rate bounds nothing.
+pub const POLICY_RATE_MAX: u64 = 1_000_000;
+/// Attempts of a step that a policy may allow: at the longest backoff, a year and more.
+pub const POLICY_ATTEMPTS_MAX: u64 = 1_000_000;
+/// The factor of a backoff: past it the second wait is the longest one already.
+pub const POLICY_FACTOR_MAX: f64 = 100.0;
+/// Error codes that a policy may name, each at most [`NAME_BYTES_MAX`] long: compared at each failure.
+pub const POLICY_CODES_MAX: usize = 64;
+/// Failures after which a breaker opens: it remembers the time of each.
+pub const POLICY_BREAKER_FAILURES_MAX: u64 = 10_000;
+/// Probes of a breaker that is half open: with more it would not be half open.
+pub const POLICY_BREAKER_PROBES_MAX: u64 = 1_000;
+/// Any time in a policy, milliseconds: a leap year.
+pub const POLICY_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;

@@ -333,8 +333,11 @@ impl Running {
             }
         };
         let finished = machine.commit_finished(base);
-        // The kind first: who hears of a commit may rely on what the kind does about it.
-        let told = machine.tell_committed();
+        // The kind first: whoever hears of the commit finds in force what it asked for.
+        let told = match is_ending {
+            true => Ok(()),
+            false => machine.tell_committed(),
+        };
         metrics::commit_finished(finished.answers.len());
         let slot = &self.core.slots[usize::from(self.name.slot)];
         slot.prove(base, self.core.clock.monotonic());

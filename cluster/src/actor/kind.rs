@@ -53,8 +53,8 @@ pub trait Kind: Send + Sync + 'static {
     /// A stored state of this or an earlier format.
     fn decode(&self, format: u8, bytes: &[u8]) -> Result<Self::State, String>;
 
-    /// Called when an actor was activated and after each of its commits, on the actor's own task. The
-    /// place to hand runnable work to a pool. Must not wait; may change what is not stored.
+    /// Called when an actor was activated and after each of its commits, before those are answered, on
+    /// the actor's own task. The place to hand runnable work to a pool. Must not wait; may change what is not stored.
     fn committed(&self, actor: &ScopedAddress, state: &mut Self::State, stand: Stand) {
         let _ = (actor, state, stand);
     }

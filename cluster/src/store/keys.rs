@@ -286,6 +286,11 @@ impl KeyRange {
         Self::after(&pack(family.family(), &(slot,)))
     }
 
+    /// The actors of a tenant in one slot that shall be awake.
+    pub fn awake(slot: u16, tenant: &Tenant) -> Self {
+        Self::after(&pack(Family::Awake, &(slot, tenant.as_str())))
+    }
+
     /// The timers of a slot that are due by `until_ms`, that moment included.
     pub fn timers_due(slot: u16, until_ms: u64) -> Self {
         Self {

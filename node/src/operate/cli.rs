@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Actor(Actor),
     /// Explain what an operation waits for, since when, and who has it.
     Why(Why),
+    /// Show and change how operations of a type are run.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Check the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -335,6 +338,42 @@ pub(crate) enum Actor {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Change fields of a policy; the others stay, null clears one.
+    Set {
+        /// An operation type, or * for all.
+        #[arg(value_name = "TYPE", value_parser = parse_policy)]
+        policy: ActorAddress,
+        /// The fields to change, for example '{"concurrency":2}'.
+        #[arg(value_name = "JSON")]
+        patch: String,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Show what is changed, by whom, and the policy in force.
+    Get {
+        /// An operation type, or * for all.
+        #[arg(value_name = "TYPE", value_parser = parse_policy)]
+        policy: ActorAddress,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// List the policies that are changed.
+    List {
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Take all changes back: the policy is as the application says.
+    Reset {
+        /// An operation type, or * for all.
+        #[arg(value_name = "TYPE", value_parser = parse_policy)]
+        policy: ActorAddress,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Read the configuration as `start` would, and print it or what is wrong with it.
     Check(NodeFlags),
@@ -379,6 +418,16 @@ pub(crate) enum Workload {
     Sessions,
     /// Raw commits of the embedded store: needs no node.
     Commits,
+}
+
+/// The address of the policy of an operation type.
+pub(crate) fn parse_policy(text: &str) -> Result<ActorAddress, String> {
+    if text != "*" {
+        OperationType::new(text).map_err(|error| format!("{error}, or * for all types"))?;
+    }
+    format!("policy/{text}")
+        .parse()
+        .map_err(|error| format!("{error}"))
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {

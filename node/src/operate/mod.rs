@@ -64,6 +64,7 @@ async fn run(
         Command::Op(op) => commands::op::run(printer, op).await,
         Command::Why(why) => commands::op::explain(printer, why).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
+        Command::Policy(policy) => commands::policy::run(printer, policy).await,
         Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Completions { shell } => {

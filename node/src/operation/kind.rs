@@ -86,8 +86,10 @@ impl OperationKind {
         if state.record.is_some() {
             return self.submit_again(state, context, &submission);
         }
-        let policy = self.pools.policy(submission.operation_type());
-        let record = submission.into_record(context, policy)?;
+        let policy = self
+            .pools
+            .policy_for(context.tenant, submission.operation_type());
+        let record = submission.into_record(context, policy.as_deref())?;
         let mut effects = machine::submitted(&record);
         effects.rows = index::created(&record);
         if let Some(payload) = payload {
@@ -255,7 +257,7 @@ impl OperationKind {
                     "the operation was offered to another runner since",
                 )));
             }
-            let retry = self.pools.retry(&record.operation_type);
+            let retry = self.pools.retry(&record.tenant, &record.operation_type);
             machine::report(record, context.now_ms, report, &retry)
         })?;
         let record = present(&state.record, context)?;

@@ -94,6 +94,8 @@ pub(crate) enum News {
     Cancelled,
     /// The payload's stream broke, or there is none any more.
     PayloadMissing,
+    /// No runner has taken it up in time.
+    NotStarted(Fault),
 }
 
 impl Done {

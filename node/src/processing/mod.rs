@@ -4,30 +4,47 @@
 //! `supervisor` (the actor `processing`) → `pool`, one actor per type → `runner`, its step runners. A
 //! crash ends what is below it; what ran there is looked for in the store (`rescan`) and offered again.
 //!
-//! Nothing here is durable. What the store knows is offered again after a crash, by the operations
+//! What of a pool's queue starts is decided by pure machines: `scheduler`, with `gates` made of `rate` and
+//! `breaker`; `places` bounds who may queue. What a tenant changes of a `policy` is a `patch`, stored by the
+//! actors of `policy_kind` and in force through `policies`; `queue_state` shows how it all stands.
+//!
+//! Apart from these actors nothing here is durable. What the store knows is offered again after a crash, by the operations
 //! themselves.
 
 mod attempt;
+mod breaker;
 mod budget;
 mod context;
 mod control;
+mod gates;
 mod handler;
+mod patch;
 mod payload;
+mod places;
+mod policies;
 mod policy;
+mod policy_kind;
 mod pool;
 mod pools;
+mod queue_state;
+mod rate;
 mod ready;
 mod rescan;
 mod runner;
+mod scheduler;
 mod stream;
 mod supervisor;
 
+pub use breaker::BreakerState;
 pub use context::OperationContext;
 pub(crate) use control::Control;
 pub(crate) use handler::ErasedHandler;
 pub use handler::{Handler, HandlerError};
+pub use patch::{BreakerPatch, PolicyPatch, RatePatch, RetryPatch, WrongPatch};
 pub use payload::PayloadReader;
-pub use policy::{Policy, Retry};
+pub use policy::{BreakerPolicy, Policy, Rate, Retry};
+pub(crate) use policy_kind::PolicyKind;
 pub(crate) use pools::{Offer, Pools, PoolsConfig};
+pub use queue_state::{BreakerView, QueueState, WaitingFor};
 pub use stream::PayloadBroken;
 pub(crate) use stream::Stream;

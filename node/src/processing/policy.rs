@@ -3,16 +3,35 @@
 
 use std::time::Duration;
 
-/// The policy of an operation type.
+/// The policy of an operation type, as an application registers it. A tenant may change it at run time,
+/// by a patch, within what its application allows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Operations of the type that this node runs at a time: the bulkhead.
     pub concurrency: usize,
+    /// Operations of the type that this node starts in a time; `None` is as many as come.
+    pub rate: Option<Rate>,
     pub retry: Retry,
     /// One try of one step may take this long.
     pub step_timeout: Duration,
+    /// An attempt that gives no sign of life for this long has failed; `None`: it need not give any.
+    /// Not enforced yet.
+    pub heartbeat_timeout: Option<Duration>,
     /// The operation fails unless it is final after this long; `None` is never.
     pub total_timeout: Option<Duration>,
+    /// The operation fails unless a runner takes it up this long after it could run; `None` is never.
+    pub queue_timeout: Option<Duration>,
+    /// Stops attempts for a while when too many fail.
+    pub breaker: Option<BreakerPolicy>,
+    /// How long final operations are kept; `None` is for good. Not enforced yet.
+    pub retention: Option<Duration>,
+}
+
+/// A token bucket: `operations` may start at once, and as many again in each `period`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub operations: u32,
+    pub period: Duration,
 }
 
 /// When a failed attempt is followed by another.
@@ -23,6 +42,20 @@ pub struct Retry {
     pub initial: Duration,
     pub factor: f64,
     pub max: Duration,
+    /// Codes of errors that no other attempt follows.
+    pub final_codes: Vec<String>,
+}
+
+/// When a circuit breaker opens, and how it closes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// It opens when so many attempts failed within `window`.
+    pub failures: u32,
+    pub window: Duration,
+    /// No attempt begins for so long; then it is half open.
+    pub open: Duration,
+    /// Attempts at a time while it is half open: one that succeeds closes it, one that fails opens it.
+    pub probes: u32,
 }
 
 impl Default for Policy {
@@ -31,9 +64,14 @@ impl Default for Policy {
             // Handlers mostly wait: for others, and at their end for the commit of their result. As
             // many as fill the commits of a store: raw commits gain little past 128 at a time.
             concurrency: 128,
+            rate: None,
             retry: Retry::default(),
             step_timeout: Duration::from_secs(5 * 60),
+            heartbeat_timeout: None,
             total_timeout: None,
+            queue_timeout: None,
+            breaker: None,
+            retention: None,
         }
     }
 }
@@ -45,11 +83,56 @@ impl Default for Retry {
             initial: Duration::from_millis(200),
             factor: 2.0,
             max: Duration::from_secs(30),
+            final_codes: Vec::new(),
         }
     }
 }
 
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self {
+            failures: 20,
+            window: Duration::from_secs(60),
+            // The longest wait of the default backoff.
+            open: Duration::from_secs(30),
+            probes: 1,
+        }
+    }
+}
+
+impl Policy {
+    /// What is wrong with a policy that lets nothing run.
+    pub(crate) fn flaw(&self) -> Option<&'static str> {
+        let flaws = [
+            (self.concurrency == 0, "a concurrency of 0: use at least 1"),
+            (
+                self.rate.is_some_and(|rate| rate.operations == 0),
+                "a rate of 0 operations: use at least 1",
+            ),
+            (
+                self.rate.is_some_and(|rate| rate.period.is_zero()),
+                "a rate without a period: use a second",
+            ),
+            (
+                self.breaker.is_some_and(|breaker| breaker.failures == 0),
+                "a breaker that opens after 0 failures: use at least 1",
+            ),
+            (
+                self.breaker.is_some_and(|breaker| breaker.probes == 0),
+                "a breaker without probes: use at least 1",
+            ),
+        ];
+        let first = flaws.into_iter().find(|(is_wrong, _)| *is_wrong);
+        first.map(|(_, flaw)| flaw)
+    }
+}
+
 impl Retry {
+    /// Whether an error with this code ends the operation at once.
+    pub fn is_final(&self, code: &str) -> bool {
+        self.final_codes.iter().any(|known| known == code)
+    }
+
     /// The wait after the `failures`-th failure in a row: half of the exponential backoff for certain, the
     /// other half by chance, so that what failed together does not come back together.
     #[expect(
@@ -80,5 +163,30 @@ mod tests {
         assert_eq!(retry.delay_ms(2, u64::MAX), 400);
         assert_eq!(retry.delay_ms(100, u64::MAX), 30_000);
         assert_eq!(retry.delay_ms(u32::MAX, 0), 15_000);
+    }
+
+    #[test]
+    fn a_policy_that_lets_nothing_run_has_a_flaw() {
+        let good = Policy {
+            rate: Some(Rate {
+                operations: 1,
+                period: Duration::from_secs(1),
+            }),
+            breaker: Some(BreakerPolicy::default()),
+            ..Policy::default()
+        };
+        assert_eq!(good.flaw(), None);
+        let flaws: [fn(&mut Policy); 5] = [
+            |policy| policy.concurrency = 0,
+            |policy| policy.rate.as_mut().unwrap().operations = 0,
+            |policy| policy.rate.as_mut().unwrap().period = Duration::ZERO,
+            |policy| policy.breaker.as_mut().unwrap().failures = 0,
+            |policy| policy.breaker.as_mut().unwrap().probes = 0,
+        ];
+        for spoil in flaws {
+            let mut policy = good.clone();
+            spoil(&mut policy);
+            assert!(policy.flaw().unwrap().contains("use"), "{policy:?}");
+        }
     }
 }

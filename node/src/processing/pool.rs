@@ -1,49 +1,78 @@
-//! A pool: runs the operations of one type, so many at a time (the bulkhead), the others wait in order.
+//! A pool: runs the operations of one type, so many at a time (the bulkhead); the others wait in the queue
+//! of its scheduler.
 //!
 //! A ractor actor owns queue and runners; [`Pool`] is what the rest of the node shares with it and
 //! outlives its crashes. The queue is a cache of the store: what does not fit, or is lost in a crash, is
 //! found there again.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
-use parking_lot::RwLock;
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use parking_lot::{Mutex, RwLock};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use selvedge_cluster::Clock;
 use selvedge_protocol::limits::OPERATION_QUEUE_MAX;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use selvedge_protocol::{OperationType, Tenant};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
+use crate::metrics;
+use crate::processing::breaker::{BreakerState, Verdict};
 use crate::processing::budget::Budget;
+use crate::processing::gates::Limits;
 use crate::processing::handler::ErasedHandler;
+use crate::processing::places::Places;
+use crate::processing::policies::TenantPolicy;
 use crate::processing::policy::Policy;
-use crate::processing::ready::Ready;
-use crate::processing::runner::Runner;
+use crate::processing::ready::{Place, Ready};
+use crate::processing::runner::{self, Runner};
+use crate::processing::scheduler::{BreakerChange, Next, Order, Scheduler, Ticket};
 
 /// Crashes of runners that a pool bears in a short time. Panics of handlers do not count, the runner
 /// contains them: what does is a defect of this crate.
 const RUNNER_CRASHES_MAX: usize = 16;
 
+/// What waits in a pool, and in which order it starts. Its actor changes it, views look at it.
+pub(super) type Queue = Mutex<Scheduler<Box<Ready>>>;
+
 /// The lasting part of a pool.
 pub(super) struct Pool {
+    name: OperationType,
     pub(super) handler: Arc<dyn ErasedHandler>,
-    pub(super) policy: Arc<Policy>,
+    /// The application's.
+    policy: Arc<Policy>,
+    /// Of tenants that have changed theirs.
+    tenants: RwLock<HashMap<Tenant, TenantPolicy>>,
     /// The places in the queue and in the mailbox of the actor.
-    room: Arc<Semaphore>,
-    /// Something runnable is in the store and not here.
+    places: Mutex<Places>,
+    /// Something runnable is in the store and not here, whoever's it is.
     is_incomplete: AtomicBool,
+    /// The actor is about to look what may start.
+    is_looked_at: AtomicBool,
     /// Tells that the store is to be looked through.
     wanted: Arc<Notify>,
     /// `None` before the node serves, and while a crashed one is not back yet.
     actor: RwLock<Option<ActorRef<Message>>>,
+    /// The actor's own.
+    queue: RwLock<Weak<Queue>>,
 }
 
 /// What the actor of a pool hears.
 pub(super) enum Message {
-    Offer(Box<Ready>),
+    Offer(Box<Ready>, Order),
     /// A runner has nothing to do.
-    Free(ActorRef<Box<Ready>>),
+    Free {
+        runner: ActorRef<Box<Ready>>,
+        /// What the attempt that it ran says of the handler.
+        verdict: Verdict,
+    },
+    /// The limits of a tenant have changed.
+    Limits(Tenant),
+    /// Something may start that could not before.
+    Look,
     /// A defect on purpose, for tests of the supervision.
     #[cfg(test)]
     Panic,
@@ -51,44 +80,93 @@ pub(super) enum Message {
 
 impl Pool {
     pub(super) fn new(
+        name: OperationType,
         handler: Arc<dyn ErasedHandler>,
         policy: Policy,
         wanted: Arc<Notify>,
     ) -> Self {
         Self {
+            name,
             handler,
             policy: Arc::new(policy),
-            room: Arc::new(Semaphore::new(OPERATION_QUEUE_MAX)),
+            tenants: RwLock::default(),
+            places: Mutex::default(),
             is_incomplete: AtomicBool::new(false),
+            is_looked_at: AtomicBool::new(false),
             wanted,
             actor: RwLock::new(None),
+            queue: RwLock::default(),
         }
     }
 
     /// Queues are reached through this one; `None`: there is none at the moment.
     pub(super) fn set_actor(&self, actor: Option<ActorRef<Message>>) {
         *self.actor.write() = actor;
+        self.is_looked_at.store(false, Ordering::Release);
+        // Changes that it could not hear.
+        let tenants: Vec<_> = self.tenants.read().keys().cloned().collect();
+        for tenant in tenants {
+            self.tell(Message::Limits(tenant));
+        }
     }
 
-    /// A place in the queue, if there is one and somebody to fill it.
-    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.room).try_acquire_owned().ok();
-        let place = place.filter(|_| self.actor.read().is_some());
-        if place.is_none() {
+    /// Changes the policy of a tenant; `None`: it is the application's.
+    pub(super) fn set_policy(&self, tenant: &Tenant, policy: Option<TenantPolicy>) {
+        match policy {
+            Some(policy) => self.tenants.write().insert(tenant.clone(), policy),
+            None => self.tenants.write().remove(tenant),
+        };
+        self.tell(Message::Limits(tenant.clone()));
+    }
+
+    /// A place in the queue for an operation of this tenant, if there is one and somebody to fill it.
+    pub(super) fn place(self: &Arc<Self>, tenant: &Tenant) -> Option<Place> {
+        if self.actor.read().is_none() {
             self.look_again();
+            return None;
         }
-        place
+        let has_place = self.places.lock().take(tenant);
+        if !has_place {
+            // Cancelled operations may have the places, which limits need not hold back.
+            self.look();
+        }
+        has_place.then(|| Place::new(Arc::clone(self), tenant.clone()))
+    }
+
+    /// A place is free again. Called when a [`Place`] is dropped.
+    pub(super) fn give_back(&self, tenant: &Tenant) {
+        let is_wanted = {
+            let mut places = self.places.lock();
+            places.give_back(tenant);
+            places.is_worth_a_look()
+        };
+        if is_wanted {
+            self.wanted.notify_one();
+        }
     }
 
     /// Queues an operation. `false`: the pool has just crashed, and the offer is over.
-    pub(super) fn queue(&self, ready: Ready) -> bool {
-        let actor = self.actor.read().clone();
-        actor.is_some_and(|actor| actor.send_message(Message::Offer(Box::new(ready))).is_ok())
+    pub(super) fn queue(&self, ready: Ready, order: Order) -> bool {
+        self.tell(Message::Offer(Box::new(ready), order))
+    }
+
+    /// Has the actor look what may start.
+    pub(super) fn look(&self) {
+        // One message at a time, however often it is asked.
+        if !self.is_looked_at.swap(true, Ordering::AcqRel) {
+            self.tell(Message::Look);
+        }
     }
 
     /// Something runnable of this type may be in the store and not here.
     pub(super) fn look_again(&self) {
         self.is_incomplete.store(true, Ordering::Release);
+        self.wanted.notify_one();
+    }
+
+    /// The same, of one tenant.
+    pub(super) fn look_again_for(&self, tenant: &Tenant) {
+        self.places.lock().miss(tenant);
         self.wanted.notify_one();
     }
 
@@ -106,23 +184,71 @@ impl Pool {
 
     /// Whether the store is to be looked through now. Asking takes the mark away.
     pub(super) fn take_incomplete(&self) -> bool {
-        self.has_room() && self.is_incomplete.swap(false, Ordering::AcqRel)
+        if self.actor.read().is_none() {
+            return false;
+        }
+        let is_wanted = self.is_incomplete.load(Ordering::Acquire) && self.has_room();
+        let mut places = self.places.lock();
+        let is_wanted = is_wanted || places.is_worth_a_look();
+        if is_wanted {
+            places.forget_missing();
+            self.is_incomplete.store(false, Ordering::Release);
+        }
+        is_wanted
     }
 
-    /// Whether one more fits.
+    /// Whether one more fits, whoever's it is.
     pub(super) fn has_place(&self) -> bool {
-        self.room.available_permits() > 0 && self.actor.read().is_some()
+        self.places.lock().free() > 0 && self.actor.read().is_some()
+    }
+
+    /// Whether one more of this tenant fits. If not, it is looked for again when one does.
+    pub(super) fn has_place_for(&self, tenant: &Tenant) -> bool {
+        let mut places = self.places.lock();
+        let has_place = places.has_place_for(tenant);
+        if !has_place {
+            places.miss(tenant);
+        }
+        has_place
+    }
+
+    /// The application's policy.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The policy of a tenant's operations.
+    pub(super) fn policy_for(&self, tenant: &Tenant) -> Arc<Policy> {
+        let tenants = self.tenants.read();
+        let own = tenants.get(tenant).map(|own| Arc::clone(&own.policy));
+        own.unwrap_or_else(|| Arc::clone(&self.policy))
+    }
+
+    /// The queue, to be looked at; `None`: the actor is not there.
+    pub(super) fn seen(&self) -> Option<Arc<Queue>> {
+        self.queue.read().upgrade()
+    }
+
+    /// A tenant's own limits.
+    fn limits_of(&self, tenant: &Tenant) -> Option<Limits> {
+        let tenants = self.tenants.read();
+        tenants.get(tenant).map(|own| own.limits.clone())
     }
 
     /// Whether it is worth looking for more: half of the queue is free.
     fn has_room(&self) -> bool {
-        self.room.available_permits() >= OPERATION_QUEUE_MAX / 2 && self.actor.read().is_some()
+        self.places.lock().free() >= OPERATION_QUEUE_MAX / 2 && self.actor.read().is_some()
+    }
+
+    /// `false`: nobody hears it.
+    fn tell(&self, message: Message) -> bool {
+        let actor = self.actor.read().clone();
+        actor.is_some_and(|actor| actor.send_message(message).is_ok())
     }
 
     #[cfg(test)]
     pub(super) fn crash(&self) -> bool {
-        let actor = self.actor.read().clone();
-        actor.is_some_and(|actor| actor.send_message(Message::Panic).is_ok())
+        self.tell(Message::Panic)
     }
 }
 
@@ -143,11 +269,20 @@ pub(super) struct Arguments {
 pub(super) struct State {
     pool: Arc<Pool>,
     clock: Clock,
-    ready: VecDeque<Box<Ready>>,
+    queue: Arc<Queue>,
     idle: Vec<ActorRef<Box<Ready>>>,
+    /// What the runners run that are not idle.
+    busy: HashMap<ActorId, Ticket>,
     /// Idle or not.
     runners: usize,
+    /// When it looks at the queue again by itself.
+    alarm: Option<Alarm>,
     budget: Budget,
+}
+
+struct Alarm {
+    at: Instant,
+    timer: AbortHandle,
 }
 
 impl Actor for PoolActor {
@@ -160,12 +295,17 @@ impl Actor for PoolActor {
         _myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
+        let pool = arguments.pool;
+        let queue = Arc::new(Mutex::new(Scheduler::new(Limits::of(&pool.policy))));
+        *pool.queue.write() = Arc::downgrade(&queue);
         Ok(State {
-            pool: arguments.pool,
+            pool,
             clock: arguments.clock,
-            ready: VecDeque::new(),
+            queue,
             idle: Vec::new(),
+            busy: HashMap::new(),
             runners: 0,
+            alarm: None,
             budget: Budget::new(RUNNER_CRASHES_MAX),
         })
     }
@@ -177,8 +317,16 @@ impl Actor for PoolActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Offer(ready) => state.ready.push_back(ready),
-            Message::Free(runner) => state.idle.push(runner),
+            Message::Offer(ready, order) => state.queue.lock().push(order, ready),
+            Message::Free { runner, verdict } => {
+                state.ended(runner.get_id(), verdict);
+                state.idle.push(runner);
+            }
+            Message::Limits(tenant) => {
+                let limits = state.pool.limits_of(&tenant);
+                state.queue.lock().limit(&tenant, limits);
+            }
+            Message::Look => state.pool.is_looked_at.store(false, Ordering::Release),
             #[cfg(test)]
             Message::Panic => panic!("a defect on purpose"),
         }
@@ -191,15 +339,17 @@ impl Actor for PoolActor {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorFailed(_, error) => {
+        let runner = match event {
+            SupervisionEvent::ActorFailed(runner, error) => {
                 tracing::error!(%error, "step runner crashed");
+                runner
             }
-            SupervisionEvent::ActorTerminated(_, _, _) => {}
+            SupervisionEvent::ActorTerminated(runner, _, _) => runner,
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
                 return Ok(());
             }
-        }
+        };
+        state.ended(runner.get_id(), Verdict::Neutral);
         // Only a crash ends a runner, and never an idle one. Its operation is looked for again.
         state.runners -= 1;
         state.budget.spend(state.clock.monotonic())?;
@@ -208,24 +358,97 @@ impl Actor for PoolActor {
 }
 
 impl State {
-    /// Gives operations that wait to runners that do not, as far as there are places.
+    /// Gives operations that wait to runners that do not, as far as the limits let them.
     async fn start(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
-        while !self.ready.is_empty() {
+        let now = self.clock.monotonic();
+        self.expire(now);
+        let wait = loop {
+            let next = self.queue.lock().next(now);
+            let (ready, ticket) = match next {
+                Next::Start(ready, ticket) => (ready, ticket),
+                Next::Wait(until) => break until,
+            };
             let runner = match self.idle.pop() {
                 Some(runner) => runner,
-                None if self.runners < self.pool.policy.concurrency => {
+                None => {
                     let pool = myself.clone();
                     let spawned = Actor::spawn_linked(None, Runner, pool, myself.get_cell()).await;
                     self.runners += 1;
                     spawned?.0
                 }
-                None => return Ok(()),
             };
-            if let Some(ready) = self.ready.pop_front() {
-                // To a runner that is gone: the offer is over, and the operation looked for again.
-                drop(runner.send_message(ready));
+            let id = runner.get_id();
+            self.busy.insert(id, ticket);
+            if runner.send_message(ready).is_err() {
+                // It is gone: the offer is over, and the operation looked for again.
+                self.ended(id, Verdict::Neutral);
             }
+        };
+        let expiry = self.queue.lock().next_expiry();
+        self.set_alarm(myself, [wait, expiry].into_iter().flatten().min());
+        let changes = self.queue.lock().take_changes();
+        for change in changes {
+            self.tell_change(&change);
         }
         Ok(())
+    }
+
+    /// A runner is not busy any more.
+    fn ended(&mut self, runner: ActorId, verdict: Verdict) {
+        if let Some(ticket) = self.busy.remove(&runner) {
+            let now = self.clock.monotonic();
+            self.queue.lock().ended(now, ticket, verdict);
+        }
+    }
+
+    /// Fails what has waited too long. Not by a runner: all of them may be busy.
+    fn expire(&self, now: Instant) {
+        let expired = self.queue.lock().expired(now);
+        for ready in expired {
+            metrics::queue_timed_out(&self.pool.name);
+            let policy = self.pool.policy_for(&ready.held.actor.tenant);
+            // As many at a time as the queue has places: each keeps its own to the end.
+            tokio::spawn(runner::expire(*ready, policy));
+        }
+    }
+
+    /// Looks at the queue again at this time, unless it does so earlier.
+    fn set_alarm(&mut self, myself: &ActorRef<Message>, at: Option<Instant>) {
+        let now = self.clock.monotonic();
+        let is_set = self
+            .alarm
+            .as_ref()
+            .is_some_and(|alarm| alarm.at > now && at.is_none_or(|at| alarm.at <= at));
+        if is_set {
+            return;
+        }
+        if let Some(alarm) = self.alarm.take() {
+            alarm.timer.abort();
+        }
+        self.alarm = at.map(|at| {
+            let timer = myself.send_after(at.saturating_duration_since(now), || Message::Look);
+            let timer = timer.abort_handle();
+            Alarm { at, timer }
+        });
+    }
+
+    fn tell_change(&self, change: &BreakerChange) {
+        let BreakerChange { tenant, state } = change;
+        let pool = &self.pool.name;
+        let tenant = tenant.as_ref().map(Tenant::as_str);
+        metrics::breaker_changed(pool, *state);
+        match state {
+            BreakerState::Open => tracing::warn!(%pool, tenant, "breaker opened"),
+            BreakerState::HalfOpen => tracing::info!(%pool, tenant, "breaker half open"),
+            BreakerState::Closed => tracing::info!(%pool, tenant, "breaker closed"),
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(alarm) = self.alarm.take() {
+            alarm.timer.abort();
+        }
     }
 }

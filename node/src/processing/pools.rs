@@ -7,29 +7,37 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, RwLock};
 use ractor::{Actor, ActorRef};
+use selvedge_client::operation::OperationStatus as Status;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{CommandRequest, Host, Identity, Origin, ReplyTo, ScopedAddress};
 use selvedge_cluster::store::keys::ActorPath;
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::frame::Outcome;
-use selvedge_protocol::{ErrorCode, Failure, OperationType};
+use selvedge_protocol::{ErrorCode, Failure, OperationType, Tenant};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::operation::{FinishedStep, NUDGE, Payload, Record};
 use crate::processing::control::Control;
 use crate::processing::handler::ErasedHandler;
+use crate::processing::patch::PolicyPatch;
 use crate::processing::payload::Source;
+use crate::processing::policies::{Policies, Subject, TenantPolicy};
 use crate::processing::policy::{Policy, Retry};
+use crate::processing::policy_kind;
 use crate::processing::pool::Pool;
+use crate::processing::queue_state::{BreakerView, Moment, QueueState};
 use crate::processing::ready::{Held, Ready, Work};
 use crate::processing::rescan;
+use crate::processing::scheduler::Order;
 use crate::processing::stream::Streams;
 use crate::processing::supervisor::{self, Supervisor};
 
@@ -39,6 +47,7 @@ pub(crate) struct Pools(Arc<Inner>);
 
 struct Inner {
     pools: HashMap<OperationType, Arc<Pool>>,
+    policies: Policies,
     /// What is queued or running, by operation.
     active: DashMap<ScopedAddress, Arc<Control>>,
     streams: Streams,
@@ -89,12 +98,13 @@ impl Pools {
             .handlers
             .into_iter()
             .map(|(name, (handler, policy))| {
-                let pool = Pool::new(handler, policy, Arc::clone(&wanted));
+                let pool = Pool::new(name.clone(), handler, policy, Arc::clone(&wanted));
                 (name, Arc::new(pool))
             })
             .collect();
         Self(Arc::new(Inner {
             pools,
+            policies: Policies::default(),
             active: DashMap::new(),
             streams: Streams::default(),
             store: config.store,
@@ -111,6 +121,8 @@ impl Pools {
     /// Begins to run what has been and will be offered.
     pub(crate) async fn open(&self, host: Host) -> Result<(), store::Error> {
         *self.0.host.write() = Some(host);
+        // Before the first operation runs.
+        policy_kind::load(self).await?;
         let (supervisor, _) = Actor::spawn(None, Supervisor, self.clone())
             .await
             .map_err(|error| store::Error::Stopped(error.to_string()))?;
@@ -131,6 +143,10 @@ impl Pools {
             }
             if self.0.active.is_empty() {
                 break;
+            }
+            // What a limit held back is over now and may pass.
+            for pool in self.0.pools.values() {
+                pool.look();
             }
             ended.await;
         }
@@ -153,7 +169,7 @@ impl Pools {
             return None;
         }
         let pool = self.0.pools.get(&offer.record.operation_type)?;
-        let place = pool.place()?;
+        let place = pool.place(&offer.actor.tenant)?;
         let control = Arc::new(Control::new(
             self.0.clock.random(),
             offer.record.attempt.saturating_add(1),
@@ -174,6 +190,7 @@ impl Pools {
             // Closed in this moment, perhaps without having seen this offer.
             control.stop();
         }
+        let order = self.order(&offer);
         let ready = Ready {
             held: Held {
                 pools: self.clone(),
@@ -185,7 +202,7 @@ impl Pools {
             work: work(offer),
             place,
         };
-        pool.queue(ready).then_some(control)
+        pool.queue(ready, order).then_some(control)
     }
 
     /// The runner that has the operation, or will have it.
@@ -193,16 +210,107 @@ impl Pools {
         self.0.active.get(actor).map(|control| Arc::clone(&control))
     }
 
-    /// The policy of a type, if it is known here.
+    /// The application's policy of a type, if it is known here.
     pub(crate) fn policy(&self, operation_type: &OperationType) -> Option<&Policy> {
-        self.0.pools.get(operation_type).map(|pool| &*pool.policy)
+        self.0.pools.get(operation_type).map(|pool| pool.policy())
     }
 
-    /// How failed attempts of a type are followed by others.
-    pub(crate) fn retry(&self, operation_type: &OperationType) -> Retry {
-        self.policy(operation_type)
+    /// The policy of a tenant's operations of a type, if it is known here.
+    pub(crate) fn policy_for(
+        &self,
+        tenant: &Tenant,
+        operation_type: &OperationType,
+    ) -> Option<Arc<Policy>> {
+        let pool = self.0.pools.get(operation_type)?;
+        Some(pool.policy_for(tenant))
+    }
+
+    /// How failed attempts of a tenant's operations of a type are followed by others.
+    pub(crate) fn retry(&self, tenant: &Tenant, operation_type: &OperationType) -> Retry {
+        self.policy_for(tenant, operation_type)
             .map(|policy| policy.retry.clone())
             .unwrap_or_default()
+    }
+
+    /// What the policy of a type would be, if the tenant's patch for it were `own`.
+    pub(super) fn policy_with(
+        &self,
+        tenant: &Tenant,
+        operation_type: &OperationType,
+        own: &PolicyPatch,
+    ) -> Option<Policy> {
+        let base = self.policy(operation_type)?;
+        Some(self.0.policies.with(tenant, own).over(base))
+    }
+
+    /// Puts a patch in force, an empty one out of it. One for a type that this node does not run is not
+    /// kept: so there are no more than tenants and types.
+    pub(super) fn apply_patch(&self, tenant: &Tenant, subject: &Subject, patch: &PolicyPatch) {
+        if matches!(subject, Subject::Type(name) if !self.0.pools.contains_key(name)) {
+            return;
+        }
+        let policies = &self.0.policies;
+        policies.set(tenant, subject, patch, |whole| {
+            for (name, pool) in &self.0.pools {
+                let is_meant = match subject {
+                    Subject::All => true,
+                    Subject::Type(one) => one == name,
+                };
+                if is_meant {
+                    pool.set_policy(tenant, TenantPolicy::new(&whole(name), pool.policy()));
+                }
+            }
+        });
+    }
+
+    /// How an operation stands that waits in its pool; `None`: it is not there. Looks through what its
+    /// tenant has there, so it is for questions about one operation and not for lists.
+    pub(crate) fn queue_state(
+        &self,
+        actor: &ScopedAddress,
+        operation_type: &OperationType,
+    ) -> Option<QueueState> {
+        let pool = self.0.pools.get(operation_type)?;
+        pool.queue_state(self.moment(), &actor.tenant, |ready| {
+            ready.held.actor == *actor
+        })
+    }
+
+    /// The breaker that a tenant's operations of a type meet.
+    pub(crate) fn breaker(
+        &self,
+        tenant: &Tenant,
+        operation_type: &OperationType,
+    ) -> Option<BreakerView> {
+        let pool = self.0.pools.get(operation_type)?;
+        pool.breaker(self.moment(), tenant)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.0.clock.monotonic(),
+            wall_ms: self.0.clock.wall_ms(),
+        }
+    }
+
+    /// Where an operation belongs in its queue.
+    fn order(&self, offer: &Offer<'_>) -> Order {
+        let record = offer.record;
+        let moment = self.moment();
+        // A pending one waits since its last change; any other could not run before now.
+        let waited = if record.status == Status::Pending {
+            moment.wall_ms.saturating_sub(record.updated_ms)
+        } else {
+            0
+        };
+        Order {
+            tenant: offer.actor.tenant.clone(),
+            priority: record.priority,
+            since: before(moment.now, waited),
+            // What has begun to undo its steps is not failed for want of a place.
+            is_patient: record.status == Status::Compensating,
+            is_ending: record.status == Status::Cancelling,
+        }
     }
 
     pub(crate) fn streams(&self) -> &Streams {
@@ -313,6 +421,11 @@ pub(super) fn request(actor: &ScopedAddress, name: &str, body: Bytes) -> Command
         payload: None,
         deadline: None,
     }
+}
+
+/// A time so many milliseconds ago, or as far back as there is one.
+fn before(now: Instant, ms: u64) -> Instant {
+    now.checked_sub(Duration::from_millis(ms)).unwrap_or(now)
 }
 
 fn work(offer: Offer<'_>) -> Work {

@@ -8,20 +8,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_cluster::actor::ScopedAddress;
-use selvedge_protocol::OperationId;
-use tokio::sync::OwnedSemaphorePermit;
+use selvedge_protocol::{OperationId, Tenant};
 
 use crate::operation::{Compensation, FinishedStep, Payload};
 use crate::processing::control::Control;
 use crate::processing::pool::Pool;
 use crate::processing::pools::Pools;
+use crate::processing::scheduler::Entry;
 
 /// An operation that waits for its turn.
 pub(super) struct Ready {
     pub(super) held: Held,
     pub(super) work: Work,
     /// Its place in the pool's queue, given back when a runner takes it up.
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) place: Place,
+}
+
+/// A place in the queue of a pool. Dropped, it is free again.
+pub(super) struct Place {
+    pool: Arc<Pool>,
+    tenant: Tenant,
 }
 
 /// An offer that stands. Dropped, it is over.
@@ -50,6 +56,26 @@ pub(super) struct Work {
     pub(super) bytes: Option<Bytes>,
 }
 
+impl Place {
+    /// One that the pool has taken for this tenant.
+    pub(super) const fn new(pool: Arc<Pool>, tenant: Tenant) -> Self {
+        Self { pool, tenant }
+    }
+}
+
+impl Entry for Box<Ready> {
+    fn is_void(&self) -> bool {
+        let control = &self.held.control;
+        control.is_stopped() || !control.is_alive()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pool.give_back(&self.tenant);
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.control.end();
@@ -57,7 +83,7 @@ impl Drop for Held {
         if self.control.was_missed() {
             self.pools.nudge(&self.actor);
         } else if !self.is_settled {
-            self.pool.look_again();
+            self.pool.look_again_for(&self.actor.tenant);
         }
         self.pool.offer_ended();
         self.pools.offer_ended();

@@ -62,10 +62,13 @@ async fn look(
 ) -> Result<Option<Bytes>, store::Error> {
     let family = KeyRange::family(Family::Awake);
     let mut begin = from.map_or_else(|| Bound::Included(family.begin.clone()), Bound::Included);
+    // The first that did not fit.
+    let mut left = None;
     loop {
         let mut range = family.read(ROWS_PER_READ, Isolation::Snapshot);
         range.begin = begin;
         let rows = pools.store().begin().range(range).await?;
+        let mut passed = None;
         for (key, _) in &rows {
             let Ok(Key::Awake { actor: path }) = Key::decode(key) else {
                 continue;
@@ -74,23 +77,30 @@ async fn look(
                 tenant: path.tenant.clone(),
                 address: path.address.clone(),
             };
-            if !is_operation(&actor.address)
-                || pools.active(&actor).is_some()
-                || !is_of(pools, name, &path).await?
-            {
+            if !is_operation(&actor.address) {
+                continue;
+            }
+            // Others may have room where this tenant has none.
+            if pool.has_place() && !pool.has_place_for(&actor.tenant) {
+                left.get_or_insert_with(|| key.clone());
+                passed = Some(KeyRange::awake(path.slot, &actor.tenant).end);
+                break;
+            }
+            if pools.active(&actor).is_some() || !is_of(pools, name, &path).await? {
                 continue;
             }
             if !pool.has_place() {
-                return Ok(Some(key.clone()));
+                return Ok(Some(left.unwrap_or_else(|| key.clone())));
             }
             // One after the other: a look never fills mailboxes, however much it finds.
             pools.ask_to_offer(&actor).await;
         }
-        match rows.last() {
-            Some((key, _)) if rows.len() == ROWS_PER_READ => {
+        match (passed, rows.last()) {
+            (Some(next), _) => begin = Bound::Included(next),
+            (None, Some((key, _))) if rows.len() == ROWS_PER_READ => {
                 begin = Bound::Excluded(key.clone());
             }
-            Some(_) | None => return Ok(None),
+            (None, Some(_) | None) => return Ok(left),
         }
     }
 }

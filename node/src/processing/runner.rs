@@ -27,9 +27,11 @@ use serde_json::Value;
 use crate::operation::{Compensation, Done, Fault, News, REPORT, Report};
 use crate::processing::Pools;
 use crate::processing::attempt::Attempt;
+use crate::processing::breaker::Verdict;
 use crate::processing::context::OperationContext;
 use crate::processing::control::Control;
 use crate::processing::handler::{Cause, ErasedHandler, HandlerError};
+use crate::processing::policy::{Policy, Retry};
 use crate::processing::pool::{self, Pool};
 use crate::processing::pools::request;
 use crate::processing::ready::{Ready, Work};
@@ -63,6 +65,24 @@ enum Ended {
     Suspended(Vec<Arc<str>>),
 }
 
+impl End {
+    /// What this end says of the handler.
+    fn verdict(&self, retry: &Retry) -> Verdict {
+        match self {
+            // To wait for something is to be well.
+            Self::Returned(Ok(_)) | Self::Suspended(_) => Verdict::Success,
+            Self::Returned(Err(error)) => match error.cause {
+                Cause::Continued(_) => Verdict::Success,
+                Cause::Retryable if retry.is_final(&error.code) => Verdict::Neutral,
+                Cause::Retryable => Verdict::Failure,
+                Cause::Permanent | Cause::PayloadMissing | Cause::Lost => Verdict::Neutral,
+            },
+            Self::Panicked(_) => Verdict::Failure,
+            Self::Stopped => Verdict::Neutral,
+        }
+    }
+}
+
 type Handled<'a> = Pin<
     Box<dyn Future<Output = Result<Result<Value, HandlerError>, Box<dyn Any + Send>>> + Send + 'a>,
 >;
@@ -89,15 +109,19 @@ impl Actor for Runner {
         ready: Box<Ready>,
         pool: &mut ActorRef<pool::Message>,
     ) -> Result<(), ActorProcessingErr> {
-        Box::pin(run(*ready)).await;
+        let verdict = Box::pin(run(*ready)).await;
         // A pool that is gone takes its runners with it.
-        drop(pool.send_message(pool::Message::Free(myself)));
+        drop(pool.send_message(pool::Message::Free {
+            runner: myself,
+            verdict,
+        }));
         Ok(())
     }
 }
 
-/// Runs the operation's next attempt, from taking the offer to the report of its end.
-async fn run(ready: Ready) {
+/// Runs the operation's next attempt, from taking the offer to the report of its end. Answers what the
+/// attempt says of the handler.
+async fn run(ready: Ready) -> Verdict {
     let Ready {
         mut held,
         work,
@@ -107,6 +131,28 @@ async fn run(ready: Ready) {
     if !held.control.take() {
         // Withdrawn: nobody waits for it.
         held.is_settled = true;
+        return Verdict::Neutral;
+    }
+    let reporter = Reporter {
+        pools: held.pools.clone(),
+        actor: held.actor.clone(),
+        control: Arc::clone(&held.control),
+        attempt: work.attempt,
+    };
+    let mut verdict = Verdict::Neutral;
+    held.is_settled = attempt(&held.pools, &held.pool, reporter, work, &mut verdict).await;
+    verdict
+}
+
+/// Fails an operation that has waited too long for a runner. The pool calls it.
+pub(super) async fn expire(ready: Ready, policy: Arc<Policy>) {
+    let Ready {
+        mut held,
+        work,
+        place: _place,
+    } = ready;
+    if !held.control.take() {
+        held.is_settled = true;
         return;
     }
     let reporter = Reporter {
@@ -115,11 +161,26 @@ async fn run(ready: Ready) {
         control: Arc::clone(&held.control),
         attempt: work.attempt,
     };
-    held.is_settled = attempt(&held.pools, &held.pool, reporter, work).await;
+    let limit = policy.queue_timeout.unwrap_or_default().as_secs_f64();
+    let message = format!("no runner took the operation up within {limit} s; see its policy");
+    let fault = fault(HandlerError::new(
+        "queue_timeout",
+        message,
+        Cause::Permanent,
+    ));
+    held.is_settled = reporter
+        .end(Done::default(), News::NotStarted(fault), None)
+        .await;
 }
 
 /// `false` when the operation did not hear of the end.
-async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> bool {
+async fn attempt(
+    pools: &Pools,
+    pool: &Pool,
+    reporter: Reporter,
+    work: Work,
+    verdict: &mut Verdict,
+) -> bool {
     if reporter.control.is_stopped() {
         return reporter.end(Done::default(), News::Cancelled, None).await;
     }
@@ -142,7 +203,7 @@ async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> 
         tenant: reporter.actor.tenant.clone(),
         input: work.input,
         finished: work.steps,
-        policy: Arc::clone(&pool.policy),
+        policy: pool.policy_for(&reporter.actor.tenant),
         buffer: tokio::sync::Mutex::default(),
         names: Mutex::default(),
         progress: Mutex::default(),
@@ -157,6 +218,7 @@ async fn attempt(pools: &Pools, pool: &Pool, reporter: Reporter, work: Work) -> 
         Some(undo) => undo_all(handler, Arc::clone(&context), undo).boxed(),
     };
     let end = drive(future, &context, &reporter, work.is_fresh).await;
+    *verdict = end.verdict(&context.policy.retry);
     let done = std::mem::take(&mut *context.buffer.lock().await);
     let news = match end {
         End::Returned(Ok(value)) => News::Succeeded(value.to_string().into()),

@@ -23,7 +23,7 @@ use selvedge_protocol::limits::{OPERATION_LOST_MAX, OPERATION_RECORD_BYTES_MAX};
 use selvedge_protocol::{ErrorCode, Failure};
 
 use crate::operation::record::{Fault, Payload, Record, Waiting};
-use crate::operation::report::Report;
+use crate::operation::report::{News, Report};
 use crate::operation::{child, event};
 use crate::processing::Retry;
 
@@ -213,6 +213,15 @@ pub(crate) fn report(
     let is_present = report.attempt == record.attempt && record.is_begun;
     if !is_start && !is_present {
         return Err(stale(record, &report));
+    }
+    if let News::NotStarted(fault) = report.news {
+        // Nothing was begun, so nothing is counted.
+        return Ok(change(record, now_ms, |record, effects| {
+            match record.status {
+                Status::Cancelling => end_by_cancel(record, effects),
+                _ => fail(record, effects, fault),
+            }
+        }));
     }
     Ok(change(record, now_ms, |record, effects| {
         if is_start {

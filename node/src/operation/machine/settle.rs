@@ -75,7 +75,7 @@ pub(super) fn settle(
             permanent,
         } => {
             record.is_begun = false;
-            let next_ms = failing.count(record, permanent);
+            let next_ms = failing.count(record, permanent || retry.is_final(&why.code));
             effects
                 .events
                 .push(event::attempt_failed(record, &why, next_ms));
@@ -88,6 +88,8 @@ pub(super) fn settle(
             record.is_begun = false;
             wait(record, effects, Waiting::Payload);
         }
+        // Decided before anything was counted as started.
+        News::NotStarted(why) => fail(record, effects, why),
         // A runner that was stopped for another reason than a cancel: another attempt takes over.
         News::Cancelled => {
             record.is_begun = false;
@@ -178,7 +180,11 @@ fn settle_undo(
             record.is_begun = false;
             record.waiting = is_waiting(record, &on).then_some(Waiting::Steps);
         }
-        News::Succeeded(_) | News::Continued { .. } | News::Cancelled | News::PayloadMissing => {
+        News::Succeeded(_)
+        | News::Continued { .. }
+        | News::Cancelled
+        | News::NotStarted(_)
+        | News::PayloadMissing => {
             record.is_begun = false;
             effects.urgency = note;
         }

@@ -7,5 +7,7 @@ mod faults;
 mod life;
 mod lists;
 mod payloads;
+mod policies;
 mod pressure;
+mod scheduling;
 mod world;

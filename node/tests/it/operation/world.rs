@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) idle_ms: u64,
     /// How many operations of the type `steps` run at a time.
     pub(crate) concurrency: usize,
+    /// The rest of the policy of all types.
+    pub(crate) policy: Policy,
     /// Types that this world's binary does not know.
     pub(crate) is_older: bool,
     pub(crate) clock: Clock,
@@ -151,6 +153,15 @@ impl World {
             }),
             idle_ms: 60_000,
             concurrency: 4,
+            policy: Policy {
+                retry: Retry {
+                    attempts_max: 3,
+                    initial: Duration::from_millis(1),
+                    ..Retry::default()
+                },
+                step_timeout: PATIENCE,
+                ..Policy::default()
+            },
             is_older: false,
             clock: Clock::system(),
         }
@@ -211,13 +222,7 @@ impl World {
     pub(crate) async fn node_on(&self, store: Arc<dyn Store>) -> Result<Running, store::Error> {
         let policy = Policy {
             concurrency: self.concurrency,
-            retry: Retry {
-                attempts_max: 3,
-                initial: Duration::from_millis(1),
-                ..Retry::default()
-            },
-            step_timeout: PATIENCE,
-            total_timeout: None,
+            ..self.policy.clone()
         };
         let hasty = Policy {
             step_timeout: Duration::from_millis(5),
@@ -271,7 +276,7 @@ impl AnswerSink for Once {
     }
 }
 
-async fn answered(ask: impl FnOnce(ReplyTo)) -> Result<Bytes, Failure> {
+pub(crate) async fn answered(ask: impl FnOnce(ReplyTo)) -> Result<Bytes, Failure> {
     let (sender, receiver) = oneshot::channel();
     ask(ReplyTo::new(Arc::new(Once(Mutex::new(Some(sender)))), 0));
     match tokio::time::timeout(PATIENCE, receiver)

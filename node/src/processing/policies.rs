@@ -1,0 +1,123 @@
+//! The policy patches that are in force on this node, by tenant: a cache of what the actors of the kind
+//! `policy` have committed.
+//!
+//! Those actors hand each change to the pools; the pools ask here what it comes to for one type.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use selvedge_protocol::{IdError, OperationType, Tenant};
+
+use crate::processing::gates::Limits;
+use crate::processing::patch::PolicyPatch;
+use crate::processing::policy::Policy;
+
+/// What a patch is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// Every operation type of the tenant.
+    All,
+    Type(OperationType),
+}
+
+/// The policy of one tenant's operations of one type.
+#[derive(Debug, Clone)]
+pub(super) struct TenantPolicy {
+    /// What its attempts go by.
+    pub(super) policy: Arc<Policy>,
+    /// Its own limits, on top of the pool's.
+    pub(super) limits: Limits,
+}
+
+/// All patches, as far as this node has heard of them. One for each policy that tenants have set.
+#[derive(Debug, Default)]
+pub(super) struct Policies(Mutex<HashMap<Tenant, HashMap<Subject, PolicyPatch>>>);
+
+impl Policies {
+    /// Puts a patch in force, an empty one out of it, and hands what each type of the tenant comes to on:
+    /// in order, whoever calls. Does nothing when nothing changes.
+    pub(super) fn set(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        patch: &PolicyPatch,
+        mut changed: impl FnMut(&dyn Fn(&OperationType) -> PolicyPatch),
+    ) {
+        let mut tenants = self.0.lock();
+        let patches = tenants.entry(tenant.clone()).or_default();
+        let before = if patch.is_empty() {
+            patches.remove(subject)
+        } else {
+            patches.insert(subject.clone(), patch.clone())
+        };
+        let is_same = before.unwrap_or_default() == *patch;
+        let patches = &*patches;
+        if !is_same {
+            changed(&|name| whole(patches, name));
+        }
+        if patches.is_empty() {
+            tenants.remove(tenant);
+        }
+    }
+
+    /// What the patches of a tenant would come to for a type, if its own were `own`.
+    pub(super) fn with(&self, tenant: &Tenant, own: &PolicyPatch) -> PolicyPatch {
+        let tenants = self.0.lock();
+        let all = tenants
+            .get(tenant)
+            .and_then(|patches| patches.get(&Subject::All));
+        all.map_or_else(|| own.clone(), |all| own.or(all))
+    }
+}
+
+/// The patch of one type: what is set for it, then what is set for all.
+fn whole(patches: &HashMap<Subject, PolicyPatch>, name: &OperationType) -> PolicyPatch {
+    let own = patches.get(&Subject::Type(name.clone()));
+    match (own, patches.get(&Subject::All)) {
+        (None, None) => PolicyPatch::default(),
+        (Some(one), None) | (None, Some(one)) => one.clone(),
+        (Some(own), Some(all)) => own.or(all),
+    }
+}
+
+impl TenantPolicy {
+    /// `None`: the same as the application's.
+    pub(super) fn new(patch: &PolicyPatch, base: &Policy) -> Option<Self> {
+        if patch.is_empty() {
+            return None;
+        }
+        let policy = patch.over(base);
+        Some(Self {
+            limits: Limits {
+                concurrency: patch.concurrency.map(|_| policy.concurrency),
+                rate: patch.rate.as_ref().and(policy.rate),
+                breaker: patch.breaker.as_ref().and(policy.breaker),
+                queue_timeout: policy.queue_timeout,
+            },
+            policy: Arc::new(policy),
+        })
+    }
+}
+
+impl FromStr for Subject {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        match text {
+            "*" => Ok(Self::All),
+            name => Ok(Self::Type(OperationType::new(name)?)),
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Type(name) => name.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! The scheduler step by step, and under random scripts: never over a limit, nobody starves, order within
+//! a tenant, turns between tenants.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use selvedge_cluster::Clock;
+
+use super::*;
+use crate::processing::policy::{BreakerPolicy, Rate};
+
+/// An operation: whose, its priority, its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Job {
+    tenant: usize,
+    priority: i32,
+    number: usize,
+    is_void: bool,
+}
+
+impl Entry for Job {
+    fn is_void(&self) -> bool {
+        self.is_void
+    }
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn tenant(number: usize) -> Tenant {
+    Tenant::new(format!("tenant-{number}")).unwrap()
+}
+
+fn places(limit: usize) -> Limits {
+    Limits {
+        concurrency: Some(limit),
+        ..Limits::default()
+    }
+}
+
+fn job(tenant: usize, number: usize) -> Job {
+    Job {
+        tenant,
+        priority: 0,
+        number,
+        is_void: false,
+    }
+}
+
+fn push(scheduler: &mut Scheduler<Job>, now: Instant, job: Job) {
+    let order = Order {
+        tenant: tenant(job.tenant),
+        priority: job.priority,
+        since: now,
+        is_patient: false,
+        is_ending: false,
+    };
+    scheduler.push(order, job);
+}
+
+/// Starts all that may.
+fn start(scheduler: &mut Scheduler<Job>, now: Instant) -> Vec<(Job, Ticket)> {
+    let mut started = Vec::new();
+    while let Next::Start(job, ticket) = scheduler.next(now) {
+        started.push((job, ticket));
+    }
+    started
+}
+
+fn start_one(scheduler: &mut Scheduler<Job>, now: Instant) -> (Job, Ticket) {
+    match scheduler.next(now) {
+        Next::Start(job, ticket) => (job, ticket),
+        Next::Wait(until) => panic!("nothing starts before {until:?}"),
+    }
+}
+
+#[test]
+fn two_tenants_at_ten_to_one_share_one_to_one() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(places(1));
+    for number in 0..1_100 {
+        push(
+            &mut scheduler,
+            now,
+            job(usize::from(number % 11 == 0), number),
+        );
+    }
+    let mut starts = [0_usize; 2];
+    for round in 1..=100 {
+        for _ in 0..2 {
+            let (job, ticket) = start_one(&mut scheduler, now);
+            starts[job.tenant] += 1;
+            scheduler.ended(now, ticket, Verdict::Success);
+        }
+        assert_eq!(starts, [round, round]);
+    }
+}
+
+#[test]
+fn a_tenants_own_limit_holds_it_back_and_no_other() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(places(10));
+    scheduler.limit(&tenant(0), Some(places(2)));
+    for number in 0..5 {
+        push(&mut scheduler, now, job(0, number));
+        push(&mut scheduler, now, job(1, number));
+    }
+    let mut started = start(&mut scheduler, now);
+    let of_first = started.iter().filter(|(job, _)| job.tenant == 0);
+    assert_eq!((started.len(), of_first.count()), (7, 2));
+    let found = scheduler.standing(now, &tenant(0), |job| job.number == 3);
+    let hold = Some(Hold::Concurrency { limit: 2 });
+    assert_eq!(found, Some(Standing { position: 2, hold }));
+    // A change of the limit is in force at once.
+    scheduler.limit(&tenant(0), Some(places(3)));
+    started.extend(start(&mut scheduler, now));
+    assert_eq!(started.len(), 8);
+    scheduler.limit(&tenant(0), None);
+    assert_eq!(start(&mut scheduler, now).len(), 2);
+}
+
+#[test]
+fn a_rate_says_when_the_next_may_start() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(Limits {
+        rate: Some(Rate {
+            operations: 2,
+            period: ms(100),
+        }),
+        ..places(10)
+    });
+    for number in 0..4 {
+        push(&mut scheduler, now, job(0, number));
+    }
+    assert_eq!(start(&mut scheduler, now).len(), 2);
+    let Next::Wait(Some(until)) = scheduler.next(now) else {
+        panic!("a token comes");
+    };
+    assert_eq!(until, now + ms(50));
+    assert_eq!(start(&mut scheduler, until).len(), 1);
+}
+
+#[test]
+fn a_breaker_holds_back_until_a_probe_succeeds() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(Limits {
+        breaker: Some(BreakerPolicy {
+            failures: 2,
+            window: ms(1_000),
+            open: ms(500),
+            probes: 1,
+        }),
+        ..places(10)
+    });
+    for number in 0..6 {
+        push(&mut scheduler, now, job(number % 2, number));
+    }
+    for _ in 0..2 {
+        let (_, ticket) = start_one(&mut scheduler, now);
+        scheduler.ended(now, ticket, Verdict::Failure);
+    }
+    let Next::Wait(Some(until)) = scheduler.next(now) else {
+        panic!("the breaker opens");
+    };
+    assert_eq!(until, now + ms(500));
+    let found = scheduler.standing(now, &tenant(0), |_| true).unwrap();
+    assert_eq!(found.hold, Some(Hold::Breaker { until: Some(until) }));
+    let mut probes = start(&mut scheduler, until);
+    assert_eq!(probes.len(), 1);
+    let (_, probe) = probes.pop().unwrap();
+    scheduler.ended(until, probe, Verdict::Success);
+    assert_eq!(start(&mut scheduler, until).len(), 3);
+    let states: Vec<_> = scheduler.take_changes();
+    let states: Vec<_> = states.iter().map(|change| change.state).collect();
+    assert_eq!(
+        states,
+        [
+            BreakerState::Open,
+            BreakerState::HalfOpen,
+            BreakerState::Closed
+        ]
+    );
+}
+
+#[test]
+fn a_tenants_own_breaker_stands_in_for_the_pools() {
+    let now = Clock::system().monotonic();
+    let breaker = |failures| {
+        Some(BreakerPolicy {
+            failures,
+            window: ms(1_000),
+            open: ms(500),
+            probes: 1,
+        })
+    };
+    let mut scheduler = Scheduler::new(Limits {
+        breaker: breaker(1),
+        ..places(10)
+    });
+    let own = Limits {
+        breaker: breaker(100),
+        ..Limits::default()
+    };
+    scheduler.limit(&tenant(0), Some(own));
+    for number in 0..4 {
+        push(&mut scheduler, now, job(number % 2, number));
+    }
+    for expected in [0, 1] {
+        let (job, ticket) = start_one(&mut scheduler, now);
+        assert_eq!(job.tenant, expected);
+        scheduler.ended(now, ticket, Verdict::Failure);
+    }
+    let rest = start(&mut scheduler, now);
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].0.tenant, 0);
+    assert_eq!(
+        scheduler.breaker(now, &tenant(0)),
+        Some((BreakerState::Closed, None))
+    );
+}
+
+#[test]
+fn what_waits_too_long_is_handed_back() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(Limits {
+        queue_timeout: Some(ms(100)),
+        ..places(1)
+    });
+    for number in 0..3 {
+        push(&mut scheduler, now + ms(10 * number as u64), job(0, number));
+    }
+    let patient = Order {
+        tenant: tenant(1),
+        priority: 0,
+        since: now,
+        is_patient: true,
+        is_ending: false,
+    };
+    scheduler.push(patient, job(1, 3));
+    let (_, ticket) = start_one(&mut scheduler, now);
+    assert_eq!(scheduler.next_expiry(), Some(now + ms(110)));
+    assert_eq!(scheduler.expired(now + ms(109)), []);
+    assert_eq!(scheduler.expired(now + ms(110)), [job(0, 1)]);
+    // Another time for the tenant counts for what waits already.
+    let patient = Limits {
+        queue_timeout: Some(ms(1_000)),
+        ..Limits::default()
+    };
+    scheduler.limit(&tenant(0), Some(patient));
+    assert_eq!(scheduler.expired(now + ms(500)), []);
+    scheduler.limit(&tenant(0), None);
+    assert_eq!(scheduler.expired(now + ms(500)), [job(0, 2)]);
+    scheduler.ended(now, ticket, Verdict::Success);
+    let (last, ticket) = start_one(&mut scheduler, now + ms(500));
+    assert_eq!(last, job(1, 3));
+    scheduler.ended(now, ticket, Verdict::Success);
+    assert!(matches!(scheduler.next(now), Next::Wait(None)));
+    assert!(scheduler.queues.is_empty() && scheduler.expiries.is_empty());
+}
+
+#[test]
+fn what_only_ends_passes_all_but_the_places() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(Limits {
+        rate: Some(Rate {
+            operations: 1,
+            period: ms(1_000),
+        }),
+        ..places(2)
+    });
+    push(&mut scheduler, now, job(0, 0));
+    push(&mut scheduler, now, job(0, 1));
+    let (_, ticket) = start_one(&mut scheduler, now);
+    assert!(matches!(scheduler.next(now), Next::Wait(Some(_))));
+    let order = Order {
+        tenant: tenant(0),
+        priority: 0,
+        since: now,
+        is_patient: false,
+        is_ending: true,
+    };
+    scheduler.push(order.clone(), job(0, 2));
+    scheduler.push(order, job(0, 3));
+    assert_eq!(start_one(&mut scheduler, now).0, job(0, 2));
+    assert!(matches!(scheduler.next(now), Next::Wait(None)));
+    scheduler.ended(now, ticket, Verdict::Neutral);
+    assert_eq!(start_one(&mut scheduler, now).0, job(0, 3));
+}
+
+const TENANTS: usize = 4;
+
+#[derive(Debug, Clone)]
+enum Action {
+    Push {
+        tenant: usize,
+        priority: i32,
+        is_void: bool,
+    },
+    /// Starts one if one may start.
+    Next,
+    /// Ends one of those that run.
+    End {
+        which: usize,
+        verdict: Verdict,
+    },
+    Wait {
+        ms: u64,
+    },
+    Limit {
+        tenant: usize,
+        limit: Option<usize>,
+    },
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    let verdicts = prop_oneof![
+        Just(Verdict::Success),
+        Just(Verdict::Failure),
+        Just(Verdict::Neutral)
+    ];
+    prop_oneof![
+        4 => (0..TENANTS, -1_i32..2, prop::bool::weighted(0.1)).prop_map(
+            |(tenant, priority, is_void)| Action::Push { tenant, priority, is_void }
+        ),
+        4 => Just(Action::Next),
+        3 => (any::<usize>(), verdicts).prop_map(|(which, verdict)| Action::End { which, verdict }),
+        1 => (0_u64..50).prop_map(|ms| Action::Wait { ms }),
+        1 => (0..TENANTS, proptest::option::of(1_usize..4))
+            .prop_map(|(tenant, limit)| Action::Limit { tenant, limit }),
+    ]
+}
+
+/// What should be: remembers all and decides nothing.
+#[derive(Default)]
+struct Model {
+    waiting: Vec<(Job, Instant)>,
+    running: Vec<(Job, Ticket)>,
+    limits: HashMap<usize, usize>,
+    pushed: usize,
+    handed_out: usize,
+}
+
+const CONCURRENCY: usize = 5;
+const TIMEOUT_MS: u64 = 120;
+
+impl Model {
+    fn running_of(&self, tenant: usize) -> usize {
+        let running = self.running.iter();
+        running.filter(|(job, _)| job.tenant == tenant).count()
+    }
+
+    /// The one of a tenant that has to be next.
+    fn first_of(&self, tenant: usize) -> Option<&Job> {
+        let own = self.waiting.iter().map(|(job, _)| job);
+        own.filter(|job| job.tenant == tenant)
+            .min_by_key(|job| (Reverse(job.priority), job.number))
+    }
+
+    fn may_start(&self, job: &Job) -> bool {
+        let limit = self.limits.get(&job.tenant);
+        let fits = limit.is_none_or(|limit| self.running_of(job.tenant) < *limit);
+        self.running.len() < CONCURRENCY && (job.is_void || fits)
+    }
+
+    fn check_start(&mut self, now: Instant, job: Job, ticket: Ticket) -> Result<(), TestCaseError> {
+        prop_assert_eq!(
+            self.first_of(job.tenant),
+            Some(&job),
+            "order within a tenant"
+        );
+        prop_assert!(self.may_start(&job), "{:?} is over a limit", job);
+        let at = self.waiting.iter().position(|(waiting, _)| *waiting == job);
+        let (_, since) = self.waiting.remove(at.unwrap());
+        prop_assert!(now.duration_since(since) < ms(TIMEOUT_MS), "it had expired");
+        self.running.push((job, ticket));
+        self.handed_out += 1;
+        Ok(())
+    }
+}
+
+fn step(
+    scheduler: &mut Scheduler<Job>,
+    model: &mut Model,
+    now: &mut Instant,
+    action: Action,
+) -> Result<(), TestCaseError> {
+    match action {
+        Action::Push {
+            tenant,
+            priority,
+            is_void,
+        } => {
+            model.pushed += 1;
+            let job = Job {
+                tenant,
+                priority,
+                number: model.pushed,
+                is_void,
+            };
+            model.waiting.push((job, *now));
+            push(scheduler, *now, job);
+        }
+        Action::Next => match scheduler.next(*now) {
+            Next::Start(job, ticket) => model.check_start(*now, job, ticket)?,
+            Next::Wait(_) => {
+                let heads = (0..TENANTS).filter_map(|tenant| model.first_of(tenant));
+                for head in heads {
+                    prop_assert!(!model.may_start(head), "{:?} could start", head);
+                }
+            }
+        },
+        Action::End { which, verdict } => {
+            if !model.running.is_empty() {
+                let at = which % model.running.len();
+                let (_, ticket) = model.running.swap_remove(at);
+                scheduler.ended(*now, ticket, verdict);
+            }
+        }
+        Action::Wait { ms: time } => {
+            *now += ms(time);
+            let mut expired = scheduler.expired(*now);
+            let (late, rest) = std::mem::take(&mut model.waiting)
+                .into_iter()
+                .partition::<Vec<_>, _>(|(_, since)| now.duration_since(*since) >= ms(TIMEOUT_MS));
+            model.waiting = rest;
+            model.handed_out += late.len();
+            let mut late: Vec<Job> = late.into_iter().map(|(job, _)| job).collect();
+            expired.sort_by_key(|job| job.number);
+            late.sort_by_key(|job| job.number);
+            prop_assert_eq!(expired, late);
+        }
+        Action::Limit {
+            tenant: number,
+            limit,
+        } => {
+            let limits = limit.map(|limit| Limits {
+                queue_timeout: Some(ms(TIMEOUT_MS)),
+                ..places(limit)
+            });
+            scheduler.limit(&tenant(number), limits);
+            match limit {
+                Some(limit) => model.limits.insert(number, limit),
+                None => model.limits.remove(&number),
+            };
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn it_starts_exactly_what_may_start(script in prop::collection::vec(actions(), 1..300)) {
+        let mut now = Clock::system().monotonic();
+        let mut scheduler = Scheduler::new(Limits {
+            queue_timeout: Some(ms(TIMEOUT_MS)),
+            ..places(CONCURRENCY)
+        });
+        let mut model = Model::default();
+        for action in script {
+            step(&mut scheduler, &mut model, &mut now, action)?;
+        }
+        // Without limits, and with ends, nothing is left: nobody starves, nothing is lost.
+        for tenant in 0..TENANTS {
+            step(&mut scheduler, &mut model, &mut now, Action::Limit { tenant, limit: None })?;
+        }
+        while !model.waiting.is_empty() || !model.running.is_empty() {
+            let verdict = Verdict::Success;
+            step(&mut scheduler, &mut model, &mut now, Action::Next)?;
+            step(&mut scheduler, &mut model, &mut now, Action::End { which: 0, verdict })?;
+        }
+        prop_assert!(matches!(scheduler.next(now), Next::Wait(None)));
+        prop_assert_eq!(model.pushed, model.handed_out);
+        prop_assert!(scheduler.queues.is_empty() && scheduler.turns.is_empty());
+        prop_assert!(scheduler.expiries.is_empty() && scheduler.running == 0);
+    }
+
+    /// Between two starts of a tenant each other one that waits all the time has one.
+    #[test]
+    fn tenants_take_turns(counts in prop::collection::vec(1_usize..30, 2..8), limit in 1_usize..4) {
+        let now = Clock::system().monotonic();
+        let mut scheduler = Scheduler::new(places(limit));
+        for (number, count) in counts.iter().enumerate() {
+            for at in 0..*count {
+                push(&mut scheduler, now, job(number, at));
+            }
+        }
+        let mut left = counts;
+        let mut since_last: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut running = VecDeque::new();
+        while left.iter().any(|count| *count > 0) {
+            while let Next::Start(job, ticket) = scheduler.next(now) {
+                running.push_back(ticket);
+                left[job.tenant] -= 1;
+                if let Some(others) = since_last.insert(job.tenant, Vec::new()) {
+                    for (other, count) in left.iter().enumerate() {
+                        prop_assert!(
+                            other == job.tenant || *count == 0 || others.contains(&other),
+                            "{other} had no turn"
+                        );
+                    }
+                }
+                for others in since_last.values_mut() {
+                    others.push(job.tenant);
+                }
+            }
+            if let Some(ticket) = running.pop_front() {
+                scheduler.ended(now, ticket, Verdict::Success);
+            }
+        }
+    }
+}
