@@ -13,7 +13,7 @@ use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::{IdError, OperationType};
 use tokio::task::JoinHandle;
 
-use crate::operation::{OperationKind, Operations, Waiters};
+use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
 use crate::processing::{ErasedHandler, Handler, Policy, Pools, PoolsConfig};
 
 /// What a node runs.
@@ -82,7 +82,8 @@ impl Application {
         let waiters = Waiters::default();
         let kinds = self
             .kinds
-            .with(OperationKind::new(pools.clone(), waiters.clone()));
+            .with(OperationKind::new(pools.clone(), waiters.clone()))
+            .with(ScheduleKind);
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
         pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
