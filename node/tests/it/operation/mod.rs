@@ -7,4 +7,5 @@ mod faults;
 mod lists;
 mod payloads;
 mod pressure;
+mod schedules;
 mod world;
