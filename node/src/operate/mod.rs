@@ -5,6 +5,7 @@ mod certificates;
 mod cli;
 mod commands;
 mod config;
+mod duration;
 mod failure;
 mod node;
 mod output;
@@ -62,6 +63,7 @@ async fn run(
         Command::Dev(flags) => commands::serve::dev(printer, flags, build(application)?).await,
         Command::Start(flags) => commands::serve::start(printer, flags, build(application)?).await,
         Command::Op(op) => commands::op::run(printer, op).await,
+        Command::Schedule(schedule) => commands::schedule::run(printer, schedule).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,

@@ -4,4 +4,5 @@ pub(crate) mod actor;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod op;
+pub(crate) mod schedule;
 pub(crate) mod serve;

@@ -5,6 +5,7 @@ mod disk;
 mod examples;
 mod forms;
 mod kill;
+mod schedules;
 mod session;
 mod traffic;
 mod wrong;
