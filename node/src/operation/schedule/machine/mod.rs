@@ -108,9 +108,11 @@ impl Schedule {
         self.change(now_ms, |schedule, effects| {
             schedule.look(now_ms, effects);
             effects.events.push(event::defined("updated", &definition));
+            // One that has come and is put off by chance is not lost.
+            let put_off_ms = schedule.record.next_ms.filter(|next_ms| *next_ms <= now_ms);
             schedule.record.definition = definition;
             schedule.plan = plan;
-            schedule.restart(now_ms);
+            schedule.restart(put_off_ms.map_or(now_ms, |planned_ms| planned_ms - 1));
             schedule.drain(effects);
         })
     }
@@ -310,9 +312,9 @@ impl Schedule {
         effects.events.push(event::skipped(planned_ms, reason));
     }
 
-    /// Begins anew at this moment: times before it are decided, or nobody's.
-    fn restart(&mut self, now_ms: u64) {
-        self.record.cursor_ms = self.record.cursor_ms.max(now_ms);
+    /// Begins anew after this moment: times until then are decided, or nobody's.
+    fn restart(&mut self, after_ms: u64) {
+        self.record.cursor_ms = self.record.cursor_ms.max(after_ms);
         self.record.next_ms = self.next_ms();
     }
 

@@ -41,13 +41,23 @@ fn happens() -> impl Strategy<Value = Happens> {
     ]
 }
 
-const DEFINITIONS: usize = 20;
+const DEFINITIONS: usize = 80;
+/// Less than between two times, so that they stay in order.
+const JITTER_MS: u64 = 45_000;
+const MAX_RUNS: u64 = 15;
 
 /// One of some definitions, all of whose times are whole minutes.
 fn definition(which: usize) -> Value {
     let overlaps = ["skip", "buffer-one", "buffer-all", "allow", "cancel-other"];
-    let catch_up_ms = [0, 5 * MINUTE, 60 * MINUTE, 2 * DAY][which / 5];
-    json!({ "overlap": overlaps[which % 5], "catchUpMs": catch_up_ms })
+    let catch_up_ms = [0, 5 * MINUTE, 60 * MINUTE, 2 * DAY][which / 5 % 4];
+    let mut definition = json!({ "overlap": overlaps[which % 5], "catchUpMs": catch_up_ms });
+    if matches!(which / 20, 1 | 3) {
+        definition["jitterMs"] = json!(JITTER_MS);
+    }
+    if matches!(which / 20, 2 | 3) {
+        definition["maxRuns"] = json!(MAX_RUNS);
+    }
+    definition
 }
 
 /// What the model remembers.
@@ -55,13 +65,14 @@ fn definition(which: usize) -> Value {
 struct Model {
     /// Every time that was decided, and how.
     decided: BTreeMap<u64, &'static str>,
-    /// Times until here are decided, or were passed in a pause.
+    /// Times until here are decided, or nobody's.
     cursor: u64,
     seen: usize,
 }
 
 impl Model {
-    /// Checks what has been told since against the rules. All commands look at the clock first.
+    /// Checks what has been told since against the rules. `looked`: the schedule had to look at the
+    /// clock.
     fn check(&mut self, world: &World, before: &Before, looked: bool) {
         let record = &world.schedule.record;
         for (at_ms, kind, data) in &world.events[self.seen..] {
@@ -85,7 +96,8 @@ impl Model {
                     let at = |name: &str| time::parse(data[name].as_str().unwrap()).unwrap();
                     let (first, last) = (at("firstPlannedAt"), at("lastPlannedAt"));
                     assert_eq!(data["count"], (last - first) / MINUTE + 1);
-                    assert!(last + before.catch_up_ms < *at_ms, "{data}");
+                    let due_ms = before.plan.due_ms("model", last);
+                    assert!(due_ms + before.catch_up_ms < *at_ms, "{data}");
                     for planned in (first..=last).step_by(60_000) {
                         assert_eq!(self.decided.insert(planned, "missed"), None);
                     }
@@ -101,24 +113,42 @@ impl Model {
             });
             assert_eq!(*was, "waits");
         }
-        if looked && !before.is_paused {
-            // Nothing that has come is left out.
-            let first = self.cursor / MINUTE + 1;
-            for minute in first..=world.now_ms / MINUTE {
-                assert!(self.decided.contains_key(&(minute * MINUTE)), "{minute}");
-            }
+        if looked && !before.is_paused && !world.schedule.is_ended() {
+            self.check_none_left_out(world, before);
         }
-        if looked || before.is_paused {
+        if record.paused.is_some() || before.is_paused || world.schedule.is_ended() {
+            // Nobody's.
             self.cursor = self.cursor.max(world.now_ms);
         }
         self.check_record(world);
     }
 
+    /// All times that have come are decided, but for those that chance puts off.
+    fn check_none_left_out(&mut self, world: &World, before: &Before) {
+        while self.cursor + MINUTE <= world.now_ms {
+            let planned = (self.cursor / MINUTE + 1) * MINUTE;
+            if !self.decided.contains_key(&planned) {
+                let due_ms = before.plan.due_ms("model", planned);
+                assert!(due_ms > world.now_ms, "{planned} is left out");
+                return;
+            }
+            self.cursor = planned;
+        }
+    }
+
     fn check_record(&self, world: &World) {
         let record = &world.schedule.record;
-        assert_eq!(record.next_ms.is_some(), record.paused.is_none());
-        assert_eq!(world.timer_ms, record.next_ms);
-        assert_eq!(record.timer_ms, record.next_ms);
+        let count = |how: &str| self.decided.values().filter(|was| **was == how).count() as u64;
+        assert_eq!(record.planned_runs, count("run") + count("waits"));
+        let max_runs = record.definition.max_runs.unwrap_or(u64::MAX);
+        let is_used_up = record.planned_runs >= max_runs;
+        assert_eq!(
+            record.next_ms.is_some(),
+            record.paused.is_none() && !is_used_up
+        );
+        let due = |next_ms| world.schedule.plan.due_ms("model", next_ms);
+        assert_eq!(world.timer_ms, record.next_ms.map(due));
+        assert_eq!(record.timer_ms, world.timer_ms);
         assert!(record.next_ms.is_none_or(|next| next > record.cursor_ms));
         let running: BTreeSet<_> = record
             .running
@@ -126,7 +156,6 @@ impl Model {
             .map(|run| run.operation.to_string())
             .collect();
         assert_eq!(running, world.running.keys().cloned().collect());
-        let count = |how: &str| self.decided.values().filter(|was| **was == how).count() as u64;
         assert_eq!(record.counts.missed, count("missed"));
         assert_eq!(record.counts.skipped, count("skipped"));
         let triggered = world.told("triggered").len() as u64;
@@ -136,6 +165,7 @@ impl Model {
 
 /// What was so before something happened.
 struct Before {
+    plan: Plan,
     catch_up_ms: u64,
     is_paused: bool,
     overlap: Overlap,
@@ -147,6 +177,7 @@ impl Before {
     fn of(world: &World) -> Self {
         let record = &world.schedule.record;
         Self {
+            plan: world.schedule.plan.clone(),
             catch_up_ms: record.definition.catch_up_ms,
             is_paused: record.paused.is_some(),
             overlap: record.definition.overlap,
@@ -157,8 +188,9 @@ impl Before {
 
     /// A run begins within the window, or not at all.
     fn check_in_time(&self, planned: u64, at_ms: u64) {
-        assert!(planned <= at_ms, "before its time");
-        assert!(planned + self.catch_up_ms >= at_ms, "too late");
+        let due_ms = self.plan.due_ms("model", planned);
+        assert!(due_ms <= at_ms, "before its time");
+        assert!(due_ms + self.catch_up_ms >= at_ms, "too late");
     }
 
     /// Who may not run beside another has begun when nobody ran.
@@ -202,7 +234,10 @@ fn live(start: usize, life: Vec<Happens>) {
             Happens::Advance(by_ms) => world.advance(by_ms),
             Happens::Forward(by_ms) => world.jump(world.now_ms + by_ms),
             Happens::Back(by_ms) => world.jump(world.now_ms.saturating_sub(by_ms).max(BEGIN)),
-            Happens::Restart => world.restart(),
+            Happens::Restart => {
+                looked = false;
+                world.restart();
+            }
             Happens::Again => {
                 let effects = world.schedule.due(world.now_ms);
                 world.timer_ms = None;
@@ -224,6 +259,7 @@ fn live(start: usize, life: Vec<Happens>) {
                 world.take(effects);
             }
             Happens::Resume => {
+                looked = false;
                 let effects = world.schedule.resume(world.now_ms);
                 world.take(effects);
             }
@@ -244,7 +280,7 @@ fn live(start: usize, life: Vec<Happens>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn random_lives_keep_the_rules(
