@@ -13,7 +13,7 @@ use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::{IdError, OperationType};
 use tokio::task::JoinHandle;
 
-use crate::operation::{OperationKind, Operations, Waiters};
+use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
 use crate::processing::{
     ErasedHandler, Handler, Policy, PolicyKind, Pools, PoolsConfig, QueueState,
 };
@@ -90,7 +90,8 @@ impl Application {
         let kinds = self
             .kinds
             .with(operations)
-            .with(PolicyKind::new(pools.clone()));
+            .with(PolicyKind::new(pools.clone()))
+            .with(ScheduleKind);
         let host = Host::start(place.host, place.store, place.clock, kinds).await?;
         pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));

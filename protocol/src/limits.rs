@@ -141,3 +141,31 @@ pub const POLICY_BREAKER_FAILURES_MAX: u64 = 10_000;
 pub const POLICY_BREAKER_PROBES_MAX: u64 = 1_000;
 /// Any time in a policy, milliseconds: a leap year.
 pub const POLICY_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;
+/// A schedule's definition as JSON text, the input of its operations included: with all that runs beside
+/// it, a schedule is answered inline.
+pub const SCHEDULE_DEFINITION_BYTES_MAX: usize = 24 * 1024;
+/// A cron expression: six fields of lists.
+pub const SCHEDULE_CRON_BYTES_MAX: usize = 256;
+/// A note on a schedule, on why it is paused, or of what went wrong last: a few lines.
+pub const SCHEDULE_NOTE_BYTES_MAX: usize = 512;
+/// The shortest and longest time between runs, milliseconds: what cron can say, and a leap year.
+pub const SCHEDULE_EVERY_MS_MIN: u64 = 1_000;
+pub const SCHEDULE_EVERY_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;
+/// How far behind its time a run may begin, where a schedule says nothing.
+pub const SCHEDULE_CATCH_UP_MS_DEFAULT: u64 = 60_000;
+/// The most it may say, for the same reason as the longest interval.
+pub const SCHEDULE_CATCH_UP_MS_MAX: u64 = SCHEDULE_EVERY_MS_MAX;
+/// The most that a run may be put off by chance: an hour spreads any load.
+pub const SCHEDULE_JITTER_MS_MAX: u64 = 60 * 60 * 1_000;
+/// Operations of one schedule that run at a time; all of them are part of its state.
+pub const SCHEDULE_RUNNING_MAX: usize = 100;
+/// Runs of one schedule that wait for the one before to end.
+pub const SCHEDULE_BUFFER_MAX: usize = 100;
+/// Times that one commit of a schedule decides: its events and messages must fit into one.
+pub const SCHEDULE_BATCH_MAX: usize = 64;
+/// Missed times that are counted one by one; after these the count is at least what it says.
+pub const SCHEDULE_MISSED_COUNT_MAX: u64 = 10_000;
+/// Times to come that a schedule shows.
+pub const SCHEDULE_NEXT_SHOWN: usize = 5;
+/// Years within which a cron expression must match: the 29th of February is a Monday every 40 at worst.
+pub const SCHEDULE_YEARS_MAX: i32 = 100;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use selvedge_protocol::{ActorAddress, ActorKind, OperationId, OperationType};
+use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, OperationType};
+
+use crate::operate::duration::parse_ms;
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
 #[derive(Debug, Parser)]
@@ -41,6 +43,9 @@ pub(crate) enum Command {
     /// Submit, inspect and control operations.
     #[command(subcommand)]
     Op(Op),
+    /// Submit operations by the clock.
+    #[command(subcommand)]
+    Schedule(Schedule),
     /// Send commands to actors, read and follow them.
     #[command(subcommand)]
     Actor(Actor),
@@ -259,6 +264,12 @@ pub(crate) struct OpSubmit {
     /// Fails unless it has ended by then, RFC 3339.
     #[arg(long, value_name = "TIME")]
     pub(crate) deadline: Option<String>,
+    /// Not now, but whenever this cron expression says: creates the schedule of this id.
+    #[arg(long, value_name = "CRON", requires = "id", conflicts_with_all = ["payload", "wait"])]
+    pub(crate) schedule: Option<String>,
+    /// The time zone of `--schedule`, an IANA name [default: UTC].
+    #[arg(long, value_name = "ZONE", requires = "schedule")]
+    pub(crate) time_zone: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientFlags,
 }
@@ -289,6 +300,113 @@ pub(crate) struct OpList {
     /// Where the page before ended.
     #[arg(long)]
     pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schedule {
+    /// Create a schedule; a repeat with the same definition shows its present state.
+    Create(Box<ScheduleDefine>),
+    /// Give a schedule another definition; what is not said has its default.
+    Update(Box<ScheduleDefine>),
+    /// Show a schedule: its definition, its next times, what runs.
+    Get(ScheduleName),
+    /// List schedules, by id.
+    List {
+        /// How many to show.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+        /// Where the page before ended.
+        #[arg(long)]
+        cursor: Option<String>,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Let no run begin until it is resumed.
+    Pause {
+        #[command(flatten)]
+        schedule: ScheduleName,
+        /// Why, for those who wonder.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Let it go on; times of the pause are not caught up.
+    Resume(ScheduleName),
+    /// Run it now; exits with 1 when one is running that it may not overlap.
+    Trigger(ScheduleName),
+    /// End it; what runs goes on.
+    Delete(ScheduleName),
+    /// Follow its events.
+    Watch {
+        #[command(flatten)]
+        schedule: ScheduleName,
+        /// Only events after this one; without it, from the next event on.
+        #[arg(long, value_name = "SEQ")]
+        after: Option<u64>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleName {
+    pub(crate) id: ActorKey,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// When a schedule runs: one of the two.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ScheduleTimes {
+    /// A cron expression: minute hour day month weekday, or 6 fields with seconds first.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) cron: Option<String>,
+    /// An interval, for example 90s, 5m or 1h30m.
+    #[arg(long, value_name = "DURATION", value_parser = parse_ms)]
+    pub(crate) every: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleDefine {
+    pub(crate) id: ActorKey,
+    /// The type of the operations: which handler runs them.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) operation_type: OperationType,
+    #[command(flatten)]
+    pub(crate) times: ScheduleTimes,
+    /// The time zone of `--cron`, an IANA name [default: UTC].
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<String>,
+    /// The input of the operations: JSON text, @FILE, or @- for standard input.
+    #[arg(long, value_name = "JSON|@FILE|@-", default_value = "{}")]
+    pub(crate) input: String,
+    /// A label of the operations, may be repeated.
+    #[arg(long = "label", value_name = "K=V", value_parser = parse_label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// The priority of the operations [default: 0].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
+    /// What happens at a time when an operation of the schedule runs [default: skip].
+    #[arg(long, value_parser = ["skip", "buffer-one", "buffer-all", "allow", "cancel-other"])]
+    pub(crate) overlap: Option<String>,
+    /// How late a run may begin when its time passed unnoticed [default: 1m].
+    #[arg(long, value_name = "DURATION", value_parser = parse_ms)]
+    pub(crate) catch_up: Option<u64>,
+    /// Begin each run up to so much later, by chance.
+    #[arg(long, value_name = "DURATION", value_parser = parse_ms)]
+    pub(crate) jitter: Option<u64>,
+    /// No time before it, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start_at: Option<String>,
+    /// No time after it, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) end_at: Option<String>,
+    /// End after so many runs.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_runs: Option<u64>,
+    /// What it is for.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientFlags,
 }

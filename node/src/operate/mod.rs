@@ -5,6 +5,7 @@ mod certificates;
 mod cli;
 mod commands;
 mod config;
+mod duration;
 mod failure;
 mod node;
 mod output;
@@ -63,6 +64,7 @@ async fn run(
         Command::Start(flags) => commands::serve::start(printer, flags, build(application)?).await,
         Command::Op(op) => commands::op::run(printer, op).await,
         Command::Why(why) => commands::op::explain(printer, why).await,
+        Command::Schedule(schedule) => commands::schedule::run(printer, schedule).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Policy(policy) => commands::policy::run(printer, policy).await,
         Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),

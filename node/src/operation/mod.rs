@@ -12,6 +12,7 @@ mod list;
 mod machine;
 mod record;
 mod report;
+mod schedule;
 mod service;
 mod submission;
 mod verb;
@@ -22,6 +23,7 @@ mod why;
 pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
 pub(crate) use record::{Compensation, Fault, Payload, Record};
 pub(crate) use report::{Done, FinishedStep, NewWait, NewWaitOn, News, Report, Sent};
+pub(crate) use schedule::ScheduleKind;
 pub use service::{OperationCommand, OperationPayload, Operations};
 pub(crate) use wait::Waiters;
 

@@ -57,6 +57,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 /// Crates that only some files may name, so that each can be replaced in one place.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("bincode", &["protocol/src/codec.rs"]),
+    ("croner", &["node/src/operation/schedule/cron"]),
+    (
+        "jiff",
+        &[
+            "node/src/operation/schedule/cron",
+            "node/src/operate/duration.rs",
+        ],
+    ),
     (
         "quinn",
         &[

@@ -69,8 +69,8 @@ pub(crate) async fn run(printer: Printer, command: Actor) -> Result<(), CommandF
 
 /// One page of what the node knows.
 #[derive(Debug, Deserialize)]
-struct Page {
-    keys: Vec<String>,
+pub(crate) struct Page {
+    pub(crate) keys: Vec<String>,
 }
 
 /// Prints keys in order: as many pages as it takes.
@@ -108,7 +108,7 @@ async fn list(
 }
 
 /// Prints events until interrupted.
-async fn watch(
+pub(crate) async fn watch(
     printer: Printer,
     client: &Client,
     target: Target,

@@ -5,4 +5,5 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod op;
 pub(crate) mod policy;
+pub(crate) mod schedule;
 pub(crate) mod serve;

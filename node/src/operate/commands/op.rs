@@ -12,13 +12,17 @@ use serde_json::value::RawValue;
 
 use crate::operate::cli::{ClientFlags, Op, OpList, OpSubmit, OpTarget, Why};
 use crate::operate::commands::actor::json_text;
+use crate::operate::commands::schedule;
 use crate::operate::failure::CommandFailure;
 use crate::operate::output::{Printer, table};
 use crate::operate::profile::connect;
 
 pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFailure> {
     match command {
-        Op::Submit(submit) => self::submit(printer, *submit).await,
+        Op::Submit(mut submit) => match submit.schedule.take() {
+            Some(cron) => schedule::submit(printer, *submit, cron).await,
+            None => self::submit(printer, *submit).await,
+        },
         Op::Get { id, client } => show(printer, client, async |s| s.operation(&id).await).await,
         Op::List(query) => list(printer, query).await,
         Op::Watch { id, after, client } => watch(printer, id, after, client).await,
@@ -278,7 +282,7 @@ fn describe_why(why: &client::Why) -> String {
 }
 
 /// `--input`: JSON text, `@FILE`, or `@-` for standard input.
-fn read_input(argument: &str) -> Result<Box<RawValue>, CommandFailure> {
+pub(crate) fn read_input(argument: &str) -> Result<Box<RawValue>, CommandFailure> {
     let text = match argument.strip_prefix('@') {
         None => argument.to_owned(),
         Some("-") => {

@@ -9,5 +9,6 @@ mod lists;
 mod payloads;
 mod policies;
 mod pressure;
+mod schedules;
 mod scheduling;
 mod world;

@@ -6,6 +6,7 @@ mod examples;
 mod forms;
 mod kill;
 mod policy;
+mod schedules;
 mod session;
 mod traffic;
 mod verbs;
