@@ -25,7 +25,7 @@ mod supervisor;
 pub use context::OperationContext;
 pub(crate) use control::Control;
 pub(crate) use handler::ErasedHandler;
-pub use handler::{Handler, HandlerError};
+pub use handler::{Handler, HandlerError, InvalidInput};
 pub use payload::PayloadReader;
 pub use policy::{Policy, Retry};
 pub(crate) use pools::{Offer, Pools, PoolsConfig};

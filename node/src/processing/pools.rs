@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 
 use crate::operation::{FinishedStep, NUDGE, Payload, Record};
 use crate::processing::control::Control;
-use crate::processing::handler::ErasedHandler;
+use crate::processing::handler::{ErasedHandler, InvalidInput};
 use crate::processing::payload::Source;
 use crate::processing::policy::{Policy, Retry};
 use crate::processing::pool::Pool;
@@ -196,6 +196,16 @@ impl Pools {
     /// The policy of a type, if it is known here.
     pub(crate) fn policy(&self, operation_type: &OperationType) -> Option<&Policy> {
         self.0.pools.get(operation_type).map(|pool| &*pool.policy)
+    }
+
+    /// What the handler of a type says of an input; one of an unknown type is not looked at.
+    pub(crate) fn validate(
+        &self,
+        operation_type: &OperationType,
+        input: &str,
+    ) -> Result<(), InvalidInput> {
+        let pool = self.0.pools.get(operation_type);
+        pool.map_or(Ok(()), |pool| pool.handler.validate(input))
     }
 
     /// How failed attempts of a type are followed by others.
