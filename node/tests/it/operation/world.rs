@@ -198,19 +198,25 @@ impl World {
         if !self.is_older {
             builder = builder.operation("digest", DigestHandler::default(), policy);
         }
-        let clock = Clock::system();
-        let meta = store::migration::prepare(&*store, &clock).await?;
-        let place = Place {
-            host: HostConfig {
-                node: "node-1".to_owned(),
-                idle_ms: self.idle_ms,
-                slots: meta.slots,
-            },
-            store,
-            clock,
-        };
-        builder.build().unwrap().start(place).await
+        start(builder.build().unwrap(), store, self.idle_ms).await
     }
+}
+
+/// A node that runs an application on a store.
+pub(crate) async fn start(
+    application: Application,
+    store: Arc<dyn Store>,
+    idle_ms: u64,
+) -> Result<Running, store::Error> {
+    let clock = Clock::system();
+    let meta = store::migration::prepare(&*store, &clock).await?;
+    let host = HostConfig {
+        node: "node-1".to_owned(),
+        idle_ms,
+        slots: meta.slots,
+    };
+    let place = Place { host, store, clock };
+    application.start(place).await
 }
 
 pub(crate) fn id(text: &str) -> OperationId {
