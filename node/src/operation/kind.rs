@@ -444,10 +444,6 @@ fn present<'a>(record: &'a Option<Record>, context: &Context<'_>) -> Result<&'a 
 }
 
 /// An input that its handler does not take.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is what map_err hands over"
-)]
 fn refused_input(invalid: InvalidInput) -> Refusal {
     let mut field = match &*invalid.field {
         "" => "input".to_owned(),

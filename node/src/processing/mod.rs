@@ -9,6 +9,7 @@
 
 mod attempt;
 mod budget;
+pub mod builtin;
 mod context;
 mod control;
 mod handler;

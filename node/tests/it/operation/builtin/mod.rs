@@ -1,0 +1,4 @@
+//! The handlers that come with Selvedge, on a real node.
+
+mod http;
+mod server;
