@@ -153,3 +153,9 @@ pub const HTTP_EXCERPT_BYTES_MAX: usize = 256;
 pub const HTTP_EXCERPT_MS: u64 = 1_000;
 /// Hosts that fail and whose breakers a node keeps, at about 100 bytes each.
 pub const HTTP_HOSTS_MAX: usize = 4_096;
+
+/// Steps of one declared saga: what each may add to one commit (a promise, a message, an event) stays far
+/// below what a commit holds. Longer ones call others.
+pub const SAGA_STEPS_MAX: usize = 64;
+/// The JSON text of a saga's result, the results of its steps by name; a larger one is left out.
+pub const SAGA_RESULT_BYTES_MAX: usize = OPERATION_RECORD_BYTES_MAX / 4;

@@ -1,5 +1,5 @@
-//! The demo application: a counter, a room, the digest of bytes and outgoing calls. It ships with the binary and shows how
-//! an application is written.
+//! The demo application: a counter, a room, the digest of bytes, outgoing calls and sagas. It ships with
+//! the binary and shows how an application is written.
 
 mod counter;
 mod digest;
@@ -12,6 +12,7 @@ pub use room::{Message, Messages, Room};
 use crate::app::{Application, BuildError};
 use crate::processing::Policy;
 use crate::processing::builtin::http::{Allowed, AllowedError, HttpConfig, HttpHandler};
+use crate::processing::builtin::saga::SagaHandler;
 
 /// The demo application. With the variable `SELVEDGE_DIGEST_LOG`, each execution of the step of `digest`
 /// appends its operation's id to that file; `SELVEDGE_HTTP_ALLOW` lists hosts and networks that `http` may
@@ -31,6 +32,7 @@ pub fn application() -> Result<Application, BuildError> {
         .kind(Room)
         .operation("digest", digest, Policy::default())
         .operation("http", http, Policy::default())
+        .operation("saga", SagaHandler, Policy::default())
         .build()
 }
 

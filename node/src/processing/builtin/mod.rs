@@ -3,3 +3,4 @@
 //! They use what every handler has, and nothing else of the node.
 
 pub mod http;
+pub mod saga;

@@ -34,6 +34,17 @@ use crate::processing::{Handler, HandlerError, InvalidInput, OperationContext};
 const STEP: &str = "http";
 
 /// Runs operations of the type `http`.
+///
+/// ```json
+/// { "method": "POST", "url": "https://example.org/orders", "headers": { "authorization": "Bearer …" },
+///   "body": { "item": 7 }, "timeoutMs": 30000, "maxResponseBytes": 1048576, "maxRedirects": 5,
+///   "expect": [201] }
+/// ```
+///
+/// Only `method` and `url` have to be there. The result is `{"status", "headers", "body", "url"}`, with
+/// `"bodyEncoding": "base64"` if the body is not text. Connections that fail, timeouts and the statuses
+/// 408, 425, 429 and 5xx are worth another attempt; another status that is not expected fails the operation
+/// with the code `http_status`. The header `Idempotency-Key` is the same in each attempt.
 pub struct HttpHandler(Client);
 
 /// Where calls may go and what they trust.
