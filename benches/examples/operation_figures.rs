@@ -223,7 +223,7 @@ async fn sleep(
             reply,
         )?;
     }
-    asleep(node, sleepers).await?;
+    asleep(node).await?;
     println!(
         "{sleepers} sleepers in {:.0} s: {} kB of memory above before",
         began.elapsed().as_secs_f64(),
@@ -232,7 +232,7 @@ async fn sleep(
     let began = Instant::now();
     clock.advance(Duration::from_millis(hour + 1));
     while woken.load(Ordering::Relaxed) < WOKEN.min(sleepers) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     println!(
         "{WOKEN} woke within {:.2} s; as many fresh ones of a step take {:.2} s",
@@ -242,15 +242,33 @@ async fn sleep(
     Ok(())
 }
 
-/// Waits until so many operations wait.
-async fn asleep(node: &Running, sleepers: u64) -> Result<(), Failed> {
-    let last = format!("sleeper-{}", sleepers - 1);
-    loop {
-        let operation: serde_json::Value = ask(node, &last, "get").await?;
-        if operation["status"] == "waiting" {
-            return Ok(());
+/// Asks until no operation is pending or running any more: all of them wait.
+async fn asleep(node: &Running) -> Result<(), Failed> {
+    for status in ["pending", "running", "pending"] {
+        loop {
+            let count: serde_json::Value = listing(node, "count", status).await?;
+            if count["count"] == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+async fn listing(node: &Running, name: &str, status: &str) -> Result<serde_json::Value, Failed> {
+    let body = format!(r#"{{"status":"{status}","limit":10}}"#);
+    let (sender, answer) = oneshot::channel();
+    let reply = ReplyTo::new(Arc::new(Once(std::sync::Mutex::new(Some(sender)))), 0);
+    node.operations
+        .list(Tenant::default_tenant(), name, body.as_bytes(), reply);
+    read(answer.await?)
+}
+
+fn read(outcome: Outcome) -> Result<serde_json::Value, Failed> {
+    match outcome {
+        Outcome::Success(success) => Ok(serde_json::from_slice(&success.body)?),
+        Outcome::Failure(failure) => Err(failure.to_string().into()),
     }
 }
 
@@ -260,10 +278,7 @@ async fn ask(node: &Running, id: &str, name: &str) -> Result<serde_json::Value, 
     let (tenant, id) = (Tenant::default_tenant(), OperationId::new(id)?);
     node.operations
         .query(tenant, &id, name.to_owned(), Bytes::new(), None, reply);
-    match answer.await? {
-        Outcome::Success(success) => Ok(serde_json::from_slice(&success.body)?),
-        Outcome::Failure(failure) => Err(failure.to_string().into()),
-    }
+    read(answer.await?)
 }
 
 /// The first page by status against one point read.
@@ -276,12 +291,7 @@ async fn list(node: &Running) -> Result<(), Failed> {
     let read = began.elapsed() / TIMES;
     let began = Instant::now();
     for _ in 0..TIMES {
-        let (sender, answer) = oneshot::channel();
-        let reply = ReplyTo::new(Arc::new(Once(std::sync::Mutex::new(Some(sender)))), 0);
-        let body = br#"{"status":"waiting","limit":10}"#;
-        node.operations
-            .list(Tenant::default_tenant(), "list", body, reply);
-        assert!(matches!(answer.await?, Outcome::Success(_)));
+        listing(node, "list", "waiting").await?;
     }
     let page = began.elapsed() / TIMES;
     println!("a page of ten by status: {page:?}, a read of one operation: {read:?}");

@@ -14,6 +14,7 @@ use selvedge_protocol::{IdError, OperationType};
 use tokio::task::JoinHandle;
 
 use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
+use crate::processing::builtin::http::AllowedError;
 use crate::processing::{
     ErasedHandler, Handler, Policy, PolicyKind, Pools, PoolsConfig, QueueState,
 };
@@ -50,6 +51,9 @@ pub enum BuildError {
     /// A file that a handler needs cannot be opened.
     #[error("a file that a handler needs cannot be opened")]
     File(#[from] std::io::Error),
+    /// What outgoing calls are allowed does not read.
+    #[error(transparent)]
+    Allowed(#[from] AllowedError),
 }
 
 /// Where an application runs.

@@ -169,3 +169,39 @@ pub const SCHEDULE_MISSED_COUNT_MAX: u64 = 10_000;
 pub const SCHEDULE_NEXT_SHOWN: usize = 5;
 /// Years within which a cron expression must match: the 29th of February is a Monday every 40 at worst.
 pub const SCHEDULE_YEARS_MAX: i32 = 100;
+/// An outgoing HTTP call's URL: what servers commonly take.
+pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;
+/// Headers of an outgoing request and of its response, each: what servers commonly take.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// The head of a response, all headers together: the largest that common clients read.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The body of an outgoing request. It is part of the operation's record.
+pub const HTTP_REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// The body of a response, if the input says nothing and at most.
+pub const HTTP_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
+/// The JSON text of a call's result. It is in the operation's record twice, as its step's result and its
+/// own: with the largest request there is room for both.
+pub const HTTP_RESULT_BYTES_MAX: usize = OPERATION_RECORD_BYTES_MAX / 8 * 3;
+/// Redirects that a call follows, if its input says nothing, and at most: browsers stop at 20.
+pub const HTTP_REDIRECTS_DEFAULT: u32 = 5;
+pub const HTTP_REDIRECTS_MAX: u32 = 20;
+/// How long a call may take, redirects and all, if its input says nothing, and at most (milliseconds):
+/// below the five minutes that a step has by default.
+pub const HTTP_TIMEOUT_MS_DEFAULT: u64 = 30_000;
+pub const HTTP_TIMEOUT_MS_MAX: u64 = 240_000;
+/// How long one address is tried, milliseconds: a lost first packet is sent again after one second and
+/// three.
+pub const HTTP_CONNECT_MS: u64 = 5_000;
+/// Addresses of one host that are tried.
+pub const HTTP_ADDRESSES_MAX: usize = 4;
+/// How much of a refusal's body is shown, bytes, and how long it is waited for, milliseconds.
+pub const HTTP_EXCERPT_BYTES_MAX: usize = 256;
+pub const HTTP_EXCERPT_MS: u64 = 1_000;
+/// Hosts that fail and whose breakers a node keeps, at about 100 bytes each.
+pub const HTTP_HOSTS_MAX: usize = 4_096;
+
+/// Steps of one declared saga: what each may add to one commit (a promise, a message, an event) stays far
+/// below what a commit holds. Longer ones call others.
+pub const SAGA_STEPS_MAX: usize = 64;
+/// The JSON text of a saga's result, the results of its steps by name; a larger one is left out.
+pub const SAGA_RESULT_BYTES_MAX: usize = OPERATION_RECORD_BYTES_MAX / 4;

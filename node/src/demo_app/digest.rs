@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::demo_app::log::StepLog;
-use crate::processing::{Handler, HandlerError, OperationContext, PayloadReader};
+use crate::processing::{Handler, HandlerError, InvalidInput, OperationContext, PayloadReader};
 
 /// Hashing this much takes well under a millisecond: not worth another thread.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
@@ -46,6 +46,10 @@ impl DigestHandler {
 }
 
 impl Handler for DigestHandler {
+    fn validate(&self, input: &str) -> Result<(), InvalidInput> {
+        InvalidInput::read::<Option<Input>>(input).map(|_| ())
+    }
+
     async fn run(&self, context: OperationContext) -> Result<Value, HandlerError> {
         let input: Option<Input> = context.input()?;
         let digests = context

@@ -1,4 +1,5 @@
-//! The demo application: a counter, a room, the digest of bytes and an import in five steps. It ships with
+//! The demo application: a counter, a room, the digest of bytes, an import in five steps, outgoing calls and
+//! sagas. It ships with
 //! the binary and shows how an application is written.
 
 mod counter;
@@ -15,10 +16,13 @@ pub use room::{Message, Messages, Room};
 use crate::app::{Application, BuildError};
 use crate::demo_app::log::StepLog;
 use crate::processing::Policy;
+use crate::processing::builtin::http::{Allowed, AllowedError, HttpConfig, HttpHandler};
+use crate::processing::builtin::saga::SagaHandler;
 
 /// The demo application. With the variable `SELVEDGE_DIGEST_LOG`, each execution of the step of `digest`
 /// appends its operation's id to that file; with `SELVEDGE_IMPORT_LOG`, each step and compensation of `import`
-/// its idempotency key.
+/// its idempotency key. `SELVEDGE_HTTP_ALLOW` lists hosts and networks that `http` may call although they are
+/// not public, separated by commas.
 pub fn application() -> Result<Application, BuildError> {
     let log = |variable| match std::env::var_os(variable) {
         None => Ok(StepLog::default()),
@@ -26,10 +30,23 @@ pub fn application() -> Result<Application, BuildError> {
     };
     let digest = DigestHandler::new(log("SELVEDGE_DIGEST_LOG")?);
     let import = ImportHandler::new(log("SELVEDGE_IMPORT_LOG")?);
+    let allow = std::env::var("SELVEDGE_HTTP_ALLOW").unwrap_or_default();
+    let http = HttpHandler::new(HttpConfig {
+        allow: allowed(&allow)?,
+        ..HttpConfig::default()
+    });
     Application::builder()
         .kind(Counter)
         .kind(Room)
         .operation("digest", digest, Policy::default())
         .operation("import", import, Policy::default())
+        .operation("http", http, Policy::default())
+        .operation("saga", SagaHandler, Policy::default())
         .build()
+}
+
+fn allowed(texts: &str) -> Result<Vec<Allowed>, AllowedError> {
+    let texts = texts.split(',').map(str::trim);
+    let named = texts.filter(|text| !text.is_empty());
+    named.map(str::parse).collect()
 }

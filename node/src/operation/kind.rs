@@ -11,6 +11,7 @@ use selvedge_client::operation::{OperationStatus as Status, WhyOwner};
 use selvedge_cluster::actor::kind::{Stand, Urgency, json};
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
 use selvedge_protocol::frame::Success;
+use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationId};
 
 use crate::operation::child::{
@@ -22,7 +23,7 @@ use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
 use crate::operation::wait::{FINAL, Waiters};
 use crate::operation::{child, index, machine, record, service, verb, view, why};
-use crate::processing::{Control, Offer, Pools};
+use crate::processing::{Control, InvalidInput, Offer, Pools};
 
 /// From clients.
 pub(super) const SUBMIT: &str = "submit";
@@ -86,9 +87,11 @@ impl OperationKind {
         if state.record.is_some() {
             return self.submit_again(state, context, &submission);
         }
-        let policy = self
-            .pools
-            .policy_for(context.tenant, submission.operation_type());
+        let operation_type = submission.operation_type();
+        self.pools
+            .validate(operation_type, submission.input())
+            .map_err(refused_input)?;
+        let policy = self.pools.policy_for(context.tenant, operation_type);
         let record = submission.into_record(context, policy.as_deref())?;
         let mut effects = machine::submitted(&record);
         effects.rows = index::created(&record);
@@ -467,6 +470,16 @@ fn scoped(context: &Context<'_>) -> ScopedAddress {
 
 fn present<'a>(record: &'a Option<Record>, context: &Context<'_>) -> Result<&'a Record, Refusal> {
     record.as_ref().ok_or_else(|| absent(context.address))
+}
+
+/// An input that its handler does not take.
+fn refused_input(invalid: InvalidInput) -> Refusal {
+    let mut field = match &*invalid.field {
+        "" => "input".to_owned(),
+        field => format!("input.{field}"),
+    };
+    field.truncate(field.floor_char_boundary(LABEL_BYTES_MAX));
+    Refusal::invalid(field, invalid.message)
 }
 
 fn absent(address: &ActorAddress) -> Refusal {

@@ -205,7 +205,7 @@ impl Submission {
         })
     }
 
-    fn input(&self) -> &str {
+    pub(super) fn input(&self) -> &str {
         self.body.input.as_ref().map_or("null", |input| input.get())
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::processing::context::OperationContext;
@@ -14,6 +15,13 @@ use crate::processing::context::OperationContext;
 /// After a crash or a failed attempt `run` is called again: what is inside a finished
 /// [`OperationContext::step`] is skipped then, what is outside runs again.
 pub trait Handler: Send + Sync + 'static {
+    /// Checks an operation's input, JSON text, when it is submitted: one that is refused here makes no
+    /// operation. Quick, and from the input alone: it is called on the way of the submit.
+    fn validate(&self, input: &str) -> Result<(), InvalidInput> {
+        let _ = input;
+        Ok(())
+    }
+
     /// Runs one operation to its result.
     fn run(
         &self,
@@ -40,6 +48,7 @@ pub trait Handler: Send + Sync + 'static {
 
 /// The same for storing handlers of different types in one map.
 pub(crate) trait ErasedHandler: Send + Sync {
+    fn validate(&self, input: &str) -> Result<(), InvalidInput>;
     fn run(&self, context: OperationContext) -> BoxFuture<'_, Result<Value, HandlerError>>;
     fn compensate(
         &self,
@@ -50,6 +59,10 @@ pub(crate) trait ErasedHandler: Send + Sync {
 }
 
 impl<H: Handler> ErasedHandler for H {
+    fn validate(&self, input: &str) -> Result<(), InvalidInput> {
+        Handler::validate(self, input)
+    }
+
     fn run(&self, context: OperationContext) -> BoxFuture<'_, Result<Value, HandlerError>> {
         Handler::run(self, context).boxed()
     }
@@ -61,6 +74,44 @@ impl<H: Handler> ErasedHandler for H {
         data: Value,
     ) -> BoxFuture<'_, Result<(), HandlerError>> {
         Handler::compensate(self, context, name, data).boxed()
+    }
+}
+
+/// Why an input is refused at the submit. Not an `Error`, so that `?` makes a permanent one of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidInput {
+    /// Where in the input, for example `steps[2].name`; empty: the input as a whole.
+    pub field: String,
+    pub message: String,
+}
+
+impl InvalidInput {
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
+    /// Reads an input; an error names the field that does not fit.
+    pub fn read<T: DeserializeOwned>(input: &str) -> Result<T, Self> {
+        let mut reader = serde_json::Deserializer::from_str(input);
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let field = match error.path().to_string() {
+                whole if whole == "." => String::new(),
+                field => field,
+            };
+            Self::new(field, error.inner().to_string())
+        })
+    }
+}
+
+impl fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.field {
+            "" => f.write_str(&self.message),
+            field => write!(f, "{field}: {}", self.message),
+        }
     }
 }
 
@@ -113,6 +164,13 @@ impl HandlerError {
             step: None,
             cause,
         }
+    }
+}
+
+impl From<InvalidInput> for HandlerError {
+    fn from(invalid: InvalidInput) -> Self {
+        let message = format!("the input does not fit: {invalid}");
+        Self::new("invalid_input", message, Cause::Permanent)
     }
 }
 

@@ -14,6 +14,7 @@
 mod attempt;
 mod breaker;
 mod budget;
+pub mod builtin;
 mod context;
 mod control;
 mod gates;
@@ -39,7 +40,7 @@ pub use breaker::BreakerState;
 pub use context::OperationContext;
 pub(crate) use control::Control;
 pub(crate) use handler::ErasedHandler;
-pub use handler::{Handler, HandlerError};
+pub use handler::{Handler, HandlerError, InvalidInput};
 pub use patch::{BreakerPatch, PolicyPatch, RatePatch, RetryPatch, WrongPatch};
 pub use payload::PayloadReader;
 pub use policy::{BreakerPolicy, Policy, Rate, Retry};

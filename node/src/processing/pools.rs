@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::operation::{FinishedStep, NUDGE, Payload, Record};
 use crate::processing::control::Control;
-use crate::processing::handler::ErasedHandler;
+use crate::processing::handler::{ErasedHandler, InvalidInput};
 use crate::processing::patch::PolicyPatch;
 use crate::processing::payload::Source;
 use crate::processing::policies::{Policies, Subject, TenantPolicy};
@@ -213,6 +213,16 @@ impl Pools {
     /// The application's policy of a type, if it is known here.
     pub(crate) fn policy(&self, operation_type: &OperationType) -> Option<&Policy> {
         self.0.pools.get(operation_type).map(|pool| pool.policy())
+    }
+
+    /// What the handler of a type says of an input; one of an unknown type is not looked at.
+    pub(crate) fn validate(
+        &self,
+        operation_type: &OperationType,
+        input: &str,
+    ) -> Result<(), InvalidInput> {
+        let pool = self.0.pools.get(operation_type);
+        pool.map_or(Ok(()), |pool| pool.handler.validate(input))
     }
 
     /// The policy of a tenant's operations of a type, if it is known here.

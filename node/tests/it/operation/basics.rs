@@ -263,6 +263,11 @@ async fn wrong_submits_are_refused_by_field() {
         (json!({ "type": "steps", "prio": 1 }), "body"),
         (json!({ "type": "steps", "runAt": "tomorrow" }), "runAt"),
         (json!({ "type": "steps", "labels": { "": "x" } }), "labels"),
+        (
+            json!({ "type": "digest", "input": { "size": "large" } }),
+            "input.size",
+        ),
+        (json!({ "type": "digest", "input": 7 }), "input"),
     ] {
         let refused = submit(&node, "one", body).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::Invalid);

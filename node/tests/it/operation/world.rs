@@ -236,19 +236,40 @@ impl World {
         if !self.is_older {
             builder = builder.operation("digest", DigestHandler::default(), policy);
         }
-        let clock = self.clock.clone();
-        let meta = store::migration::prepare(&*store, &clock).await?;
-        let place = Place {
-            host: HostConfig {
-                node: "node-1".to_owned(),
-                idle_ms: self.idle_ms,
-                slots: meta.slots,
-            },
+        start_at(
+            builder.build().unwrap(),
             store,
-            clock,
-        };
-        builder.build().unwrap().start(place).await
+            self.idle_ms,
+            self.clock.clone(),
+        )
+        .await
     }
+}
+
+/// A node that runs an application on a store.
+pub(crate) async fn start(
+    application: Application,
+    store: Arc<dyn Store>,
+    idle_ms: u64,
+) -> Result<Running, store::Error> {
+    start_at(application, store, idle_ms, Clock::system()).await
+}
+
+/// The same by a clock of the test's.
+pub(crate) async fn start_at(
+    application: Application,
+    store: Arc<dyn Store>,
+    idle_ms: u64,
+    clock: Clock,
+) -> Result<Running, store::Error> {
+    let meta = store::migration::prepare(&*store, &clock).await?;
+    let host = HostConfig {
+        node: "node-1".to_owned(),
+        idle_ms,
+        slots: meta.slots,
+    };
+    let place = Place { host, store, clock };
+    application.start(place).await
 }
 
 pub(crate) fn id(text: &str) -> OperationId {

@@ -1,0 +1,145 @@
+//! Why a call came to nothing, and what its operation makes of it.
+
+use std::io;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use selvedge_protocol::limits::HTTP_RESULT_BYTES_MAX;
+
+use crate::processing::HandlerError;
+use crate::processing::builtin::http::breaker::Verdict;
+use crate::processing::builtin::http::redirect::RedirectError;
+
+/// Why a call came to nothing. Hosts are named, paths and queries are not: they may hold secrets.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// It leads to an address that may not be called.
+    #[error("{host} is at an address that may not be called; an operator can allow it")]
+    Refused { host: String },
+    /// The breaker of the host is open.
+    #[error("{host} has failed too often; it is left alone for {} s more", wait.as_secs())]
+    Open { host: String, wait: Duration },
+    #[error("{host} cannot be reached")]
+    Connect {
+        host: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the conversation with {host} broke")]
+    Broken {
+        host: String,
+        #[source]
+        source: hyper::Error,
+    },
+    #[error("{host} has not answered in full within {} ms", timeout.as_millis())]
+    Timeout { host: String, timeout: Duration },
+    #[error("the response of {host} is over {bytes_max} bytes")]
+    TooLarge { host: String, bytes_max: usize },
+    #[error("the result is over {HTTP_RESULT_BYTES_MAX} bytes as JSON")]
+    ResultTooLarge,
+    #[error(transparent)]
+    Redirect(#[from] RedirectError),
+    #[error("{redirects_max} redirects did not lead to an answer")]
+    Redirects { redirects_max: u32 },
+    #[error("{host} answered {status}{}{}", retry(*retry_after), said(excerpt))]
+    Status {
+        host: String,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        /// How the body begins.
+        excerpt: String,
+    },
+    /// The URL has a path that no request line can hold.
+    #[error("the URL cannot be put into a request")]
+    Url(#[source] hyper::http::Error),
+}
+
+impl CallError {
+    /// What the breaker of the host makes of it.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. } => Verdict::Failed,
+            Self::Status { status, .. } if status.is_server_error() => Verdict::Failed,
+            Self::Status { .. }
+            | Self::TooLarge { .. }
+            | Self::ResultTooLarge
+            | Self::Redirect(_)
+            | Self::Redirects { .. } => Verdict::Answered,
+            Self::Refused { .. } | Self::Open { .. } | Self::Url(_) => Verdict::Unknown,
+        }
+    }
+
+    /// The error of the attempt.
+    pub(super) fn into_error(self) -> HandlerError {
+        let mut message = self.to_string();
+        let mut source = std::error::Error::source(&self);
+        while let Some(error) = source {
+            message = format!("{message}: {error}");
+            source = error.source();
+        }
+        let error = match self.may_be_retried() {
+            true => HandlerError::retryable(message),
+            false => HandlerError::permanent(message),
+        };
+        error.with_code(self.code())
+    }
+
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "address_refused",
+            Self::Open { .. } => "breaker_open",
+            Self::Connect { .. } | Self::Broken { .. } => "connection_failed",
+            Self::Timeout { .. } => "timeout",
+            Self::TooLarge { .. } | Self::ResultTooLarge => "response_too_large",
+            Self::Redirect(_) => "redirect_refused",
+            Self::Redirects { .. } => "too_many_redirects",
+            Self::Status { .. } => "http_status",
+            Self::Url(_) => "invalid_input",
+        }
+    }
+
+    /// Whether another attempt may fare better.
+    fn may_be_retried(&self) -> bool {
+        match self {
+            Self::Open { .. }
+            | Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::Timeout { .. } => true,
+            Self::Status { status, .. } => {
+                status.is_server_error()
+                    || matches!(
+                        *status,
+                        StatusCode::REQUEST_TIMEOUT
+                            | StatusCode::TOO_EARLY
+                            | StatusCode::TOO_MANY_REQUESTS
+                    )
+            }
+            Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::ResultTooLarge
+            | Self::Redirect(_)
+            | Self::Redirects { .. }
+            | Self::Url(_) => false,
+        }
+    }
+}
+
+fn retry(after: Option<Duration>) -> String {
+    after.map_or_else(String::new, |after| {
+        format!(", to be retried after {} s", after.as_secs())
+    })
+}
+
+fn said(excerpt: &str) -> String {
+    match excerpt {
+        "" => String::new(),
+        excerpt => format!(": {excerpt}"),
+    }
+}
+
+/// The wait that a `Retry-After` header asks for, in seconds. Dates are not read: they need clocks that
+/// agree.
+pub(super) fn retry_after(value: &[u8]) -> Option<Duration> {
+    let seconds = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,5 @@
+//! The handlers that come with Selvedge, on a real node.
+
+mod http;
+mod saga;
+mod server;
