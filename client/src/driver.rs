@@ -345,6 +345,9 @@ impl Driver {
             }) => {
                 info!(limit, retry_after_ms, "the session is over a limit");
             }
+            // The machine lets none in while this client is no worker.
+            Output::Task(_)
+            | Output::Notice(Notice::TaskCancelled { .. } | Notice::ResultRefused { .. }) => {}
             Output::Reconnect { address, reason } => {
                 self.redirect = address;
                 return Some(Leave::Again(reason));

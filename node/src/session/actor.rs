@@ -375,6 +375,11 @@ impl State {
                     myself.stop(None);
                     return;
                 }
+                Ok(Action::Ready(_)) => {
+                    self.push(outgoing);
+                    self.expel(myself, no_workers());
+                    return;
+                }
                 Ok(action) => self.carry_out(action, now, &mut outgoing),
                 Err(failure) => {
                     self.push(outgoing);
@@ -406,7 +411,11 @@ impl State {
                     .tell(&self.caller, &message.target, &message.name, &message.data);
             }
             Action::Send(frame) => outgoing.push(Outgoing::Frame(frame)),
-            Action::End | Action::Nothing => {}
+            Action::End
+            | Action::Nothing
+            | Action::Ready(_)
+            | Action::Report(_)
+            | Action::Freed { .. } => {}
         }
     }
 
@@ -523,6 +532,13 @@ impl State {
 
 fn deadline(now: Instant, after_ms: u32) -> Option<Instant> {
     (after_ms > 0).then(|| now + Duration::from_millis(u64::from(after_ms)))
+}
+
+fn no_workers() -> Failure {
+    Failure::new(
+        ErrorCode::UnknownCommand,
+        "this node does not hand out steps to workers",
+    )
 }
 
 fn replaced() -> Failure {
