@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds};
@@ -14,12 +15,14 @@ use selvedge_protocol::{IdError, OperationType};
 use tokio::task::JoinHandle;
 
 use crate::operation::{OperationKind, Operations, Waiters};
+use crate::processing::worker::Workers;
 use crate::processing::{ErasedHandler, Handler, Policy, Pools, PoolsConfig};
 
 /// What a node runs.
 pub struct Application {
     kinds: Kinds,
     handlers: HashMap<OperationType, (Arc<dyn ErasedHandler>, Policy)>,
+    worker_lease: Duration,
 }
 
 /// Puts an [`Application`] together.
@@ -71,6 +74,13 @@ impl Application {
         Builder::default()
     }
 
+    /// How long a worker may be silent before its step is given to another.
+    #[must_use]
+    pub fn worker_lease(mut self, lease: Duration) -> Self {
+        self.worker_lease = lease;
+        self
+    }
+
     /// Takes the slots, recovers what was going on and serves.
     pub async fn start(self, place: Place) -> Result<Running, store::Error> {
         let pools = Pools::new(PoolsConfig {
@@ -78,6 +88,7 @@ impl Application {
             store: Arc::clone(&place.store),
             clock: place.clock.clone(),
             slots: place.host.slots,
+            worker_lease: self.worker_lease,
         });
         let waiters = Waiters::default();
         let kinds = self
@@ -130,12 +141,18 @@ impl Builder {
             None => Ok(Application {
                 kinds: self.kinds,
                 handlers: self.handlers,
+                worker_lease: WORKER_LEASE,
             }),
         }
     }
 }
 
 impl Running {
+    /// Takes in sessions that execute operations.
+    pub fn workers(&self) -> Workers {
+        self.pools.workers()
+    }
+
     /// Stops the handlers, whose operations go on at the next start, then the host.
     pub async fn stop(&self) {
         self.waiting.abort();
@@ -162,3 +179,7 @@ impl fmt::Debug for Builder {
         write!(f, "Builder(operations {:?})", self.handlers.keys())
     }
 }
+
+/// Workers send a heartbeat every third of it: two may be lost, and a step that was lost with its worker
+/// begins again before a person asks why.
+const WORKER_LEASE: Duration = Duration::from_secs(10);

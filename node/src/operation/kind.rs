@@ -78,7 +78,9 @@ impl OperationKind {
         if state.record.is_some() {
             return self.submit_again(state, context, &submission);
         }
-        let policy = self.pools.policy(submission.operation_type());
+        let policy = self
+            .pools
+            .policy_for(context.tenant, submission.operation_type());
         let record = submission.into_record(context, policy)?;
         let mut effects = machine::submitted(&record);
         effects.rows = index::created(&record);
@@ -247,7 +249,7 @@ impl OperationKind {
                     "the operation was offered to another runner since",
                 )));
             }
-            let retry = self.pools.retry(&record.operation_type);
+            let retry = self.pools.retry(&record.tenant, &record.operation_type);
             machine::report(record, context.now_ms, report, &retry)
         })?;
         let record = present(&state.record, context)?;
@@ -292,7 +294,7 @@ impl OperationKind {
     fn frame(&self, record: &Record, control: Option<&Control>) -> Frame {
         Frame {
             is_taken: control.is_some_and(Control::is_running),
-            is_known: self.pools.policy(&record.operation_type).is_some(),
+            run_by: self.pools.run_by(&record.tenant, &record.operation_type),
         }
     }
 }

@@ -21,6 +21,7 @@ mod rescan;
 mod runner;
 mod stream;
 mod supervisor;
+pub mod worker;
 
 pub use context::OperationContext;
 pub(crate) use control::Control;
@@ -28,6 +29,6 @@ pub(crate) use handler::ErasedHandler;
 pub use handler::{Handler, HandlerError};
 pub use payload::PayloadReader;
 pub use policy::{Policy, Retry};
-pub(crate) use pools::{Offer, Pools, PoolsConfig};
+pub(crate) use pools::{Offer, Pools, PoolsConfig, RunBy};
 pub use stream::PayloadBroken;
 pub(crate) use stream::Stream;

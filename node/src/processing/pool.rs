@@ -20,6 +20,7 @@ use crate::processing::handler::ErasedHandler;
 use crate::processing::policy::Policy;
 use crate::processing::ready::Ready;
 use crate::processing::runner::Runner;
+use crate::processing::worker::Places;
 
 /// Crashes of runners that a pool bears in a short time. Panics of handlers do not count, the runner
 /// contains them: what does is a defect of this crate.
@@ -29,6 +30,8 @@ const RUNNER_CRASHES_MAX: usize = 16;
 pub(super) struct Pool {
     pub(super) handler: Arc<dyn ErasedHandler>,
     pub(super) policy: Arc<Policy>,
+    /// What its workers take at a time. `None`: the node runs its operations itself.
+    workers: Option<Arc<Places>>,
     /// The places in the queue and in the mailbox of the actor.
     room: Arc<Semaphore>,
     /// Something runnable is in the store and not here.
@@ -44,6 +47,8 @@ pub(super) enum Message {
     Offer(Box<Ready>),
     /// A runner has nothing to do.
     Free(ActorRef<Box<Ready>>),
+    /// Something may start that could not before.
+    Look,
     /// A defect on purpose, for tests of the supervision.
     #[cfg(test)]
     Panic,
@@ -58,11 +63,33 @@ impl Pool {
         Self {
             handler,
             policy: Arc::new(policy),
+            workers: None,
             room: Arc::new(Semaphore::new(OPERATION_QUEUE_MAX)),
             is_incomplete: AtomicBool::new(false),
             wanted,
             actor: RwLock::new(None),
         }
+    }
+
+    /// A pool of operations that workers execute: it runs as many as they take.
+    pub(super) fn of_workers(self, places: Arc<Places>) -> Self {
+        Self {
+            workers: Some(places),
+            ..self
+        }
+    }
+
+    /// Whether as many run as its workers take.
+    pub(super) fn is_full(&self, running: usize) -> bool {
+        let workers = self.workers.as_ref();
+        workers.is_some_and(|places| running >= places.count())
+    }
+
+    /// Has the actor look what may start.
+    pub(super) fn look(&self) {
+        let actor = self.actor.read().clone();
+        // One that is not there looks when it comes.
+        let _ = actor.map(|actor| actor.send_message(Message::Look));
     }
 
     /// Queues are reached through this one; `None`: there is none at the moment.
@@ -179,6 +206,7 @@ impl Actor for PoolActor {
         match message {
             Message::Offer(ready) => state.ready.push_back(ready),
             Message::Free(runner) => state.idle.push(runner),
+            Message::Look => {}
             #[cfg(test)]
             Message::Panic => panic!("a defect on purpose"),
         }
@@ -210,7 +238,7 @@ impl Actor for PoolActor {
 impl State {
     /// Gives operations that wait to runners that do not, as far as there are places.
     async fn start(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
-        while !self.ready.is_empty() {
+        while let Some(at) = self.next() {
             let runner = match self.idle.pop() {
                 Some(runner) => runner,
                 None if self.runners < self.pool.policy.concurrency => {
@@ -221,11 +249,21 @@ impl State {
                 }
                 None => return Ok(()),
             };
-            if let Some(ready) = self.ready.pop_front() {
+            if let Some(ready) = self.ready.remove(at) {
                 // To a runner that is gone: the offer is over, and the operation looked for again.
                 drop(runner.send_message(ready));
             }
         }
         Ok(())
+    }
+
+    /// Where the operation is that is to start next: the first, or, while all workers are busy, the first
+    /// that is over by now and needs none.
+    fn next(&self) -> Option<usize> {
+        let running = self.runners - self.idle.len();
+        match self.pool.is_full(running) {
+            true => self.ready.iter().position(|ready| ready.is_void()),
+            false => (!self.ready.is_empty()).then_some(0),
+        }
     }
 }

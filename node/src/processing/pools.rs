@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -18,7 +19,7 @@ use selvedge_cluster::actor::{CommandRequest, Host, Identity, Origin, ReplyTo, S
 use selvedge_cluster::store::keys::ActorPath;
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::frame::Outcome;
-use selvedge_protocol::{ErrorCode, Failure, OperationType};
+use selvedge_protocol::{ErrorCode, Failure, OperationType, Tenant};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -32,6 +33,12 @@ use crate::processing::ready::{Held, Ready, Work};
 use crate::processing::rescan;
 use crate::processing::stream::Streams;
 use crate::processing::supervisor::{self, Supervisor};
+use crate::processing::worker::{self, Desk, Group};
+
+mod remote;
+
+pub(super) use remote::PoolName;
+pub(crate) use remote::RunBy;
 
 /// A cheap handle on all pools of a node.
 #[derive(Clone)]
@@ -39,6 +46,10 @@ pub(crate) struct Pools(Arc<Inner>);
 
 struct Inner {
     pools: HashMap<OperationType, Arc<Pool>>,
+    /// Of operations that workers execute. They come with the first worker and stay.
+    remote: RwLock<HashMap<Group, Arc<Pool>>>,
+    remote_policy: Policy,
+    desk: Arc<Desk>,
     /// What is queued or running, by operation.
     active: DashMap<ScopedAddress, Arc<Control>>,
     streams: Streams,
@@ -80,6 +91,8 @@ pub(crate) struct PoolsConfig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) slots: u16,
+    /// How long a worker may be silent.
+    pub(crate) worker_lease: Duration,
 }
 
 impl Pools {
@@ -95,6 +108,9 @@ impl Pools {
             .collect();
         Self(Arc::new(Inner {
             pools,
+            remote: RwLock::default(),
+            remote_policy: worker::policy(),
+            desk: Desk::new(config.clock.clone(), config.worker_lease),
             active: DashMap::new(),
             streams: Streams::default(),
             store: config.store,
@@ -132,6 +148,10 @@ impl Pools {
             if self.0.active.is_empty() {
                 break;
             }
+            // What waited for a worker is over now and needs none.
+            for pool in self.0.remote.read().values() {
+                pool.look();
+            }
             ended.await;
         }
         self.abandon();
@@ -152,7 +172,7 @@ impl Pools {
         if self.0.is_closed.load(Ordering::Acquire) {
             return None;
         }
-        let pool = self.0.pools.get(&offer.record.operation_type)?;
+        let pool = &self.pool_for(&offer.actor.tenant, &offer.record.operation_type)?;
         let place = pool.place()?;
         let control = Arc::new(Control::new(
             self.0.clock.random(),
@@ -193,14 +213,22 @@ impl Pools {
         self.0.active.get(actor).map(|control| Arc::clone(&control))
     }
 
-    /// The policy of a type, if it is known here.
-    pub(crate) fn policy(&self, operation_type: &OperationType) -> Option<&Policy> {
-        self.0.pools.get(operation_type).map(|pool| &*pool.policy)
+    /// The policy of a tenant's operations of a type, if it is known here.
+    pub(crate) fn policy_for(
+        &self,
+        tenant: &Tenant,
+        operation_type: &OperationType,
+    ) -> Option<&Policy> {
+        match self.run_by(tenant, operation_type) {
+            RunBy::Handler => Some(&*self.0.pools.get(operation_type)?.policy),
+            RunBy::Workers | RunBy::AbsentWorkers => Some(&self.0.remote_policy),
+            RunBy::Nobody => None,
+        }
     }
 
-    /// How failed attempts of a type are followed by others.
-    pub(crate) fn retry(&self, operation_type: &OperationType) -> Retry {
-        self.policy(operation_type)
+    /// How failed attempts of a tenant's operations of a type are followed by others.
+    pub(crate) fn retry(&self, tenant: &Tenant, operation_type: &OperationType) -> Retry {
+        self.policy_for(tenant, operation_type)
             .map(|policy| policy.retry.clone())
             .unwrap_or_default()
     }
@@ -226,16 +254,22 @@ impl Pools {
         &self.0.store
     }
 
-    pub(super) fn pool(&self, name: &OperationType) -> Option<&Arc<Pool>> {
-        self.0.pools.get(name)
+    pub(super) fn pool(&self, name: &PoolName) -> Option<Arc<Pool>> {
+        match name {
+            PoolName::Local(operation_type) => self.0.pools.get(operation_type).cloned(),
+            PoolName::Remote(group) => self.0.remote.read().get(group).cloned(),
+        }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (&OperationType, &Arc<Pool>)> {
-        self.0.pools.iter()
-    }
-
-    pub(super) fn types(&self) -> impl Iterator<Item = &OperationType> {
-        self.0.pools.keys()
+    /// All pools that there are now.
+    pub(super) fn all(&self) -> Vec<(PoolName, Arc<Pool>)> {
+        let local = self.0.pools.iter();
+        let local = local.map(|(name, pool)| (PoolName::Local(name.clone()), Arc::clone(pool)));
+        let remote = self.0.remote.read();
+        let remote = remote
+            .iter()
+            .map(|(group, pool)| (PoolName::Remote(group.clone()), Arc::clone(pool)));
+        local.chain(remote).collect()
     }
 
     /// Completes when a pool wants the store to be looked through, or wanted it before.

@@ -50,6 +50,14 @@ pub(super) struct Work {
     pub(super) bytes: Option<Bytes>,
 }
 
+impl Ready {
+    /// Nothing is left to run: its runner only ends it.
+    pub(super) fn is_void(&self) -> bool {
+        let control = &self.held.control;
+        control.is_stopped() || !control.is_alive()
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.control.end();

@@ -36,18 +36,14 @@ impl Tasks {
 }
 
 impl Session {
-    /// Gives a task out. `Err`: the worker takes no more, or none at all by now.
-    pub fn task(&mut self, task: Task) -> Result<ServerFrame, Task> {
+    /// Gives a task out. `None`: the worker takes no more, or none at all by now.
+    pub fn task(&mut self, task: Task) -> Option<ServerFrame> {
         if self.is_draining || !self.is_attached {
-            return Err(task);
+            return None;
         }
-        match &mut self.tasks {
-            Some(tasks) if tasks.has_room() => {
-                tasks.leases.insert(task.lease, Lease::Held);
-                Ok(ServerFrame::Task(task))
-            }
-            Some(_) | None => Err(task),
-        }
+        let tasks = self.tasks.as_mut().filter(|tasks| tasks.has_room())?;
+        tasks.leases.insert(task.lease, Lease::Held);
+        Some(ServerFrame::Task(task))
     }
 
     /// The inside waits for a task no longer. The notice for the worker, if it is at work on it; it holds

@@ -61,19 +61,22 @@ fn failure() -> StepReport {
 #[test]
 fn tasks_go_to_who_is_ready_and_no_more_than_it_takes() {
     let mut session = attached();
-    assert!(session.task(task(1)).is_err(), "it is no worker");
+    assert!(session.task(task(1)).is_none(), "it is no worker");
     session.handle_frame(ready(1, 2)).unwrap();
-    assert!(session.task(task(1)).is_ok());
-    assert!(session.task(task(2)).is_ok());
-    assert!(session.task(task(3)).is_err(), "both places are taken");
+    assert!(session.task(task(1)).is_some());
+    assert!(session.task(task(2)).is_some());
+    assert!(session.task(task(3)).is_none(), "both places are taken");
     session.handle_frame(ready(1, 1)).unwrap();
     session.handle_frame(result(1, success())).unwrap();
-    assert!(session.task(task(3)).is_err(), "one place, and it is taken");
+    assert!(
+        session.task(task(3)).is_none(),
+        "one place, and it is taken"
+    );
     session.handle_frame(result(2, success())).unwrap();
-    assert!(session.task(task(3)).is_ok());
+    assert!(session.task(task(3)).is_some());
     session.handle_frame(ready(0, 5)).unwrap();
     session.handle_frame(result(3, success())).unwrap();
-    assert!(session.task(task(4)).is_err(), "it takes no more");
+    assert!(session.task(task(4)).is_none(), "it takes no more");
 }
 
 #[test]
@@ -82,19 +85,19 @@ fn a_lease_outlives_its_connection_and_readiness_does_not() {
     session.handle_frame(ready(1, 2)).unwrap();
     session.task(task(1)).unwrap();
     session.detached();
-    assert!(session.task(task(2)).is_err());
+    assert!(session.task(task(2)).is_none());
     session.attached();
     assert!(
-        session.task(task(2)).is_err(),
+        session.task(task(2)).is_none(),
         "not ready on this connection"
     );
     let heard = session.handle_frame(result(1, heartbeat()));
     assert!(matches!(heard, Ok(Action::Report(_))));
     session.handle_frame(ready(1, 1)).unwrap();
-    assert!(session.task(task(2)).is_err(), "the first is still out");
+    assert!(session.task(task(2)).is_none(), "the first is still out");
     let heard = session.handle_frame(result(1, success()));
     assert!(matches!(heard, Ok(Action::Report(_))));
-    assert!(session.task(task(2)).is_ok());
+    assert!(session.task(task(2)).is_some());
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn a_void_lease_holds_its_place_until_its_end_is_said() {
     session.handle_frame(ready(1, 1)).unwrap();
     session.task(task(1)).unwrap();
     assert_eq!(session.task_cancelled(1), Some(cancelled(1)));
-    assert!(session.task(task(2)).is_err());
+    assert!(session.task(task(2)).is_none());
     let heard = session.handle_frame(result(1, heartbeat()));
     assert_eq!(heard, Ok(Action::Send(cancelled(1))));
     let heard = session.handle_frame(result(1, failure()));
@@ -166,7 +169,7 @@ fn a_draining_session_gets_no_tasks_and_is_busy_until_the_last_result() {
     session.handle_frame(ready(1, 2)).unwrap();
     session.task(task(1)).unwrap();
     session.drain();
-    assert!(session.task(task(2)).is_err());
+    assert!(session.task(task(2)).is_none());
     assert_eq!(session.handle_frame(ready(1, 2)), Ok(Action::Nothing));
     assert!(!session.is_idle());
     let heard = session.handle_frame(result(1, success()));
@@ -213,7 +216,7 @@ proptest! {
                 // Numbers are never given twice.
                 Happening::Task(lease) if out.contains_key(&lease) => {}
                 Happening::Task(lease) => {
-                    let given = session.task(task(lease)).is_ok();
+                    let given = session.task(task(lease)).is_some();
                     prop_assert_eq!(given, is_attached && out.len() < capacity);
                     if given {
                         out.insert(lease, Lease::Held);
