@@ -63,6 +63,7 @@ async fn run(
         Command::Start(flags) => commands::serve::start(printer, flags, build(application)?).await,
         Command::Op(op) => commands::op::run(printer, op).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
+        Command::Worker(worker) => commands::worker::run(printer, worker).await,
         Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Completions { shell } => {

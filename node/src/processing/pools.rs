@@ -219,10 +219,10 @@ impl Pools {
         tenant: &Tenant,
         operation_type: &OperationType,
     ) -> Option<&Policy> {
-        match self.run_by(tenant, operation_type) {
-            RunBy::Handler => Some(&*self.0.pools.get(operation_type)?.policy),
-            RunBy::Workers | RunBy::AbsentWorkers => Some(&self.0.remote_policy),
-            RunBy::Nobody => None,
+        match self.0.pools.get(operation_type) {
+            Some(pool) => Some(&*pool.policy),
+            None if self.run_by(tenant, operation_type) == RunBy::Nobody => None,
+            None => Some(&self.0.remote_policy),
         }
     }
 

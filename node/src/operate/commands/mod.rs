@@ -5,3 +5,4 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod op;
 pub(crate) mod serve;
+pub(crate) mod worker;

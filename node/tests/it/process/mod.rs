@@ -7,6 +7,7 @@ mod forms;
 mod kill;
 mod session;
 mod traffic;
+mod worker;
 mod wrong;
 
 use std::fs::File;
