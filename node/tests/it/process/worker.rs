@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 
+use rustix::process::{Pid, WaitOptions, waitpid};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -91,6 +92,14 @@ impl Worker {
     fn signal(&self, signal: &str) {
         send_signal(&self.process.0, signal);
     }
+
+    /// SIGSTOP, and waits until no thread of it runs.
+    fn stop(&self) {
+        self.signal("STOP");
+        let id = Pid::from_raw(i32::try_from(self.process.0.id()).unwrap());
+        let (_, status) = waitpid(id, WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "{status:?}");
+    }
 }
 
 /// Waits for a writer of the pipe, and reads what it writes.
@@ -175,7 +184,7 @@ fn the_late_result_of_a_worker_that_was_stopped_changes_nothing() {
     let mut stopped = world.worker(&["--capacity", "4"], script, &[&begun, &go]);
     world.submit("a");
     assert_eq!(read(&begun), "begun\n");
-    stopped.signal("STOP");
+    stopped.stop();
     // Its program ends, but the worker cannot say so.
     drop(std::fs::File::options().write(true).open(&go).unwrap());
     let _other = world.worker(&["--capacity", "4"], "echo 'in time'", &[]);
