@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 use super::peer::{Node, PATIENCE, Peer, command, config, hello, inside, query, success};
 use super::service::Stand;
+use crate::process::Moments;
 
 /// Nothing in a test takes so long that a lease of this runs out by itself.
 const LONG: Duration = PATIENCE;
@@ -34,7 +35,12 @@ struct World {
     node: Node,
     application: Running,
     _directory: tempfile::TempDir,
-    client: Peer,
+    client: Client,
+}
+
+/// Asks of operations what clients do.
+struct Client {
+    peer: Peer,
     asked: u64,
 }
 
@@ -60,53 +66,28 @@ impl World {
         let inside = inside(Arc::new(gateway), Some(application.workers()));
         let session = SessionConfig::new("test");
         let node = Node::around(config(), session, inside, Stand::new()).await;
-        let (client, _) = node.session().await;
+        let client = Client {
+            peer: node.session().await.0,
+            asked: 0,
+        };
         Self {
             node,
             application,
             _directory: directory,
             client,
-            asked: 0,
         }
     }
 
     async fn ask(&mut self, id: &str, name: &str, body: Value) -> Result<Value, Failure> {
-        self.asked += 1;
-        let target = Target::Operation(id.parse().unwrap());
-        let body = Bytes::from(body.to_string());
-        let is_query = matches!(name, "get" | "wait");
-        let (frame, request) = if is_query {
-            let mut frame = query(self.asked, name, body);
-            if let ClientFrame::Query(query) = &mut frame {
-                query.target = target;
-            }
-            (frame, Request::Query(self.asked))
-        } else {
-            let mut frame = command(self.asked, name);
-            (frame.target, frame.body) = (target, body);
-            (ClientFrame::Command(frame), Request::Command(self.asked))
-        };
-        self.client.send(&[frame]).await;
-        let Reply {
-            request: answered,
-            outcome,
-            ..
-        } = self.client.reply().await;
-        assert_eq!(answered, request);
-        match outcome {
-            Outcome::Success(success) => Ok(serde_json::from_slice(&success.body).unwrap()),
-            Outcome::Failure(failure) => Err(failure),
-        }
+        self.client.ask(id, name, body).await
     }
 
     async fn submit(&mut self, id: &str) -> Value {
-        let body = json!({ "type": "resize", "input": { "of": id } });
-        self.ask(id, "submit", body).await.unwrap()
+        self.client.submit(id).await
     }
 
-    /// The operation, once it is final.
     async fn ended(&mut self, id: &str) -> Value {
-        self.ask(id, "wait", json!({})).await.unwrap()
+        self.client.ended(id).await
     }
 
     async fn worker(&self, capacity: u32) -> Peer {
@@ -124,6 +105,47 @@ impl World {
         peer.send(&[ready(&["resize"], capacity)]).await;
         settled(&mut peer, 1).await;
         (peer, welcome)
+    }
+}
+
+impl Client {
+    async fn ask(&mut self, id: &str, name: &str, body: Value) -> Result<Value, Failure> {
+        self.asked += 1;
+        let target = Target::Operation(id.parse().unwrap());
+        let body = Bytes::from(body.to_string());
+        let is_query = matches!(name, "get" | "wait");
+        let (frame, request) = if is_query {
+            let mut frame = query(self.asked, name, body);
+            if let ClientFrame::Query(query) = &mut frame {
+                query.target = target;
+            }
+            (frame, Request::Query(self.asked))
+        } else {
+            let mut frame = command(self.asked, name);
+            (frame.target, frame.body) = (target, body);
+            (ClientFrame::Command(frame), Request::Command(self.asked))
+        };
+        self.peer.send(&[frame]).await;
+        let Reply {
+            request: answered,
+            outcome,
+            ..
+        } = self.peer.reply().await;
+        assert_eq!(answered, request);
+        match outcome {
+            Outcome::Success(success) => Ok(serde_json::from_slice(&success.body).unwrap()),
+            Outcome::Failure(failure) => Err(failure),
+        }
+    }
+
+    async fn submit(&mut self, id: &str) -> Value {
+        let body = json!({ "type": "resize", "input": { "of": id } });
+        self.ask(id, "submit", body).await.unwrap()
+    }
+
+    /// The operation, once it is final.
+    async fn ended(&mut self, id: &str) -> Value {
+        self.ask(id, "wait", json!({})).await.unwrap()
     }
 }
 
@@ -430,4 +452,64 @@ async fn a_node_without_workers_says_so() {
     success(peer.reply().await, Request::Query(1));
     peer.send(&[ready(&["resize"], 1)]).await;
     assert_eq!(peer.expelled().await.code, ErrorCode::UnknownCommand);
+}
+
+#[tokio::test]
+async fn workers_that_come_and_go_do_all_that_was_asked_for() {
+    let mut world = World::new(SHORT).await;
+    let ids: Vec<String> = (0..100).map(|n| format!("a{n}")).collect();
+    for id in &ids {
+        world.submit(id).await;
+    }
+    let World { node, client, .. } = &mut world;
+    let workers = (0..8).map(|nth| come_and_go(node, nth));
+    let all_ended = async {
+        for id in &ids {
+            let ended = client.ended(id).await;
+            assert_eq!(ended["status"], "succeeded", "{ended}");
+            assert_eq!(ended["result"], json!({ "of": id }));
+        }
+    };
+    tokio::select! {
+        _ = futures::future::join_all(workers) => panic!("a worker ended"),
+        () = all_ended => {}
+    }
+}
+
+/// Leaves twice in the middle of its tasks, with a word or without, and fails some of them. It never gets
+/// more than it takes.
+async fn come_and_go(node: &Node, nth: u64) {
+    const CAPACITY: usize = 3;
+    let mut moments = Moments(nth + 1);
+    for stay in 0.. {
+        let mut peer = node.session().await.0;
+        peer.send(&[ready(&["resize"], 3)]).await;
+        let mut out: Vec<Task> = Vec::new();
+        let mut left = 4;
+        while left > 0 {
+            match tokio::time::timeout(Duration::from_millis(5), peer.next()).await {
+                Ok(Some(ServerFrame::Task(task))) => out.push(task),
+                // Of a lease that ran out meanwhile.
+                Ok(Some(ServerFrame::Notice(_))) | Err(_) => {}
+                Ok(other) => panic!("no task: {other:?}"),
+            }
+            assert!(out.len() <= CAPACITY, "{out:?}");
+            if out.is_empty() || moments.number(2) == 0 {
+                continue;
+            }
+            let task = out.swap_remove(0);
+            let report = match task.attempt {
+                1 if moments.number(4) == 0 => failed(task.lease, ErrorCode::Overloaded),
+                _ => done(task.lease, std::str::from_utf8(&task.input).unwrap()),
+            };
+            peer.send(&[report]).await;
+            // The last stay has no end.
+            left -= u32::from(stay < 2);
+        }
+        if moments.number(2) == 0 {
+            let goodbye = Goodbye { failure: None };
+            peer.send(&[ClientFrame::Goodbye(goodbye)]).await;
+            while peer.next().await.is_some() {}
+        }
+    }
 }
