@@ -409,6 +409,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
     let gateway = Gateway::new(application.host.clone(), application.operations.clone());
     let inside = Inside {
         service: Arc::new(gateway),
+        workers: None,
         authenticator: Arc::new(DevelopmentToken::new("figures", Secret::new("figures"))),
         resume_key: ResumeKey::new(&[0; 32]),
         clock,

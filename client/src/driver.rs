@@ -28,6 +28,8 @@ use crate::payload::Uploaded;
 use crate::session::Control;
 use crate::transport::Transport;
 use crate::turn::end_of_line;
+use crate::work::Work;
+use crate::worker::WorkerEvent;
 
 /// What a driver is made of.
 pub(crate) struct Opening {
@@ -68,6 +70,7 @@ pub(crate) struct Driver {
     command_batch: Vec<(NewCommand, Ticket)>,
     query_batch: Vec<(NewQuery, Ticket)>,
     tick: Interval,
+    work: Work,
 }
 
 /// Why a connection is left.
@@ -104,6 +107,7 @@ impl Driver {
             command_batch: Vec::new(),
             query_batch: Vec::new(),
             tick,
+            work: Work::default(),
         }
     }
 
@@ -325,6 +329,9 @@ impl Driver {
             Output::Ready { resumed, unknown } => {
                 debug!(resumed, session = ?self.machine.session(), "session open");
                 self.ready_since = Some(Instant::now());
+                if !resumed {
+                    self.work.tell(WorkerEvent::AllVoid);
+                }
                 for ticket in unknown {
                     ticket.answer(Err(CallError::OutcomeUnknown));
                 }
@@ -344,6 +351,10 @@ impl Driver {
                 retry_after_ms,
             }) => {
                 info!(limit, retry_after_ms, "the session is over a limit");
+            }
+            Output::Task(task) => self.work.task(task, &mut self.machine, &mut self.out),
+            Output::Notice(Notice::TaskCancelled { lease } | Notice::ResultRefused { lease }) => {
+                self.work.tell(WorkerEvent::Void { lease });
             }
             Output::Reconnect { address, reason } => {
                 self.redirect = address;
@@ -375,6 +386,12 @@ impl Driver {
                 }
             }
             Control::Tell(message) => tell(&link.connection, message),
+            Control::Work { ready, events } => {
+                self.work
+                    .begin(ready, events, &mut self.machine, &mut self.out);
+            }
+            Control::TakeNoMoreWork => self.work.finish(&mut self.machine, &mut self.out),
+            Control::Report(result) => self.machine.report(result, &mut self.out),
         }
     }
 
@@ -493,6 +510,7 @@ impl Driver {
                 .clone()
                 .map_or(CallError::Closed, CallError::Failure)
         };
+        self.work.tell(WorkerEvent::Ended(error()));
         let (calls, listeners) = self.machine.into_tickets();
         for ticket in calls {
             ticket.answer(Err(error()));

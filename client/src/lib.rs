@@ -1,5 +1,5 @@
-//! The native QUIC client of Selvedge: commands and queries to durable actors, events with resume, and
-//! operations.
+//! The native QUIC client of Selvedge: commands and queries to durable actors, events with resume,
+//! operations, and workers that execute them.
 //!
 //! A [`Client`] holds one [`Session`]. The session outlives its connections: when one breaks, the
 //! client makes another, goes on where it was, and sends again what was not answered; a command takes
@@ -42,9 +42,12 @@ mod payload;
 mod session;
 mod stream;
 mod submit;
+mod task;
 mod token;
 mod transport;
 mod turn;
+mod work;
+mod worker;
 
 pub use selvedge_protocol::frame::{Since, Success};
 pub use selvedge_protocol::{
@@ -63,4 +66,6 @@ pub use crate::operation::{
 pub use crate::payload::{ByteStream, OnceStream, PayloadSource};
 pub use crate::session::Session;
 pub use crate::submit::{Submit, Watch};
+pub use crate::task::{Task, WorkError};
+pub use crate::worker::{Worker, WorkerBuilder};
 pub use selvedge_protocol::time::format as rfc3339;

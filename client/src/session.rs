@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quinn::Endpoint;
 use selvedge_protocol::Target;
-use selvedge_protocol::frame::{EphemeralSend, Since};
+use selvedge_protocol::frame::{EphemeralSend, Since, StepReport, StepResult, WorkerReady};
 use selvedge_protocol::session::client::{NewCommand, NewQuery};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::call::{Body, CommandCall, QueryCall, Ticket};
 use crate::error::CallError;
 use crate::events::{Events, Listener};
+use crate::worker::WorkerEvent;
 
 /// A session with the cluster. It outlives connections: calls that are waiting when one breaks are
 /// answered over the next. When all clones and all [`Events`] are dropped, it ends.
@@ -43,6 +44,14 @@ pub(crate) enum Control {
         listener: Listener,
     },
     Tell(EphemeralSend),
+    /// The session is a worker's from now on; it hears of its tasks here.
+    Work {
+        ready: WorkerReady,
+        events: mpsc::Sender<WorkerEvent>,
+    },
+    /// It takes no more tasks; what it is at goes on.
+    TakeNoMoreWork,
+    Report(StepResult),
 }
 
 impl Session {
@@ -120,12 +129,46 @@ impl Session {
         enqueue(&self.shared.queries, (new, ticket)).await
     }
 
+    pub(crate) async fn work(
+        &self,
+        ready: WorkerReady,
+        events: mpsc::Sender<WorkerEvent>,
+    ) -> Result<(), CallError> {
+        self.control(Control::Work { ready, events }).await
+    }
+
+    pub(crate) async fn take_no_more_work(&self) -> Result<(), CallError> {
+        self.control(Control::TakeNoMoreWork).await
+    }
+
+    /// Says how a task ended, once there is a connection to say it on.
+    pub(crate) async fn report(&self, lease: u64, report: StepReport) {
+        // A session that has ended has no leases.
+        let _ = self
+            .control(Control::Report(step_result(lease, report)))
+            .await;
+    }
+
+    /// Says how a task stands, now or not at all.
+    pub(crate) fn try_report(&self, lease: u64, report: StepReport) {
+        let control = Control::Report(step_result(lease, report));
+        let _ = self.shared.controls.try_send(control);
+    }
+
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.shared.endpoint
     }
 
     async fn control(&self, control: Control) -> Result<(), CallError> {
         enqueue(&self.shared.controls, control).await
+    }
+}
+
+const fn step_result(lease: u64, report: StepReport) -> StepResult {
+    StepResult {
+        lease,
+        report,
+        ext: Vec::new(),
     }
 }
 

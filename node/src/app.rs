@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds, ScopedAddress};
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
 use crate::processing::builtin::http::AllowedError;
+use crate::processing::worker::Workers;
 use crate::processing::{
     ErasedHandler, Handler, Policy, PolicyKind, Pools, PoolsConfig, QueueState,
 };
@@ -23,6 +25,7 @@ use crate::processing::{
 pub struct Application {
     kinds: Kinds,
     handlers: HashMap<OperationType, (Arc<dyn ErasedHandler>, Policy)>,
+    worker_lease: Duration,
 }
 
 /// Puts an [`Application`] together.
@@ -80,6 +83,13 @@ impl Application {
         Builder::default()
     }
 
+    /// How long a worker may be silent before its step is given to another.
+    #[must_use]
+    pub fn worker_lease(mut self, lease: Duration) -> Self {
+        self.worker_lease = lease;
+        self
+    }
+
     /// Takes the slots, recovers what was going on and serves.
     pub async fn start(self, place: Place) -> Result<Running, store::Error> {
         let pools = Pools::new(PoolsConfig {
@@ -87,6 +97,7 @@ impl Application {
             store: Arc::clone(&place.store),
             clock: place.clock.clone(),
             slots: place.host.slots,
+            worker_lease: self.worker_lease,
         });
         let waiters = Waiters::default();
         let operations =
@@ -146,6 +157,7 @@ impl Builder {
             None => Ok(Application {
                 kinds: self.kinds,
                 handlers: self.handlers,
+                worker_lease: WORKER_LEASE,
             }),
         }
     }
@@ -159,6 +171,11 @@ impl Running {
         operation_type: &OperationType,
     ) -> Option<QueueState> {
         self.pools.queue_state(operation, operation_type)
+    }
+
+    /// Takes in sessions that execute operations.
+    pub fn workers(&self) -> Workers {
+        self.pools.workers()
     }
 
     /// Stops the handlers, whose operations go on at the next start, then the host.
@@ -187,3 +204,7 @@ impl fmt::Debug for Builder {
         write!(f, "Builder(operations {:?})", self.handlers.keys())
     }
 }
+
+/// Workers send a heartbeat every third of it: two may be lost, and a step that was lost with its worker
+/// begins again before a person asks why.
+const WORKER_LEASE: Duration = Duration::from_secs(10);

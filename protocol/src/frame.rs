@@ -325,13 +325,14 @@ pub struct Position {
     pub seq: u64,
 }
 
-/// The client executes steps of these operation types.
+/// The client executes steps of these operation types: replaces what it said before, and is said again on
+/// each connection. No types, or no capacity: it takes no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerReady {
     #[serde(deserialize_with = "bounded::types")]
     pub types: Vec<OperationType>,
-    /// Tasks it takes at a time.
+    /// Tasks it takes at a time, from the Task to the worker's word of its end.
     pub capacity: u32,
     #[serde(deserialize_with = "bounded::ext")]
     pub ext: Extensions,
@@ -341,7 +342,7 @@ pub struct WorkerReady {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
-    /// Numbers the lease: a result under an older one is refused.
+    /// Numbers the lease, which is of this session and is never given again.
     pub lease: u64,
     pub operation: Target,
     pub operation_type: OperationType,
@@ -410,6 +411,10 @@ pub enum Notice {
         limit: String,
         retry_after_ms: u32,
     },
+    /// To a worker: the lease is void. Stop the task's work, then say its end.
+    TaskCancelled { lease: u64 },
+    /// To a worker: it said something of a lease that it does not hold, which changed nothing.
+    ResultRefused { lease: u64 },
 }
 
 /// Go on at another address of the cluster.

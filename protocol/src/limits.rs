@@ -65,6 +65,15 @@ pub const SESSION_DETACHED_MS_MAX: u64 = 60_000;
 /// How long a resume token is good for: the retention of command outcomes.
 pub const SESSION_RESUME_MS_MAX: u64 = RETENTION_MS;
 
+/// Tasks of one worker at a time. A worker that wants more is many: it opens more sessions.
+pub const WORKER_CAPACITY_MAX: u32 = 1_024;
+/// Operation types of one worker.
+pub const WORKER_TYPES_MAX: usize = 64;
+/// Pools that a node makes for what workers of one tenant execute, and for those of all tenants: each is
+/// a small actor that stays while the node lives.
+pub const WORKER_POOLS_TENANT_MAX: usize = 128;
+pub const WORKER_POOLS_MAX: usize = 1_024;
+
 /// How long a command's outcome is kept for repeats, in milliseconds (24 h).
 pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1_000;
 

@@ -17,7 +17,7 @@ use selvedge_client::{
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::{
     ClientFrame, Command, EphemeralEvent, Event, Goodbye, Hello, Outcome, Payload, Query, Reply,
-    Request, ServerFrame, SessionLimits, Subscribe, Welcome,
+    Request, ServerFrame, SessionLimits, StepReport, Subscribe, Welcome, WorkerReady,
 };
 use selvedge_protocol::limits::NAME_BYTES_MAX;
 use selvedge_protocol::version;
@@ -87,6 +87,11 @@ pub(crate) struct World {
     pub(crate) subscribes: Vec<Since>,
     pub(crate) unsubscribed: u32,
     pub(crate) acknowledged: u64,
+    /// What workers have said, in order.
+    pub(crate) readies: Vec<WorkerReady>,
+    pub(crate) results: Vec<(u64, StepReport)>,
+    /// What goes to the present connection, besides answers.
+    pub(crate) push: Option<mpsc::Sender<ServerFrame>>,
 }
 
 #[derive(Clone)]
@@ -153,6 +158,17 @@ impl FakeServer {
         self.note();
     }
 
+    /// Sends a frame that answers nothing.
+    pub(crate) async fn push(&self, frame: ServerFrame) {
+        let push = self.look(|world| world.push.clone());
+        push.unwrap().send(frame).await.unwrap();
+    }
+
+    /// Breaks the present connection at the next command.
+    pub(crate) fn drop_once(&self) {
+        self.look(|world| world.faults.drop_before_command += 1);
+    }
+
     fn note(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
@@ -205,6 +221,7 @@ impl FakeServer {
             }
         };
         let (replies, mut queue) = mpsc::channel::<ServerFrame>(64);
+        self.look(|world| world.push = Some(replies.clone()));
         tokio::spawn(async move {
             while let Some(frame) = queue.recv().await {
                 if write(&mut send, &frame).await.is_none() {
@@ -295,6 +312,10 @@ impl FakeServer {
                     self.look(|world| {
                         world.acknowledged = world.acknowledged.max(ack.acknowledged);
                     });
+                }
+                ClientFrame::WorkerReady(ready) => self.look(|world| world.readies.push(ready)),
+                ClientFrame::StepResult(result) => {
+                    self.look(|world| world.results.push((result.lease, result.report)));
                 }
                 ClientFrame::Goodbye(_) => {
                     self.look(|world| world.goodbyes += 1);

@@ -8,3 +8,4 @@ mod large;
 mod operations;
 mod reconnect;
 mod subscriptions;
+mod worker;

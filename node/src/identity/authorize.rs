@@ -12,6 +12,8 @@ pub enum Action {
     Subscribe,
     /// An ephemeral message to subscribers.
     Tell,
+    /// Execute steps.
+    Work,
 }
 
 impl Action {
@@ -21,6 +23,7 @@ impl Action {
             Self::Query => "query",
             Self::Subscribe => "subscribe to",
             Self::Tell => "send messages to subscribers of",
+            Self::Work => "execute steps of",
         }
     }
 }
@@ -66,6 +69,7 @@ mod tests {
             Action::Query,
             Action::Subscribe,
             Action::Tell,
+            Action::Work,
         ] {
             assert!(authorize(&principal, action, &own, &Target::Actors).is_ok());
             let failure = authorize(&principal, action, &other, &Target::Actors).unwrap_err();

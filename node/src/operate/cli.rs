@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Show and change how operations of a type are run.
     #[command(subcommand)]
     Policy(Policy),
+    /// Execute steps of operations.
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// Check the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -489,6 +492,31 @@ pub(crate) enum Policy {
         #[command(flatten)]
         client: ClientFlags,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Run a local program for each step of operations of these types.
+    ///
+    /// It gets {operation, type, step, attempt, input, idempotencyKey} as JSON on standard input and prints
+    /// its result, JSON or text. Exit code 75 and an end by a signal ask for another attempt; any other but
+    /// 0 fails the operation with the last lines of standard error.
+    Run(WorkerRun),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerRun {
+    /// An operation type that no node has code for; may be repeated.
+    #[arg(long = "type", value_name = "TYPE", required = true)]
+    pub(crate) types: Vec<OperationType>,
+    /// Programs at a time.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub(crate) capacity: u32,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -27,6 +27,7 @@ pub(crate) struct NodeConfig {
     pub(crate) drain_seconds: u32,
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
+    pub(crate) worker_lease_ms: u32,
 }
 
 /// Where state lives.
@@ -77,6 +78,7 @@ struct File {
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
+    worker_lease_ms: Option<u32>,
 }
 
 impl NodeConfig {
@@ -120,6 +122,13 @@ impl NodeConfig {
                 file.connections_max.unwrap_or(100_000),
                 1,
                 10_000_000,
+            )?,
+            worker_lease_ms: within(
+                "worker_lease_ms",
+                // A heartbeat every third of it: two may be lost.
+                file.worker_lease_ms.unwrap_or(10_000),
+                100,
+                3_600_000,
             )?,
         };
         Ok(config)

@@ -67,6 +67,7 @@ async fn run(
         Command::Schedule(schedule) => commands::schedule::run(printer, schedule).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Policy(policy) => commands::policy::run(printer, policy).await,
+        Command::Worker(worker) => commands::worker::run(printer, worker).await,
         Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Completions { shell } => {

@@ -61,7 +61,9 @@ impl Node {
             store: shared,
             clock: clock.clone(),
         };
+        let lease = Duration::from_millis(config.worker_lease_ms.into());
         let application = application
+            .worker_lease(lease)
             .start(place)
             .await
             .map_err(|error| failed(&error))?;
@@ -184,6 +186,7 @@ async fn sessions(
             application.host.clone(),
             application.operations.clone(),
         )),
+        workers: Some(application.workers()),
         authenticator: Arc::new(DevelopmentToken::new("admin", token)),
         resume_key: ResumeKey::new(meta.session_key.as_bytes()),
         clock,

@@ -226,7 +226,13 @@ pub(super) fn describe_wait(wait: &Wait) -> String {
 }
 
 pub(super) const NO_HANDLER: &str =
-    "handler: no node runs operations of this type; start one that does";
+    "handler: no node runs operations of this type; start one that does, or a worker";
+
+/// Workers run its type, and none is there.
+pub(super) fn no_worker(record: &Record) -> String {
+    let name = &record.operation_type;
+    format!("worker: no worker of type {name} is connected; start one that executes it")
+}
 
 fn error(fault: &Fault) -> Error<'_> {
     Error {

@@ -305,7 +305,7 @@ impl OperationKind {
     fn frame(&self, record: &Record, control: Option<&Control>) -> Frame {
         Frame {
             is_taken: control.is_some_and(|control| control.is_ahead_of(record)),
-            is_known: self.pools.policy(&record.operation_type).is_some(),
+            run_by: self.pools.run_by(&record.tenant, &record.operation_type),
         }
     }
 }
@@ -362,13 +362,14 @@ impl Kind for OperationKind {
             Some(record) if name == FINAL && !record.status.is_final() => Ok(Bytes::new()),
             Some(record) if name == WHY => {
                 let control = state.control.as_deref();
-                let actor = service::address(record.tenant.clone(), &record.id);
+                let actor = service::address(record.tenant.clone(), &record.id).map_err(Refusal)?;
                 let standing = why::Standing {
                     frame: self.frame(record, control),
                     control: control.filter(|control| control.is_alive()),
+                    queue: self.pools.queue_state(&actor, &record.operation_type),
                     owner: WhyOwner {
                         node: self.node.clone(),
-                        slot: actor.map_or(0, |actor| self.pools.path(&actor).slot),
+                        slot: self.pools.path(&actor).slot,
                     },
                 };
                 Ok(json::encode(&why::why(record, standing)))

@@ -313,7 +313,7 @@ fn frame(pools: &Pools, actor: &ScopedAddress, record: &Record) -> view::Frame {
         is_taken: pools
             .active(actor)
             .is_some_and(|control| control.is_ahead_of(record)),
-        is_known: pools.policy(&record.operation_type).is_some(),
+        run_by: pools.run_by(&record.tenant, &record.operation_type),
     }
 }
 

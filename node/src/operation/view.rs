@@ -10,14 +10,15 @@ use serde_json::value::RawValue;
 
 use crate::operation::event;
 use crate::operation::record::{Fault, Record, Step};
+use crate::processing::RunBy;
 
 /// What a view needs besides the record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     /// A runner has begun, though it may not be noted in the record yet.
     pub(super) is_taken: bool,
-    /// Code for the type is registered here.
-    pub(super) is_known: bool,
+    /// Who runs its type, as far as this node knows.
+    pub(super) run_by: RunBy,
 }
 
 /// The status to show: a runner may have begun before the record knows.
@@ -32,10 +33,16 @@ pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
     let status = status(record, frame);
     let is_begun = status != record.status;
     let waiting_for = match record.waiting {
+        // Also while an attempt waits for a worker to come back.
+        _ if record.is_awake() && frame.run_by == RunBy::AbsentWorkers => {
+            Some(event::no_worker(record))
+        }
         _ if is_begun => None,
         Some(_) => event::describe(record),
         // Accepted by a binary that knew the type.
-        None if record.is_runnable() && !frame.is_known => Some(event::NO_HANDLER.to_owned()),
+        None if record.is_runnable() && frame.run_by == RunBy::Nobody => {
+            Some(event::NO_HANDLER.to_owned())
+        }
         None => None,
     };
     Operation {

@@ -8,13 +8,15 @@ use selvedge_protocol::time;
 use crate::operation::event;
 use crate::operation::record::{Record, Wait, WaitOn, Waiting};
 use crate::operation::view::{self, Frame};
-use crate::processing::Control;
+use crate::processing::{Control, QueueState, RunBy, WaitingFor};
 
 /// What is known of an operation besides its record.
 pub(super) struct Standing<'a> {
     pub(super) frame: Frame,
     /// Its offer to a pool, if it has one.
     pub(super) control: Option<&'a Control>,
+    /// How it stands in its pool, if it waits there.
+    pub(super) queue: Option<QueueState>,
     pub(super) owner: WhyOwner,
 }
 
@@ -91,14 +93,17 @@ fn runner(record: &Record, standing: &Standing<'_>) -> Option<WhyWait> {
     if record.status == Status::Paused {
         return None;
     }
-    if !standing.frame.is_known {
-        return Some(wait(record, "handler", event::NO_HANDLER.to_owned()));
+    match standing.frame.run_by {
+        RunBy::Nobody => return Some(wait(record, "handler", event::NO_HANDLER.to_owned())),
+        RunBy::AbsentWorkers => {
+            let detail = event::no_worker(record);
+            return Some(wait(record, "worker", detail));
+        }
+        RunBy::Handler | RunBy::Workers => {}
     }
     let is_at_work = standing.control.is_some_and(Control::is_running);
     if !is_at_work {
-        let detail = "queue: others of its type are before it; raise the concurrency of its type \
-                      to run more at a time";
-        return Some(wait(record, "queue", detail.to_owned()));
+        return Some(queued(record, standing.queue));
     }
     let doing = match record.status {
         Status::Cancelling => "runner: its handler is being stopped".to_owned(),
@@ -116,6 +121,48 @@ fn runner(record: &Record, standing: &Standing<'_>) -> Option<WhyWait> {
         },
     };
     Some(wait(record, "runner", doing))
+}
+
+/// In its pool, or in the store while that has no place for it.
+fn queued(record: &Record, queue: Option<QueueState>) -> WhyWait {
+    let Some(queue) = queue else {
+        let detail = "queue: as many of its type are queued as may be; it is found in the store when \
+                      there is room";
+        return wait(record, "queue", detail.to_owned());
+    };
+    let position = format!("it is number {} of its tenant", queue.position);
+    let (reason, detail, until_ms) = match queue.waiting_for {
+        WaitingFor::Turn => (
+            "queue",
+            format!("queue: its turn comes at once; {position}"),
+            None,
+        ),
+        WaitingFor::Concurrency { limit } => (
+            "concurrency",
+            format!(
+                "concurrency: {limit} of its type run, which is as many as may; {position}; raise the \
+                 concurrency of its policy to run more at a time"
+            ),
+            None,
+        ),
+        WaitingFor::Rate { until_ms } => (
+            "rate",
+            format!("rate: as many of its type were started as its policy lets; {position}"),
+            Some(until_ms),
+        ),
+        WaitingFor::Breaker { until_ms } => (
+            "breaker",
+            format!(
+                "breaker: the handler of its type has failed too often, so nothing of it starts for a \
+                 while; {position}"
+            ),
+            until_ms,
+        ),
+    };
+    WhyWait {
+        until: until_ms.map(time::format),
+        ..wait(record, reason, detail)
+    }
 }
 
 fn step(wait: &Wait) -> WhyWait {

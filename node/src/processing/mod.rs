@@ -35,6 +35,7 @@ mod runner;
 mod scheduler;
 mod stream;
 mod supervisor;
+pub mod worker;
 
 pub use breaker::BreakerState;
 pub use context::OperationContext;
@@ -45,7 +46,7 @@ pub use patch::{BreakerPatch, PolicyPatch, RatePatch, RetryPatch, WrongPatch};
 pub use payload::PayloadReader;
 pub use policy::{BreakerPolicy, Policy, Rate, Retry};
 pub(crate) use policy_kind::PolicyKind;
-pub(crate) use pools::{Offer, Pools, PoolsConfig};
+pub(crate) use pools::{Offer, Pools, PoolsConfig, RunBy};
 pub use queue_state::{BreakerView, QueueState, WaitingFor};
 pub use stream::PayloadBroken;
 pub(crate) use stream::Stream;

@@ -63,6 +63,15 @@ impl Policies {
         }
     }
 
+    /// What the patches of a tenant come to for a type.
+    pub(super) fn of(&self, tenant: &Tenant, operation_type: &OperationType) -> PolicyPatch {
+        let tenants = self.0.lock();
+        let patches = tenants.get(tenant);
+        patches.map_or_else(PolicyPatch::default, |patches| {
+            whole(patches, operation_type)
+        })
+    }
+
     /// What the patches of a tenant would come to for a type, if its own were `own`.
     pub(super) fn with(&self, tenant: &Tenant, own: &PolicyPatch) -> PolicyPatch {
         let tenants = self.0.lock();

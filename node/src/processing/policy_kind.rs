@@ -185,7 +185,7 @@ impl Kind for PolicyKind {
         };
         let is_known = match check(&actor.address)? {
             Subject::All => true,
-            Subject::Type(name) => self.0.policy(&name).is_some(),
+            Subject::Type(name) => self.0.policy_for(&actor.tenant, &name).is_some(),
         };
         if !is_known && state.stored == Stored::default() {
             return Err(Refusal(Failure::new(

@@ -30,6 +30,7 @@ use crate::processing::policy::Policy;
 use crate::processing::ready::{Place, Ready};
 use crate::processing::runner::{self, Runner};
 use crate::processing::scheduler::{BreakerChange, Next, Order, Scheduler, Ticket};
+use crate::processing::worker::Places as WorkerPlaces;
 
 /// Crashes of runners that a pool bears in a short time. Panics of handlers do not count, the runner
 /// contains them: what does is a defect of this crate.
@@ -46,6 +47,8 @@ pub(super) struct Pool {
     policy: Arc<Policy>,
     /// Of tenants that have changed theirs.
     tenants: RwLock<HashMap<Tenant, TenantPolicy>>,
+    /// What its workers take at a time. `None`: the node runs its operations itself.
+    workers: Option<Arc<WorkerPlaces>>,
     /// The places in the queue and in the mailbox of the actor.
     places: Mutex<Places>,
     /// Something runnable is in the store and not here, whoever's it is.
@@ -90,6 +93,7 @@ impl Pool {
             handler,
             policy: Arc::new(policy),
             tenants: RwLock::default(),
+            workers: None,
             places: Mutex::default(),
             is_incomplete: AtomicBool::new(false),
             is_looked_at: AtomicBool::new(false),
@@ -97,6 +101,20 @@ impl Pool {
             actor: RwLock::new(None),
             queue: RwLock::default(),
         }
+    }
+
+    /// A pool of operations that workers execute: it runs as many as they take.
+    pub(super) fn of_workers(self, places: Arc<WorkerPlaces>) -> Self {
+        Self {
+            workers: Some(places),
+            ..self
+        }
+    }
+
+    /// Whether as many run as its workers take.
+    pub(super) fn is_full(&self, running: usize) -> bool {
+        let workers = self.workers.as_ref();
+        workers.is_some_and(|places| running >= places.count())
     }
 
     /// Queues are reached through this one; `None`: there is none at the moment.
@@ -363,7 +381,13 @@ impl State {
         let now = self.clock.monotonic();
         self.expire(now);
         let wait = loop {
-            let next = self.queue.lock().next(now);
+            let next = {
+                let mut queue = self.queue.lock();
+                match self.pool.is_full(self.busy.len()) {
+                    true => queue.next_over(),
+                    false => queue.next(now),
+                }
+            };
             let (ready, ticket) = match next {
                 Next::Start(ready, ticket) => (ready, ticket),
                 Next::Wait(until) => break until,

@@ -40,6 +40,12 @@ use crate::processing::rescan;
 use crate::processing::scheduler::Order;
 use crate::processing::stream::Streams;
 use crate::processing::supervisor::{self, Supervisor};
+use crate::processing::worker::{self, Desk, Group};
+
+mod remote;
+
+pub(super) use remote::PoolName;
+pub(crate) use remote::RunBy;
 
 /// A cheap handle on all pools of a node.
 #[derive(Clone)]
@@ -48,6 +54,10 @@ pub(crate) struct Pools(Arc<Inner>);
 struct Inner {
     pools: HashMap<OperationType, Arc<Pool>>,
     policies: Policies,
+    /// Of operations that workers execute. They come with the first worker and stay.
+    remote: RwLock<HashMap<Group, Arc<Pool>>>,
+    remote_policy: Policy,
+    desk: Arc<Desk>,
     /// What is queued or running, by operation.
     active: DashMap<ScopedAddress, Arc<Control>>,
     streams: Streams,
@@ -89,6 +99,8 @@ pub(crate) struct PoolsConfig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) slots: u16,
+    /// How long a worker may be silent.
+    pub(crate) worker_lease: Duration,
 }
 
 impl Pools {
@@ -105,6 +117,9 @@ impl Pools {
         Self(Arc::new(Inner {
             pools,
             policies: Policies::default(),
+            remote: RwLock::default(),
+            remote_policy: worker::policy(),
+            desk: Desk::new(config.clock.clone(), config.worker_lease),
             active: DashMap::new(),
             streams: Streams::default(),
             store: config.store,
@@ -144,8 +159,8 @@ impl Pools {
             if self.0.active.is_empty() {
                 break;
             }
-            // What a limit held back is over now and may pass.
-            for pool in self.0.pools.values() {
+            // What a limit held back, or an absent worker, is over now and may pass.
+            for (_, pool) in self.all() {
                 pool.look();
             }
             ended.await;
@@ -168,7 +183,7 @@ impl Pools {
         if self.0.is_closed.load(Ordering::Acquire) {
             return None;
         }
-        let pool = self.0.pools.get(&offer.record.operation_type)?;
+        let pool = &self.pool_for(&offer.actor.tenant, &offer.record.operation_type)?;
         let place = pool.place(&offer.actor.tenant)?;
         let control = Arc::new(Control::new(
             self.0.clock.random(),
@@ -210,11 +225,6 @@ impl Pools {
         self.0.active.get(actor).map(|control| Arc::clone(&control))
     }
 
-    /// The application's policy of a type, if it is known here.
-    pub(crate) fn policy(&self, operation_type: &OperationType) -> Option<&Policy> {
-        self.0.pools.get(operation_type).map(|pool| pool.policy())
-    }
-
     /// What the handler of a type says of an input; one of an unknown type is not looked at.
     pub(crate) fn validate(
         &self,
@@ -225,13 +235,13 @@ impl Pools {
         pool.map_or(Ok(()), |pool| pool.handler.validate(input))
     }
 
-    /// The policy of a tenant's operations of a type, if it is known here.
+    /// The policy of a tenant's operations of a type, if somebody runs them here.
     pub(crate) fn policy_for(
         &self,
         tenant: &Tenant,
         operation_type: &OperationType,
     ) -> Option<Arc<Policy>> {
-        let pool = self.0.pools.get(operation_type)?;
+        let pool = self.pool_for(tenant, operation_type)?;
         Some(pool.policy_for(tenant))
     }
 
@@ -249,25 +259,23 @@ impl Pools {
         operation_type: &OperationType,
         own: &PolicyPatch,
     ) -> Option<Policy> {
-        let base = self.policy(operation_type)?;
-        Some(self.0.policies.with(tenant, own).over(base))
+        let pool = self.pool_for(tenant, operation_type)?;
+        Some(self.0.policies.with(tenant, own).over(pool.policy()))
     }
 
-    /// Puts a patch in force, an empty one out of it. One for a type that this node does not run is not
-    /// kept: so there are no more than tenants and types.
+    /// Puts a patch in force, an empty one out of it.
     pub(super) fn apply_patch(&self, tenant: &Tenant, subject: &Subject, patch: &PolicyPatch) {
-        if matches!(subject, Subject::Type(name) if !self.0.pools.contains_key(name)) {
-            return;
-        }
         let policies = &self.0.policies;
         policies.set(tenant, subject, patch, |whole| {
-            for (name, pool) in &self.0.pools {
+            for (name, pool) in self.all() {
+                let operation_type = name.operation_type();
                 let is_meant = match subject {
                     Subject::All => true,
-                    Subject::Type(one) => one == name,
+                    Subject::Type(one) => one == operation_type,
                 };
-                if is_meant {
-                    pool.set_policy(tenant, TenantPolicy::new(&whole(name), pool.policy()));
+                if is_meant && name.serves(tenant) {
+                    let policy = TenantPolicy::new(&whole(operation_type), pool.policy());
+                    pool.set_policy(tenant, policy);
                 }
             }
         });
@@ -280,7 +288,7 @@ impl Pools {
         actor: &ScopedAddress,
         operation_type: &OperationType,
     ) -> Option<QueueState> {
-        let pool = self.0.pools.get(operation_type)?;
+        let pool = self.pool_for(&actor.tenant, operation_type)?;
         pool.queue_state(self.moment(), &actor.tenant, |ready| {
             ready.held.actor == *actor
         })
@@ -292,7 +300,7 @@ impl Pools {
         tenant: &Tenant,
         operation_type: &OperationType,
     ) -> Option<BreakerView> {
-        let pool = self.0.pools.get(operation_type)?;
+        let pool = self.pool_for(tenant, operation_type)?;
         pool.breaker(self.moment(), tenant)
     }
 
@@ -344,16 +352,22 @@ impl Pools {
         &self.0.store
     }
 
-    pub(super) fn pool(&self, name: &OperationType) -> Option<&Arc<Pool>> {
-        self.0.pools.get(name)
+    pub(super) fn pool(&self, name: &PoolName) -> Option<Arc<Pool>> {
+        match name {
+            PoolName::Local(operation_type) => self.0.pools.get(operation_type).cloned(),
+            PoolName::Remote(group) => self.0.remote.read().get(group).cloned(),
+        }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (&OperationType, &Arc<Pool>)> {
-        self.0.pools.iter()
-    }
-
-    pub(super) fn types(&self) -> impl Iterator<Item = &OperationType> {
-        self.0.pools.keys()
+    /// All pools that there are now.
+    pub(super) fn all(&self) -> Vec<(PoolName, Arc<Pool>)> {
+        let local = self.0.pools.iter();
+        let local = local.map(|(name, pool)| (PoolName::Local(name.clone()), Arc::clone(pool)));
+        let remote = self.0.remote.read();
+        let remote = remote
+            .iter()
+            .map(|(group, pool)| (PoolName::Remote(group.clone()), Arc::clone(pool)));
+        local.chain(remote).collect()
     }
 
     /// Completes when a pool wants the store to be looked through, or wanted it before.

@@ -15,6 +15,7 @@ use selvedge_protocol::OperationType;
 use crate::operation::{Record, is_operation};
 use crate::processing::Pools;
 use crate::processing::pool::Pool;
+use crate::processing::pools::PoolName;
 
 /// Rows of one read: each becomes one message to an operation.
 const ROWS_PER_READ: usize = 256;
@@ -32,11 +33,11 @@ pub(super) async fn run(pools: Pools) {
             if !pool.take_incomplete() {
                 continue;
             }
-            let from = cursors.remove(name);
+            let from = cursors.remove(&name);
             let is_partial = from.is_some();
-            match look(&pools, name, pool, from).await {
+            match look(&pools, &name, &pool, from).await {
                 Ok(Some(cursor)) => {
-                    cursors.insert(name.clone(), cursor);
+                    cursors.insert(name, cursor);
                     pool.look_later();
                 }
                 // What came before the place where this look began is next.
@@ -52,11 +53,11 @@ pub(super) async fn run(pools: Pools) {
     }
 }
 
-/// Asks awake operations of a type to offer themselves, from `from` on, until the pool is full or all were
+/// Asks awake operations of a pool to offer themselves, from `from` on, until the pool is full or all were
 /// asked.
 async fn look(
     pools: &Pools,
-    name: &OperationType,
+    name: &PoolName,
     pool: &Arc<Pool>,
     from: Option<Bytes>,
 ) -> Result<Option<Bytes>, store::Error> {
@@ -77,7 +78,7 @@ async fn look(
                 tenant: path.tenant.clone(),
                 address: path.address.clone(),
             };
-            if !is_operation(&actor.address) {
+            if !is_operation(&actor.address) || !name.serves(&actor.tenant) {
                 continue;
             }
             // Others may have room where this tenant has none.
@@ -86,7 +87,8 @@ async fn look(
                 passed = Some(KeyRange::awake(path.slot, &actor.tenant).end);
                 break;
             }
-            if pools.active(&actor).is_some() || !is_of(pools, name, &path).await? {
+            if pools.active(&actor).is_some() || !is_of(pools, name.operation_type(), &path).await?
+            {
                 continue;
             }
             if !pool.has_place() {

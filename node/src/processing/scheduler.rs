@@ -252,6 +252,28 @@ impl<T: Entry> Scheduler<T> {
         Next::Wait(until)
     }
 
+    /// What starts though nobody can run anything: what only has to end.
+    pub(super) fn next_over(&mut self) -> Next<T> {
+        if let Some((tenant, entry)) = self.ending.pop_front() {
+            return self.started(tenant, entry, Passes::default());
+        }
+        for _ in 0..self.turns.len() {
+            let Some(tenant) = self.turns.pop_front() else {
+                break;
+            };
+            match self.first_of(&tenant).map(Entry::is_void) {
+                None => self.unlist(&tenant),
+                Some(false) => self.turns.push_back(tenant),
+                Some(true) => {
+                    if let Some(entry) = self.pop(&tenant) {
+                        return self.started(tenant, entry, Passes::default());
+                    }
+                }
+            }
+        }
+        Next::Wait(None)
+    }
+
     /// What was started has ended.
     pub(super) fn ended(&mut self, now: Instant, ticket: Ticket, verdict: Verdict) {
         let Ticket { tenant, passes } = ticket;

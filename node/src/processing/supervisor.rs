@@ -1,16 +1,16 @@
 //! The `processing` supervisor: every pool is its child.
 //!
-//! A pool that crashes is started again after a while, and its operations are looked for in the store.
+//! Pools of workers come while the node lives. A pool that crashes is started again after a while, and its operations are looked for in the store.
 //! Pools that crash too often make it fail as well: then no operation runs until the node is restarted.
 
 use std::collections::HashMap;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use selvedge_protocol::OperationType;
 
 use crate::processing::Pools;
 use crate::processing::budget::Budget;
 use crate::processing::pool::{Arguments, PoolActor};
+use crate::processing::pools::PoolName;
 
 /// Crashes of pools that a node bears in a short time.
 const POOL_CRASHES_MAX: usize = 16;
@@ -18,12 +18,12 @@ const POOL_CRASHES_MAX: usize = 16;
 pub(super) struct Supervisor;
 
 pub(super) enum Message {
-    Restart(OperationType),
+    Start(PoolName),
 }
 
 pub(super) struct State {
     pools: Pools,
-    children: HashMap<ActorId, OperationType>,
+    children: HashMap<ActorId, PoolName>,
     budget: Budget,
 }
 
@@ -37,13 +37,13 @@ impl Actor for Supervisor {
         myself: ActorRef<Message>,
         pools: Pools,
     ) -> Result<State, ActorProcessingErr> {
-        let names: Vec<_> = pools.types().cloned().collect();
+        let all = pools.all();
         let mut state = State {
             pools,
-            children: HashMap::with_capacity(names.len()),
+            children: HashMap::with_capacity(all.len()),
             budget: Budget::new(POOL_CRASHES_MAX),
         };
-        for name in names {
+        for (name, _) in all {
             state.spawn(&myself, name).await?;
         }
         Ok(state)
@@ -56,7 +56,7 @@ impl Actor for Supervisor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Restart(name) => state.spawn(&myself, name).await,
+            Message::Start(name) => state.spawn(&myself, name).await,
         }
     }
 
@@ -87,7 +87,7 @@ impl Actor for Supervisor {
                 return Err(error);
             }
         };
-        myself.send_after(wait, move || Message::Restart(name));
+        myself.send_after(wait, move || Message::Start(name));
         Ok(())
     }
 }
@@ -96,12 +96,11 @@ impl State {
     async fn spawn(
         &mut self,
         myself: &ActorRef<Message>,
-        name: OperationType,
+        name: PoolName,
     ) -> Result<(), ActorProcessingErr> {
         let Some(pool) = self.pools.pool(&name) else {
             return Ok(());
         };
-        let pool = std::sync::Arc::clone(pool);
         let arguments = Arguments {
             pool: std::sync::Arc::clone(&pool),
             clock: self.pools.clock().clone(),

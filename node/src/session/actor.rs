@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_cluster::actor::{AnswerSink, Identity, ReplyTo};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Notice, Outcome, Payload, Query, Reply, Request, ServerFrame, Subscribe,
-    Welcome,
+    Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
 use selvedge_protocol::{ErrorCode, Failure, SessionId};
@@ -23,6 +23,7 @@ use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
 use crate::session::registry::{Registration, Registry};
 use crate::session::turn::end_of_line;
+use crate::session::work::Work;
 
 /// A connection's hold on its session. Dropped, it leaves the session detached.
 #[derive(Debug)]
@@ -173,6 +174,10 @@ pub(super) enum Message {
     SubscriptionEnded(ConnectionNumber, u64, Box<Option<Failure>>),
     /// Answers are in the inbox.
     Answers,
+    /// For the client, as a worker.
+    Task(Box<Task>),
+    /// Nobody waits for the task of this lease any more.
+    TaskCancelled(u64),
     Detached(ConnectionNumber),
     /// Nobody has come back since this connection went.
     Expired(ConnectionNumber),
@@ -199,6 +204,7 @@ pub(super) struct Start {
     pub(super) caller: Caller,
     pub(super) machine: Session,
     pub(super) service: Arc<dyn Service>,
+    pub(super) work: Work,
     pub(super) detached: Duration,
     pub(super) registry: Arc<Registry>,
     pub(super) attachment: Attachment,
@@ -210,6 +216,7 @@ pub(super) struct State {
     caller: Caller,
     machine: Session,
     service: Arc<dyn Service>,
+    work: Work,
     inbox: Arc<Inbox>,
     sink: Arc<dyn AnswerSink>,
     attachment: Option<(ConnectionNumber, LinkSender)>,
@@ -235,6 +242,7 @@ impl Actor for SessionActor {
             caller: start.caller,
             machine: start.machine,
             service: start.service,
+            work: start.work,
             sink: Arc::clone(&inbox) as Arc<dyn AnswerSink>,
             inbox,
             attachment: None,
@@ -284,6 +292,17 @@ impl State {
             | Message::SubscriptionOpened(..)
             | Message::SubscriptionEnded(..) => {}
             Message::Answers => self.answers(),
+            Message::Task(task) => {
+                let lease = task.lease;
+                match self.machine.task(*task) {
+                    Some(frame) => self.push(vec![Outgoing::Frame(frame)]),
+                    None => self.work.refuse(lease),
+                }
+            }
+            Message::TaskCancelled(lease) => {
+                let notice = self.machine.task_cancelled(lease);
+                self.push(notice.map(Outgoing::Frame).into_iter().collect());
+            }
             Message::Detached(connection) => {
                 if self.is_current(connection) {
                     self.detach(myself);
@@ -296,6 +315,7 @@ impl State {
             }
             Message::Drain { deadline_ms } => {
                 self.machine.drain();
+                self.work.away();
                 if let Some((_, link)) = &self.attachment {
                     link.push(vec![Outgoing::Frame(ServerFrame::Notice(
                         Notice::Draining { deadline_ms },
@@ -324,6 +344,7 @@ impl State {
     fn attach(&mut self, attachment: Attachment) {
         self.end(End::Failed(replaced()));
         self.machine.attached();
+        self.work.away();
         self.replies = HashMap::new();
         self.registration.attached();
         let Attachment {
@@ -341,6 +362,7 @@ impl State {
         };
         self.replies = HashMap::new();
         self.machine.detached();
+        self.work.away();
         if self.registration.detached(connection) {
             myself.send_after(self.detached, move || Message::Expired(connection));
         } else {
@@ -372,8 +394,16 @@ impl State {
                 Ok(Action::End) => {
                     self.push(outgoing);
                     self.end(End::Done);
+                    self.work.leave();
                     myself.stop(None);
                     return;
+                }
+                Ok(Action::Ready(ready)) => {
+                    if let Err(failure) = self.work.ready(&self.caller, myself, &ready) {
+                        self.push(outgoing);
+                        self.expel(myself, failure);
+                        return;
+                    }
                 }
                 Ok(action) => self.carry_out(action, now, &mut outgoing),
                 Err(failure) => {
@@ -406,7 +436,13 @@ impl State {
                     .tell(&self.caller, &message.target, &message.name, &message.data);
             }
             Action::Send(frame) => outgoing.push(Outgoing::Frame(frame)),
-            Action::End | Action::Nothing => {}
+            Action::Report(result) => self.work.report(result),
+            Action::Freed { lease, notice } => {
+                self.work.freed(lease);
+                outgoing.extend(notice.map(Outgoing::Frame));
+            }
+            // Seen to before.
+            Action::Ready(_) | Action::End | Action::Nothing => {}
         }
     }
 

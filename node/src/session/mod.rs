@@ -13,6 +13,7 @@ mod room;
 mod service;
 mod supervisor;
 mod turn;
+mod work;
 
 pub use actor::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
 pub use link::{Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};

@@ -15,12 +15,14 @@ use selvedge_protocol::{ErrorCode, Failure, SessionId};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
+use crate::processing::worker::Workers;
 use crate::session::actor::{
     Attachment, ConnectionNumber, Message, SessionActor, SessionHandle, Start,
 };
 use crate::session::link::LinkSender;
 use crate::session::registry::Registry;
 use crate::session::supervisor::Supervisor;
+use crate::session::work::Work;
 
 /// The bounds of the sessions of a node.
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ impl SessionConfig {
 #[derive(Clone)]
 pub struct Inside {
     pub service: Arc<dyn Service>,
+    /// `None`: the node hands out no steps.
+    pub workers: Option<Workers>,
     pub authenticator: Arc<dyn Authenticator>,
     pub resume_key: ResumeKey,
     pub clock: Clock,
@@ -262,6 +266,7 @@ impl Sessions {
         let start = Start {
             machine: Session::new(server::limits(config.idle_ms)),
             service: Arc::clone(&inside.service),
+            work: Work::new(inside.workers.clone()),
             detached: Duration::from_millis(config.detached_ms),
             registry: Arc::clone(registry),
             attachment: *attachment,

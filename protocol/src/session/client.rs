@@ -8,6 +8,7 @@
 mod answers;
 mod cursor;
 mod pending;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +19,12 @@ use bytes::Bytes;
 pub use self::cursor::{Cursor, Verdict};
 pub use self::pending::{NewCommand, NewQuery, backoff_ms};
 use self::pending::{Pending, append, check_command, check_request};
+use self::tasks::Tasks;
 use crate::codec;
 use crate::error::{ErrorCode, Failure};
 use crate::frame::{
     Ack, ClientFrame, Command, Hello, Notice, Outcome, Position, Query, Request, SessionLimits,
-    Since, Subscribe, Unsubscribe,
+    Since, Subscribe, Task, Unsubscribe,
 };
 use crate::ids::{SessionId, Target, Tenant};
 use crate::limits;
@@ -55,7 +57,9 @@ pub enum Output<C, S> {
     Wait { request: Request, wait_ms: u32 },
     /// The subscription is over.
     SubscriptionEnded { ticket: S, failure: Failure },
-    /// Something a person or the driver may want to know.
+    /// Work for this client: [`Machine::report`] its end.
+    Task(Task),
+    /// Something a person or the driver may want to know, a worker among them.
     Notice(Notice),
     /// Leave this connection and resume over another one.
     Reconnect {
@@ -109,6 +113,8 @@ pub struct Machine<C, S> {
     uploads: VecDeque<u64>,
     /// The `acknowledged` that the server knows of.
     acknowledged_sent: u64,
+    /// Of a worker only.
+    tasks: Option<Box<Tasks>>,
 }
 
 impl<C, S> Machine<C, S> {
@@ -131,6 +137,7 @@ impl<C, S> Machine<C, S> {
             next_subscription: 1,
             uploads: VecDeque::new(),
             acknowledged_sent: 0,
+            tasks: None,
         }
     }
 

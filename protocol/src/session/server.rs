@@ -9,10 +9,14 @@ use std::collections::{HashMap, HashSet};
 use crate::error::{ErrorCode, Failure};
 use crate::frame::{
     ClientFrame, Command, EphemeralSend, Hello, Outcome, Payload, Pong, Query, Reply, Request,
-    ServerFrame, SessionLimits, Subscribe, Success,
+    ServerFrame, SessionLimits, StepResult, Subscribe, Success, WorkerReady,
 };
 use crate::limits;
 use crate::version;
+
+mod tasks;
+
+use tasks::Tasks;
 
 /// A Hello that can be served: what remains is to authenticate it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +79,15 @@ pub enum Action {
     Unsubscribe(u64),
     /// Pass the message on, or drop it.
     Tell(EphemeralSend),
+    /// The client is ready for tasks, or for none any more: see [`Session::task`].
+    Ready(WorkerReady),
+    /// Hand over what a worker says of a lease that it holds; a result has ended it.
+    Report(StepResult),
+    /// The worker has ended a task whose lease was void. Send the frame, if there is one.
+    Freed {
+        lease: u64,
+        notice: Option<ServerFrame>,
+    },
     /// Send the frame.
     Send(ServerFrame),
     /// The client has ended the session.
@@ -95,6 +108,8 @@ pub struct Session {
     commands: HashSet<u64>,
     queries: HashSet<u64>,
     subscriptions: HashMap<u64, Stage>,
+    /// Of a worker only: most sessions are none.
+    tasks: Option<Box<Tasks>>,
 }
 
 /// How far a subscription has come.
@@ -115,6 +130,7 @@ impl Session {
             commands: HashSet::new(),
             queries: HashSet::new(),
             subscriptions: HashMap::new(),
+            tasks: None,
         }
     }
 
@@ -123,6 +139,7 @@ impl Session {
     pub fn attached(&mut self) {
         self.is_attached = true;
         self.subscriptions = HashMap::new();
+        self.tasks_away();
     }
 
     /// The connection has gone. Answers are dropped from here on: the client sends again what was not
@@ -130,6 +147,7 @@ impl Session {
     pub fn detached(&mut self) {
         self.is_attached = false;
         self.subscriptions = HashMap::new();
+        self.tasks_away();
     }
 
     /// Takes no more requests; what is in flight is still answered.
@@ -170,10 +188,8 @@ impl Session {
                 ErrorCode::Malformed,
                 "a connection has one Hello, its first frame",
             )),
-            ClientFrame::WorkerReady(_) | ClientFrame::StepResult(_) => Err(Failure::new(
-                ErrorCode::UnknownCommand,
-                "this node does not hand out steps to workers",
-            )),
+            ClientFrame::WorkerReady(ready) => self.handle_ready(ready),
+            ClientFrame::StepResult(result) => Ok(self.handle_result(result)),
         }
     }
 
@@ -311,9 +327,10 @@ impl Session {
         failure.map(|failure| reply(Request::Subscription(id), Outcome::Failure(failure)))
     }
 
-    /// Whether nothing is in flight.
+    /// Whether nothing is in flight, and no task at work.
     pub fn is_idle(&self) -> bool {
-        self.commands.is_empty() && self.queries.is_empty()
+        let holds_leases = self.tasks.as_ref().is_some_and(|tasks| tasks.has_leases());
+        self.commands.is_empty() && self.queries.is_empty() && !holds_leases
     }
 
     /// Whether no more requests are taken.

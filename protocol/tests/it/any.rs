@@ -175,6 +175,8 @@ fn notice(value: &Notice) -> Variant {
     let name = match value {
         Notice::Draining { .. } => "Draining",
         Notice::Limited { .. } => "Limited",
+        Notice::TaskCancelled { .. } => "TaskCancelled",
+        Notice::ResultRefused { .. } => "ResultRefused",
     };
     variant("Notice", name, value)
 }

@@ -390,5 +390,13 @@ fn notices() -> Vec<(String, ServerFrame)> {
             }),
         ),
         named("pong", ServerFrame::Pong(Pong { nonce: 250 })),
+        named(
+            "notice.task_cancelled",
+            ServerFrame::Notice(Notice::TaskCancelled { lease: 9 }),
+        ),
+        named(
+            "notice.result_refused",
+            ServerFrame::Notice(Notice::ResultRefused { lease: 9 }),
+        ),
     ]
 }

@@ -284,6 +284,8 @@ fn notice() -> impl Strategy<Value = Notice> {
             limit,
             retry_after_ms
         }),
+        number().prop_map(|lease| Notice::TaskCancelled { lease }),
+        number().prop_map(|lease| Notice::ResultRefused { lease }),
     ]
 }
 

@@ -7,3 +7,4 @@ pub(crate) mod op;
 pub(crate) mod policy;
 pub(crate) mod schedule;
 pub(crate) mod serve;
+pub(crate) mod worker;

@@ -65,6 +65,7 @@ fn pools(store: &Arc<dyn Store>) -> Pools {
         store: Arc::clone(store),
         clock: Clock::system(),
         slots: SLOTS_DEFAULT,
+        worker_lease: std::time::Duration::from_secs(10),
     })
 }
 

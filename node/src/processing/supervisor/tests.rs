@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::app::{Application, Place, Running};
 use crate::operation::{OperationCommand, OperationPayload};
+use crate::processing::pools::PoolName;
 use crate::processing::{Handler, HandlerError, OperationContext, Policy};
 
 /// Waiting longer than this is a failure of the test, not a measurement.
@@ -128,7 +129,7 @@ async fn a_crashed_pool_comes_back_and_its_operations_go_on() {
     for id in &ids {
         submit(&node, id).await;
     }
-    let name = OperationType::new("two").unwrap();
+    let name = PoolName::Local(OperationType::new("two").unwrap());
     // Four run, sixteen wait; all are lost with their pool, three times.
     for _ in 0..3 {
         let reached = tokio::time::timeout(PATIENCE, handler.reached.acquire_many(4)).await;

@@ -85,6 +85,7 @@ impl Node {
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
         let inside = Inside {
             service: Arc::new(gateway),
+            workers: None,
             authenticator: Arc::new(DevelopmentToken::new("tester", Secret::new(TOKEN))),
             resume_key: ResumeKey::new(&[7; 32]),
             clock,

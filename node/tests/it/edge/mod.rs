@@ -13,4 +13,5 @@ mod peer;
 mod resume;
 mod service;
 mod subscription;
+mod worker;
 mod wrong;

@@ -11,7 +11,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
+use selvedge_node::gateway::Service;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
+use selvedge_node::processing::worker::Workers;
 use selvedge_node::session::{Inside, SessionConfig, Sessions};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Consistency, Hello, Outcome, Payload, Query, Reply, Request, ServerFrame,
@@ -35,6 +37,17 @@ pub(super) struct Node {
     pub(super) running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
 }
 
+/// An inside that lets in whoever has the token, in any tenant.
+pub(super) fn inside(service: Arc<dyn Service>, workers: Option<Workers>) -> Inside {
+    Inside {
+        service,
+        workers,
+        authenticator: Arc::new(DevelopmentToken::new("tester", Secret::new(TOKEN))),
+        resume_key: ResumeKey::new(&[7; 32]),
+        clock: Clock::system(),
+    }
+}
+
 /// The bounds of most tests.
 pub(super) fn config() -> EdgeConfig {
     EdgeConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -46,18 +59,23 @@ impl Node {
     }
 
     pub(super) async fn with(edge: EdgeConfig, session: SessionConfig) -> Self {
+        let stand = Stand::new();
+        let inside = inside(Arc::new(stand.clone()), None);
+        Self::around(edge, session, inside, stand).await
+    }
+
+    /// One with something else inside; the stand-in is idle then.
+    pub(super) async fn around(
+        edge: EdgeConfig,
+        session: SessionConfig,
+        inside: Inside,
+        stand: Stand,
+    ) -> Self {
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = issued.cert.der().clone();
         let tls = EdgeTls {
             certificates: vec![certificate.clone()],
             key: PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap(),
-        };
-        let stand = Stand::new();
-        let inside = Inside {
-            service: Arc::new(stand.clone()),
-            authenticator: Arc::new(DevelopmentToken::new("tester", Secret::new(TOKEN))),
-            resume_key: ResumeKey::new(&[7; 32]),
-            clock: Clock::system(),
         };
         let sessions = Sessions::start(session, inside).await.unwrap();
         let edge = Edge::bind(edge, tls, sessions.clone()).unwrap();

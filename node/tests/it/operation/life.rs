@@ -487,7 +487,7 @@ async fn why_names_what_is_waited_for_in_each_status() {
     world.probe.reach().await;
     live(&node, "queued", json!([])).await;
     assert_eq!(reasons(&why(&node, "busy").await), ["runner"]);
-    assert_eq!(reasons(&why(&node, "queued").await), ["queue"]);
+    assert_eq!(reasons(&why(&node, "queued").await), ["concurrency"]);
     verb(&node, "pause", "queued", json!({})).await.unwrap();
     assert_eq!(reasons(&why(&node, "queued").await), ["resume"]);
     let body = json!({ "type": "nobody.knows" });

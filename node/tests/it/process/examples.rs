@@ -55,6 +55,14 @@ fn each_does_what_it_says() {
         "{printed}"
     );
 
+    let printed = example(&access, "client-worker", Some("3"));
+    for number in 1..=3 {
+        assert!(
+            printed.contains(&format!("Hello, number {number}!")),
+            "{printed}"
+        );
+    }
+
     let file = scratch.path().join("file");
     std::fs::write(&file, vec![5; 9 << 20]).unwrap();
     let expected = text(&run(Command::new("sha256sum").arg(&file)).stdout);

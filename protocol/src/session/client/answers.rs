@@ -17,7 +17,7 @@ impl<C, S> Machine<C, S> {
                 violation("an answer came without the body that it announces")
             }
             ServerFrame::Reply(reply) if self.is_ready => self.handle_reply(reply, random, out),
-            ServerFrame::Notice(notice) => Output::Notice(notice),
+            ServerFrame::Notice(notice) => self.handle_notice(notice, out),
             ServerFrame::Redirect(redirect) => Output::Reconnect {
                 address: Some(redirect.address),
                 reason: Failure::new(ErrorCode::Unavailable, "the server named another node"),
@@ -29,7 +29,7 @@ impl<C, S> Machine<C, S> {
                 violation("an event came outside the stream of its subscription")
             }
             ServerFrame::Ephemeral(_) => violation("an ephemeral message came outside a datagram"),
-            ServerFrame::Task(_) => violation("a task came to a client that is no worker"),
+            ServerFrame::Task(task) => self.handle_task(task),
         }
     }
 
@@ -65,6 +65,7 @@ impl<C, S> Machine<C, S> {
             .copied()
             .unwrap_or(self.next_query);
         self.send_queries(out);
+        self.send_ready(resumed, out);
         Output::Ready { resumed, unknown }
     }
 
@@ -186,7 +187,7 @@ impl<C, S> Machine<C, S> {
     }
 }
 
-fn violation<C, S>(message: &str) -> Output<C, S> {
+pub(super) fn violation<C, S>(message: &str) -> Output<C, S> {
     Output::Reconnect {
         address: None,
         reason: Failure::new(ErrorCode::Malformed, message),

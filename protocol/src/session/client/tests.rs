@@ -316,7 +316,7 @@ fn goodbyes_say_whether_to_come_back() {
 
 #[test]
 fn frames_in_the_wrong_place_end_the_connection_not_the_client() {
-    let task = crate::frame::Task {
+    let task = Task {
         lease: 1,
         operation: counter(),
         operation_type: "digest".parse().unwrap(),

@@ -1,0 +1,209 @@
+//! The desk where leases are given out: the roster under a lock, the leases that stand, and who waits for
+//! a place.
+//!
+//! Sessions and remote handlers call it. No call waits but [`Desk::lease`], and none holds the lock while
+//! it calls out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use selvedge_cluster::Clock;
+use selvedge_protocol::Tenant;
+use selvedge_protocol::frame::Task;
+use tokio::sync::Notify;
+
+use crate::processing::worker::TaskOutbox;
+use crate::processing::worker::lease::{Cell, Lease, LeaseEnd};
+use crate::processing::worker::roster::{Group, Roster, WorkerId};
+
+pub(in crate::processing) struct Desk {
+    clock: Clock,
+    /// How long a lease lasts without a word of the worker.
+    pub(super) patience: Duration,
+    /// The upper bits of all lease numbers: tells this run of the node from others.
+    incarnation: u64,
+    leases_given: AtomicU32,
+    state: Mutex<State>,
+}
+
+struct State {
+    roster: Roster<Arc<dyn TaskOutbox>>,
+    leases: HashMap<u64, (WorkerId, Arc<Cell>)>,
+    /// As many as there are pools for workers.
+    groups: HashMap<Group, Arc<Places>>,
+}
+
+/// The places of a group.
+#[derive(Debug, Default)]
+pub(in crate::processing) struct Places {
+    /// What its workers take together.
+    count: AtomicUsize,
+    /// Tells that one may have become free.
+    freed: Notify,
+}
+
+impl Places {
+    pub(in crate::processing) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+}
+
+impl Desk {
+    pub(in crate::processing) fn new(clock: Clock, patience: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            // Lease numbers stay below 2^53, which JSON readers keep exact.
+            incarnation: (clock.random() >> (64 - INCARNATION_BITS)) << 32,
+            clock,
+            patience,
+            leases_given: AtomicU32::new(0),
+            state: Mutex::new(State {
+                roster: Roster::new(),
+                leases: HashMap::new(),
+                groups: HashMap::new(),
+            }),
+        })
+    }
+
+    /// The places of a group, which are counted from now on.
+    pub(in crate::processing) fn places(&self, group: &Group) -> Arc<Places> {
+        let mut state = self.state.lock();
+        Arc::clone(state.groups.entry(group.clone()).or_default())
+    }
+
+    pub(super) fn enlist(&self, tenant: Tenant, outbox: Arc<dyn TaskOutbox>) -> WorkerId {
+        self.state.lock().roster.enlist(tenant, outbox)
+    }
+
+    /// What a worker takes from now on. Answers the groups whose pools have to look.
+    pub(super) fn ready(&self, worker: WorkerId, groups: Vec<Group>, capacity: u32) -> Vec<Group> {
+        let mut state = self.state.lock();
+        let changed = state.roster.ready(worker, groups, capacity);
+        state.count(&changed);
+        changed
+    }
+
+    /// A worker has gone, and what it was at is lost.
+    pub(super) fn leave(&self, worker: WorkerId) {
+        let lost: Vec<_> = {
+            let mut state = self.state.lock();
+            let changed = state.roster.leave(worker);
+            state.count(&changed);
+            let lost = state.leases.extract_if(|_, (of, _)| *of == worker);
+            lost.map(|(_, (_, cell))| cell).collect()
+        };
+        for cell in lost {
+            cell.end(LeaseEnd::Lost);
+        }
+    }
+
+    pub(super) fn heard(&self, worker: WorkerId) -> Vec<Group> {
+        let mut state = self.state.lock();
+        let changed = state.roster.heard(worker);
+        state.count(&changed);
+        changed
+    }
+
+    pub(super) fn silence(&self, worker: WorkerId) {
+        let mut state = self.state.lock();
+        let changed = state.roster.silence(worker);
+        state.count(&changed);
+    }
+
+    /// The worker is at work.
+    pub(super) fn beat(&self, lease: u64, progress: Bytes) {
+        let cell = {
+            let state = self.state.lock();
+            state.leases.get(&lease).map(|(_, cell)| Arc::clone(cell))
+        };
+        if let Some(cell) = cell {
+            cell.beat(progress);
+        }
+    }
+
+    /// The place of a lease is free. Its end matters to nobody if its holder has let it go.
+    pub(super) fn end(&self, worker: WorkerId, lease: u64, end: LeaseEnd) {
+        let ended = {
+            let mut state = self.state.lock();
+            state.give_back(worker);
+            state.leases.remove(&lease)
+        };
+        if let Some((_, cell)) = ended {
+            cell.end(end);
+        }
+    }
+
+    /// Forgets a lease; `false` when it has ended.
+    pub(super) fn forget(&self, lease: u64) -> bool {
+        self.state.lock().leases.remove(&lease).is_some()
+    }
+
+    /// Waits for a worker of the group with a free place, and gives it the task that `task` makes of the
+    /// lease's number.
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        group: &Group,
+        task: impl FnOnce(u64) -> Task,
+    ) -> Lease {
+        let places = self.places(group);
+        loop {
+            let freed = places.freed.notified();
+            if let Some(lease) = self.try_lease(group) {
+                lease.outbox.task(task(lease.number));
+                return lease;
+            }
+            freed.await;
+        }
+    }
+
+    fn try_lease(self: &Arc<Self>, group: &Group) -> Option<Lease> {
+        let random = self.clock.random();
+        let cell = Arc::new(Cell::default());
+        let mut state = self.state.lock();
+        let (worker, outbox) = state.roster.pick(group, random)?;
+        let given = self.leases_given.fetch_add(1, Ordering::Relaxed);
+        let number = self.incarnation | u64::from(given);
+        let before = state.leases.insert(number, (worker, Arc::clone(&cell)));
+        assert!(before.is_none(), "lease {number} stands already");
+        Some(Lease {
+            number,
+            worker,
+            desk: Arc::clone(self),
+            outbox,
+            cell,
+        })
+    }
+}
+
+impl State {
+    fn give_back(&mut self, worker: WorkerId) {
+        for group in self.roster.give_back(worker) {
+            if let Some(places) = self.groups.get(group) {
+                places.freed.notify_waiters();
+            }
+        }
+    }
+
+    /// Counts the places of these groups anew.
+    fn count(&self, changed: &[Group]) {
+        for group in changed {
+            if let Some(places) = self.groups.get(group) {
+                let count = self.roster.places(group);
+                places.count.store(count, Ordering::Release);
+                places.freed.notify_waiters();
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Desk({:?})", self.patience)
+    }
+}
+
+/// With 32 bits for the count they make 53.
+const INCARNATION_BITS: u32 = 21;
