@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use selvedge_protocol::{OperationId, Tenant};
+use tokio::sync::Notify;
 
 use crate::operation::{Done, FinishedStep, News};
 use crate::processing::handler::{Cause, HandlerError};
@@ -29,6 +31,8 @@ pub(super) struct Attempt {
     pub(super) names: Mutex<Vec<String>>,
     pub(super) progress: Mutex<Option<String>>,
     pub(super) payload: Mutex<Source>,
+    /// A step has said that it is alive.
+    pub(super) beat: Notify,
     /// Steps at work, or about to wait.
     pub(super) working: AtomicUsize,
     /// Steps that wait, by name, and those that may not begin, without one.
@@ -97,6 +101,34 @@ impl Attempt {
     /// The latest progress since the last call.
     pub(super) fn take_progress(&self) -> Option<String> {
         self.progress.lock().take()
+    }
+
+    /// The result of a step that keeps to the times of its policy.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, HandlerError>>,
+    ) -> Result<T, HandlerError> {
+        let late = |code: &str, what: &str, time: Duration| {
+            let message = format!("the step {what} for longer than {} s", time.as_secs_f64());
+            Err(HandlerError::new(code, message, Cause::Retryable))
+        };
+        let limit = self.policy.step_timeout;
+        let beating = async {
+            let Some(silence) = self.policy.heartbeat_timeout else {
+                return std::future::pending().await;
+            };
+            while tokio::time::timeout(silence, self.beat.notified())
+                .await
+                .is_ok()
+            {}
+            silence
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = tokio::time::sleep(limit) => late("timeout", "was at work", limit),
+            silence = beating => late("heartbeat_timeout", "said nothing", silence),
+        }
     }
 
     /// A step is at work until this is dropped.

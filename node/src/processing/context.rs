@@ -71,8 +71,9 @@ impl OperationContext {
     }
 
     /// Says how far the operation is; watchers see the latest value a few times a second. A value whose
-    /// JSON text is over 4 KiB is not told.
+    /// JSON text is over 4 KiB is not told. Counts as a heartbeat.
     pub fn progress(&self, value: &impl Serialize) {
+        self.heartbeat();
         match serde_json::to_string(value) {
             Ok(text) if text.len() <= OPERATION_PROGRESS_BYTES_MAX => {
                 *self.attempt.progress.lock() = Some(text);
@@ -81,6 +82,12 @@ impl OperationContext {
                 tracing::debug!(operation = %self.attempt.id, "progress cannot be told");
             }
         }
+    }
+
+    /// Says that the step at work is alive, where the policy of the type has a heartbeat timeout: a step that
+    /// says nothing for longer than that has failed, and another attempt takes over.
+    pub fn heartbeat(&self) {
+        self.attempt.beat.notify_waiters();
     }
 
     /// The bytes that came with the submit, stored or streamed alike. A streamed payload can be read
@@ -105,16 +112,7 @@ impl OperationContext {
         attempt.held().await;
         let _working = attempt.working();
         attempt.flush().await?;
-        let limit = attempt.policy.step_timeout;
-        let done = match tokio::time::timeout(limit, work()).await {
-            Ok(done) => done,
-            Err(_) => Err(HandlerError::new(
-                "timeout",
-                format!("the step took longer than {} s", limit.as_secs_f64()),
-                Cause::Retryable,
-            )),
-        };
-        let value = done.map_err(|mut error| {
+        let value = attempt.in_time(work()).await.map_err(|mut error| {
             error.step.get_or_insert_with(|| name.to_owned());
             error
         })?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use selvedge_cluster::actor::{ScopedAddress, stored_state};
 use selvedge_cluster::store::keys::{ActorPath, Family, Key, KeyRange};
 use selvedge_cluster::store::{self, Isolation};
@@ -19,6 +20,10 @@ use crate::processing::pools::PoolName;
 
 /// Rows of one read: each becomes one message to an operation.
 const ROWS_PER_READ: usize = 256;
+
+/// Operations that are asked at a time to offer themselves: as many as share the commits of a store, so
+/// that what a look finds is not slower than what comes in. So many may find no place in the end.
+const ASKED_AT_ONCE: usize = 64;
 
 /// The pause between two looks: a pool of 10,000 operations a second does not run dry in it.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -65,6 +70,7 @@ async fn look(
     let mut begin = from.map_or_else(|| Bound::Included(family.begin.clone()), Bound::Included);
     // The first that did not fit.
     let mut left = None;
+    let mut asked = Vec::with_capacity(ASKED_AT_ONCE);
     loop {
         let mut range = family.read(ROWS_PER_READ, Isolation::Snapshot);
         range.begin = begin;
@@ -92,11 +98,16 @@ async fn look(
                 continue;
             }
             if !pool.has_place() {
+                ask(pools, &mut asked).await;
                 return Ok(Some(left.unwrap_or_else(|| key.clone())));
             }
-            // One after the other: a look never fills mailboxes, however much it finds.
-            pools.ask_to_offer(&actor).await;
+            // Some at a time: a look never fills mailboxes, however much it finds.
+            asked.push(actor);
+            if asked.len() == ASKED_AT_ONCE {
+                ask(pools, &mut asked).await;
+            }
         }
+        ask(pools, &mut asked).await;
         match (passed, rows.last()) {
             (Some(next), _) => begin = Bound::Included(next),
             (None, Some((key, _))) if rows.len() == ROWS_PER_READ => {
@@ -105,6 +116,13 @@ async fn look(
             (None, Some(_) | None) => return Ok(left),
         }
     }
+}
+
+/// Has these operations offer themselves; they have done so when this completes.
+async fn ask(pools: &Pools, asked: &mut Vec<ScopedAddress>) {
+    let asking = asked.iter().map(|actor| pools.ask_to_offer(actor));
+    join_all(asking).await;
+    asked.clear();
 }
 
 /// Whether an operation is of this type. Read beside its actor, which the wrong ones need not activate.

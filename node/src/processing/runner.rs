@@ -23,6 +23,7 @@ use selvedge_protocol::limits::{
     MESSAGE_BYTES_MAX, NAME_BYTES_MAX, OPERATION_NOTE_MS, OPERATION_PROGRESS_MS,
 };
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::operation::{Compensation, Done, Fault, News, REPORT, Report};
 use crate::processing::Pools;
@@ -208,6 +209,7 @@ async fn attempt(
         names: Mutex::default(),
         progress: Mutex::default(),
         payload: Mutex::new(source),
+        beat: Notify::new(),
         working: AtomicUsize::new(0),
         waiting: Mutex::default(),
         reporter: reporter.clone(),

@@ -37,6 +37,10 @@ enum Act {
     Together,
     /// So many more rounds.
     AsNew(u64),
+    /// A step of ten seconds that says so often that it is alive.
+    Seconds {
+        beats: u32,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +106,18 @@ impl Handler for Life {
                     step?;
                     sleep?;
                     last = json!({ "data": signal? });
+                }
+                Act::Seconds { beats } => {
+                    let work = || async {
+                        for beat in 0..10 {
+                            if beat < *beats {
+                                context.heartbeat();
+                            }
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                        }
+                        Ok(())
+                    };
+                    context.step(&name, work).await?;
                 }
                 Act::AsNew(0) => {}
                 Act::AsNew(rounds) => {
@@ -310,6 +326,7 @@ async fn a_call_gives_its_result_or_its_error_and_a_cancel_reaches_it() {
 
     live(&node, "long", child(json!([{ "step": "gate" }]))).await;
     world.probe.reach().await;
+    until(&mut watch(&node, "long").await, "waiting").await;
     let parent = get(&node, "long").await.unwrap();
     let waiting_for = parent.waiting_for.unwrap();
     let child = waiting_for.rsplit(' ').next().unwrap().to_owned();
@@ -509,4 +526,19 @@ async fn why_names_what_is_waited_for_in_each_status() {
         "{over:?}"
     );
     assert_eq!(over.owner.node, "node-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_says_nothing_for_too_long_has_failed() {
+    let mut world = World::new();
+    world.policy.heartbeat_timeout = Some(Duration::from_millis(1_500));
+    world.policy.step_timeout = Duration::from_secs(60);
+    world.policy.retry.attempts_max = 1;
+    let store = world.store();
+    let node = world.node(&store).await;
+    live(&node, "alive", json!([{ "seconds": { "beats": 10 } }])).await;
+    live(&node, "silent", json!([{ "seconds": { "beats": 5 } }])).await;
+    assert_eq!(ended(&node, "alive").await.status, Status::Succeeded);
+    let silent = ended(&node, "silent").await;
+    assert_eq!(silent.error.unwrap().code, "heartbeat_timeout");
 }
