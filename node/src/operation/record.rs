@@ -52,6 +52,9 @@ pub(crate) struct Record {
     pub(crate) signals: Vec<Signal>,
     /// What is to be undone if it comes to that, the last first.
     pub(crate) compensations: Vec<Compensation>,
+    /// It is about to be undone, once the operations that it has called have ended: only then it is known
+    /// what they did.
+    pub(crate) is_settling: bool,
     pub(crate) progress: Option<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) result: Option<Arc<str>>,

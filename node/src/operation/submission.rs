@@ -198,6 +198,7 @@ impl Submission {
             waits: Vec::new(),
             signals: Vec::new(),
             compensations: Vec::new(),
+            is_settling: false,
             progress: None,
             steps: Vec::new(),
             result: None,

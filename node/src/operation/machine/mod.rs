@@ -22,7 +22,7 @@ use selvedge_cluster::actor::{Effects, Message, Refusal, TimerChange};
 use selvedge_protocol::limits::{OPERATION_LOST_MAX, OPERATION_RECORD_BYTES_MAX};
 use selvedge_protocol::{ErrorCode, Failure};
 
-use crate::operation::record::{Fault, Payload, Record, Waiting};
+use crate::operation::record::{Fault, Payload, Record, Wait, WaitOn, Waiting};
 use crate::operation::report::{News, Report};
 use crate::operation::{child, event};
 use crate::processing::Retry;
@@ -343,7 +343,17 @@ fn undo_or_finish(record: &mut Record, effects: &mut Effects, status: Status) {
     if record.compensations.is_empty() {
         return finish(record, effects, status);
     }
+    let (calls, others): (Vec<Wait>, Vec<Wait>) = std::mem::take(&mut record.waits)
+        .into_iter()
+        .partition(|wait| matches!(wait.on, WaitOn::Call { .. }));
+    effects
+        .messages
+        .extend(calls.iter().filter_map(child::cancelled));
+    record.waits = others;
     stop_waiting(record, effects);
+    record.is_settling = !calls.is_empty();
+    record.waiting = record.is_settling.then_some(Waiting::Steps);
+    record.waits = calls;
     record.status = Status::Compensating;
     record.is_begun = false;
     (record.failures, record.lost) = (0, 0);
@@ -357,6 +367,7 @@ fn finish(record: &mut Record, effects: &mut Effects, status: Status) {
     }
     record.status = status;
     record.is_begun = false;
+    record.is_settling = false;
     record.signals = Vec::new();
     if status == Status::Succeeded {
         record.compensations = Vec::new();

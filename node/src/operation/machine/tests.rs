@@ -176,6 +176,7 @@ fn record(payload: Payload, waiting: Option<Waiting>, deadline_ms: Option<u64>) 
         waits: Vec::new(),
         signals: Vec::new(),
         compensations: Vec::new(),
+        is_settling: false,
         progress: None,
         steps: Vec::new(),
         result: None,

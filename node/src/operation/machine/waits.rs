@@ -151,7 +151,8 @@ fn complete(record: &mut Record, now_ms: u64, at: usize, result: Arc<str>, effec
     if let Err(fault) = add_step(record, now_ms, step, effects) {
         return fail(record, effects, fault);
     }
-    if record.waiting == Some(Waiting::Steps) {
+    record.is_settling &= !record.waits.is_empty();
+    if record.waiting == Some(Waiting::Steps) && !record.is_settling {
         record.waiting = None;
         if record.status == Status::Waiting {
             record.status = Status::Pending;

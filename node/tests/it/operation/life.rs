@@ -336,6 +336,27 @@ async fn a_call_gives_its_result_or_its_error_and_a_cancel_reaches_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_called_has_ended_before_anything_is_undone() {
+    let world = World::new();
+    let store = world.store();
+    let node = world.node(&store).await;
+    let call = json!({ "call": { "input": { "acts": [{ "step": "gate" }] } } });
+    live(&node, "one", json!([{ "promise": "undo1" }, call])).await;
+    world.probe.reach().await;
+    until(&mut watch(&node, "one").await, "waiting").await;
+    cancel(&node, "one").await.unwrap();
+    finished(&node, "one", Status::Compensated).await;
+    let (names, _) = until(&mut watch(&node, "one").await, "compensated").await;
+    let at = |name: &str| names.iter().position(|it| it == name).unwrap();
+    let order = [
+        at("compensating"),
+        at("step.finished"),
+        at("compensation.finished"),
+    ];
+    assert!(order.is_sorted(), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_arrives_once_through_crashes() {
     let world = World::new();
     let store = world.store();
