@@ -168,7 +168,7 @@ impl Running {
                 Ok(())
             }
             Err(Failed::Undecodable(reason)) => {
-                error!(actor = %self.name.actor.address, reason, "stored actor does not decode");
+                error!(actor = %self.name.actor.address, reason, "stored actor cannot be read");
                 self.phase = Phase::Failed(Failure::new(
                     ErrorCode::Internal,
                     "the actor's stored state cannot be read; see the node's log",
