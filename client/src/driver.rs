@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use quinn::{Connection, ConnectionError};
@@ -38,6 +39,17 @@ pub(crate) struct Opening {
     pub(crate) controls: mpsc::Receiver<Control>,
     pub(crate) closing: watch::Receiver<bool>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) patience: Option<Patience>,
+}
+
+/// Hears of refusals that calls are still waiting out.
+#[derive(Clone)]
+pub(crate) struct Patience(pub(crate) Arc<dyn Fn(&Failure) + Send + Sync>);
+
+impl std::fmt::Debug for Patience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Patience")
+    }
 }
 
 /// Who waits for the session to be opened for the first time.
@@ -68,6 +80,7 @@ pub(crate) struct Driver {
     command_batch: Vec<(NewCommand, Ticket)>,
     query_batch: Vec<(NewQuery, Ticket)>,
     tick: Interval,
+    patience: Option<Patience>,
 }
 
 /// Why a connection is left.
@@ -104,6 +117,7 @@ impl Driver {
             command_batch: Vec::new(),
             query_batch: Vec::new(),
             tick,
+            patience: opening.patience,
         }
     }
 
@@ -332,7 +346,19 @@ impl Driver {
                     let _ = opened.send(Ok(()));
                 }
             }
-            Output::Wait { request, wait_ms } => self.set_timer(request, wait_ms),
+            Output::Wait {
+                request,
+                wait_ms,
+                waited_ms,
+                failure,
+            } => {
+                if waited_ms >= PATIENCE_MS
+                    && let Some(Patience(tell)) = &self.patience
+                {
+                    tell(&failure);
+                }
+                self.set_timer(request, wait_ms);
+            }
             Output::SubscriptionEnded { ticket, failure } => {
                 ticket.end(CallError::Failure(failure));
             }
@@ -560,6 +586,8 @@ impl Random {
 const BATCH_MAX: usize = 256;
 /// Frames that wait to be written: two write batches; past that no new work is taken.
 const OUTGOING_BYTES_MAX: usize = 256 * 1024;
+/// A call that has waited for longer than this is one that somebody wonders about.
+const PATIENCE_MS: u32 = 2_000;
 /// How often acknowledgements are sent by themselves; also the patience with one's own end.
 const TICK: Duration = Duration::from_secs(1);
 /// A connection that held for so long was a good one: the next is tried at once.

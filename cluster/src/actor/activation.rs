@@ -386,7 +386,9 @@ impl Running {
                 }
             }
             Refused::Store(error @ store::Error::Full { .. }) => {
-                warn!(%actor, %error, "commit refused");
+                if self.core.may_tell_full() {
+                    warn!(%actor, %error, "commit refused");
+                }
                 if let Phase::Ready(machine) = &mut self.phase {
                     machine.fail_in_flight(&Failure::new(
                         ErrorCode::Unavailable,
