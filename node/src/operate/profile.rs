@@ -46,9 +46,13 @@ impl Profile {
         match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CommandFailure::file(&path, &error)),
-            Ok(text) => serde_json::from_str(&text)
-                .map(Some)
-                .map_err(|error| CommandFailure::failed(format!("{}: {error}", path.display()))),
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
+                CommandFailure::failed(format!(
+                    "{} is not a profile ({error}): run `selvedge dev` again on this data \
+                         directory, or give --server, --ca and --token",
+                    path.display()
+                ))
+            }),
         }
     }
 }
@@ -113,3 +117,18 @@ const REASONS_MAX: usize = 8;
 const AGENT: &str = concat!("selvedge-cli/", env!("CARGO_PKG_VERSION"));
 
 const FILE: &str = "profile.json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_garbled_profile_is_named_with_its_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "garbage").unwrap();
+        let said = Profile::load(dir.path()).unwrap_err().message;
+        for part in [FILE, "selvedge dev"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

@@ -61,6 +61,9 @@ pub(crate) async fn run(
         quic: Some(demo.quic.clone()),
         ..NodeFlags::default()
     };
+    if let Some(manifest) = &demo.manifest {
+        check_manifest(manifest)?;
+    }
     let development = start_development(&flags, application).await?;
     let manifest = demo
         .manifest
@@ -103,6 +106,19 @@ pub(crate) async fn run(
         )));
     }
     Ok(())
+}
+
+/// Before hours of work end in a manifest that cannot be written.
+fn check_manifest(manifest: &Path) -> Result<(), CommandFailure> {
+    let parent = manifest.parent().filter(|it| !it.as_os_str().is_empty());
+    let folder = parent.unwrap_or_else(|| Path::new("."));
+    if folder.is_dir() && !manifest.is_dir() {
+        return Ok(());
+    }
+    Err(CommandFailure::usage(format!(
+        "--manifest {}: give a file in a directory that is there",
+        manifest.display()
+    )))
 }
 
 /// The summary for a person.
