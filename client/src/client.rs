@@ -1,14 +1,15 @@
 //! Opening a session: the builder, and the client that it turns into.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_protocol::session::client::Introduction;
-use selvedge_protocol::{Tenant, limits};
+use selvedge_protocol::{Failure, Tenant, limits};
 use socket2::Domain;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::driver::{Driver, Opening};
+use crate::driver::{Driver, Opening, Patience};
 use crate::error::ConnectError;
 use crate::session::{Session, Shared};
 use crate::token::Token;
@@ -56,6 +57,7 @@ pub struct ClientBuilder {
     agent: String,
     connect_timeout: Duration,
     keep_alive: Duration,
+    patience: Option<Patience>,
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +122,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Called when a call is about to have waited for 2 s and more because the server refuses it for the
+    /// moment, with each refusal from then on. It must not wait.
+    pub fn on_refusal(mut self, tell: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
+        self.patience = Some(Patience(Arc::new(tell)));
+        self
+    }
+
     /// Opens the session. Must be called within a Tokio runtime.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let introduction = self.introduction()?;
@@ -159,6 +168,7 @@ impl ClientBuilder {
             controls: control_queue,
             closing: is_closing,
             connect_timeout: self.connect_timeout,
+            patience: self.patience,
         });
         let session = Session::new(shared);
         tokio::spawn(async move {
@@ -206,6 +216,7 @@ impl Default for ClientBuilder {
             agent: concat!("selvedge-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: CONNECT_TIMEOUT,
             keep_alive: KEEP_ALIVE,
+            patience: None,
         }
     }
 }

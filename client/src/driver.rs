@@ -4,7 +4,7 @@
 //! all that is ready, so that a busy session costs one write and one wake-up for many calls.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use quinn::{Connection, ConnectionError};
@@ -25,6 +25,7 @@ use crate::error::{CallError, ConnectError};
 use crate::events::{Listener, Reading};
 use crate::link::{Done, Inbound, Link};
 use crate::payload::Uploaded;
+use crate::random::Random;
 use crate::session::Control;
 use crate::transport::Transport;
 use crate::turn::end_of_line;
@@ -40,6 +41,17 @@ pub(crate) struct Opening {
     pub(crate) controls: mpsc::Receiver<Control>,
     pub(crate) closing: watch::Receiver<bool>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) patience: Option<Patience>,
+}
+
+/// Hears of refusals that calls are still waiting out.
+#[derive(Clone)]
+pub(crate) struct Patience(pub(crate) Arc<dyn Fn(&Failure) + Send + Sync>);
+
+impl std::fmt::Debug for Patience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Patience")
+    }
 }
 
 /// Who waits for the session to be opened for the first time.
@@ -71,6 +83,7 @@ pub(crate) struct Driver {
     query_batch: Vec<(NewQuery, Ticket)>,
     tick: Interval,
     work: Work,
+    patience: Option<Patience>,
 }
 
 /// Why a connection is left.
@@ -108,6 +121,7 @@ impl Driver {
             query_batch: Vec::new(),
             tick,
             work: Work::default(),
+            patience: opening.patience,
         }
     }
 
@@ -339,7 +353,19 @@ impl Driver {
                     let _ = opened.send(Ok(()));
                 }
             }
-            Output::Wait { request, wait_ms } => self.set_timer(request, wait_ms),
+            Output::Wait {
+                request,
+                wait_ms,
+                waited_ms,
+                failure,
+            } => {
+                if waited_ms >= PATIENCE_MS
+                    && let Some(Patience(tell)) = &self.patience
+                {
+                    tell(&failure);
+                }
+                self.set_timer(request, wait_ms);
+            }
             Output::SubscriptionEnded { ticket, failure } => {
                 ticket.end(CallError::Failure(failure));
             }
@@ -556,28 +582,12 @@ async fn is_closing(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|is_closing| *is_closing).await;
 }
 
-/// Spreads retries over time. Not for secrets.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        // The standard library seeds its hashers from the system.
-        Self(RandomState::new().hash_one(0) | 1)
-    }
-
-    /// Marsaglia's xorshift.
-    fn next(&mut self) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from(self.0 >> 32).unwrap_or(0)
-    }
-}
-
 /// Calls taken in one turn.
 const BATCH_MAX: usize = 256;
 /// Frames that wait to be written: two write batches; past that no new work is taken.
 const OUTGOING_BYTES_MAX: usize = 256 * 1024;
+/// A call that has waited for longer than this is one that somebody wonders about.
+const PATIENCE_MS: u32 = 2_000;
 /// How often acknowledgements are sent by themselves; also the patience with one's own end.
 const TICK: Duration = Duration::from_secs(1);
 /// A connection that held for so long was a good one: the next is tried at once.

@@ -39,6 +39,7 @@ mod events;
 mod link;
 pub mod operation;
 mod payload;
+mod random;
 mod session;
 mod stream;
 mod submit;

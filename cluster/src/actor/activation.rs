@@ -168,7 +168,7 @@ impl Running {
                 Ok(())
             }
             Err(Failed::Undecodable(reason)) => {
-                error!(actor = %self.name.actor.address, reason, "stored actor does not decode");
+                error!(actor = %self.name.actor.address, reason, "stored actor cannot be read");
                 self.phase = Phase::Failed(Failure::new(
                     ErrorCode::Internal,
                     "the actor's stored state cannot be read; see the node's log",
@@ -386,7 +386,9 @@ impl Running {
                 }
             }
             Refused::Store(error @ store::Error::Full { .. }) => {
-                warn!(%actor, %error, "commit refused");
+                if self.core.may_tell_full() {
+                    warn!(%actor, %error, "commit refused");
+                }
                 if let Phase::Ready(machine) = &mut self.phase {
                     machine.fail_in_flight(&Failure::new(
                         ErrorCode::Unavailable,

@@ -34,11 +34,16 @@ pub(crate) struct Core {
     pub(crate) is_stopping: AtomicBool,
     /// Counts the rounds of passivation.
     pub(crate) tick: AtomicU64,
+    /// When the next full disk may be logged.
+    full_told_next_ms: AtomicU64,
     /// A chore became due earlier than the loop of chores knows.
     pub(crate) chores: Notify,
     /// For what has to wait where nothing may.
     pub(crate) runtime: Handle,
 }
+
+/// A full disk is logged so often at most.
+const FULL_TOLD_MS: u64 = 1_000;
 
 /// A request that was not handed to its actor. Answered outside of the directory's lock: a sink may
 /// well send the next request.
@@ -68,6 +73,7 @@ impl Core {
             load: Arc::default(),
             is_stopping: AtomicBool::new(false),
             tick: AtomicU64::new(1),
+            full_told_next_ms: AtomicU64::new(0),
             chores: Notify::new(),
             runtime: Handle::current(),
         })
@@ -83,6 +89,22 @@ impl Core {
             wall_ms: self.clock.wall_ms(),
             instant: self.clock.monotonic(),
         }
+    }
+
+    /// Whether to log that the disk is full: all actors find it so, and once a second is enough.
+    pub(crate) fn may_tell_full(&self) -> bool {
+        let now_ms = self.clock.wall_ms();
+        let next_ms = self.full_told_next_ms.load(Ordering::Relaxed);
+        now_ms >= next_ms
+            && self
+                .full_told_next_ms
+                .compare_exchange(
+                    next_ms,
+                    now_ms.saturating_add(FULL_TOLD_MS),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
     }
 
     /// Makes a slot's chore due, and wakes the loop if that is earlier than before.

@@ -20,7 +20,7 @@ const ROWS_MAX: usize = 256;
 pub(crate) enum Failed {
     /// The slot has another owner.
     Lost,
-    /// What is stored cannot be understood: it stays so.
+    /// What is stored cannot be read or understood: it stays so.
     Undecodable(String),
     /// The store did not answer.
     Store(store::Error),
@@ -30,6 +30,7 @@ impl From<store::Error> for Failed {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Record { key, reason } => Self::Undecodable(format!("{key}: {reason}")),
+            damage if damage.is_damage() => Self::Undecodable(damage.to_string()),
             other => Self::Store(other),
         }
     }
@@ -174,4 +175,19 @@ fn sort(now_ms: u64, rows: Vec<(Bytes, Bytes)>) -> Result<Parts, Failed> {
         parts.memory.load_was_partial(ends_in_sessions);
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_block_stays_unreadable() {
+        let damage = store::Error::Unreadable {
+            path: "/data/store".to_owned(),
+            reason: "a checksum".to_owned(),
+        };
+        assert!(matches!(damage.into(), Failed::Undecodable(reason) if reason.contains("/data")));
+        assert!(matches!(store::Error::TooOld.into(), Failed::Store(_)));
+    }
 }

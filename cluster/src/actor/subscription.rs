@@ -249,11 +249,10 @@ fn row(key: &[u8], value: &[u8]) -> Result<impl Iterator<Item = StoredEvent>, st
     }))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "meant for map_err, which gives the error away"
-)]
 fn unavailable(error: store::Error) -> Failure {
+    if error.is_damage() {
+        return undecodable(error);
+    }
     tracing::warn!(%error, "subscription cannot read the store");
     Failure::new(
         ErrorCode::Unavailable,
@@ -262,9 +261,25 @@ fn unavailable(error: store::Error) -> Failure {
 }
 
 fn undecodable(reason: impl fmt::Display) -> Failure {
-    tracing::error!(%reason, "subscription cannot decode what is stored");
+    tracing::error!(%reason, "subscription cannot read what is stored");
     Failure::new(
         ErrorCode::Internal,
         "what is stored of the actor cannot be read; see the node's log",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_ends_a_subscription_for_good() {
+        let damage = store::Error::Unreadable {
+            path: "/data/store".to_owned(),
+            reason: "a checksum".to_owned(),
+        };
+        assert_eq!(unavailable(damage).code, ErrorCode::Internal);
+        let passing = unavailable(store::Error::TooOld);
+        assert_eq!(passing.code, ErrorCode::Unavailable);
+    }
 }

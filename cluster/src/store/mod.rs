@@ -163,6 +163,9 @@ pub enum Error {
         "{path} cannot be opened: {reason}; restore it from a backup, or move it away to start empty"
     )]
     Corrupt { path: String, reason: String },
+    /// Something stored was found damaged when it was read: it stays so until the store is restored.
+    #[error("{path} has a damaged part that cannot be read: {reason}; restore it from a backup")]
+    Unreadable { path: String, reason: String },
     /// The schema is newer than this binary understands.
     #[error(
         "the store has schema {found}, this binary knows up to {known}; run selvedge {needed} or newer"
@@ -191,9 +194,25 @@ impl Error {
             | Self::Full { .. }
             | Self::Locked { .. }
             | Self::Corrupt { .. }
+            | Self::Unreadable { .. }
             | Self::NewerSchema { .. }
             | Self::Stopped(_)
             | Self::Record { .. } => false,
+        }
+    }
+
+    /// Whether what is stored is damaged, so that asking again finds the same.
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::Unreadable { .. } | Self::Record { .. } => true,
+            Self::Conflict
+            | Self::TooOld
+            | Self::CommitUnknown
+            | Self::TooLarge { .. }
+            | Self::Full { .. }
+            | Self::Locked { .. }
+            | Self::NewerSchema { .. }
+            | Self::Stopped(_) => false,
         }
     }
 }

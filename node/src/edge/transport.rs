@@ -21,6 +21,17 @@ pub struct EdgeTls {
     pub key: PrivateKeyDer<'static>,
 }
 
+impl EdgeTls {
+    /// Whether an edge can use them; opens nothing.
+    pub fn check(&self) -> Result<(), BindError> {
+        let tls = Self {
+            certificates: self.certificates.clone(),
+            key: self.key.clone_key(),
+        };
+        server_config(tls, Duration::from_secs(1)).map(drop)
+    }
+}
+
 /// Why an edge cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {

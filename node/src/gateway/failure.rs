@@ -22,10 +22,11 @@ pub(super) fn store(error: &store::Error) -> Failure {
         ),
         store::Error::Locked { .. }
         | store::Error::Corrupt { .. }
+        | store::Error::Unreadable { .. }
         | store::Error::NewerSchema { .. }
         | store::Error::Record { .. } => Failure::new(
             ErrorCode::Internal,
-            "the store could not be read; the node's log says more",
+            "what is stored cannot be read; the node's log says more",
         ),
     }
 }

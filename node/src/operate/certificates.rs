@@ -85,7 +85,10 @@ fn create_private_dir(dir: &Path) -> Result<(), CommandFailure> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|error| CommandFailure::file(dir, &error))
+        .map_err(|error| {
+            let remedy = "give a directory that can be made and written to";
+            CommandFailure::named("--data-dir", dir, &error, remedy)
+        })
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

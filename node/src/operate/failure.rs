@@ -45,6 +45,16 @@ impl CommandFailure {
         Self::failed(format!("{}: {error}", path.display()))
     }
 
+    /// A file that a flag or field names could not be used; `remedy` says what to do.
+    pub(crate) fn named(
+        name: &str,
+        path: &std::path::Path,
+        error: &std::io::Error,
+        remedy: &str,
+    ) -> Self {
+        Self::failed(format!("{name} {}: {error}; {remedy}", path.display()))
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit as u8)
     }

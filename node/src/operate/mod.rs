@@ -11,6 +11,7 @@ mod node;
 mod output;
 mod profile;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -26,9 +27,17 @@ use output::Printer;
 pub fn main(application: fn() -> Result<Application, BuildError>) -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(cli.output);
-    let filter = EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // Client commands say themselves what goes wrong.
+    let level = match cli.command {
+        Command::Start(_) | Command::Dev(_) | Command::Demo(_) => "warn",
+        _ => "error",
+    };
+    let filter = EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let has_colours = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(has_colours)
         .with_writer(std::io::stderr)
         .init();
 

@@ -43,8 +43,7 @@ impl Node {
         application: Application,
     ) -> Result<Self, CommandFailure> {
         let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
-        check_roles(config)?;
-        let tls = read_tls(tls)?;
+        let tls = check(config, tls)?;
         let clock = Clock::system();
         let store = Arc::new(open_store(config).await?);
         let shared: Arc<dyn Store> = store.clone();
@@ -126,6 +125,22 @@ impl Node {
     }
 }
 
+/// All that can be found wrong before anything is opened.
+pub(crate) fn check(config: &NodeConfig, tls: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
+    check_roles(config)?;
+    check_store(config)?;
+    let read = read_tls(tls)?;
+    read.check().map_err(|error| {
+        CommandFailure::failed(format!(
+            "[tls] certificate {} and key {}: {}",
+            tls.certificate.display(),
+            tls.key.display(),
+            chain(&error)
+        ))
+    })?;
+    Ok(read)
+}
+
 /// What this version serves: all roles of one node, and no others.
 fn check_roles(config: &NodeConfig) -> Result<(), CommandFailure> {
     if config.roles.contains(&Role::Storage) {
@@ -136,28 +151,28 @@ fn check_roles(config: &NodeConfig) -> Result<(), CommandFailure> {
     for role in [Role::Edge, Role::Core, Role::Processing] {
         if !config.roles.contains(&role) {
             return Err(CommandFailure::usage(format!(
-                "roles: {role:?} is missing; a node of this version works alone and needs \
-                 edge, core and processing"
+                "roles: {} is missing; a node of this version works alone and needs \
+                 edge, core and processing",
+                format!("{role:?}").to_lowercase()
             )));
         }
     }
     Ok(())
 }
 
-async fn open_store(config: &NodeConfig) -> Result<Embedded, CommandFailure> {
+fn check_store(config: &NodeConfig) -> Result<(), CommandFailure> {
     match &config.store {
-        StoreUrl::Embedded => {}
-        StoreUrl::Node(_) => {
-            return Err(CommandFailure::usage(
-                "store: storage nodes are not available in this version; use embedded",
-            ));
-        }
-        StoreUrl::FoundationDb(_) => {
-            return Err(CommandFailure::usage(
-                "store: this build has no FoundationDB; use embedded",
-            ));
-        }
+        StoreUrl::Embedded => Ok(()),
+        StoreUrl::Node(_) => Err(CommandFailure::usage(
+            "store: storage nodes are not available in this version; use embedded",
+        )),
+        StoreUrl::FoundationDb(_) => Err(CommandFailure::usage(
+            "store: this build has no FoundationDB; use embedded",
+        )),
     }
+}
+
+async fn open_store(config: &NodeConfig) -> Result<Embedded, CommandFailure> {
     let embedded = EmbeddedConfig {
         reserve_bytes: u64::from(config.reserve_mib) << 20,
         ..EmbeddedConfig::new(config.data_dir.join("store"))

@@ -45,7 +45,7 @@ impl Printer {
 
     /// A warning or a line of progress, on standard error.
     pub(crate) fn warn(self, text: &str) {
-        eprintln!("{text}");
+        say(text);
     }
 
     /// The completion script of a shell.
@@ -110,6 +110,11 @@ impl Progress {
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A line on standard error, from wherever it is known.
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Prints a line; a reader that went away (`| head`) is no reason to panic.

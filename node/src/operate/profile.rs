@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use selvedge_client::{Client, ClientBuilder};
+use parking_lot::Mutex;
+use selvedge_client::{Client, ClientBuilder, Failure};
 use serde::{Deserialize, Serialize};
 
 use crate::operate::certificates::write_private;
 use crate::operate::cli::ClientFlags;
 use crate::operate::failure::CommandFailure;
+use crate::operate::output::say;
 
 /// How to reach a node. Holds a secret: readable by its owner only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +30,7 @@ impl Profile {
             .ca_file(&self.ca_file)
             .token(&self.token)
             .agent(AGENT)
+            .on_refusal(say_why())
     }
 
     /// Leaves the profile in a data directory.
@@ -43,9 +46,13 @@ impl Profile {
         match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CommandFailure::file(&path, &error)),
-            Ok(text) => serde_json::from_str(&text)
-                .map(Some)
-                .map_err(|error| CommandFailure::failed(format!("{}: {error}", path.display()))),
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
+                CommandFailure::failed(format!(
+                    "{} is not a profile ({error}): run `selvedge dev` again on this data \
+                         directory, or give --server, --ca and --token",
+                    path.display()
+                ))
+            }),
         }
     }
 }
@@ -80,14 +87,48 @@ pub(crate) fn builder(flags: &ClientFlags) -> Result<ClientBuilder, CommandFailu
         .server(server)
         .ca_file(ca.ok_or_else(|| missing("ca"))?)
         .token(token.ok_or_else(|| missing("token"))?)
-        .agent(AGENT);
+        .agent(AGENT)
+        .on_refusal(say_why());
     if let Some(tenant) = &flags.tenant {
         builder = builder.tenant(tenant);
     }
     Ok(builder)
 }
 
+/// Says on standard error why a call is not answered yet, once for each reason.
+fn say_why() -> impl Fn(&Failure) + Send + Sync + 'static {
+    let said = Mutex::new(Vec::new());
+    move |failure| {
+        let mut said = said.lock();
+        if said.len() < REASONS_MAX && !said.contains(&failure.message) {
+            say(&format!(
+                "still waiting: {}; retrying for up to 30 s",
+                failure.message
+            ));
+            said.push(failure.message.clone());
+        }
+    }
+}
+
+/// More reasons than a person reads.
+const REASONS_MAX: usize = 8;
+
 /// What this program is called in a node's logs.
 const AGENT: &str = concat!("selvedge-cli/", env!("CARGO_PKG_VERSION"));
 
 const FILE: &str = "profile.json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_garbled_profile_is_named_with_its_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "garbage").unwrap();
+        let said = Profile::load(dir.path()).unwrap_err().message;
+        for part in [FILE, "selvedge dev"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

@@ -100,6 +100,10 @@ impl OperationKind {
             effects.rows.extend(index::payload(&path, payload));
         }
         effects.reply = view::submitted(&record, self.frame(&record, None), true);
+        if !self.is_known(&record) {
+            // Nobody will read it, and the client waits until somebody does.
+            self.pools.streams().remove(&scoped(context));
+        }
         state.record = Some(record);
         state.fresh = Some(payload.cloned());
         Ok(effects)
@@ -125,10 +129,13 @@ impl OperationKind {
             )));
         }
         if matches!(record.payload, Payload::Streamed { .. }) {
-            if record.waiting == Some(Waiting::Payload) {
+            if record.status.is_final() || !self.is_known(record) {
+                self.pools.streams().remove(&actor);
+            } else if record.waiting == Some(Waiting::Payload) {
                 self.offer(&actor, state);
             } else {
-                self.pools.streams().remove(&actor);
+                // The stream that it has may be dead without the node knowing yet.
+                self.pools.streams().park(&actor);
             }
         }
         let record = present(&state.record, context)?;
@@ -285,8 +292,7 @@ impl OperationKind {
                 return;
             }
         }
-        if matches!(record.waiting, Some(Waiting::Payload)) && !self.pools.streams().contains(actor)
-        {
+        if matches!(record.waiting, Some(Waiting::Payload)) && !self.pools.streams().claim(actor) {
             return;
         }
         let fresh = state.fresh.take();
@@ -307,6 +313,13 @@ impl OperationKind {
             is_taken: control.is_some_and(|control| control.is_ahead_of(record)),
             run_by: self.pools.run_by(&record.tenant, &record.operation_type),
         }
+    }
+
+    /// Whether somebody runs its type here.
+    fn is_known(&self, record: &Record) -> bool {
+        self.pools
+            .policy_for(&record.tenant, &record.operation_type)
+            .is_some()
     }
 }
 
@@ -410,6 +423,10 @@ impl Kind for OperationKind {
         };
         // Not in `apply`: a decision whose commit fails stops nothing.
         let is_final = record.status.is_final();
+        if is_final && matches!(record.payload, Payload::Streamed { .. }) {
+            // One that was kept in case the operation would need it.
+            self.pools.streams().remove(actor);
+        }
         if is_final && stand.is_durable {
             self.waiters.wake(actor, || Success {
                 body: self.view(state),

@@ -347,14 +347,36 @@ fn invalid(field: &str, message: String) -> Failure {
     Failure::field(ErrorCode::Invalid, field, message)
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is what map_err hands over"
-)]
 fn unavailable(error: store::Error) -> Failure {
+    if error.is_damage() {
+        tracing::error!(%error, "listing operations failed");
+        return Failure::new(
+            ErrorCode::Internal,
+            "what is stored cannot be read; the node's log says more",
+        );
+    }
     tracing::warn!(%error, "listing operations failed");
     Failure::new(
         ErrorCode::Unavailable,
         "the store does not answer; try again",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_told_for_good_and_other_errors_for_the_moment() {
+        let damage = store::Error::Unreadable {
+            path: "/data/store".to_owned(),
+            reason: "a checksum".to_owned(),
+        };
+        assert!(!damage.to_string().contains("opened"), "{damage}");
+        let failure = unavailable(damage);
+        assert_eq!(failure.code, ErrorCode::Internal);
+        assert!(failure.message.contains("cannot be read"), "{failure}");
+        let failure = unavailable(store::Error::TooOld);
+        assert_eq!(failure.code, ErrorCode::Unavailable);
+    }
 }

@@ -3,10 +3,18 @@
 //! A stream is registered before its submit is sent to the operation, taken by the runner, and dropped
 //! where nobody wants it, which the sender sees as a closed channel. Nothing here stores a byte.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use bytes::Bytes;
 use dashmap::DashMap;
 use selvedge_cluster::actor::ScopedAddress;
 use tokio::sync::mpsc::Receiver;
+
+/// How long a stream is kept for an operation that runs on another one: longer than a node takes to notice
+/// that a client has gone, and as long as the edge waits for a client that sends nothing.
+const PARKED_MAX: Duration = Duration::from_secs(30);
 
 /// The sender of a stream is gone before its end: the connection broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,20 +30,99 @@ pub(crate) struct Stream {
 }
 
 /// The streams that wait for their runner. Bounded by the streams that sessions may have open.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Streams(Arc<Inner>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Streams(DashMap<ScopedAddress, Stream>);
+struct Inner {
+    waiting: DashMap<ScopedAddress, Waiting>,
+    /// Streams parked so far: a number for each.
+    parked: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    stream: Stream,
+    /// Set while the operation runs on another stream, which may be dead without anybody knowing yet.
+    parked: Option<u64>,
+}
 
 impl Streams {
     /// Registers a stream, in place of an older one for the same operation.
     pub(crate) fn insert(&self, actor: ScopedAddress, stream: Stream) {
-        self.0.insert(actor, stream);
+        let parked = None;
+        self.0.waiting.insert(actor, Waiting { stream, parked });
     }
 
-    pub(crate) fn contains(&self, actor: &ScopedAddress) -> bool {
-        self.0.contains_key(actor)
+    /// Keeps a stream for the moment when the operation asks for one, and drops it if that does not come
+    /// soon. Called within a runtime.
+    pub(crate) fn park(&self, actor: &ScopedAddress) {
+        let number = self.0.parked.fetch_add(1, Ordering::Relaxed);
+        match self.0.waiting.get_mut(actor) {
+            Some(mut waiting) => waiting.parked = Some(number),
+            None => return,
+        }
+        let (streams, actor) = (self.clone(), actor.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(PARKED_MAX).await;
+            let is_parked = |_: &_, waiting: &Waiting| waiting.parked == Some(number);
+            streams.0.waiting.remove_if(&actor, is_parked);
+        });
+    }
+
+    /// Whether there is a stream for an operation that is about to be offered. It is kept for its runner
+    /// then, however long that takes.
+    pub(crate) fn claim(&self, actor: &ScopedAddress) -> bool {
+        let waiting = self.0.waiting.get_mut(actor);
+        waiting.map(|mut it| it.parked = None).is_some()
     }
 
     pub(crate) fn remove(&self, actor: &ScopedAddress) -> Option<Stream> {
-        self.0.remove(actor).map(|(_, stream)| stream)
+        self.0.waiting.remove(actor).map(|(_, it)| it.stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_protocol::Tenant;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn actor() -> ScopedAddress {
+        ScopedAddress {
+            tenant: Tenant::new("one").unwrap(),
+            address: "operation/one".parse().unwrap(),
+        }
+    }
+
+    fn insert(streams: &Streams) -> mpsc::Sender<Result<Bytes, PayloadBroken>> {
+        let (sender, chunks) = mpsc::channel(1);
+        let length = None;
+        streams.insert(actor(), Stream { length, chunks });
+        sender
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_parked_stream_is_kept_for_a_while_only() {
+        let streams = Streams::default();
+        let sender = insert(&streams);
+        streams.park(&actor());
+        sender.closed().await;
+        assert!(!streams.claim(&actor()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claimed_stream_is_kept() {
+        let streams = Streams::default();
+        let former = insert(&streams);
+        streams.park(&actor());
+        let sender = insert(&streams);
+        assert!(former.is_closed());
+        streams.park(&actor());
+        assert!(streams.claim(&actor()));
+        let kept = tokio::time::timeout(2 * PARKED_MAX, sender.closed()).await;
+        assert!(kept.is_err());
+        assert!(streams.remove(&actor()).is_some());
     }
 }

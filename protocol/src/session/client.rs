@@ -54,7 +54,13 @@ pub enum Output<C, S> {
     /// A caller has its answer.
     Answer { ticket: C, outcome: Outcome },
     /// The server refused for the moment: call [`Machine::send_again`] after this time.
-    Wait { request: Request, wait_ms: u32 },
+    Wait {
+        request: Request,
+        wait_ms: u32,
+        /// Waited for this request so far, this wait included.
+        waited_ms: u32,
+        failure: Failure,
+    },
     /// The subscription is over.
     SubscriptionEnded { ticket: S, failure: Failure },
     /// Work for this client: [`Machine::report`] its end.

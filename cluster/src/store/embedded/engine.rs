@@ -64,7 +64,8 @@ impl Engine {
             path,
             directory,
         };
-        let version = match engine.value(&engine.snapshot(), VERSION_KEY)? {
+        let version = engine.snapshot().get(&engine.keyspace, VERSION_KEY);
+        let version = match version.map_err(|error| corrupt(&engine.path, &error))? {
             None => 0,
             Some(bytes) => match <[u8; 8]>::try_from(&*bytes) {
                 Ok(bytes) => Version::from_be_bytes(bytes),
@@ -83,7 +84,7 @@ impl Engine {
     pub(super) fn value(&self, snapshot: &Snapshot, key: &[u8]) -> Result<Option<Slice>, Error> {
         snapshot
             .get(&self.keyspace, key)
-            .map_err(|error| corrupt(&self.path, &error))
+            .map_err(|error| unreadable(&self.path, &error))
     }
 
     /// The pairs with `begin <= key < end`, under kept keys.
@@ -98,7 +99,7 @@ impl Engine {
         }
         let pairs = snapshot.range(&self.keyspace, begin..end);
         let path = &self.path;
-        let pair = move |guard: fjall::Guard| guard.into_inner().map_err(|e| corrupt(path, &e));
+        let pair = move |guard: fjall::Guard| guard.into_inner().map_err(|e| unreadable(path, &e));
         match order {
             Order::Ascending => Box::new(pairs.map(pair)),
             Order::Descending => Box::new(pairs.rev().map(pair)),
@@ -182,6 +183,13 @@ fn options(memtable_bytes: u64) -> KeyspaceCreateOptions {
 
 fn corrupt(path: &Path, error: &fjall::Error) -> Error {
     Error::Corrupt {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    }
+}
+
+fn unreadable(path: &Path, error: &fjall::Error) -> Error {
+    Error::Unreadable {
         path: path.display().to_string(),
         reason: error.to_string(),
     }

@@ -113,7 +113,10 @@ pub(crate) async fn run(
         let log = bench.log.as_ref().map(|path| {
             File::create(path)
                 .map(|f| Arc::new(Mutex::new(f)))
-                .map_err(|e| CommandFailure::file(path, &e))
+                .map_err(|e| {
+                    let remedy = "give a file in a directory that is there";
+                    CommandFailure::named("--log", path, &e, remedy)
+                })
         });
         let log = log.transpose()?;
         let measured = workload::run(&target, &bench, &load, log).await?;

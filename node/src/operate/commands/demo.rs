@@ -61,6 +61,9 @@ pub(crate) async fn run(
         quic: Some(demo.quic.clone()),
         ..NodeFlags::default()
     };
+    if let Some(manifest) = &demo.manifest {
+        check_manifest(manifest)?;
+    }
     let development = start_development(&flags, application).await?;
     let manifest = demo
         .manifest
@@ -96,13 +99,26 @@ pub(crate) async fn run(
         stop.await;
     }
     development.stop().await;
-    if summary.failed > 0 {
+    let missing = summary.files - summary.submitted - summary.reused;
+    if missing > 0 {
         return Err(CommandFailure::failed(format!(
-            "{} files have no digest",
-            summary.failed
+            "{missing} files have no digest; run the same command again to go on"
         )));
     }
     Ok(())
+}
+
+/// Before hours of work end in a manifest that cannot be written.
+fn check_manifest(manifest: &Path) -> Result<(), CommandFailure> {
+    let parent = manifest.parent().filter(|it| !it.as_os_str().is_empty());
+    let folder = parent.unwrap_or_else(|| Path::new("."));
+    if folder.is_dir() && !manifest.is_dir() {
+        return Ok(());
+    }
+    Err(CommandFailure::usage(format!(
+        "--manifest {}: give a file in a directory that is there",
+        manifest.display()
+    )))
 }
 
 /// The summary for a person.
@@ -125,9 +141,19 @@ fn describe(summary: &Summary, manifest: &Path, dir: &Path) -> String {
         latency.p99,
         latency.max,
         manifest.display(),
-        dir.display(),
-        absolute.display(),
+        quoted(dir),
+        quoted(&absolute),
     )
+}
+
+/// A path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%:,=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A file to digest.
@@ -244,9 +270,13 @@ async fn digest_all(
                 ));
                 lines.push((file.name, digested.sha256));
             }
-            Err(reason) => {
+            Err(error) => {
                 summary.failed += 1;
-                printer.warn(&format!("{}: {reason}", file.name.display()));
+                printer.warn(&format!("{}: {}", file.name.display(), error.reason));
+                if error.is_for_all {
+                    printer.warn("stopping: the other files would be refused as well");
+                    break;
+                }
             }
         }
         progress.advance();
@@ -265,32 +295,53 @@ struct Digested {
     found: bool,
 }
 
+/// Why a file has no digest.
+#[derive(Debug)]
+struct Undigested {
+    reason: String,
+    /// The node refuses for a reason that no other file escapes.
+    is_for_all: bool,
+}
+
+impl From<CallError> for Undigested {
+    fn from(error: CallError) -> Self {
+        // Refused for longer than calls are retried: a full disk, or a node that is gone.
+        let failure = error.failure();
+        Self {
+            reason: chain(&error),
+            is_for_all: failure.is_some_and(|failure| failure.code.may_be_retried()),
+        }
+    }
+}
+
+impl From<String> for Undigested {
+    fn from(reason: String) -> Self {
+        let is_for_all = false;
+        Self { reason, is_for_all }
+    }
+}
+
 /// One file: its operation found, or submitted and waited for.
-async fn digest(session: &Session, file: &File) -> Result<Digested, String> {
+async fn digest(session: &Session, file: &File) -> Result<Digested, Undigested> {
     let id = file.operation_id().map_err(|error| error.to_string())?;
     let found = match session.operation(&id).await {
         Ok(operation) if operation.status.is_final() => Some(operation),
         Ok(_) => None,
         Err(CallError::Failure(failure)) if failure.code == ErrorCode::NotFound => None,
-        Err(error) => return Err(chain(&error)),
+        Err(error) => return Err(error.into()),
     };
     let (operation, found) = match found {
         Some(operation) => (operation, true),
-        None => (
-            submit(session, id, file)
-                .await
-                .map_err(|error| chain(&error))?,
-            false,
-        ),
+        None => (submit(session, id, file).await?, false),
     };
     if operation.status != OperationStatus::Succeeded {
         let error = operation
             .error
             .map_or_else(String::new, |error| format!(": {}", error.message));
-        return Err(format!(
+        return Err(Undigested::from(format!(
             "operation {} {}{error}",
             operation.id, operation.status
-        ));
+        )));
     }
     let result: serde_json::Value = operation
         .result
@@ -302,10 +353,10 @@ async fn digest(session: &Session, file: &File) -> Result<Digested, String> {
             sha256: sha256.to_owned(),
             found,
         }),
-        None => Err(format!(
+        None => Err(Undigested::from(format!(
             "operation {} has no digest in its result",
             operation.id
-        )),
+        ))),
     }
 }
 
@@ -360,4 +411,31 @@ fn rate(count: u64, seconds: f64) -> f64 {
     )]
     let count = count as f64;
     if seconds > 0.0 { count / seconds } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_for_the_shell_where_they_must_be() {
+        for (path, expected) in [
+            ("/a/b-c.d", "/a/b-c.d"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), expected);
+        }
+    }
+
+    #[test]
+    fn what_refuses_one_file_for_want_of_space_refuses_all() {
+        let refused = |code| {
+            let failure = selvedge_client::Failure::new(code, "no");
+            Undigested::from(CallError::Failure(failure)).is_for_all
+        };
+        assert!(refused(ErrorCode::Unavailable));
+        assert!(!refused(ErrorCode::TooLarge));
+    }
 }

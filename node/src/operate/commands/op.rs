@@ -6,14 +6,15 @@ use selvedge_client::{
     self as client, CallError, ListQuery, Operation, OperationStatus, PayloadSource, Session,
     Since, Submit,
 };
-use selvedge_protocol::OperationId;
+use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
+use selvedge_protocol::{ErrorCode, OperationId};
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::operate::cli::{ClientFlags, Op, OpList, OpSubmit, OpTarget, Why};
 use crate::operate::commands::actor::json_text;
 use crate::operate::commands::schedule;
-use crate::operate::failure::CommandFailure;
+use crate::operate::failure::{CommandFailure, Exit};
 use crate::operate::output::{Printer, table};
 use crate::operate::profile::connect;
 
@@ -23,7 +24,10 @@ pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFail
             Some(cron) => schedule::submit(printer, *submit, cron).await,
             None => self::submit(printer, *submit).await,
         },
-        Op::Get { id, client } => show(printer, client, async |s| s.operation(&id).await).await,
+        Op::Get { id, client } => {
+            let shown = show(printer, client, async |s| s.operation(&id).await).await;
+            shown.map_err(|failure| unknown(&id, failure))
+        }
         Op::List(query) => list(printer, query).await,
         Op::Watch { id, after, client } => watch(printer, id, after, client).await,
         Op::Cancel(OpTarget { id, client }) => {
@@ -85,6 +89,18 @@ async fn show(
     Ok(())
 }
 
+/// Says which operation is not there, and where to look.
+fn unknown(id: &OperationId, failure: CommandFailure) -> CommandFailure {
+    if failure.exit != Exit::NotFound {
+        return failure;
+    }
+    let code = ErrorCode::NotFound;
+    CommandFailure::new(
+        Exit::NotFound,
+        format!("{code}: no operation has the id {id}; `selvedge op list` shows those there are"),
+    )
+}
+
 async fn watch(
     printer: Printer,
     id: OperationId,
@@ -93,7 +109,8 @@ async fn watch(
 ) -> Result<(), CommandFailure> {
     let client = connect(&client).await?;
     // One that is not there has no events yet, and may never have any.
-    client.session().operation(&id).await?;
+    let found = client.session().operation(&id).await;
+    found.map_err(|error| unknown(&id, error.into()))?;
     let mut events = client.session().watch(&id, Since::After(after)).await?;
     while let Some(event) = events.next().await {
         printer.result(&event?, |e| {
@@ -110,7 +127,8 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
         None => PayloadSource::None,
         Some(path) => {
             if let Err(error) = std::fs::File::open(&path) {
-                return Err(CommandFailure::file(&path, &error));
+                let remedy = "give a file that can be read";
+                return Err(CommandFailure::named("--payload", &path, &error, remedy));
             }
             PayloadSource::File(path)
         }
@@ -132,7 +150,13 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
     };
     let client = connect(&arguments.client).await?;
     let session = client.session();
+    let is_streamed = matches!(&submit.payload, PayloadSource::File(path)
+        if std::fs::metadata(path).is_ok_and(|file| file.len() > PAYLOAD_BYTES_MAX as u64));
     let mut operation = session.submit(submit).await?;
+    if is_streamed && !arguments.wait {
+        // The answer is of the time before the bytes were sent.
+        operation = session.operation(&operation.id).await?;
+    }
     if arguments.wait && !operation.status.is_final() {
         operation = session.wait(&operation.id).await?;
     }
@@ -292,8 +316,10 @@ pub(crate) fn read_input(argument: &str) -> Result<Box<RawValue>, CommandFailure
                 .map_err(|error| CommandFailure::failed(format!("standard input: {error}")))?;
             text
         }
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| CommandFailure::file(path.as_ref(), &error))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            let remedy = "give JSON text, @FILE, or @- for standard input";
+            CommandFailure::named("--input", path.as_ref(), &error, remedy)
+        })?,
     };
     raw_json("--input", text.trim())
 }

@@ -1,5 +1,6 @@
 //! `selvedge dev` and `selvedge start`: run a node until it is told to stop, then drain it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use selvedge_client::Client;
@@ -10,7 +11,7 @@ use crate::app::Application;
 use crate::identity::Secret;
 use crate::operate::certificates::{DevelopmentFiles, write_private};
 use crate::operate::cli::NodeFlags;
-use crate::operate::config::NodeConfig;
+use crate::operate::config::{NodeConfig, TlsFiles};
 use crate::operate::failure::CommandFailure;
 use crate::operate::node::Node;
 use crate::operate::output::Printer;
@@ -111,21 +112,7 @@ pub(crate) async fn start(
     application: Application,
 ) -> Result<(), CommandFailure> {
     let config = NodeConfig::load(&flags)?;
-    let missing = |field: &str, what: &str| {
-        CommandFailure::usage(format!(
-            "{field} is not set: `start` needs {what} in its --config file \
-             (`selvedge dev` makes development ones)"
-        ))
-    };
-    let tls = config
-        .tls
-        .clone()
-        .ok_or_else(|| missing("[tls] certificate and key", "real certificates"))?;
-    let token_file = config
-        .token_file
-        .clone()
-        .ok_or_else(|| missing("token_file", "the file of a credential"))?;
-    let token = read_token(&token_file)?;
+    let (tls, token) = credentials(printer, &config)?;
     let node = Node::start(&config, &tls, Secret::new(token), application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
@@ -143,6 +130,37 @@ pub(crate) async fn start(
     let stop = wait_for_stop();
     announce(printer, &flags, &ready)?;
     serve(printer, node, stop).await
+}
+
+/// What `start` needs beside its configuration: real certificates and a token.
+pub(crate) fn credentials(
+    printer: Printer,
+    config: &NodeConfig,
+) -> Result<(TlsFiles, String), CommandFailure> {
+    let missing = |field: &str, what: &str| {
+        CommandFailure::usage(format!(
+            "{field} is not set: `start` needs {what} in its --config file \
+             (`selvedge dev` makes development ones)"
+        ))
+    };
+    let token = config.token_file.as_deref().map(read_token).transpose()?;
+    let tls = config.tls.clone().ok_or_else(|| {
+        missing(
+            "[tls] with its certificate and key",
+            "the files of real certificates",
+        )
+    })?;
+    let token = token.ok_or_else(|| missing("token_file", "the file of a credential"))?;
+    for path in config.token_file.iter().chain([&tls.key]) {
+        let is_open = |file: std::fs::Metadata| file.permissions().mode() & 0o004 != 0;
+        if std::fs::metadata(path).is_ok_and(is_open) {
+            printer.warn(&format!(
+                "warning: {0} can be read by everybody on this machine: chmod 600 {0}",
+                path.display()
+            ));
+        }
+    }
+    Ok((tls, token))
 }
 
 /// Until told to stop, then drains.
@@ -178,7 +196,14 @@ fn announce(printer: Printer, flags: &NodeFlags, ready: &Ready) -> Result<(), Co
 }
 
 fn read_token(path: &std::path::Path) -> Result<String, CommandFailure> {
-    let text = std::fs::read_to_string(path).map_err(|error| CommandFailure::file(path, &error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CommandFailure::named(
+            "token_file",
+            path,
+            &error,
+            "give a file with one token of 16 characters or more",
+        )
+    })?;
     let token = text.trim().to_owned();
     // A guessable credential is none: 16 characters are 80 bits even in base 32.
     if token.len() < 16 {

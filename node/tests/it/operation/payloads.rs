@@ -196,3 +196,61 @@ async fn a_stream_lost_with_its_node_is_waited_for_again() {
         .unwrap();
     assert_digest(&node, "one", &bytes).await;
 }
+
+/// The node takes seconds to notice that a client is gone; its successor may come before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_sent_while_another_is_dying_takes_over() {
+    let world = World::new();
+    let node = world.node(&world.store()).await;
+    let bytes = content(3 * MIB);
+    let length = Some(bytes.len() as u64);
+    let (dying, chunks) = mpsc::channel(1);
+    let payload = OperationPayload::Streamed { length, chunks };
+    digest(&node, "one", payload).await.unwrap();
+    dying.send(Ok(bytes.slice(..MIB))).await.unwrap();
+    let mut events = watch(&node, "one").await;
+    until(&mut events, "started").await;
+
+    let again = digest(&node, "one", stream(&bytes, length, false))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&again["created"], &again["status"]),
+        (&json!(false), &json!("running"))
+    );
+    drop(dying);
+    assert_digest(&node, "one", &bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_wants_is_closed() {
+    let world = World::new();
+    let node = world.node(&world.store()).await;
+    // Nobody has a handler for the type.
+    for _ in 0..2 {
+        let (sender, chunks) = mpsc::channel(1);
+        let payload = OperationPayload::Streamed {
+            length: Some(2),
+            chunks,
+        };
+        let body = json!({ "type": "nope", "input": {} });
+        let submitted = command(&node, "submit", "unknown", &body, payload).await;
+        assert_eq!(submitted.unwrap()["status"], "waiting");
+        sender.closed().await;
+    }
+    // The operation has ended with the stream that came first.
+    let bytes = Bytes::from_static(b"ab");
+    let (first, chunks) = mpsc::channel(1);
+    let length = Some(2);
+    let payload = OperationPayload::Streamed { length, chunks };
+    digest(&node, "one", payload).await.unwrap();
+    let mut events = watch(&node, "one").await;
+    until(&mut events, "started").await;
+    let (second, chunks) = mpsc::channel(1);
+    let payload = OperationPayload::Streamed { length, chunks };
+    digest(&node, "one", payload).await.unwrap();
+    first.send(Ok(bytes.clone())).await.unwrap();
+    drop(first);
+    assert_digest(&node, "one", &bytes).await;
+    second.closed().await;
+}

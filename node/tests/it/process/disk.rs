@@ -75,7 +75,12 @@ async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
         &mut access.client(&["actor", "send", "counter/full", "add", r#"{"by":1}"#]),
         5,
     );
-    assert!(said.contains("full"), "{said}");
+    assert!(
+        said.contains("still waiting: the disk of the node is full"),
+        "{said}"
+    );
+    let told = said.matches("still waiting").count();
+    assert_eq!(told, 1, "{said}");
 
     drop(file);
     fs::remove_file(&filler).unwrap();

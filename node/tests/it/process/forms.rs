@@ -299,10 +299,42 @@ fn completions_and_the_configuration_are_printed() {
         assert!(printed.status.success());
         assert!(text(&printed.stdout).contains("ready-file"), "{shell}");
     }
-    let config =
-        parse(&run(selvedge().args([
-            "config", "check", "--name", "blue", "--output", "json",
-        ])));
+    let scratch = tempfile::tempdir().unwrap();
+    drop(Node::dev(scratch.path()));
+    let made = scratch.path().join("development");
+    let file = scratch.path().join("node.toml");
+    let content = |key: &str| {
+        format!(
+            "token_file = '{0}/token'\n[tls]\ncertificate = '{0}/node.pem'\nkey = '{0}/{key}'\n",
+            made.display()
+        )
+    };
+    let check = || {
+        let mut command = selvedge();
+        command.args(["config", "check", "--name", "blue", "--output", "json"]);
+        command.arg("--config").arg(&file);
+        command
+    };
+    for (wrong, named) in [
+        ("", "[tls]"),
+        (&content("node.pem"), "node.pem"),
+        (&content("other.key"), "other.key"),
+    ] {
+        fs::write(&file, wrong).unwrap();
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        fs::write(made.join("other.key"), other).unwrap();
+        let checked = run(&mut check());
+        let said = text(&checked.stderr);
+        assert!(!checked.status.success(), "{wrong}");
+        assert!(said.contains(named), "{wrong}: {said}");
+    }
+    fs::write(&file, content("node.key")).unwrap();
+    let key = made.join("node.key");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(&key, open).unwrap();
+    let checked = run(&mut check());
+    assert!(text(&checked.stderr).contains("chmod 600"));
+    let config = parse(&checked);
     assert_eq!(
         (&config["name"], &config["store"]),
         (&json!("blue"), &json!("embedded"))

@@ -263,7 +263,7 @@ fn what_is_not_there_is_not_found() {
 
 #[test]
 fn a_wrong_call_is_told_which_word_is_wrong() {
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["op", "submit", "digest", "--input", "{"], "--input"),
         (
             &["op", "submit", "digest", "--input", "@/nowhere/input.json"],
@@ -287,6 +287,13 @@ fn a_wrong_call_is_told_which_word_is_wrong() {
         (&["bench", "everything"], "everything"),
         (&["bench", "ops", "--in-flight", "0"], "--in-flight"),
         (&["demo", "--dir", "/nowhere"], "/nowhere"),
+        (&["demo", "--manifest", "/nowhere/m"], "--manifest"),
+        (
+            &["op", "submit", "digest", "--payload", "/none"],
+            "--payload",
+        ),
+        (&["op", "submit", "digest", "--input", "@/none"], "--input"),
+        (&["dev", "--data-dir", "/proc/x"], "--data-dir"),
         (&["start", "--quic", "127.0.0.1:0"], "certificate"),
         (&["dev", "--roles", "kernel"], "kernel"),
         (&["launch"], "launch"),
@@ -334,6 +341,30 @@ async fn nine_mebibytes_go_through_an_operation_and_not_into_an_actor() {
     let mut submit = access.client(&["op", "submit", "digest", "--id", "nine", "--wait"]);
     let operation = parse(&run(submit.arg("--payload").arg(&nine)));
     assert_eq!(operation["result"]["bytes"], 9 << 20);
+    // Its answer is of after the bytes were sent.
+    let mut submit = access.client(&["op", "submit", "digest", "--id", "later"]);
+    let operation = parse(&run(submit.arg("--payload").arg(&nine)));
+    assert_ne!(operation["status"], "waiting", "{operation}");
+    // Nobody wants the bytes: the command returns all the same.
+    let mut submit = access.client(&["op", "submit", "nope", "--id", "nope"]);
+    let operation = parse(&run(submit.arg("--payload").arg(&nine)));
+    assert_eq!(operation["status"], "waiting", "{operation}");
+    let said = fail(&mut access.client(&["op", "get", "absent"]), 3);
+    assert!(
+        said.contains("absent") && said.contains("op list"),
+        "{said}"
+    );
+    // One line, and no colours where no person looks.
+    let stranger = Access {
+        token: "a token of nobody".to_owned(),
+        ..access.clone()
+    };
+    let said = fail(&mut stranger.client(&["op", "list"]), 4);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let mut refused = stranger.client(&["op", "list"]);
+    let said = fail(refused.env("SELVEDGE_LOG", "warn"), 4);
+    assert!(said.lines().count() > 1, "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
 
     let client = access.connect().await;
     let say = client

@@ -103,7 +103,12 @@ impl<C, S> Machine<C, S> {
             && let Some(pending) = self.pending(request)
             && let Some(wait_ms) = pending.wait_ms(failure, random)
         {
-            return Output::Wait { request, wait_ms };
+            return Output::Wait {
+                request,
+                wait_ms,
+                waited_ms: pending.waited_ms,
+                failure: failure.clone(),
+            };
         }
         let ticket = match request {
             Request::Command(number) => self.take_command(number).map(|pending| pending.ticket),
@@ -147,10 +152,14 @@ impl<C, S> Machine<C, S> {
             Outcome::Failure(failure) if failure.code.may_be_retried() => {
                 subscription.is_parked = true;
                 subscription.attempts += 1;
+                let wait_ms = backoff_ms(subscription.attempts, random)
+                    .max(failure.retry_after_ms.unwrap_or(0));
                 Output::Wait {
                     request: Request::Subscription(number),
-                    wait_ms: backoff_ms(subscription.attempts, random)
-                        .max(failure.retry_after_ms.unwrap_or(0)),
+                    wait_ms,
+                    // Waits double: all of them come to twice the last.
+                    waited_ms: wait_ms.saturating_mul(2),
+                    failure,
                 }
             }
             Outcome::Failure(failure) => {

@@ -255,7 +255,14 @@ fn a_refusal_for_the_moment_is_waited_for_until_patience_ends() {
     loop {
         out.clear();
         match machine.handle(failure(request, ErrorCode::Overloaded), u32::MAX, &mut out) {
-            Output::Wait { request, wait_ms } => {
+            Output::Wait {
+                request,
+                wait_ms,
+                waited_ms,
+                failure,
+            } => {
+                assert_eq!(waited_ms, waited + wait_ms);
+                assert_eq!(failure.code, ErrorCode::Overloaded);
                 waited += wait_ms;
                 machine.send_again(request, &mut out);
                 assert_eq!(numbers(&sent(&mut out)), [1]);
