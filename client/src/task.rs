@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use selvedge_protocol::error::chain;
 use selvedge_protocol::limits::OPERATION_PROGRESS_BYTES_MAX;
 use selvedge_protocol::{ErrorCode, Failure, OperationType, Target, frame};
 use serde::Serialize;
@@ -149,13 +150,7 @@ impl WorkError {
 // Like `anyhow`: not an `Error` itself, so that every `Error` converts.
 impl<E: std::error::Error> From<E> for WorkError {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            message = format!("{message}: {error}");
-            source = error.source();
-        }
-        Self::retryable(message)
+        Self::retryable(chain(&error))
     }
 }
 

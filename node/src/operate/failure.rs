@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use selvedge_client::{CallError, ConnectError};
 use selvedge_protocol::ErrorCode;
+use selvedge_protocol::error::chain;
 
 /// The exit codes of DESIGN 14.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,16 +128,4 @@ fn exit_for(code: ErrorCode) -> Exit {
         | ErrorCode::OutcomeExpired
         | ErrorCode::Internal => Exit::Failed,
     }
-}
-
-/// An error and everything under it, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

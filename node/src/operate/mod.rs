@@ -15,6 +15,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use selvedge_protocol::error::chain;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{Application, BuildError};
@@ -89,5 +90,5 @@ async fn run(
 fn build(
     application: fn() -> Result<Application, BuildError>,
 ) -> Result<Application, CommandFailure> {
-    application().map_err(|error| CommandFailure::failed(failure::chain(&error)))
+    application().map_err(|error| CommandFailure::failed(chain(&error)))
 }

@@ -11,6 +11,7 @@ use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
 use selvedge_cluster::store::{self, Store};
+use selvedge_protocol::error::chain;
 use selvedge_protocol::limits;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,7 +21,7 @@ use crate::edge::{Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
 use crate::gateway::Gateway;
 use crate::identity::{DevelopmentToken, ResumeKey, Secret};
 use crate::operate::config::{NodeConfig, Role, StoreUrl, TlsFiles};
-use crate::operate::failure::{CommandFailure, chain};
+use crate::operate::failure::CommandFailure;
 use crate::session::{Inside, SessionConfig, Sessions};
 
 /// A node that serves.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
+use selvedge_protocol::error::chain;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -177,13 +178,7 @@ impl From<InvalidInput> for HandlerError {
 // Like `anyhow`: not an `Error` itself, so that every `Error` converts.
 impl<E: std::error::Error> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            message = format!("{message}: {error}");
-            source = error.source();
-        }
-        Self::retryable(message)
+        Self::retryable(chain(&error))
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use futures::StreamExt;
 use selvedge_client::{CallError, Operation, OperationStatus, PayloadSource, Session, Submit};
 use selvedge_cluster::Clock;
+use selvedge_protocol::error::chain;
 use selvedge_protocol::{ErrorCode, OperationId, OperationType};
 use serde::Serialize;
 use serde_json::json;
@@ -19,7 +20,7 @@ use crate::operate::bench::{LatencyUs, microseconds};
 use crate::operate::certificates::write_private;
 use crate::operate::cli::{Demo, NodeFlags};
 use crate::operate::commands::serve::{start_development, wait_for_stop};
-use crate::operate::failure::{CommandFailure, chain};
+use crate::operate::failure::CommandFailure;
 use crate::operate::output::Printer;
 
 /// Operations unfinished at a time: enough to fill the commit pipeline, few enough to watch.

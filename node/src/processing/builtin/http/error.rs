@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use selvedge_protocol::error::chain;
 use selvedge_protocol::limits::HTTP_RESULT_BYTES_MAX;
 
 use crate::processing::HandlerError;
@@ -71,12 +72,7 @@ impl CallError {
 
     /// The error of the attempt.
     pub(super) fn into_error(self) -> HandlerError {
-        let mut message = self.to_string();
-        let mut source = std::error::Error::source(&self);
-        while let Some(error) = source {
-            message = format!("{message}: {error}");
-            source = error.source();
-        }
+        let message = chain(&self);
         let error = match self.may_be_retried() {
             true => HandlerError::retryable(message),
             false => HandlerError::permanent(message),
