@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{CommandId, Tenant};
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::actor::activation::Message;
@@ -25,8 +26,12 @@ use crate::slot::{Chore, NEVER, Slot};
 use crate::store::keys::{ActorPath, Family, Key, KeyRange, SlotFamily};
 use crate::store::{self, Isolation};
 
-/// Rows of a chore in work at once, per slot: bounds memory and the load that a backlog can make.
+/// Rows of a chore that a slot has in memory.
 const PAGE_MAX: usize = 64;
+/// Rows of a chore in work at once, over all slots. Half of what an operation's pool runs at a time: what
+/// wakes after a night finds its place there as it comes, where all at once would have to be let go and
+/// looked for again.
+const IN_WORK_MAX: usize = 64;
 /// The longest sleep while a timer is set: a clock that jumped is noticed this late.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Rounds of passivation within the time after which an actor is idle: it ends at most a quarter late.
@@ -37,6 +42,34 @@ enum Which {
     Timers,
     Outbox,
     Awake,
+}
+
+/// Permits for the rows that are in work.
+#[derive(Debug)]
+pub(crate) struct InWork {
+    timers: Semaphore,
+    outbox: Semaphore,
+    awake: Semaphore,
+}
+
+impl Default for InWork {
+    fn default() -> Self {
+        Self {
+            timers: Semaphore::new(IN_WORK_MAX),
+            outbox: Semaphore::new(IN_WORK_MAX),
+            awake: Semaphore::new(IN_WORK_MAX),
+        }
+    }
+}
+
+impl InWork {
+    const fn of(&self, which: Which) -> &Semaphore {
+        match which {
+            Which::Timers => &self.timers,
+            Which::Outbox => &self.outbox,
+            Which::Awake => &self.awake,
+        }
+    }
 }
 
 impl Which {
@@ -170,14 +203,14 @@ async fn fire_timers(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error
                 continue;
             };
             let body = TimerRecord::decode(value)?.body;
-            let (reply, answer) = asked();
-            core.send(&scoped(&actor), reply, |caller| Message::Fire {
-                name,
-                due_ms,
-                body,
-                caller,
-            });
-            answers.push(answer);
+            answers.push(in_turn(core, Which::Timers, move |reply| {
+                core.send(&scoped(&actor), reply, |caller| Message::Fire {
+                    name,
+                    due_ms,
+                    body,
+                    caller,
+                });
+            }));
         }
         for outcome in join_all(answers).await {
             // A refusal by the kind's rules is an effect as well: the timer is gone.
@@ -217,9 +250,10 @@ async fn deliver_outbox(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Er
             let Key::Outbox { actor, seq } = decode(key)? else {
                 continue;
             };
-            let (reply, answer) = asked();
-            deliver(core, &actor, seq, OutboxRecord::decode(value)?, reply);
-            answers.push(answer);
+            let message = OutboxRecord::decode(value)?;
+            answers.push(in_turn(core, Which::Outbox, move |reply| {
+                deliver(core, &actor, seq, message, reply);
+            }));
         }
         let outcomes = join_all(answers).await;
         let delivered: Vec<&Bytes> = rows
@@ -268,9 +302,10 @@ async fn wake(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error> {
         range.begin = after(last);
         let mut answers = Vec::with_capacity(rows.len());
         for (key, _) in &rows {
-            let (reply, answer) = asked();
-            core.send(&scoped(&row(key)?.0), reply, Message::Wake);
-            answers.push(answer);
+            let actor = scoped(&row(key)?.0);
+            answers.push(in_turn(core, Which::Awake, move |reply| {
+                core.send(&actor, reply, Message::Wake);
+            }));
         }
         // Answered when activated, so that no more than a page is activated at once.
         for outcome in join_all(answers).await {
@@ -279,6 +314,15 @@ async fn wake(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error> {
             }
         }
     }
+}
+
+/// Sends what a row asks for when its turn comes, and waits for the answer.
+async fn in_turn(core: &Core, which: Which, send: impl FnOnce(ReplyTo)) -> Outcome {
+    // Never closed.
+    let _permit = core.in_work.of(which).acquire().await.ok();
+    let (reply, answer) = asked();
+    send(reply);
+    answer.await
 }
 
 async fn read(core: &Core, range: &KeyRange) -> Result<Vec<(Bytes, Bytes)>, store::Error> {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::Clock;
 use crate::actor::activation::{Activation, Hosting, Message};
+use crate::actor::chore::InWork;
 use crate::actor::host::HostConfig;
 use crate::actor::hosted::Kinds;
 use crate::actor::machine::{Moment, Name};
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     full_told_next_ms: AtomicU64,
     /// A chore became due earlier than the loop of chores knows.
     pub(crate) chores: Notify,
+    pub(crate) in_work: InWork,
     /// For what has to wait where nothing may.
     pub(crate) runtime: Handle,
 }
@@ -75,6 +77,7 @@ impl Core {
             tick: AtomicU64::new(1),
             full_told_next_ms: AtomicU64::new(0),
             chores: Notify::new(),
+            in_work: InWork::default(),
             runtime: Handle::current(),
         })
     }
