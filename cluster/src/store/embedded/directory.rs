@@ -12,6 +12,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::super::{Error, Version};
 use super::{journal, manifest};
@@ -129,7 +130,7 @@ fn lock(path: &Path) -> Result<File, Error> {
             .open(path.join(LOCK_FILE))
     };
     let mut file = open().map_err(|error| stopped(path, &error))?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -149,6 +150,18 @@ fn lock(path: &Path) -> Result<File, Error> {
     };
     write(&mut file).map_err(|error| stopped(path, &error))?;
     Ok(file)
+}
+
+/// Locks a file, which may take a moment: until the system has cleared up after a process that was just killed,
+/// or until a program that another thread starts has closed the files that it began with.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_ATTEMPTS_MAX {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            result => return result,
+        }
+    }
+    file.try_lock()
 }
 
 fn read_floor(path: &Path) -> Result<Option<Version>, Error> {
@@ -183,6 +196,9 @@ fn stopped(path: &Path, error: &io::Error) -> Error {
     Error::Stopped(format!("{}: {error}", path.display()))
 }
 
+/// Half a second in all: longer than such a moment, and not long for whoever starts a second node.
+const LOCK_ATTEMPTS_MAX: u32 = 51;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 const LOCK_FILE: &str = "selvedge.lock";
 const FORMAT_FILE: &str = "FORMAT";
 const FLOOR_FILE: &str = "FLOOR";
