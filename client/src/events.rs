@@ -201,7 +201,7 @@ pub(crate) async fn deliver(
                     data: event.data,
                 }));
             }),
-            ServerFrame::Gap(gap) => cursor.gap(gap.seq, || {
+            ServerFrame::Gap(gap) => cursor.gap(gap.after, gap.seq, || {
                 room.send(Ok(EventItem::Gap {
                     after: gap.after,
                     seq: gap.seq,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use selvedge_protocol::frame::Since;
-use selvedge_protocol::{OperationId, OperationType, Target, time};
+use selvedge_protocol::{ErrorCode, Failure, OperationId, OperationType, Target, time};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -278,7 +278,11 @@ fn operation_event(
 
 /// Events that are no longer stored are told by the state after them: its status stands for the type.
 fn snapshot_event(seq: u64, snapshot: &[u8]) -> Result<OperationEvent, CallError> {
-    let operation: Operation = serde_json::from_slice(snapshot)?;
+    let operation: Option<Operation> = serde_json::from_slice(snapshot)?;
+    let Some(operation) = operation else {
+        let message = "the operation was kept as long as its retention says, and is no more";
+        return Err(Failure::new(ErrorCode::NotFound, message).into());
+    };
     let status: OperationStatus = operation.status;
     Ok(OperationEvent {
         seq,

@@ -342,6 +342,9 @@ impl Running {
         let slot = &self.core.slots[usize::from(self.name.slot)];
         slot.prove(base, self.core.clock.monotonic());
         slot.hub.publish(&self.name.actor, &finished.events);
+        if finished.is_end {
+            slot.hub.let_go(&self.name.actor);
+        }
         if let Some(due_ms) = finished.timer_due_ms {
             self.core.schedule(&slot.timers, due_ms);
         }

@@ -148,7 +148,7 @@ async fn check(
 }
 
 fn write(transaction: &mut dyn Transaction, batch: &Batch) {
-    if let Some(range) = &batch.clear {
+    for range in &batch.clear {
         transaction.clear_range(&range.begin, &range.end);
     }
     for write in &batch.writes {

@@ -60,6 +60,13 @@ impl Hub {
         }
     }
 
+    /// Lets the subscribers of an actor go.
+    pub(crate) fn let_go(&self, actor: &ScopedAddress) {
+        let gone = self.subscribers.lock().remove(actor);
+        let count = gone.map_or(0, |subscribers| subscribers.len());
+        self.count.fetch_sub(count, Ordering::AcqRel);
+    }
+
     /// Lets all subscribers go.
     pub(crate) fn close(&self) {
         let subscribers = std::mem::take(&mut *self.subscribers.lock());

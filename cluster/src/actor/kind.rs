@@ -151,6 +151,10 @@ pub struct Effects {
     /// Rows of the kind's own, such as indexes: a key, and its value or `None` to clear it.
     pub rows: Vec<(Key, Option<Bytes>)>,
     pub urgency: Urgency,
+    /// The actor is forgotten: everything stored of it goes, but for messages on their way and rows of the
+    /// kind's own that are not cleared here. `apply` leaves the default state; a later command begins a new
+    /// life. The outcomes of commands go as well, so wait for the retention of command ids first.
+    pub is_end: bool,
 }
 
 /// When effects must be committed.

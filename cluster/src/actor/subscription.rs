@@ -133,8 +133,7 @@ impl Subscription {
         let mut transaction = self.core.store.begin();
         let rows = transaction.range(range).await.map_err(unavailable)?;
         if rows.is_empty() {
-            self.is_live = true;
-            return Ok(None);
+            return self.go_live().await;
         }
         let mut events = VecDeque::with_capacity(rows.len());
         for (key, value) in rows {
@@ -153,16 +152,31 @@ impl Subscription {
         self.gap().await.map(Some)
     }
 
+    /// Nothing is stored after the position: what comes is published. Answers a gap if the actor is not as
+    /// far as that: it has ended since, and perhaps begun anew.
+    async fn go_live(&mut self) -> Result<Option<SubscriptionItem>, Failure> {
+        if self.position > 0 {
+            let record = self.record().await?;
+            if record.as_ref().map_or(0, |record| record.seq) < self.position {
+                return self.gap_to(record).await.map(Some);
+            }
+        }
+        self.is_live = true;
+        Ok(None)
+    }
+
     async fn gap(&mut self) -> Result<SubscriptionItem, Failure> {
-        let Some(record) = self.record().await? else {
-            return Err(undecodable("events without an actor"));
-        };
-        let snapshot = self.snapshot(&record).await?;
-        let after = self.position;
-        self.position = record.seq;
+        let record = self.record().await?;
+        self.gap_to(record).await
+    }
+
+    async fn gap_to(&mut self, record: Option<ActorRecord>) -> Result<SubscriptionItem, Failure> {
+        let seq = record.as_ref().map_or(0, |record| record.seq);
+        let snapshot = self.snapshot(record.as_ref()).await?;
+        let after = std::mem::replace(&mut self.position, seq);
         Ok(SubscriptionItem::Gap {
             after,
-            seq: record.seq,
+            seq,
             snapshot,
         })
     }
@@ -179,7 +193,17 @@ impl Subscription {
             .map_err(undecodable)
     }
 
-    async fn snapshot(&self, record: &ActorRecord) -> Result<Bytes, Failure> {
+    async fn snapshot(&self, record: Option<&ActorRecord>) -> Result<Bytes, Failure> {
+        let kind = self.core.kinds.find(self.actor.address.kind.as_str());
+        let Some(kind) = kind else {
+            return Err(Failure::new(
+                ErrorCode::UnknownKind,
+                "no such actor kind is registered",
+            ));
+        };
+        let Some(record) = record else {
+            return Ok(kind.fresh().view());
+        };
         let state = match &record.state {
             StoredState::Here(state) => state.clone(),
             StoredState::Chunks(count) => {
@@ -193,13 +217,6 @@ impl Subscription {
                 }
                 whole.freeze()
             }
-        };
-        let kind = self.core.kinds.find(self.actor.address.kind.as_str());
-        let Some(kind) = kind else {
-            return Err(Failure::new(
-                ErrorCode::UnknownKind,
-                "no such actor kind is registered",
-            ));
         };
         let state = kind
             .decode(record.state_format, &state)

@@ -46,6 +46,12 @@ pub(super) fn created(record: &Record) -> Vec<Row> {
     rows
 }
 
+/// Clears all rows of an operation.
+pub(super) fn forgotten(record: &Record) -> Vec<Row> {
+    let rows = created(record).into_iter();
+    rows.map(|(key, _)| (key, None)).collect()
+}
+
 /// The rows of a change of status.
 pub(super) fn moved(before: Status, record: &Record) -> Vec<Row> {
     if before == record.status {

@@ -19,6 +19,7 @@ use crate::operation::child::{
 };
 use crate::operation::record::{Payload, Record, Waiting};
 use crate::operation::report::Report;
+use crate::operation::retention::{self, TIMER_FORGET};
 use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
 use crate::operation::wait::{FINAL, Waiters};
@@ -161,6 +162,13 @@ impl OperationKind {
         let mut effects = decide(record, &mut state.control)?;
         state.is_told |= record.is_begun && record.steps.len() > steps;
         effects.rows = index::moved(before, record);
+        if record.status.is_final() != before.is_final() {
+            let policy = self
+                .pools
+                .policy_for(&record.tenant, &record.operation_type);
+            let change = retention::changed(before.is_final(), record, policy.as_deref());
+            effects.timers.extend(change);
+        }
         if record.status.is_final() && !before.is_final() {
             let path = self.pools.path(&scoped(context));
             effects
@@ -231,6 +239,20 @@ impl OperationKind {
                 ..Effects::default()
             })
         })
+    }
+
+    /// The operation has been kept long enough, or longer by a policy that has changed.
+    fn forget(&self, state: &mut OperationState, context: &Context<'_>) -> Effects {
+        let record = state.record.as_ref();
+        let policy = record.and_then(|record| {
+            let operation_type = &record.operation_type;
+            self.pools.policy_for(&record.tenant, operation_type)
+        });
+        let effects = retention::due(&mut state.record, context.now_ms, policy.as_deref());
+        if state.record.is_none() {
+            *state = OperationState::default();
+        }
+        effects
     }
 
     fn child_finished(
@@ -355,6 +377,7 @@ impl Kind for OperationKind {
                     ..Effects::default()
                 })
             }
+            (Origin::Timer, TIMER_FORGET) => Ok(self.forget(state, context)),
             (Origin::Timer, name) => self.decide(state, context, |record, _| {
                 machine::due(record, context.now_ms, name)
             }),

@@ -12,6 +12,7 @@ mod list;
 mod machine;
 mod record;
 mod report;
+mod retention;
 mod schedule;
 mod service;
 mod submission;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use selvedge_protocol::limits::{
     NAME_BYTES_MAX, POLICY_ATTEMPTS_MAX, POLICY_BREAKER_FAILURES_MAX, POLICY_BREAKER_PROBES_MAX,
     POLICY_CODES_MAX, POLICY_CONCURRENCY_MAX, POLICY_FACTOR_MAX, POLICY_MS_MAX, POLICY_RATE_MAX,
+    RETENTION_MS,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -133,7 +134,13 @@ const FIELDS: &[(&str, Rule)] = &[
             ("probes", up_to(POLICY_BREAKER_PROBES_MAX)),
         ]),
     ),
-    ("retentionMs", MS),
+    (
+        "retentionMs",
+        Rule::Whole {
+            min: RETENTION_MS,
+            max: POLICY_MS_MAX,
+        },
+    ),
 ];
 
 const fn up_to(max: u64) -> Rule {

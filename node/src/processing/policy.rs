@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use selvedge_protocol::limits::RETENTION_MS;
+
 /// The policy of an operation type, as an application registers it. A tenant may change it at run time,
 /// by a patch, within what its application allows.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +25,8 @@ pub struct Policy {
     pub queue_timeout: Option<Duration>,
     /// Stops attempts for a while when too many fail.
     pub breaker: Option<BreakerPolicy>,
-    /// How long final operations are kept; `None` is for good. Not enforced yet.
+    /// How long final operations are kept; `None` is for good. At least 24 hours, the retention of command
+    /// ids.
     pub retention: Option<Duration>,
 }
 
@@ -121,6 +124,11 @@ impl Policy {
                 self.breaker.is_some_and(|breaker| breaker.probes == 0),
                 "a breaker without probes: use at least 1",
             ),
+            (
+                self.retention
+                    .is_some_and(|retention| retention < Duration::from_millis(RETENTION_MS)),
+                "a retention shorter than that of command ids: use at least 24 hours",
+            ),
         ];
         let first = flaws.into_iter().find(|(is_wrong, _)| *is_wrong);
         first.map(|(_, flaw)| flaw)
@@ -176,12 +184,13 @@ mod tests {
             ..Policy::default()
         };
         assert_eq!(good.flaw(), None);
-        let flaws: [fn(&mut Policy); 5] = [
+        let flaws: [fn(&mut Policy); 6] = [
             |policy| policy.concurrency = 0,
             |policy| policy.rate.as_mut().unwrap().operations = 0,
             |policy| policy.rate.as_mut().unwrap().period = Duration::ZERO,
             |policy| policy.breaker.as_mut().unwrap().failures = 0,
             |policy| policy.breaker.as_mut().unwrap().probes = 0,
+            |policy| policy.retention = Some(Duration::from_secs(24 * 60 * 60 - 1)),
         ];
         for spoil in flaws {
             let mut policy = good.clone();

@@ -72,7 +72,7 @@ impl Machine {
             self.change_timer(change, &mut group);
         }
         for message in effects.messages {
-            self.post(message, &mut group);
+            self.post(now_ms, message, &mut group);
         }
         if let Some(awake) = effects.awake.filter(|awake| *awake != self.awake) {
             self.awake = awake;
@@ -81,6 +81,9 @@ impl Machine {
                 value: awake.then(bytes::Bytes::new),
             });
         }
+        if effects.is_end {
+            self.end(&mut group);
+        }
         for (key, value) in effects.rows {
             group.bytes += value.as_ref().map_or(0, bytes::Bytes::len);
             let key = key.encode();
@@ -88,7 +91,9 @@ impl Machine {
         }
         self.pending = Some(group);
         let outcome = self.success(effects.reply);
-        self.keep(now_ms, identity, &outcome);
+        if !effects.is_end {
+            self.keep(now_ms, identity, &outcome);
+        }
         if let Some(group) = &mut self.pending {
             group.answers.push((caller, outcome));
         }
@@ -139,7 +144,11 @@ impl Machine {
         }
     }
 
-    fn post(&mut self, message: Message, group: &mut Group) {
+    fn post(&mut self, now_ms: u64, message: Message, group: &mut Group) {
+        if self.outbox == 0 {
+            // The numbers of another life of the actor are not used again: receivers may remember them.
+            self.outbox = now_ms << OUTBOX_ROOM_BITS;
+        }
         self.outbox += 1;
         group.bytes += message.body.len();
         group.has_messages = true;
@@ -199,6 +208,10 @@ impl Machine {
         None
     }
 }
+
+/// Room for a million messages before a life that begins a millisecond later would use their numbers; enough
+/// is left for the time of the next centuries.
+const OUTBOX_ROOM_BITS: u32 = 20;
 
 fn stored(seq: u64, time_ms: u64, event: NewEvent) -> StoredEvent {
     StoredEvent {

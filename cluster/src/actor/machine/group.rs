@@ -29,7 +29,7 @@ pub(crate) struct Batch {
     pub(crate) builds_on: u64,
     pub(crate) record: Vec<u8>,
     /// Cleared before anything is written.
-    pub(crate) clear: Option<KeyRange>,
+    pub(crate) clear: Vec<KeyRange>,
     pub(crate) writes: Vec<Write>,
 }
 
@@ -49,6 +49,8 @@ pub(crate) struct Group {
     pub(crate) is_urgent: bool,
     /// The earliest timer it sets.
     pub(crate) timer_due_ms: Option<u64>,
+    /// Nothing is left of the actor after it.
+    pub(crate) is_end: bool,
 }
 
 impl Group {
@@ -102,4 +104,6 @@ pub(crate) struct Finished {
     pub(crate) has_messages: bool,
     pub(crate) timer_due_ms: Option<u64>,
     pub(crate) answers: Vec<(Caller, Outcome)>,
+    /// Nothing is left of the actor: whoever follows it has to look again.
+    pub(crate) is_end: bool,
 }

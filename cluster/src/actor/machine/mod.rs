@@ -4,6 +4,7 @@
 //! for, and hands out the answers. It never answers a decision before its commit has finished.
 
 mod effects;
+mod end;
 mod group;
 mod memory;
 
@@ -248,6 +249,9 @@ impl Machine {
         let Some(mut group) = self.pending.take() else {
             return Ok(None);
         };
+        if group.is_end {
+            return Ok(Some(self.end_batch(group)));
+        }
         let Ok(state) = self.stored_state(group.state_changed) else {
             self.refuse_too_large(*group);
             return Err(Broken);
@@ -266,15 +270,8 @@ impl Machine {
             key: record.clone(),
             value: Some(self.record(stored, sessions.inline).encode()),
         });
-        if self.version == 0 && self.name.is_public {
-            let key = Key::Catalog {
-                tenant: self.name.actor.tenant.clone(),
-                address: self.name.actor.address.clone(),
-            };
-            writes.push(Write {
-                key: key.encode(),
-                value: Some(Bytes::new()),
-            });
+        if self.version == 0 {
+            writes.extend(self.name.catalog(Some(Bytes::new())));
         }
         self.in_flight = Some(group);
         Ok(Some(Batch {
@@ -289,14 +286,19 @@ impl Machine {
     /// The commit in flight is durable as of `base`.
     pub(crate) fn commit_finished(&mut self, base: Version) -> Finished {
         let group = self.in_flight.take().unwrap_or_default();
-        self.version += 1;
         self.base = base;
-        self.memory.trim(self.version);
+        if group.is_end {
+            self.begin_anew();
+        } else {
+            self.version += 1;
+            self.memory.trim(self.version);
+        }
         Finished {
             events: group.events.into(),
             has_messages: group.has_messages,
             timer_due_ms: group.timer_due_ms,
             answers: group.answers,
+            is_end: group.is_end,
         }
     }
 
@@ -345,10 +347,12 @@ impl Machine {
         self.version + if self.in_flight.is_some() { 2 } else { 1 }
     }
 
+    /// Whether the next decision has to wait for a commit.
     fn is_full(&self) -> bool {
-        self.pending.as_ref().is_some_and(|pending| {
+        let is_full = self.pending.as_ref().is_some_and(|pending| {
             pending.decisions >= ACTOR_BATCH_MAX || pending.bytes >= ACTOR_BATCH_BYTES_MAX
-        })
+        });
+        is_full || self.is_ending()
     }
 
     fn decide(&mut self, now: Moment, work: Work, caller: Caller) -> Result<Progress, Broken> {
@@ -478,7 +482,7 @@ impl Machine {
         state: Option<Bytes>,
         changed: bool,
         writes: &mut Vec<Write>,
-    ) -> (StoredState, Option<KeyRange>) {
+    ) -> (StoredState, Vec<KeyRange>) {
         let had_chunks = self.chunks > 0;
         let stored = match state {
             None => StoredState::Chunks(self.chunks),
@@ -501,7 +505,7 @@ impl Machine {
             }
         };
         let cleared = (had_chunks && changed).then(|| self.name.prefix.state_chunks());
-        (stored, cleared)
+        (stored, cleared.into_iter().collect())
     }
 
     fn record(

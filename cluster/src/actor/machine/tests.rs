@@ -40,6 +40,13 @@ impl Kind for Journal {
                     ..Effects::default()
                 });
             }
+            "end" => {
+                state.clear();
+                return Ok(Effects {
+                    is_end: true,
+                    ..Effects::default()
+                });
+            }
             "soon" => Urgency::Soon,
             _ => Urgency::Now,
         };
@@ -207,6 +214,10 @@ impl Simulation {
         let Some(batch) = self.in_flight.take() else {
             return false;
         };
+        for range in &batch.clear {
+            self.rows
+                .retain(|key, _| *key < range.begin || *key >= range.end);
+        }
         for write in batch.writes {
             match write.value {
                 Some(value) => self.rows.insert(write.key, value),
@@ -297,6 +308,52 @@ fn what_arrives_during_a_commit_shares_the_next() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn an_end_leaves_nothing_and_what_comes_meanwhile_begins_anew() {
+    for is_in_flight in [false, true] {
+        let mut simulation = Simulation::new();
+        simulation.send("append", 1, numbered(1));
+        simulation.settle();
+        simulation.send("append", 2, numbered(2));
+        if is_in_flight {
+            simulation.start_commit();
+        }
+        let end = simulation.send("end", 0, Identity::Natural);
+        let later = simulation.send("append", 3, numbered(3));
+        simulation.start_commit();
+        simulation.finish_commit();
+        if is_in_flight {
+            assert_eq!(simulation.answer(end), None);
+            simulation.start_commit();
+            simulation.finish_commit();
+        }
+        assert!(simulation.answer(end).is_some());
+        assert_eq!(simulation.rows.len(), 0, "{:?}", simulation.rows);
+        assert_eq!(simulation.answer(later), None);
+        simulation.settle();
+        assert_eq!(simulation.state(), [3]);
+        match simulation.answer(later) {
+            Some(Outcome::Success(success)) => {
+                assert_eq!((success.seq, success.version), (1, 1));
+            }
+            other => panic!("{other:?}"),
+        }
+        simulation.crash();
+        assert_eq!(simulation.state(), [3]);
+    }
+}
+
+#[test]
+fn an_end_that_is_not_committed_changes_nothing() {
+    let mut simulation = Simulation::new();
+    simulation.send("append", 1, numbered(1));
+    simulation.settle();
+    simulation.send("end", 0, Identity::Natural);
+    simulation.start_commit();
+    simulation.crash();
+    assert_eq!(simulation.state(), [1]);
 }
 
 #[test]

@@ -94,6 +94,10 @@ impl Kind for Tally {
                 effects.urgency = Urgency::Soon;
             }
             "retire" => state.retired = true,
+            "end" => {
+                *state = TallyState::default();
+                effects.is_end = true;
+            }
             "peek" => effects.urgency = Urgency::Never,
             "refuse" => return Err(Refusal::rejected(format!("at {}", state.sum))),
             "panic" => {

@@ -6,6 +6,7 @@ mod basics;
 mod chores;
 mod crash;
 mod crowd;
+mod end;
 mod faults;
 mod fence;
 mod kinds;

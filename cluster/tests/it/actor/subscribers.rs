@@ -106,15 +106,21 @@ async fn the_ephemeral_is_told_and_never_blocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_past_the_end_hears_nothing_and_breaks_nothing() {
+async fn a_position_past_the_end_is_told_of_and_goes_on_from_the_end() {
     let world = World::new();
     let host = world.host().await;
     let since = Since::After(u64::MAX);
     let mut lost = host.subscribe(actor("a"), since).await.unwrap();
     write(host.clone(), 3).await;
     host.tell_subscribers(&actor("a"), SessionId::from_u128(1), "end", &Bytes::new());
+    match lost.next().await.unwrap() {
+        SubscriptionItem::Gap { after, seq, .. } => assert_eq!((after, seq), (u64::MAX, 3)),
+        other => panic!("{other:?}"),
+    }
     assert!(matches!(
         lost.next().await.unwrap(),
         SubscriptionItem::Ephemeral { .. }
     ));
+    write(host.clone(), 1).await;
+    assert_eq!(next_seq(&mut lost).await, 4);
 }

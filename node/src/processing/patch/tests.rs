@@ -19,7 +19,7 @@ fn full() -> Value {
         },
         "stepTimeoutMs": 1, "heartbeatTimeoutMs": 2, "totalTimeoutMs": 3, "queueTimeoutMs": 4,
         "breaker": { "failures": 3, "windowMs": 10, "openMs": 20, "probes": 1 },
-        "retentionMs": 5,
+        "retentionMs": 86_400_000,
     })
 }
 

@@ -10,6 +10,7 @@ mod lists;
 mod payloads;
 mod policies;
 mod pressure;
+mod retention;
 mod schedules;
 mod scheduling;
 mod world;

@@ -52,7 +52,7 @@ pub(super) async fn change_in(
     Ok(serde_json::from_slice(&body).unwrap())
 }
 
-async fn set(node: &Running, subject: &str, patch: Value) -> Value {
+pub(super) async fn set(node: &Running, subject: &str, patch: Value) -> Value {
     change(node, subject, "set", patch).await.unwrap()
 }
 

@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::life::Life;
 
 /// Waiting longer than this is a failure of the test, not a measurement.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,

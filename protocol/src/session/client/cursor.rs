@@ -62,11 +62,12 @@ impl Cursor {
         Verdict::Delivered(deliver())
     }
 
-    /// Judges a gap up to `seq`, as [`Cursor::event`].
-    pub fn gap<R>(&self, seq: u64, deliver: impl FnOnce() -> R) -> Verdict<R> {
+    /// Judges a gap from `after` to `seq`, as [`Cursor::event`]. It may go back, if it does from here: the
+    /// actor has ended and its events begin anew.
+    pub fn gap<R>(&self, after: u64, seq: u64, deliver: impl FnOnce() -> R) -> Verdict<R> {
         let mut state = self.lock();
         if let Since::After(position) = state.since
-            && seq <= position
+            && (seq == position || (seq < position && after != position))
         {
             return Verdict::Repeat;
         }
@@ -117,12 +118,22 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_moves_the_position_forward_only() {
+    fn a_gap_moves_the_position_once() {
         let cursor = Cursor::new(Since::After(2));
-        assert_eq!(cursor.gap(9, || ()), Verdict::Delivered(()));
-        assert_eq!(cursor.gap(9, || ()), Verdict::Repeat);
+        assert_eq!(cursor.gap(2, 9, || ()), Verdict::Delivered(()));
+        assert_eq!(cursor.gap(2, 9, || ()), Verdict::Repeat);
+        assert_eq!(cursor.gap(1, 5, || ()), Verdict::Repeat);
         assert_eq!(cursor.event(9, || ()), Verdict::Repeat);
         assert_eq!(cursor.event(10, || ()), Verdict::Delivered(()));
+    }
+
+    #[test]
+    fn a_gap_goes_back_with_an_actor_that_has_ended() {
+        let cursor = Cursor::new(Since::After(9));
+        assert_eq!(cursor.gap(9, 0, || ()), Verdict::Delivered(()));
+        assert_eq!(cursor.gap(9, 0, || ()), Verdict::Repeat);
+        assert_eq!(cursor.event(1, || ()), Verdict::Delivered(()));
+        assert_eq!(cursor.since(), Since::After(1));
     }
 
     #[test]
