@@ -500,7 +500,8 @@ pub(crate) enum WorkerCommand {
     ///
     /// It gets {operation, type, step, attempt, input, idempotencyKey} as JSON on standard input and prints
     /// its result, JSON or text. Exit code 75 and an end by a signal ask for another attempt; any other but
-    /// 0 fails the operation with the last lines of standard error.
+    /// 0 fails the operation with the last lines of standard error. With 75 it may print
+    /// {"retryAfterMs": N}: the next attempt begins no sooner.
     Run(WorkerRun),
 }
 
