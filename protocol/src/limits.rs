@@ -209,7 +209,7 @@ pub const HTTP_ADDRESSES_MAX: usize = 4;
 /// How much of a refusal's body is shown, bytes, and how long it is waited for, milliseconds.
 pub const HTTP_EXCERPT_BYTES_MAX: usize = 256;
 pub const HTTP_EXCERPT_MS: u64 = 1_000;
-/// Hosts that fail and whose breakers a node keeps, at about 100 bytes each.
+/// Hosts that fail or are called and whose breakers a node keeps, at about 300 bytes each.
 pub const HTTP_HOSTS_MAX: usize = 4_096;
 
 /// Steps of one declared saga: what each may add to one commit (a promise, a message, an event) stays far

@@ -26,10 +26,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Position, Url};
 
+use crate::processing::breaker::Verdict;
 use crate::processing::builtin::http::HttpConfig;
 use crate::processing::builtin::http::address::{Allowed, may_connect};
 use crate::processing::builtin::http::answer::Answer;
-use crate::processing::builtin::http::breaker::{Breakers, Verdict};
+use crate::processing::builtin::http::breakers::Breakers;
 use crate::processing::builtin::http::call::{Call, Request};
 use crate::processing::builtin::http::error::CallError;
 use crate::processing::builtin::http::redirect::{self, is_redirect};
@@ -98,7 +99,7 @@ impl Client {
             })
         });
         pass.settle(match &step {
-            Ok(_) => Verdict::Answered,
+            Ok(_) => Verdict::Success,
             Err(error) => error.verdict(),
         });
         step

@@ -8,7 +8,7 @@ use selvedge_protocol::error::chain;
 use selvedge_protocol::limits::HTTP_RESULT_BYTES_MAX;
 
 use crate::processing::HandlerError;
-use crate::processing::builtin::http::breaker::Verdict;
+use crate::processing::breaker::Verdict;
 use crate::processing::builtin::http::redirect::RedirectError;
 use crate::processing::builtin::http::retry_after::RetryAfter;
 
@@ -60,14 +60,14 @@ impl CallError {
     /// What the breaker of the host makes of it.
     pub(super) fn verdict(&self) -> Verdict {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. } => Verdict::Failed,
-            Self::Status { status, .. } if status.is_server_error() => Verdict::Failed,
+            Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. } => Verdict::Failure,
+            Self::Status { status, .. } if status.is_server_error() => Verdict::Failure,
             Self::Status { .. }
             | Self::TooLarge { .. }
             | Self::ResultTooLarge
             | Self::Redirect(_)
-            | Self::Redirects { .. } => Verdict::Answered,
-            Self::Refused { .. } | Self::Open { .. } | Self::Url(_) => Verdict::Unknown,
+            | Self::Redirects { .. } => Verdict::Success,
+            Self::Refused { .. } | Self::Open { .. } | Self::Url(_) => Verdict::Neutral,
         }
     }
 

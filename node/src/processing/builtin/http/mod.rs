@@ -1,12 +1,12 @@
 //! The handler `http`: one outgoing HTTP(S) call as a durable operation of one step.
 //!
 //! `call` checks the input, `client` makes the call (`address` and `resolve`: where it may go, `redirect`:
-//! where it goes next, `tls`, `breaker`), `answer` is its result, `retry_after` when a refusal may be tried again. It calls only public addresses and what
+//! where it goes next, `tls`, `breakers`), `answer` is its result, `retry_after` when a refusal may be tried again. It calls only public addresses and what
 //! the configuration allows, and never one that it has not checked.
 
 mod address;
 mod answer;
-mod breaker;
+mod breakers;
 mod call;
 mod client;
 mod error;
@@ -21,14 +21,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use address::{Allowed, AllowedError};
-pub use breaker::BreakerPolicy;
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::Roots;
 
 use crate::processing::builtin::http::answer::Answer;
 use crate::processing::builtin::http::call::{Call, Input};
 use crate::processing::builtin::http::client::Client;
-use crate::processing::{Handler, HandlerError, InvalidInput, OperationContext};
+use crate::processing::{BreakerPolicy, Handler, HandlerError, InvalidInput, OperationContext};
 
 /// The one step, and what makes the key that the called side recognises repeats by.
 const STEP: &str = "http";
@@ -48,12 +47,23 @@ const STEP: &str = "http";
 pub struct HttpHandler(Client);
 
 /// Where calls may go and what they trust.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Hosts and networks that may be called although they are not public.
     pub allow: Vec<Allowed>,
     pub roots: Roots,
+    /// When a host is left alone. An answer of any kind but 5xx starts the count of its failures anew.
     pub breaker: BreakerPolicy,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            roots: Roots::default(),
+            breaker: breakers::policy(),
+        }
+    }
 }
 
 impl HttpHandler {

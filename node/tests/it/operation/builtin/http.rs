@@ -10,10 +10,8 @@ use futures::future::{BoxFuture, FutureExt};
 use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_node::Application;
 use selvedge_node::app::Running;
-use selvedge_node::processing::builtin::http::{
-    Allowed, BreakerPolicy, HttpConfig, HttpHandler, Resolve, Roots,
-};
-use selvedge_node::processing::{Policy, Retry};
+use selvedge_node::processing::builtin::http::{Allowed, HttpConfig, HttpHandler, Resolve, Roots};
+use selvedge_node::processing::{BreakerPolicy, Policy, Retry};
 use selvedge_protocol::{ErrorCode, time};
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
@@ -100,7 +98,7 @@ fn allow(texts: &[&str]) -> HttpConfig {
 fn patient() -> HttpConfig {
     HttpConfig {
         breaker: BreakerPolicy {
-            failures_max: 100,
+            failures: 100,
             ..BreakerPolicy::default()
         },
         ..allow(&["127.0.0.1"])
@@ -364,14 +362,7 @@ async fn slow_and_endless_answers_are_cut() {
         path => unreachable!("{path}"),
     })
     .await;
-    let config = HttpConfig {
-        breaker: BreakerPolicy {
-            failures_max: 100,
-            ..BreakerPolicy::default()
-        },
-        ..allow(&["127.0.0.1"])
-    };
-    let caller = Caller::new(config, Names::default()).await;
+    let caller = Caller::new(patient(), Names::default()).await;
     let call = |path: &'static str, timeout_ms: u64| {
         let input = json!({
             "method": "GET", "url": server.url(path), "timeoutMs": timeout_ms, "maxResponseBytes": 8,
@@ -490,8 +481,9 @@ async fn a_host_that_fails_is_left_alone_and_others_are_not() {
     let port = server.address.port();
     let config = HttpConfig {
         breaker: BreakerPolicy {
-            failures_max: 2,
+            failures: 2,
             open: Duration::from_secs(3_600),
+            ..BreakerPolicy::default()
         },
         ..allow(&["127.0.0.1"])
     };
