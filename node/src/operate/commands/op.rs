@@ -152,7 +152,8 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
     let session = client.session();
     let is_streamed = matches!(&submit.payload, PayloadSource::File(path)
         if std::fs::metadata(path).is_ok_and(|file| file.len() > PAYLOAD_BYTES_MAX as u64));
-    let mut operation = session.submit(submit).await?;
+    let submitted = session.submit(submit).await;
+    let mut operation = submitted.map_err(CommandFailure::of_flags)?;
     if is_streamed && !arguments.wait {
         // The answer is of the time before the bytes were sent.
         operation = session.operation(&operation.id).await?;
@@ -195,7 +196,8 @@ async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
         limit: Some(query.limit),
     };
     if query.count {
-        let count = client.session().count(&wanted).await?;
+        let count = client.session().count(&wanted).await;
+        let count = count.map_err(CommandFailure::of_flags)?;
         printer.result(&count, |count| match count.is_exact {
             true => count.count.to_string(),
             false => format!("{} or more", count.count),
@@ -203,7 +205,8 @@ async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
         client.close().await;
         return Ok(());
     }
-    let page = client.session().list(&wanted).await?;
+    let page = client.session().list(&wanted).await;
+    let page = page.map_err(CommandFailure::of_flags)?;
     let document = json!({ "items": page.items, "cursor": page.cursor });
     printer.result(&document, |_| {
         let heading = ["ID", "TYPE", "STATUS", "ATTEMPT", "CREATED"]

@@ -262,7 +262,7 @@ async fn send(
     body: impl Into<Body>,
 ) -> Result<Value, CommandFailure> {
     let call = client.session().command(target(id)?, verb, body);
-    Ok(call.json().await?)
+    call.json().await.map_err(CommandFailure::of_flags)
 }
 
 fn target(id: &ActorKey) -> Result<Target, CommandFailure> {
