@@ -7,11 +7,11 @@ use selvedge_client::{
     Since, Submit,
 };
 use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
-use selvedge_protocol::{ErrorCode, OperationId};
+use selvedge_protocol::{ActorKey, ErrorCode, IdError, OperationId};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::operate::cli::{ClientFlags, Op, OpList, OpSubmit, OpTarget, Why};
+use crate::operate::cli::{ClientFlags, Op, OpList, OpSubmit, OpTarget, ScheduleName, Why};
 use crate::operate::commands::actor::json_text;
 use crate::operate::commands::schedule;
 use crate::operate::failure::{CommandFailure, Exit};
@@ -58,14 +58,25 @@ pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFail
 
 /// `selvedge why`: the last word is the id, a first one says of what.
 pub(crate) async fn explain(printer: Printer, arguments: Why) -> Result<(), CommandFailure> {
-    let id = match arguments.target.as_slice() {
-        [id] => id,
-        [what, id] if what == "operation" => id,
-        _ => return Err(CommandFailure::usage("use: selvedge why operation ID")),
+    let usage = "use: selvedge why operation ID, or selvedge why schedule ID";
+    let (what, id) = match arguments.target.as_slice() {
+        [id] => ("operation", id),
+        [what, id] => (what.as_str(), id),
+        _ => return Err(CommandFailure::usage(usage)),
     };
-    let id = OperationId::new(id.as_str())
-        .map_err(|error| CommandFailure::usage(format!("{id:?} is no id: {error}")))?;
-    why(printer, id, arguments.client).await
+    let wrong = |error: IdError| CommandFailure::usage(format!("{id:?} is no id: {error}"));
+    let client = arguments.client;
+    match what {
+        "operation" => {
+            let id = OperationId::new(id.as_str()).map_err(wrong)?;
+            why(printer, id, client).await
+        }
+        "schedule" => {
+            let id = ActorKey::new(id.as_str()).map_err(wrong)?;
+            schedule::why(printer, ScheduleName { id, client }).await
+        }
+        _ => Err(CommandFailure::usage(usage)),
+    }
 }
 
 async fn why(printer: Printer, id: OperationId, client: ClientFlags) -> Result<(), CommandFailure> {
