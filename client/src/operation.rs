@@ -295,12 +295,13 @@ pub struct Why {
     pub owner: WhyOwner,
 }
 
-/// Something that an operation waits for.
+/// Something that an operation waits for, or a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WhyWait {
     /// `time`, `retry`, `payload`, `handler`, `worker`, `timer`, `signal`, `operation`, `resume`, `queue`,
-    /// `runner`, or what a policy says: `breaker`, `rate`, `concurrency`.
+    /// `runner`, or what a policy says: `breaker`, `rate`, `concurrency`. Of a schedule: `time`, `operation`,
+    /// `resume`, `catch-up`.
     pub reason: String,
     /// What it is in words, and what helps.
     pub detail: String,

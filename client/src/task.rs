@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_protocol::error::chain;
@@ -27,6 +28,7 @@ struct Inner {
 pub struct WorkError {
     is_retryable: bool,
     message: String,
+    retry_after: Option<Duration>,
 }
 
 impl Task {
@@ -127,6 +129,7 @@ impl WorkError {
         Self {
             is_retryable: true,
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -135,7 +138,16 @@ impl WorkError {
         Self {
             is_retryable: false,
             message: message.into(),
+            retry_after: None,
         }
+    }
+
+    /// The same error, after which the next attempt begins no sooner than this. The backoff of the policy
+    /// counts if it is longer; of more than 24 h only these do.
+    #[must_use]
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 
     pub(crate) fn into_failure(self) -> Failure {
@@ -143,7 +155,12 @@ impl WorkError {
             true => ErrorCode::Unavailable,
             false => ErrorCode::Rejected,
         };
-        Failure::new(code, self.message)
+        Failure {
+            retry_after_ms: self
+                .retry_after
+                .map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
+            ..Failure::new(code, self.message)
+        }
     }
 }
 

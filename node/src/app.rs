@@ -15,7 +15,6 @@ use selvedge_protocol::{IdError, OperationType};
 use tokio::task::JoinHandle;
 
 use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
-use crate::processing::builtin::http::AllowedError;
 use crate::processing::worker::Workers;
 use crate::processing::{
     ErasedHandler, Handler, Policy, PolicyKind, Pools, PoolsConfig, QueueState,
@@ -36,7 +35,7 @@ pub struct Builder {
     wrong: Option<BuildError>,
 }
 
-/// Why an application cannot be built: a defect of its own code.
+/// Why an application cannot be built: a defect of its own code, or a wrong setting.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The name of an operation type is not valid.
@@ -51,12 +50,16 @@ pub enum BuildError {
         name: OperationType,
         flaw: &'static str,
     },
-    /// A file that a handler needs cannot be opened.
-    #[error("a file that a handler needs cannot be opened")]
-    File(#[from] std::io::Error),
-    /// What outgoing calls are allowed does not read.
-    #[error(transparent)]
-    Allowed(#[from] AllowedError),
+    /// Something that the application reads for itself, a variable for example, has a wrong value.
+    #[error("{name} is wrong: {remedy}")]
+    Setting {
+        /// What a person has to change.
+        name: String,
+        /// What to change it to.
+        remedy: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// Where an application runs.

@@ -98,6 +98,9 @@ pub const ACTOR_IDLE_MS: u64 = 60_000;
 /// Bytes of input, metadata, progress and step results of one operation: half of a state, so that its
 /// result and one more step always find room.
 pub const OPERATION_RECORD_BYTES_MAX: usize = STATE_BYTES_MAX / 2;
+/// The longest that an error may put the next attempt off, milliseconds (24 h): quotas of others are given
+/// back within a day, and whoever answers a call cannot hold its operation for good.
+pub const OPERATION_RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Finished steps of one operation: each of its commits rewrites the record that lists them.
 pub const OPERATION_STEPS_MAX: usize = 1_000;
 /// Times in a row that a node may end during an attempt before the operation is held to be the cause;
@@ -206,7 +209,7 @@ pub const HTTP_ADDRESSES_MAX: usize = 4;
 /// How much of a refusal's body is shown, bytes, and how long it is waited for, milliseconds.
 pub const HTTP_EXCERPT_BYTES_MAX: usize = 256;
 pub const HTTP_EXCERPT_MS: u64 = 1_000;
-/// Hosts that fail and whose breakers a node keeps, at about 100 bytes each.
+/// Hosts that fail or are called and whose breakers a node keeps, at about 300 bytes each.
 pub const HTTP_HOSTS_MAX: usize = 4_096;
 
 /// Steps of one declared saga: what each may add to one commit (a promise, a message, an event) stays far

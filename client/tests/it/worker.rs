@@ -202,6 +202,7 @@ async fn errors_and_panics_are_said_as_failures() {
     let _worker = Working::start(&client, 4, |task| async move {
         match task.input::<String>()?.as_str() {
             "retry" => Err(WorkError::retryable("not now")),
+            "later" => Err(WorkError::retryable("later").retry_after(Duration::from_secs(3_600))),
             "panic" => panic!("as the test says"),
             _ => Err(WorkError::permanent("never")),
         }
@@ -212,6 +213,7 @@ async fn errors_and_panics_are_said_as_failures() {
         (2, r#""panic""#, ErrorCode::Unavailable, "as the test says"),
         (3, r#""other""#, ErrorCode::Rejected, "never"),
         (4, "7", ErrorCode::Rejected, "input"),
+        (5, r#""later""#, ErrorCode::Unavailable, "later"),
     ];
     for (lease, input, code, message) in cases {
         server.push(task(lease, input, LONG_MS)).await;
@@ -223,6 +225,8 @@ async fn errors_and_panics_are_said_as_failures() {
         };
         assert_eq!(failure.code, code);
         assert!(failure.message.contains(message), "{failure}");
+        let asked = (message == "later").then_some(3_600_000);
+        assert_eq!(failure.retry_after_ms, asked, "{failure}");
     }
 }
 

@@ -13,6 +13,8 @@ pub use digest::DigestHandler;
 pub use import::ImportHandler;
 pub use room::{Message, Messages, Room};
 
+use std::env::VarError;
+
 use crate::app::{Application, BuildError};
 use crate::demo_app::log::StepLog;
 use crate::processing::Policy;
@@ -24,15 +26,15 @@ use crate::processing::builtin::saga::SagaHandler;
 /// its idempotency key. `SELVEDGE_HTTP_ALLOW` lists hosts and networks that `http` may call although they are
 /// not public, separated by commas.
 pub fn application() -> Result<Application, BuildError> {
-    let log = |variable| match std::env::var_os(variable) {
+    let log = |variable: &str| match std::env::var_os(variable) {
         None => Ok(StepLog::default()),
-        Some(path) => StepLog::open(path.as_ref()),
+        Some(path) => StepLog::open(path.as_ref())
+            .map_err(|error| wrong(variable, "give a file that can be written", error)),
     };
     let digest = DigestHandler::new(log("SELVEDGE_DIGEST_LOG")?);
     let import = ImportHandler::new(log("SELVEDGE_IMPORT_LOG")?);
-    let allow = std::env::var("SELVEDGE_HTTP_ALLOW").unwrap_or_default();
     let http = HttpHandler::new(HttpConfig {
-        allow: allowed(&allow)?,
+        allow: allowed()?,
         ..HttpConfig::default()
     });
     Application::builder()
@@ -45,8 +47,28 @@ pub fn application() -> Result<Application, BuildError> {
         .build()
 }
 
-fn allowed(texts: &str) -> Result<Vec<Allowed>, AllowedError> {
+fn allowed() -> Result<Vec<Allowed>, BuildError> {
+    const VARIABLE: &str = "SELVEDGE_HTTP_ALLOW";
+    const REMEDY: &str = "list host names, addresses and networks, separated by commas";
+    let texts = match std::env::var(VARIABLE) {
+        Ok(texts) => texts,
+        Err(VarError::NotPresent) => return Ok(Vec::new()),
+        Err(error @ VarError::NotUnicode(_)) => return Err(wrong(VARIABLE, REMEDY, error)),
+    };
     let texts = texts.split(',').map(str::trim);
     let named = texts.filter(|text| !text.is_empty());
-    named.map(str::parse).collect()
+    let allowed: Result<_, AllowedError> = named.map(str::parse).collect();
+    allowed.map_err(|error| wrong(VARIABLE, REMEDY, error))
+}
+
+fn wrong(
+    variable: &str,
+    remedy: &'static str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> BuildError {
+    BuildError::Setting {
+        name: variable.to_owned(),
+        remedy,
+        source: error.into(),
+    }
 }

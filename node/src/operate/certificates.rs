@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustix::fs::{Access, access};
 
 use crate::operate::config::TlsFiles;
 use crate::operate::failure::CommandFailure;
@@ -17,11 +18,11 @@ pub(crate) struct DevelopmentFiles {
 }
 
 impl DevelopmentFiles {
-    /// The files, made now where they are missing: all of them, or none.
-    pub(crate) fn ensure(data_dir: &Path) -> Result<Self, CommandFailure> {
+    /// The files, made now where they are missing: all of them, or none. `by` names what gave the directory.
+    pub(crate) fn ensure(by: &str, data_dir: &Path) -> Result<Self, CommandFailure> {
         let dir = data_dir.join("development");
-        create_private_dir(data_dir)?;
-        create_private_dir(&dir)?;
+        usable_dir(by, data_dir)?;
+        usable_dir(by, &dir)?;
         let files = Self {
             ca: dir.join("ca.pem"),
             tls: TlsFiles {
@@ -79,16 +80,19 @@ fn new_token() -> Result<String, aws_lc_rs::error::Unspecified> {
         .collect())
 }
 
-fn create_private_dir(dir: &Path) -> Result<(), CommandFailure> {
+/// Makes a directory that only its owner can read, unless it is there, and sees that it can be written to.
+/// `by` names what gave it.
+pub(crate) fn usable_dir(by: &str, dir: &Path) -> Result<(), CommandFailure> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
+    let made = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(dir)
-        .map_err(|error| {
-            let remedy = "give a directory that can be made and written to";
-            CommandFailure::named("--data-dir", dir, &error, remedy)
-        })
+        .create(dir);
+    let usable = made.and_then(|()| Ok(access(dir, Access::WRITE_OK)?));
+    usable.map_err(|error| {
+        let remedy = "give a directory that can be made and written to";
+        CommandFailure::named(by, dir, &error, remedy)
+    })
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

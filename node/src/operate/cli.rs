@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Send commands to actors, read and follow them.
     #[command(subcommand)]
     Actor(Actor),
-    /// Explain what an operation waits for, since when, and who has it.
+    /// Explain what an operation or a schedule waits for, since when, and what ends it.
     Why(Why),
     /// Show and change how operations of a type are run.
     #[command(subcommand)]
@@ -223,7 +223,7 @@ pub(crate) struct OpTarget {
 
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    /// `ID`, or `operation ID`.
+    /// `ID` or `operation ID` of an operation, or `schedule ID`.
     #[arg(required = true, num_args = 1..=2, value_name = "ID")]
     pub(crate) target: Vec<String>,
     #[command(flatten)]
@@ -340,6 +340,8 @@ pub(crate) enum Schedule {
     Trigger(ScheduleName),
     /// End it; what runs goes on.
     Delete(ScheduleName),
+    /// Explain what it waits for and what came of its times; the same as `selvedge why schedule`.
+    Why(ScheduleName),
     /// Follow its events.
     Watch {
         #[command(flatten)]
@@ -500,7 +502,8 @@ pub(crate) enum WorkerCommand {
     ///
     /// It gets {operation, type, step, attempt, input, idempotencyKey} as JSON on standard input and prints
     /// its result, JSON or text. Exit code 75 and an end by a signal ask for another attempt; any other but
-    /// 0 fails the operation with the last lines of standard error.
+    /// 0 fails the operation with the last lines of standard error. With 75 it may print
+    /// {"retryAfterMs": N}: the next attempt begins no sooner.
     Run(WorkerRun),
 }
 

@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::operate::cli::NodeFlags;
 use crate::operate::failure::CommandFailure;
+use crate::operate::origin::{Origins, flag_or_variable};
 
 /// Everything a node needs to know before it starts.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +30,8 @@ pub(crate) struct NodeConfig {
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
     pub(crate) worker_lease_ms: u32,
+    #[serde(skip)]
+    origins: Origins,
 }
 
 /// Where state lives.
@@ -84,65 +88,93 @@ struct File {
 impl NodeConfig {
     /// Reads the file that the flags name, lets the flags override it, and checks every field.
     pub(crate) fn load(flags: &NodeFlags) -> Result<Self, CommandFailure> {
-        let file = match &flags.config {
-            None => File::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| {
-                    CommandFailure::usage(format!("--config {}: {e}", path.display()))
-                })?;
-                toml::from_str(&text)
-                    .map_err(|e| CommandFailure::usage(format!("{}: {e}", path.display())))?
-            }
-        };
+        let file = File::read(flags.config.as_deref())?;
         let flags = flags.clone();
-        let config = Self {
-            name: node_name(
-                flags
-                    .name
-                    .or(file.name)
-                    .unwrap_or_else(|| "node-1".to_owned()),
-            )?,
-            data_dir: flags
-                .data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| PathBuf::from("./selvedge-data")),
-            store: StoreUrl::parse(flags.store.or(file.store).as_deref().unwrap_or("embedded"))?,
-            roles: roles(flags.roles.or(file.roles))?,
-            quic: address("quic", flags.quic.or(file.quic), "127.0.0.1:7400")?,
-            peer: address("peer", flags.peer.or(file.peer), "127.0.0.1:7410")?,
-            http: address("http", flags.http.or(file.http), "127.0.0.1:7480")?,
-            ready_file: flags.ready_file.or(file.ready_file),
+        let mut origins = Origins::new(flags.config);
+        let name = origins.pick("name", flags.name, file.name);
+        let data_dir = origins.pick("data_dir", flags.data_dir, file.data_dir);
+        let store = origins.pick("store", flags.store, file.store);
+        let roles = flags.roles.map(|roles| roles.join(","));
+        let roles = origins.pick("roles", roles, file.roles.map(|roles| roles.join(",")));
+        let quic = origins.pick("quic", flags.quic, file.quic);
+        let peer = origins.pick("peer", flags.peer, file.peer);
+        let http = origins.pick("http", flags.http, file.http);
+        let ready_file = origins.pick("ready_file", flags.ready_file, file.ready_file);
+        let by = |key| origins.of(key);
+        Ok(Self {
+            name: node_name(&by("name"), name.unwrap_or_else(|| "node-1".to_owned()))?,
+            data_dir: data_dir.unwrap_or_else(|| PathBuf::from("./selvedge-data")),
+            store: StoreUrl::parse(&by("store"), store.as_deref().unwrap_or("embedded"))?,
+            roles: self::roles(&by("roles"), roles.as_deref())?,
+            quic: address(&by("quic"), quic, "127.0.0.1:7400")?,
+            peer: address(&by("peer"), peer, "127.0.0.1:7410")?,
+            http: address(&by("http"), http, "127.0.0.1:7480")?,
+            ready_file: self::ready_file(&by("ready_file"), ready_file)?,
             tls: file.tls,
             token_file: file.token_file,
-            drain_seconds: within("drain_seconds", file.drain_seconds.unwrap_or(30), 1, 3_600)?,
-            reserve_mib: within("reserve_mib", file.reserve_mib.unwrap_or(64), 1, 1_048_576)?,
+            drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
+            reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,
             connections_max: within(
-                "connections_max",
+                &by("connections_max"),
+                file.connections_max,
                 // 100,000 idle sessions take under 6 GB.
-                file.connections_max.unwrap_or(100_000),
-                1,
-                10_000_000,
+                100_000,
+                1..=10_000_000,
             )?,
             worker_lease_ms: within(
-                "worker_lease_ms",
+                &by("worker_lease_ms"),
+                file.worker_lease_ms,
                 // A heartbeat every third of it: two may be lost.
-                file.worker_lease_ms.unwrap_or(10_000),
-                100,
-                3_600_000,
+                10_000,
+                100..=3_600_000,
             )?,
+            origins,
+        })
+    }
+
+    /// The name of what gave a key its value, for errors.
+    pub(crate) fn origin(&self, key: &str) -> String {
+        self.origins.of(key)
+    }
+}
+
+impl File {
+    fn read(path: Option<&Path>) -> Result<Self, CommandFailure> {
+        let Some(path) = path else {
+            return Ok(Self::default());
         };
-        Ok(config)
+        let name = flag_or_variable("config", path);
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let remedy = "give a TOML file that can be read";
+            CommandFailure::named(&name, path, &error, remedy)
+        })?;
+        toml::from_str(&text).map_err(|error| {
+            let path = path.display();
+            CommandFailure::usage(format!("{name} {path}: {error}"))
+        })
     }
 }
 
 impl StoreUrl {
-    fn parse(text: &str) -> Result<Self, CommandFailure> {
-        match text.split_once(':') {
-            None if text == "embedded" => Ok(Self::Embedded),
-            Some(("node", address)) if address.contains(':') => Ok(Self::Node(address.to_owned())),
-            Some(("fdb", path)) if !path.is_empty() => Ok(Self::FoundationDb(PathBuf::from(path))),
-            Some(_) | None => Err(CommandFailure::usage(format!(
-                "store {text:?} is not known: use embedded, node:HOST:PORT or fdb:CLUSTER_FILE"
+    fn parse(name: &str, text: &str) -> Result<Self, CommandFailure> {
+        let url = match text.split_once(':') {
+            None if text == "embedded" => Self::Embedded,
+            Some(("node", address)) if address.contains(':') => Self::Node(address.to_owned()),
+            Some(("fdb", path)) if !path.is_empty() => Self::FoundationDb(PathBuf::from(path)),
+            Some(_) | None => {
+                return Err(CommandFailure::usage(format!(
+                    "{name}: store {text:?} is not known: use embedded, node:HOST:PORT or \
+                     fdb:CLUSTER_FILE"
+                )));
+            }
+        };
+        match url {
+            Self::Embedded => Ok(url),
+            Self::Node(_) => Err(CommandFailure::usage(format!(
+                "{name}: storage nodes are not available in this version; use embedded"
+            ))),
+            Self::FoundationDb(_) => Err(CommandFailure::usage(format!(
+                "{name}: this build has no FoundationDB; use embedded"
             ))),
         }
     }
@@ -164,7 +196,7 @@ impl From<StoreUrl> for String {
     }
 }
 
-fn node_name(name: String) -> Result<String, CommandFailure> {
+fn node_name(by: &str, name: String) -> Result<String, CommandFailure> {
     let valid = (1..=63).contains(&name.len())
         && name
             .bytes()
@@ -173,18 +205,23 @@ fn node_name(name: String) -> Result<String, CommandFailure> {
         Ok(name)
     } else {
         Err(CommandFailure::usage(format!(
-            "name {name:?} is not valid: use 1 to 63 of a-z, 0-9 and '-'"
+            "{by}: {name:?} is not a valid name: use 1 to 63 of a-z, 0-9 and '-'"
         )))
     }
 }
 
-fn roles(listed: Option<Vec<String>>) -> Result<Vec<Role>, CommandFailure> {
+/// The roles of a list with commas: of this version, all that one node needs and no storage.
+fn roles(by: &str, listed: Option<&str>) -> Result<Vec<Role>, CommandFailure> {
     let Some(listed) = listed else {
         return Ok(vec![Role::Edge, Role::Bridge, Role::Core, Role::Processing]);
     };
     let mut roles = Vec::new();
-    for name in &listed {
-        let role = match name.trim() {
+    for name in listed
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
+        let role = match name {
             "edge" => Role::Edge,
             "bridge" => Role::Bridge,
             "core" => Role::Core,
@@ -192,7 +229,7 @@ fn roles(listed: Option<Vec<String>>) -> Result<Vec<Role>, CommandFailure> {
             "storage" => Role::Storage,
             other => {
                 return Err(CommandFailure::usage(format!(
-                    "roles: {other:?} is not a role: use edge, bridge, core, processing, storage"
+                    "{by}: {other:?} is not a role: use edge, bridge, core, processing, storage"
                 )));
             }
         };
@@ -201,16 +238,28 @@ fn roles(listed: Option<Vec<String>>) -> Result<Vec<Role>, CommandFailure> {
         }
     }
     if roles.is_empty() {
-        return Err(CommandFailure::usage("roles: name at least one role"));
+        return Err(CommandFailure::usage(format!(
+            "{by}: name at least one role"
+        )));
+    }
+    if roles.contains(&Role::Storage) {
+        return Err(CommandFailure::usage(format!(
+            "{by}: storage is not available in this version; use the embedded store of each node"
+        )));
+    }
+    for role in [Role::Edge, Role::Core, Role::Processing] {
+        if !roles.contains(&role) {
+            return Err(CommandFailure::usage(format!(
+                "{by}: {} is missing; a node of this version works alone and needs edge, core and \
+                 processing",
+                format!("{role:?}").to_lowercase()
+            )));
+        }
     }
     Ok(roles)
 }
 
-fn address(
-    field: &'static str,
-    text: Option<String>,
-    default: &str,
-) -> Result<SocketAddr, CommandFailure> {
+fn address(by: &str, text: Option<String>, default: &str) -> Result<SocketAddr, CommandFailure> {
     let text = text.unwrap_or_else(|| default.to_owned());
     let resolved = text
         .to_socket_addrs()
@@ -218,18 +267,42 @@ fn address(
         .and_then(|mut addresses| addresses.next());
     resolved.ok_or_else(|| {
         CommandFailure::usage(format!(
-            "{field}: {text:?} is not an address: use HOST:PORT, for example {default}"
+            "{by}: {text:?} is not an address: use HOST:PORT, for example {default}"
         ))
     })
 }
 
-fn within(field: &'static str, value: u32, min: u32, max: u32) -> Result<u32, CommandFailure> {
-    if (min..=max).contains(&value) {
-        Ok(value)
-    } else {
-        Err(CommandFailure::usage(format!(
-            "{field}: {value} is out of range: use {min} to {max}"
-        )))
+/// Found wrong now, not when the node is ready.
+fn ready_file(by: &str, path: Option<PathBuf>) -> Result<Option<PathBuf>, CommandFailure> {
+    match path {
+        Some(path) if !can_be_a_file(&path) => Err(CommandFailure::usage(format!(
+            "{by} {}: give a file in a directory that is there",
+            path.display()
+        ))),
+        path => Ok(path),
+    }
+}
+
+/// Whether there is a directory for the file, and none in its place.
+pub(crate) fn can_be_a_file(path: &Path) -> bool {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new(".")).is_dir() && !path.is_dir()
+}
+
+fn within(
+    by: &str,
+    value: Option<u32>,
+    default: u32,
+    range: RangeInclusive<u32>,
+) -> Result<u32, CommandFailure> {
+    match value {
+        None => Ok(default),
+        Some(value) if range.contains(&value) => Ok(value),
+        Some(value) => Err(CommandFailure::usage(format!(
+            "{by}: {value} is out of range: use {} to {}",
+            range.start(),
+            range.end()
+        ))),
     }
 }
 
@@ -258,6 +331,8 @@ mod tests {
             (config.name.as_str(), config.quic.port(), config.peer.port()),
             ("b", 9, 7410)
         );
+        assert_eq!(config.origin("name"), "--name");
+        assert!(config.origin("quic").ends_with("node.toml: quic"));
     }
 
     #[test]
@@ -269,12 +344,18 @@ mod tests {
             ("roles = ['kernel']", "kernel"),
             ("roles = []", "at least one"),
             ("store = 'redis:1'", "cluster_file"),
+            ("store = 'fdb:/etc/fdb.cluster'", "store"),
+            ("roles = ['edge', 'storage']", "roles"),
+            ("roles = ['edge', 'core']", "processing is missing"),
+            ("ready_file = '/nowhere/ready'", "ready_file"),
+            ("worker_lease_ms = 'soon'", "worker_lease_ms"),
             ("drain_seconds = 0", "drain_seconds"),
             ("[tls]\ncertificate = 'a'", "key"),
         ] {
             let failure = from_text(text, NodeFlags::default()).unwrap_err();
             let message = failure.message.to_lowercase();
             assert!(message.contains(&named.to_lowercase()), "{text}: {message}");
+            assert!(message.contains("node.toml"), "{text}: {message}");
             assert_eq!(failure.exit, crate::operate::failure::Exit::Usage);
         }
     }

@@ -31,6 +31,19 @@ impl CommandFailure {
         }
     }
 
+    /// The same for a command whose flags are fields of what it asks for: names the flag.
+    pub(crate) fn of_flags(error: CallError) -> Self {
+        let flag = error.failure().and_then(|failure| {
+            let field = failure.field.as_deref()?;
+            (failure.code == ErrorCode::Invalid).then(|| flag_of(field))?
+        });
+        let mut failure = Self::from(error);
+        if let Some(flag) = flag {
+            failure.message = format!("{flag}: {}", failure.message);
+        }
+        failure
+    }
+
     /// The command did not do its work.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
@@ -46,14 +59,15 @@ impl CommandFailure {
         Self::failed(format!("{}: {error}", path.display()))
     }
 
-    /// A file that a flag or field names could not be used; `remedy` says what to do.
+    /// A file that a flag, variable or field names cannot be used: the name is wrong until the file is right.
+    /// `remedy` says what to do.
     pub(crate) fn named(
         name: &str,
         path: &std::path::Path,
         error: &std::io::Error,
         remedy: &str,
     ) -> Self {
-        Self::failed(format!("{name} {}: {error}; {remedy}", path.display()))
+        Self::usage(format!("{name} {}: {error}; {remedy}", path.display()))
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
@@ -65,10 +79,11 @@ impl From<ConnectError> for CommandFailure {
     fn from(error: ConnectError) -> Self {
         let exit = match &error {
             ConnectError::Refused { failure, .. } => exit_for(failure.code),
-            ConnectError::NoServer | ConnectError::NoAuthority | ConnectError::Setting { .. } => {
-                Exit::Usage
-            }
-            ConnectError::AuthorityFile { .. } | ConnectError::Authority { .. } => Exit::Failed,
+            ConnectError::NoServer
+            | ConnectError::NoAuthority
+            | ConnectError::Setting { .. }
+            | ConnectError::AuthorityFile { .. }
+            | ConnectError::Authority { .. } => Exit::Usage,
             ConnectError::Socket(_)
             | ConnectError::Address { .. }
             | ConnectError::Unreachable { .. }
@@ -105,10 +120,32 @@ impl From<CallError> for CommandFailure {
     }
 }
 
+/// The flag of a field: `--time-zone` of `timeZone`, `--every` of `everyMs`, `--input` of `operation.input.url`.
+fn flag_of(field: &str) -> Option<String> {
+    let field = field.strip_prefix("operation.").unwrap_or(field);
+    let key = field.split(['.', '[']).next().unwrap_or(field);
+    let name = match key {
+        // Of the whole, or of what is no flag.
+        "" | "body" | "id" | "type" | "operation" | "offsetMs" => return None,
+        "labels" => "label",
+        key => key.strip_suffix("Ms").unwrap_or(key),
+    };
+    let mut flag = "--".to_owned();
+    for letter in name.chars() {
+        if letter.is_uppercase() {
+            flag.push('-');
+        }
+        flag.push(letter.to_ascii_lowercase());
+    }
+    Some(flag)
+}
+
 /// The exit code that tells a script what kind of failure it was.
 fn exit_for(code: ErrorCode) -> Exit {
     match code {
         ErrorCode::NotFound => Exit::NotFound,
+        // An argument is wrong, whoever has found it.
+        ErrorCode::Invalid => Exit::Usage,
         ErrorCode::Unauthenticated
         | ErrorCode::PermissionDenied
         | ErrorCode::LimitExceeded
@@ -120,12 +157,33 @@ fn exit_for(code: ErrorCode) -> Exit {
         ErrorCode::Malformed
         | ErrorCode::UnsupportedVersion
         | ErrorCode::Conflict
-        | ErrorCode::Invalid
         | ErrorCode::Rejected
         | ErrorCode::UnknownKind
         | ErrorCode::UnknownCommand
         | ErrorCode::TooLarge
         | ErrorCode::OutcomeExpired
         | ErrorCode::Internal => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_field_is_told_by_its_flag() {
+        for (field, flag) in [
+            ("timeZone", Some("--time-zone")),
+            ("everyMs", Some("--every")),
+            ("labels.a", Some("--label")),
+            ("operation.input.steps[2]", Some("--input")),
+            ("body", None),
+        ] {
+            assert_eq!(flag_of(field).as_deref(), flag, "{field}");
+        }
+        let failure = selvedge_client::Failure::field(ErrorCode::Invalid, "startAt", "use a time");
+        let failure = CommandFailure::of_flags(CallError::Failure(failure));
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.starts_with("--start-at: "), "{failure:?}");
     }
 }

@@ -8,9 +8,12 @@ mod config;
 mod duration;
 mod failure;
 mod node;
+mod origin;
 mod output;
 mod profile;
 
+use std::env::VarError;
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -28,12 +31,10 @@ use output::Printer;
 pub fn main(application: fn() -> Result<Application, BuildError>) -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(cli.output);
-    // Client commands say themselves what goes wrong.
-    let level = match cli.command {
-        Command::Start(_) | Command::Dev(_) | Command::Demo(_) => "warn",
-        _ => "error",
+    let filter = match log_filter(&cli.command) {
+        Ok(filter) => filter,
+        Err(failure) => return failed(printer, &failure),
     };
-    let filter = EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let has_colours = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
@@ -56,10 +57,31 @@ pub fn main(application: fn() -> Result<Application, BuildError>) -> ExitCode {
     runtime.shutdown_timeout(commands::serve::EXIT_GRACE);
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            printer.warn(&format!("error: {}", failure.message));
-            failure.exit_code()
-        }
+        Err(failure) => failed(printer, &failure),
+    }
+}
+
+fn failed(printer: Printer, failure: &CommandFailure) -> ExitCode {
+    printer.warn(&format!("error: {}", failure.message));
+    failure.exit_code()
+}
+
+/// What is logged: as the variable says, or what suits the command.
+fn log_filter(command: &Command) -> Result<EnvFilter, CommandFailure> {
+    let wrong = |said: &dyn Display| {
+        CommandFailure::usage(format!(
+            "{LOG}: {said}; use a level (error, warn, info, debug, trace) or TARGET=LEVEL, \
+             separated by commas"
+        ))
+    };
+    match std::env::var(LOG) {
+        Ok(text) => EnvFilter::try_new(text).map_err(|error| wrong(&error)),
+        Err(VarError::NotPresent) => Ok(EnvFilter::new(match command {
+            Command::Start(_) | Command::Dev(_) | Command::Demo(_) => "warn",
+            // Client commands say themselves what goes wrong.
+            _ => "error",
+        })),
+        Err(error @ VarError::NotUnicode(_)) => Err(wrong(&error)),
     }
 }
 
@@ -78,7 +100,10 @@ async fn run(
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Policy(policy) => commands::policy::run(printer, policy).await,
         Command::Worker(worker) => commands::worker::run(printer, worker).await,
-        Command::Config(Config::Check(flags)) => commands::config::check(printer, &flags),
+        Command::Config(Config::Check(flags)) => {
+            drop(build(application)?);
+            commands::config::check(printer, &flags)
+        }
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Completions { shell } => {
             printer.completions(shell, &mut Cli::command());
@@ -90,5 +115,13 @@ async fn run(
 fn build(
     application: fn() -> Result<Application, BuildError>,
 ) -> Result<Application, CommandFailure> {
-    application().map_err(|error| CommandFailure::failed(chain(&error)))
+    application().map_err(|error| match &error {
+        BuildError::Setting { .. } => CommandFailure::usage(chain(&error)),
+        BuildError::Name(_) | BuildError::Twice(_) | BuildError::Policy { .. } => {
+            CommandFailure::failed(chain(&error))
+        }
+    })
 }
+
+/// The variable that says what is logged.
+const LOG: &str = "SELVEDGE_LOG";

@@ -1,10 +1,12 @@
 //! A node: what it starts, in which order, and how it stops.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
@@ -17,10 +19,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::app::{Application, Place, Running};
-use crate::edge::{Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
+use crate::edge::{BindError, Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
 use crate::gateway::Gateway;
 use crate::identity::{DevelopmentToken, ResumeKey, Secret};
-use crate::operate::config::{NodeConfig, Role, StoreUrl, TlsFiles};
+use crate::operate::certificates::usable_dir;
+use crate::operate::config::{NodeConfig, TlsFiles};
 use crate::operate::failure::CommandFailure;
 use crate::session::{Inside, SessionConfig, Sessions};
 
@@ -45,6 +48,7 @@ impl Node {
     ) -> Result<Self, CommandFailure> {
         let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
         let tls = check(config, tls)?;
+        usable_dir(&config.origin("data_dir"), &config.data_dir)?;
         let clock = Clock::system();
         let store = Arc::new(open_store(config).await?);
         let shared: Arc<dyn Store> = store.clone();
@@ -74,7 +78,8 @@ impl Node {
             reset_key: Some(ResetKey::of_node(meta.session_key.as_bytes(), &config.name)),
             ..EdgeConfig::new(config.quic)
         };
-        let edge = Edge::bind(edge_config, tls, sessions).map_err(|error| failed(&error))?;
+        let edge =
+            Edge::bind(edge_config, tls, sessions).map_err(|error| unbound(config, &error))?;
         let quic = edge.local_addr().map_err(|error| failed(&error))?;
         let (shutdown, stopped) = oneshot::channel::<()>();
         let edge = tokio::spawn(edge.run(async {
@@ -128,12 +133,11 @@ impl Node {
 
 /// All that can be found wrong before anything is opened.
 pub(crate) fn check(config: &NodeConfig, tls: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
-    check_roles(config)?;
-    check_store(config)?;
-    let read = read_tls(tls)?;
+    let read = read_tls(config, tls)?;
     read.check().map_err(|error| {
-        CommandFailure::failed(format!(
-            "[tls] certificate {} and key {}: {}",
+        CommandFailure::usage(format!(
+            "{} {} and key {}: {}",
+            config.origin("tls.certificate"),
             tls.certificate.display(),
             tls.key.display(),
             chain(&error)
@@ -142,34 +146,17 @@ pub(crate) fn check(config: &NodeConfig, tls: &TlsFiles) -> Result<EdgeTls, Comm
     Ok(read)
 }
 
-/// What this version serves: all roles of one node, and no others.
-fn check_roles(config: &NodeConfig) -> Result<(), CommandFailure> {
-    if config.roles.contains(&Role::Storage) {
-        return Err(CommandFailure::usage(
-            "roles: storage is not available in this version; use the embedded store of each node",
-        ));
-    }
-    for role in [Role::Edge, Role::Core, Role::Processing] {
-        if !config.roles.contains(&role) {
-            return Err(CommandFailure::usage(format!(
-                "roles: {} is missing; a node of this version works alone and needs \
-                 edge, core and processing",
-                format!("{role:?}").to_lowercase()
-            )));
+/// A port that is in use is free another time; an address of another machine never is.
+fn unbound(config: &NodeConfig, error: &BindError) -> CommandFailure {
+    match error {
+        BindError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
+            let (by, said) = (config.origin("quic"), chain(error));
+            CommandFailure::usage(format!("{by}: {said}; use an address of this machine"))
         }
-    }
-    Ok(())
-}
-
-fn check_store(config: &NodeConfig) -> Result<(), CommandFailure> {
-    match &config.store {
-        StoreUrl::Embedded => Ok(()),
-        StoreUrl::Node(_) => Err(CommandFailure::usage(
-            "store: storage nodes are not available in this version; use embedded",
-        )),
-        StoreUrl::FoundationDb(_) => Err(CommandFailure::usage(
-            "store: this build has no FoundationDB; use embedded",
-        )),
+        BindError::Bind { .. }
+        | BindError::Address(_)
+        | BindError::Certificate(_)
+        | BindError::Tls(_) => CommandFailure::failed(chain(error)),
     }
 }
 
@@ -212,14 +199,15 @@ async fn sessions(
         .map_err(|error| CommandFailure::failed(chain(&error)))
 }
 
-fn read_tls(files: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
-    let unusable = |path: &std::path::Path, error: rustls::pki_types::pem::Error| {
-        CommandFailure::usage(format!("{}: {error}; give a PEM file", path.display()))
+fn read_tls(config: &NodeConfig, files: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
+    let unusable = |key: &str, path: &Path, error: pem::Error| {
+        let (by, path) = (config.origin(key), path.display());
+        CommandFailure::usage(format!("{by} {path}: {error}; give a PEM file"))
     };
     let certificates = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable(&files.certificate, error))?;
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, error))?;
+        .map_err(|error| unusable("tls.certificate", &files.certificate, error))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| unusable("tls.key", &files.key, error))?;
     Ok(EdgeTls { certificates, key })
 }

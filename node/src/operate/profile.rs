@@ -1,15 +1,19 @@
 //! Where client commands go: flags and variables first, else the profile that `dev` or `demo` left in its
 //! data directory.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use selvedge_client::{Client, ClientBuilder, Failure};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use selvedge_client::{Client, ClientBuilder, Failure, Tenant};
 use serde::{Deserialize, Serialize};
 
 use crate::operate::certificates::write_private;
 use crate::operate::cli::ClientFlags;
 use crate::operate::failure::CommandFailure;
+use crate::operate::origin::{flag_or_variable, in_file, variable};
 use crate::operate::output::say;
 
 /// How to reach a node. Holds a secret: readable by its owner only.
@@ -47,7 +51,7 @@ impl Profile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CommandFailure::file(&path, &error)),
             Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
-                CommandFailure::failed(format!(
+                CommandFailure::usage(format!(
                     "{} is not a profile ({error}): run `selvedge dev` again on this data \
                          directory, or give --server, --ca and --token",
                     path.display()
@@ -70,29 +74,89 @@ pub(crate) async fn connect(flags: &ClientFlags) -> Result<Client, CommandFailur
 /// Where the flags, variables or the profile say, not connected yet.
 pub(crate) fn builder(flags: &ClientFlags) -> Result<ClientBuilder, CommandFailure> {
     let profile = Profile::load(&flags.data_dir)?;
-    let missing = |what: &str| {
-        CommandFailure::usage(format!(
-            "no {what}: give --{what} or SELVEDGE_{}, or --data-dir of a `selvedge dev` node \
-             ({} has no profile)",
-            what.to_uppercase(),
-            flags.data_dir.display(),
-        ))
+    let sources = Sources {
+        data_dir: &flags.data_dir,
+        profile: profile.as_ref(),
     };
-    let profile = profile.as_ref();
-    let server = flags.server.as_ref().or_else(|| profile.map(|p| &p.server));
-    let ca = flags.ca.as_ref().or_else(|| profile.map(|p| &p.ca_file));
-    let token = flags.token.as_ref().or_else(|| profile.map(|p| &p.token));
-    let server = server.ok_or_else(|| missing("server"))?;
+    let by_flag = flags.server.as_ref().map(String::as_ref);
+    let server = sources.given("server", by_flag, |it| ("server", it.server.as_ref()))?;
+    let server = checked_server(server)?;
+    let by_flag = flags.ca.as_ref().map(PathBuf::as_ref);
+    let ca = sources.given("ca", by_flag, |it| ("caFile", it.ca_file.as_ref()))?;
+    let ca = checked_authority(ca)?;
+    let by_flag = flags.token.as_ref().map(String::as_ref);
+    let token = sources.given("token", by_flag, |it| ("token", it.token.as_ref()))?;
     let mut builder = Client::builder()
         .server(server)
-        .ca_file(ca.ok_or_else(|| missing("ca"))?)
-        .token(token.ok_or_else(|| missing("token"))?)
+        .ca_file(ca)
+        .token(token.1.to_string_lossy())
         .agent(AGENT)
         .on_refusal(say_why());
     if let Some(tenant) = &flags.tenant {
+        Tenant::new(tenant.as_str()).map_err(|error| {
+            let by = flag_or_variable("tenant", tenant);
+            CommandFailure::usage(format!("{by}: {tenant:?} is no tenant: {error}"))
+        })?;
         builder = builder.tenant(tenant);
     }
     Ok(builder)
+}
+
+/// What says where to go, beside flags and variables.
+struct Sources<'a> {
+    data_dir: &'a Path,
+    profile: Option<&'a Profile>,
+}
+
+impl<'a> Sources<'a> {
+    /// A value, and the name of what gave it.
+    fn given(
+        &self,
+        key: &str,
+        by_flag: Option<&'a OsStr>,
+        of_profile: impl Fn(&'a Profile) -> (&'static str, &'a OsStr),
+    ) -> Result<(String, &'a OsStr), CommandFailure> {
+        if let Some(value) = by_flag {
+            return Ok((flag_or_variable(key, value), value));
+        }
+        if let Some(profile) = self.profile {
+            let (key, value) = of_profile(profile);
+            return Ok((in_file(&self.data_dir.join(FILE), key), value));
+        }
+        Err(CommandFailure::usage(format!(
+            "no {key}: give --{key} or {}, or --data-dir of a `selvedge dev` node ({} has no profile)",
+            variable(key),
+            self.data_dir.display(),
+        )))
+    }
+}
+
+/// An address by its form; whether anybody is there is found out later.
+fn checked_server((by, server): (String, &OsStr)) -> Result<String, CommandFailure> {
+    let server = server.to_string_lossy();
+    match server.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(server.into_owned())
+        }
+        Some(_) | None => Err(CommandFailure::usage(format!(
+            "{by}: {server:?} is not an address: use HOST:PORT, for example localhost:7400"
+        ))),
+    }
+}
+
+fn checked_authority((by, path): (String, &OsStr)) -> Result<&Path, CommandFailure> {
+    let path = Path::new(path);
+    let first = CertificateDer::pem_file_iter(path).and_then(|mut found| {
+        let none = Err(pem::Error::NoItemsFound);
+        found.next().unwrap_or(none)
+    });
+    match first {
+        Ok(_) => Ok(path),
+        Err(error) => Err(CommandFailure::usage(format!(
+            "{by} {}: {error}; give the PEM file of the authority that signs the node's certificate",
+            path.display()
+        ))),
+    }
 }
 
 /// Says on standard error why a call is not answered yet, once for each reason.

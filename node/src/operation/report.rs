@@ -89,7 +89,12 @@ pub(crate) enum News {
     /// The handler wants to begin anew with this input, JSON text.
     Continued { input: Arc<str> },
     /// The handler has failed.
-    Failed { fault: Fault, permanent: bool },
+    Failed {
+        fault: Fault,
+        permanent: bool,
+        /// No other attempt is worth it before.
+        retry_after_ms: Option<u64>,
+    },
     /// The handler was dropped as asked.
     Cancelled,
     /// The payload's stream broke, or there is none any more.
@@ -105,6 +110,22 @@ impl Done {
             && self.waits.is_empty()
             && self.sends.is_empty()
             && self.undone.is_empty()
+    }
+}
+
+impl News {
+    /// How long a failed attempt puts the next one off.
+    pub(crate) const fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Failed { retry_after_ms, .. } => *retry_after_ms,
+            Self::Running { .. }
+            | Self::Suspended { .. }
+            | Self::Succeeded(_)
+            | Self::Continued { .. }
+            | Self::Cancelled
+            | Self::PayloadMissing
+            | Self::NotStarted(_) => None,
+        }
     }
 }
 

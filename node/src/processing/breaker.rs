@@ -5,7 +5,8 @@
 //!                                            ▲                   │
 //!                                            └── a probe fails ──┘
 //! ```
-//! The scheduler asks it before each start and tells it the end. It reads no clock.
+//! The scheduler asks it before each start, the handler `http` before each call of a host; both tell it the
+//! end. It reads no clock.
 
 use std::collections::VecDeque;
 
@@ -25,12 +26,12 @@ pub enum BreakerState {
     HalfOpen,
 }
 
-/// What an attempt says of its handler.
+/// What an attempt says of its handler, or a call of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It works.
     Success,
-    /// It does not: another attempt is due.
+    /// It does not.
     Failure,
     /// Nothing: the operation was wrong, was cancelled, or went elsewhere.
     Neutral,
@@ -108,7 +109,7 @@ impl Breaker {
         pass: Pass,
         verdict: Verdict,
     ) -> Option<BreakerState> {
-        if pass.generation != self.generation {
+        if !self.gave(&pass) {
             return None;
         }
         let policy = self.policy;
@@ -134,6 +135,22 @@ impl Breaker {
                 *probing = probing.saturating_sub(1);
                 None
             }
+        }
+    }
+
+    /// Whether a pass is of this breaker as it stands: one from before its last change is not.
+    pub(super) const fn gave(&self, pass: &Pass) -> bool {
+        pass.generation == self.generation
+    }
+
+    /// Whether it may be forgotten: it remembers nothing that still counts, and keeps nobody from starting.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        match &self.state {
+            State::Closed { failures } => failures
+                .back()
+                .is_none_or(|last| now.saturating_duration_since(*last) >= self.policy.window),
+            State::Open { until } => *until <= now,
+            State::HalfOpen { .. } => false,
         }
     }
 

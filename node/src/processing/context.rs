@@ -284,6 +284,11 @@ impl OperationContext {
         }
     }
 
+    /// The node's wall time, Unix milliseconds.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.attempt.reporter.wall_ms()
+    }
+
     fn full<'a>(&self, name: &'a str) -> Cow<'a, str> {
         match &self.undoing {
             None => Cow::Borrowed(name),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use selvedge_protocol::error::chain;
@@ -123,6 +124,8 @@ pub struct HandlerError {
     pub(crate) message: String,
     pub(crate) step: Option<String>,
     pub(crate) cause: Cause,
+    /// No other attempt is worth it before.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What follows from an error.
@@ -158,12 +161,21 @@ impl HandlerError {
         self
     }
 
+    /// The same error, after which the next attempt begins no sooner than this: as whoever was called says.
+    /// The backoff of the policy counts if it is longer; of more than 24 h only these do.
+    #[must_use]
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
     pub(crate) fn new(code: &str, message: impl Into<String>, cause: Cause) -> Self {
         Self {
             code: code.to_owned(),
             message: message.into(),
             step: None,
             cause,
+            retry_after: None,
         }
     }
 }

@@ -16,8 +16,8 @@ pub struct Policy {
     pub retry: Retry,
     /// One try of one step may take this long.
     pub step_timeout: Duration,
-    /// An attempt that gives no sign of life for this long has failed; `None`: it need not give any.
-    /// Not enforced yet.
+    /// A step that gives no sign of life for this long has failed: another attempt is due. `None`: it need
+    /// not give any.
     pub heartbeat_timeout: Option<Duration>,
     /// The operation fails unless it is final after this long; `None` is never.
     pub total_timeout: Option<Duration>,

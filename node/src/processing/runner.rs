@@ -228,16 +228,10 @@ async fn attempt(
             Cause::Lost => return false,
             Cause::PayloadMissing => News::PayloadMissing,
             Cause::Continued(input) => News::Continued { input },
-            Cause::Permanent | Cause::Retryable => News::Failed {
-                permanent: error.cause == Cause::Permanent,
-                fault: fault(error),
-            },
+            Cause::Permanent | Cause::Retryable => failed(error),
         },
         End::Suspended(on) => News::Suspended { on },
-        End::Panicked(message) => News::Failed {
-            permanent: false,
-            fault: fault(HandlerError::new("panic", message, Cause::Retryable)),
-        },
+        End::Panicked(message) => failed(HandlerError::new("panic", message, Cause::Retryable)),
         End::Stopped => News::Cancelled,
     };
     reporter.end(done, news, context.take_progress()).await
@@ -380,6 +374,10 @@ impl Reporter {
         &self.control
     }
 
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.pools.clock().wall_ms()
+    }
+
     pub(super) fn report(&self, done: Done, news: News) -> Report {
         Report {
             offer: self.control.offer(),
@@ -430,6 +428,16 @@ impl Reporter {
             Ok(_) => true,
             Err(failure) => !failure.code.may_be_retried(),
         }
+    }
+}
+
+fn failed(error: HandlerError) -> News {
+    News::Failed {
+        permanent: error.cause == Cause::Permanent,
+        retry_after_ms: error
+            .retry_after
+            .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        fault: fault(error),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use selvedge_client::end_of_line;
 use selvedge_cluster::actor::{AnswerSink, Identity, ReplyTo};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Notice, Outcome, Payload, Query, Reply, Request, ServerFrame, Subscribe,
@@ -22,7 +23,6 @@ use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
 use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
 use crate::session::registry::{Registration, Registry};
-use crate::session::turn::end_of_line;
 use crate::session::work::Work;
 
 /// A connection's hold on its session. Dropped, it leaves the session detached.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use selvedge_client::end_of_line;
 use selvedge_protocol::frame::{Outcome, Reply, ServerFrame};
 use selvedge_protocol::limits::SESSION_OUTBOUND_MAX;
 use selvedge_protocol::{ErrorCode, Failure, attachment};
@@ -18,7 +19,6 @@ use tokio::sync::Notify;
 
 use crate::gateway::Feed;
 use crate::session::room::{Room, Taken};
-use crate::session::turn::end_of_line;
 
 /// Something for the connection to do.
 pub enum Outgoing {

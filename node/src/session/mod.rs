@@ -12,7 +12,6 @@ mod registry;
 mod room;
 mod service;
 mod supervisor;
-mod turn;
 mod work;
 
 pub use actor::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};

@@ -91,6 +91,10 @@ pub(crate) async fn run(
     application: Application,
     bench: cli::Bench,
 ) -> Result<(), CommandFailure> {
+    if bench.workload != Workload::Commits && profile::is_known(&bench.client) {
+        // Found wrong now, not when the baseline is measured.
+        drop(profile::builder(&bench.client)?);
+    }
     let load = Load {
         in_flight: bench.in_flight,
         duration: Duration::from_secs(bench.seconds.into()),

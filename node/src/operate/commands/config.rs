@@ -7,7 +7,7 @@ use crate::operate::failure::CommandFailure;
 use crate::operate::node;
 use crate::operate::output::Printer;
 
-/// All that `start` does before it opens anything.
+/// All that `start` does before it opens anything; its application could be built.
 pub(crate) fn check(printer: Printer, flags: &NodeFlags) -> Result<(), CommandFailure> {
     let config = NodeConfig::load(flags)?;
     let (tls, _) = credentials(printer, &config)?;

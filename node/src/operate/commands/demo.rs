@@ -20,6 +20,7 @@ use crate::operate::bench::{LatencyUs, microseconds};
 use crate::operate::certificates::write_private;
 use crate::operate::cli::{Demo, NodeFlags};
 use crate::operate::commands::serve::{start_development, wait_for_stop};
+use crate::operate::config::can_be_a_file;
 use crate::operate::failure::CommandFailure;
 use crate::operate::output::Printer;
 
@@ -111,9 +112,7 @@ pub(crate) async fn run(
 
 /// Before hours of work end in a manifest that cannot be written.
 fn check_manifest(manifest: &Path) -> Result<(), CommandFailure> {
-    let parent = manifest.parent().filter(|it| !it.as_os_str().is_empty());
-    let folder = parent.unwrap_or_else(|| Path::new("."));
-    if folder.is_dir() && !manifest.is_dir() {
+    if can_be_a_file(manifest) {
         return Ok(());
     }
     Err(CommandFailure::usage(format!(

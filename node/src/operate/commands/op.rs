@@ -7,11 +7,11 @@ use selvedge_client::{
     Since, Submit,
 };
 use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
-use selvedge_protocol::{ErrorCode, OperationId};
+use selvedge_protocol::{ActorKey, ErrorCode, IdError, OperationId};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::operate::cli::{ClientFlags, Op, OpList, OpSubmit, OpTarget, Why};
+use crate::operate::cli::{ClientFlags, Op, OpList, OpSubmit, OpTarget, ScheduleName, Why};
 use crate::operate::commands::actor::json_text;
 use crate::operate::commands::schedule;
 use crate::operate::failure::{CommandFailure, Exit};
@@ -58,14 +58,25 @@ pub(crate) async fn run(printer: Printer, command: Op) -> Result<(), CommandFail
 
 /// `selvedge why`: the last word is the id, a first one says of what.
 pub(crate) async fn explain(printer: Printer, arguments: Why) -> Result<(), CommandFailure> {
-    let id = match arguments.target.as_slice() {
-        [id] => id,
-        [what, id] if what == "operation" => id,
-        _ => return Err(CommandFailure::usage("use: selvedge why operation ID")),
+    let usage = "use: selvedge why operation ID, or selvedge why schedule ID";
+    let (what, id) = match arguments.target.as_slice() {
+        [id] => ("operation", id),
+        [what, id] => (what.as_str(), id),
+        _ => return Err(CommandFailure::usage(usage)),
     };
-    let id = OperationId::new(id.as_str())
-        .map_err(|error| CommandFailure::usage(format!("{id:?} is no id: {error}")))?;
-    why(printer, id, arguments.client).await
+    let wrong = |error: IdError| CommandFailure::usage(format!("{id:?} is no id: {error}"));
+    let client = arguments.client;
+    match what {
+        "operation" => {
+            let id = OperationId::new(id.as_str()).map_err(wrong)?;
+            why(printer, id, client).await
+        }
+        "schedule" => {
+            let id = ActorKey::new(id.as_str()).map_err(wrong)?;
+            schedule::why(printer, ScheduleName { id, client }).await
+        }
+        _ => Err(CommandFailure::usage(usage)),
+    }
 }
 
 async fn why(printer: Printer, id: OperationId, client: ClientFlags) -> Result<(), CommandFailure> {
@@ -152,7 +163,8 @@ async fn submit(printer: Printer, arguments: OpSubmit) -> Result<(), CommandFail
     let session = client.session();
     let is_streamed = matches!(&submit.payload, PayloadSource::File(path)
         if std::fs::metadata(path).is_ok_and(|file| file.len() > PAYLOAD_BYTES_MAX as u64));
-    let mut operation = session.submit(submit).await?;
+    let submitted = session.submit(submit).await;
+    let mut operation = submitted.map_err(CommandFailure::of_flags)?;
     if is_streamed && !arguments.wait {
         // The answer is of the time before the bytes were sent.
         operation = session.operation(&operation.id).await?;
@@ -195,7 +207,8 @@ async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
         limit: Some(query.limit),
     };
     if query.count {
-        let count = client.session().count(&wanted).await?;
+        let count = client.session().count(&wanted).await;
+        let count = count.map_err(CommandFailure::of_flags)?;
         printer.result(&count, |count| match count.is_exact {
             true => count.count.to_string(),
             false => format!("{} or more", count.count),
@@ -203,7 +216,8 @@ async fn list(printer: Printer, query: OpList) -> Result<(), CommandFailure> {
         client.close().await;
         return Ok(());
     }
-    let page = client.session().list(&wanted).await?;
+    let page = client.session().list(&wanted).await;
+    let page = page.map_err(CommandFailure::of_flags)?;
     let document = json!({ "items": page.items, "cursor": page.cursor });
     printer.result(&document, |_| {
         let heading = ["ID", "TYPE", "STATUS", "ATTEMPT", "CREATED"]

@@ -33,11 +33,12 @@ pub(crate) async fn run(printer: Printer, command: Schedule) -> Result<(), Comma
         Schedule::Resume(schedule) => show(printer, schedule, "resume", "{}").await,
         Schedule::Trigger(schedule) => trigger(printer, schedule).await,
         Schedule::Delete(schedule) => show(printer, schedule, "delete", "{}").await,
+        Schedule::Why(schedule) => why(printer, schedule).await,
         Schedule::Watch { schedule, after } => {
             let client = connect(&schedule.client).await?;
             let target = target(&schedule.id)?;
             // One that is not there has no events yet, and may never have any.
-            let _: Value = ask(client.session(), target.clone()).await?;
+            let _: Value = ask(client.session(), target.clone(), "get").await?;
             watch(printer, &client, target, after).await
         }
     }
@@ -167,8 +168,17 @@ fn text_of(definition: &Definition) -> Result<Body, CommandFailure> {
 
 async fn get(printer: Printer, schedule: ScheduleName) -> Result<(), CommandFailure> {
     let client = connect(&schedule.client).await?;
-    let found: Value = ask(client.session(), target(&schedule.id)?).await?;
+    let found: Value = ask(client.session(), target(&schedule.id)?, "get").await?;
     printer.result(&found, describe);
+    client.close().await;
+    Ok(())
+}
+
+/// What a schedule waits for, and what came of the times before.
+pub(crate) async fn why(printer: Printer, schedule: ScheduleName) -> Result<(), CommandFailure> {
+    let client = connect(&schedule.client).await?;
+    let why: Value = ask(client.session(), target(&schedule.id)?, "why").await?;
+    printer.result(&why, describe_why);
     client.close().await;
     Ok(())
 }
@@ -244,15 +254,15 @@ async fn found(session: &Session, key: String) -> Result<Option<Value>, CommandF
     let Ok(key) = ActorKey::new(key) else {
         return Ok(None);
     };
-    match ask(session, target(&key)?).await {
+    match ask(session, target(&key)?, "get").await {
         Ok(found) => Ok(Some(found)),
         Err(CallError::Failure(failure)) if failure.code == ErrorCode::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn ask(session: &Session, target: Target) -> Result<Value, CallError> {
-    session.query(target, "get", "{}").json().await
+async fn ask(session: &Session, target: Target, query: &str) -> Result<Value, CallError> {
+    session.query(target, query, "{}").json().await
 }
 
 async fn send(
@@ -262,7 +272,7 @@ async fn send(
     body: impl Into<Body>,
 ) -> Result<Value, CommandFailure> {
     let call = client.session().command(target(id)?, verb, body);
-    Ok(call.json().await?)
+    call.json().await.map_err(CommandFailure::of_flags)
 }
 
 fn target(id: &ActorKey) -> Result<Target, CommandFailure> {
@@ -324,6 +334,47 @@ fn describe(schedule: &Value) -> String {
         if !value.is_null() {
             rows.push((name, text(value)));
         }
+    }
+    let row = |(name, value): (&str, String)| vec![name.to_owned(), value];
+    table(&rows.into_iter().map(row).collect::<Vec<_>>())
+}
+
+/// What a schedule waits for, for a person.
+fn describe_why(why: &Value) -> String {
+    let mut rows = vec![
+        ("id", text(&why["id"])),
+        ("status", text(&why["status"])),
+        ("why", text(&why["summary"])),
+    ];
+    for wait in why["waits"].as_array().into_iter().flatten() {
+        let mut detail = text(&wait["detail"]);
+        for word in ["since", "until"] {
+            if let Some(time) = wait[word].as_str() {
+                detail.push_str(&format!(" ({word} {time})"));
+            }
+        }
+        rows.push(("waits for", detail));
+    }
+    for running in why["running"].as_array().into_iter().flatten() {
+        rows.push(("running", text(&running["operation"])));
+    }
+    let (last, error) = (&why["lastSubmitted"], &why["lastError"]);
+    let (missed, skipped) = (&why["lastMissed"], &why["lastSkipped"]);
+    if last.is_object() {
+        let status = last["status"].as_str().unwrap_or("not ended");
+        rows.push(("last", format!("{}: {status}", text(&last["operation"]))));
+    }
+    if error.is_object() {
+        let (operation, said) = (text(&error["operation"]), text(&error["error"]));
+        rows.push(("last error", format!("{operation}: {said}")));
+    }
+    if missed.is_object() {
+        let (count, until) = (text(&missed["count"]), text(&missed["lastPlannedAt"]));
+        rows.push(("missed", format!("{count}, the last of {until}")));
+    }
+    if skipped.is_object() {
+        let (planned, reason) = (text(&skipped["plannedAt"]), text(&skipped["reason"]));
+        rows.push(("skipped", format!("{planned}, for its {reason}")));
     }
     let row = |(name, value): (&str, String)| vec![name.to_owned(), value];
     table(&rows.into_iter().map(row).collect::<Vec<_>>())

@@ -52,7 +52,8 @@ pub(crate) async fn start_development(
     flags: &NodeFlags,
     application: Application,
 ) -> Result<Development, CommandFailure> {
-    let (node, profile) = start_with_development_files(flags, application).await?;
+    let config = NodeConfig::load(flags)?;
+    let (node, profile) = start_with_development_files(&config, application).await?;
     let client = profile.builder().connect().await?;
     Ok(Development {
         node,
@@ -62,14 +63,13 @@ pub(crate) async fn start_development(
 }
 
 async fn start_with_development_files(
-    flags: &NodeFlags,
+    config: &NodeConfig,
     application: Application,
 ) -> Result<(Node, Profile), CommandFailure> {
-    let mut config = NodeConfig::load(flags)?;
-    let files = DevelopmentFiles::ensure(&config.data_dir)?;
-    let token = read_token(&files.token)?;
-    let tls = config.tls.get_or_insert_with(|| files.tls.clone()).clone();
-    let node = Node::start(&config, &tls, Secret::new(token.clone()), application).await?;
+    let files = DevelopmentFiles::ensure(&config.origin("data_dir"), &config.data_dir)?;
+    let token = read_token("development token", &files.token)?;
+    let tls = config.tls.as_ref().unwrap_or(&files.tls);
+    let node = Node::start(config, tls, Secret::new(token.clone()), application).await?;
     let profile = Profile {
         server: node.quic_address().to_string(),
         ca_file: std::path::absolute(&files.ca).unwrap_or(files.ca),
@@ -84,7 +84,8 @@ pub(crate) async fn dev(
     flags: NodeFlags,
     application: Application,
 ) -> Result<(), CommandFailure> {
-    let (node, profile) = start_with_development_files(&flags, application).await?;
+    let config = NodeConfig::load(&flags)?;
+    let (node, profile) = start_with_development_files(&config, application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
         quic: profile.server.clone(),
@@ -96,12 +97,11 @@ pub(crate) async fn dev(
     };
     // Whoever reads that the node is ready may stop it in the next moment.
     let stop = wait_for_stop();
-    announce(printer, &flags, &ready)?;
-    let data_dir = flags.data_dir.unwrap_or_else(|| "./selvedge-data".into());
+    announce(printer, &config, &ready)?;
     printer.note(&format!(
         "try, in another terminal:\n  selvedge actor watch room/42 --data-dir {0}\n  \
          selvedge actor send room/42 say '{{\"text\":\"hello\"}}' --data-dir {0}",
-        data_dir.display()
+        config.data_dir.display()
     ));
     serve(printer, node, stop).await
 }
@@ -123,12 +123,8 @@ pub(crate) async fn start(
         token: None,
         ca_file: None,
     };
-    let flags = NodeFlags {
-        ready_file: config.ready_file.clone(),
-        ..flags
-    };
     let stop = wait_for_stop();
-    announce(printer, &flags, &ready)?;
+    announce(printer, &config, &ready)?;
     serve(printer, node, stop).await
 }
 
@@ -143,7 +139,9 @@ pub(crate) fn credentials(
              (`selvedge dev` makes development ones)"
         ))
     };
-    let token = config.token_file.as_deref().map(read_token).transpose()?;
+    let by = config.origin("token_file");
+    let token = config.token_file.as_deref();
+    let token = token.map(|path| read_token(&by, path)).transpose()?;
     let tls = config.tls.clone().ok_or_else(|| {
         missing(
             "[tls] with its certificate and key",
@@ -179,10 +177,13 @@ async fn serve(
 }
 
 /// Says that the node serves: to people, and to the ready file.
-fn announce(printer: Printer, flags: &NodeFlags, ready: &Ready) -> Result<(), CommandFailure> {
-    if let Some(path) = &flags.ready_file {
+fn announce(printer: Printer, config: &NodeConfig, ready: &Ready) -> Result<(), CommandFailure> {
+    if let Some(path) = &config.ready_file {
         let text = serde_json::to_string(ready).unwrap_or_default();
-        write_private(path, &text).map_err(|error| CommandFailure::file(path, &error))?;
+        write_private(path, &text).map_err(|error| {
+            let remedy = "give a file that can be written";
+            CommandFailure::named(&config.origin("ready_file"), path, &error, remedy)
+        })?;
     }
     printer.result(ready, |ready| {
         let mut text = format!("{} serves clients at {} (QUIC)", ready.node, ready.quic);
@@ -195,20 +196,16 @@ fn announce(printer: Printer, flags: &NodeFlags, ready: &Ready) -> Result<(), Co
     Ok(())
 }
 
-fn read_token(path: &std::path::Path) -> Result<String, CommandFailure> {
+fn read_token(by: &str, path: &std::path::Path) -> Result<String, CommandFailure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CommandFailure::named(
-            "token_file",
-            path,
-            &error,
-            "give a file with one token of 16 characters or more",
-        )
+        let remedy = "give a file with one token of 16 characters or more";
+        CommandFailure::named(by, path, &error, remedy)
     })?;
     let token = text.trim().to_owned();
     // A guessable credential is none: 16 characters are 80 bits even in base 32.
     if token.len() < 16 {
         return Err(CommandFailure::usage(format!(
-            "{}: a token has at least 16 characters; this one has {}",
+            "{by} {}: a token has at least 16 characters; this one has {}",
             path.display(),
             token.len()
         )));

@@ -2,7 +2,8 @@
 //! worker.
 //!
 //! The program gets the task on standard input, JSON, and prints its result. Exit code 0 is success, 75
-//! (EX_TEMPFAIL) and an end by a signal ask for another attempt, any other fails the operation.
+//! (EX_TEMPFAIL) and an end by a signal ask for another attempt, any other fails the operation. With 75 it
+//! may print how long the next attempt shall wait.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use selvedge_client::{CallError, Task, WorkError, Worker};
 use selvedge_protocol::limits::INLINE_BYTES_MAX;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -295,9 +297,13 @@ fn result(name: &str, ran: &Ran) -> Result<Box<RawValue>, WorkError> {
              where"
         ))),
         (Some(0), _) => Ok(value(&ran.output)?),
-        (Some(TRY_AGAIN), _) => Err(WorkError::retryable(format!(
-            "{name} asks for another attempt{said}"
-        ))),
+        (Some(TRY_AGAIN), _) => {
+            let error = WorkError::retryable(format!("{name} asks for another attempt{said}"));
+            Err(match retry_after(&ran.output) {
+                Some(wait) => error.retry_after(wait),
+                None => error,
+            })
+        }
         (Some(code), _) => Err(WorkError::permanent(format!(
             "{name} ended with exit code {code}{said}"
         ))),
@@ -306,6 +312,17 @@ fn result(name: &str, ran: &Ran) -> Result<Box<RawValue>, WorkError> {
             signal.unwrap_or_default()
         ))),
     }
+}
+
+/// How long the next attempt shall wait, if that was printed.
+fn retry_after(output: &[u8]) -> Option<Duration> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Printed {
+        retry_after_ms: u64,
+    }
+    let printed: Printed = serde_json::from_slice(output).ok()?;
+    Some(Duration::from_millis(printed.retry_after_ms))
 }
 
 /// What was printed: as it is if it is JSON, else as text; nothing is null.
@@ -362,6 +379,19 @@ mod tests {
                 "{error}"
             );
             assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_program_may_say_when_to_try_again() {
+        for (printed, said) in [
+            ("{\"retryAfterMs\": 1500}\n", "Some(1.5s)"),
+            ("{\"retryAfterMs\": -1}", "None"),
+            ("later", "None"),
+            ("", "None"),
+        ] {
+            let error = ran(TRY_AGAIN << 8, printed, "").unwrap_err();
+            assert!(error.contains(&format!("retry_after: {said}")), "{error}");
         }
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use selvedge_client::operation::OperationStatus as Status;
 use selvedge_cluster::actor::Effects;
 use selvedge_cluster::actor::kind::Urgency;
-use selvedge_protocol::limits::{OPERATION_COMPENSATIONS_MAX, OPERATION_STEPS_MAX};
+use selvedge_protocol::limits::{
+    OPERATION_COMPENSATIONS_MAX, OPERATION_RETRY_AFTER_MS_MAX, OPERATION_STEPS_MAX,
+};
 
 use crate::operation::event;
 use crate::operation::machine::{
@@ -39,6 +41,7 @@ pub(super) fn settle(
         now_ms,
         random: report.random,
         retry,
+        retry_after_ms: report.news.retry_after_ms(),
     };
     if record.status == Status::Compensating {
         return settle_undo(record, report.news, failing, note, effects);
@@ -73,13 +76,10 @@ pub(super) fn settle(
         News::Failed {
             fault: why,
             permanent,
+            retry_after_ms: _,
         } => {
-            record.is_begun = false;
-            let next_ms = failing.count(record, permanent || retry.is_final(&why.code));
-            effects
-                .events
-                .push(event::attempt_failed(record, &why, next_ms));
-            match next_ms {
+            let is_last = permanent || retry.is_final(&why.code);
+            match failing.next_ms(record, &why, is_last, effects) {
                 None => fail(record, effects, why),
                 Some(until_ms) => wait_for_retry(record, effects, why, until_ms),
             }
@@ -110,22 +110,38 @@ struct Failing<'a> {
     now_ms: u64,
     random: u64,
     retry: &'a Retry,
+    /// As the error says, which may be anything.
+    retry_after_ms: Option<u64>,
 }
 
 impl Failing<'_> {
-    /// Counts a failed attempt. Answers when the next may begin, unless it was the last.
-    fn count(self, record: &mut Record, permanent: bool) -> Option<u64> {
+    /// Counts a failed attempt and tells of it. Answers when the next may begin, unless it was the last.
+    fn next_ms(
+        self,
+        record: &mut Record,
+        why: &Fault,
+        is_last: bool,
+        effects: &mut Effects,
+    ) -> Option<u64> {
+        record.is_begun = false;
         record.failures += 1;
-        let is_last = permanent || record.failures >= self.retry.attempts_max;
-        let delay_ms = self.retry.delay_ms(record.failures, self.random);
-        (!is_last).then(|| self.now_ms.saturating_add(delay_ms))
+        let is_last = is_last || record.failures >= self.retry.attempts_max;
+        let asked_ms = self.retry_after_ms.unwrap_or(0);
+        let delay_ms = self
+            .retry
+            .delay_ms(record.failures, self.random)
+            .max(asked_ms.min(OPERATION_RETRY_AFTER_MS_MAX));
+        let next_ms = (!is_last).then(|| self.now_ms.saturating_add(delay_ms));
+        let failed = event::attempt_failed(record, why, next_ms);
+        effects.events.push(failed);
+        next_ms
     }
 }
 
 fn wait_for_retry(record: &mut Record, effects: &mut Effects, why: Fault, until_ms: u64) {
     record.error = Some(why);
     match record.payload {
-        // The attempt has consumed the stream; only its client has the bytes.
+        // The attempt has consumed the stream; only its client has the bytes, and with it the choice of when.
         Payload::Streamed { .. } => wait(record, effects, Waiting::Payload),
         Payload::None | Payload::Stored { .. } => {
             effects.timers.push(timer(TIMER_RUN, until_ms));
@@ -151,31 +167,24 @@ fn settle_undo(
         News::Failed {
             fault: why,
             permanent,
-        } => {
-            record.is_begun = false;
-            let next_ms = failing.count(record, permanent);
-            effects
-                .events
-                .push(event::attempt_failed(record, &why, next_ms));
-            match next_ms {
-                None => {
-                    let cause = record.error.take().map_or_else(String::new, |error| {
-                        format!(
-                            "; it was undone because of {}: {}",
-                            error.code, error.message
-                        )
-                    });
-                    let mut failed =
-                        fault("compensation_failed", format!("{}{cause}", why.message));
-                    failed.step = why.step;
-                    fail(record, effects, failed);
-                }
-                Some(until_ms) => {
-                    effects.timers.push(timer(TIMER_RUN, until_ms));
-                    record.waiting = Some(Waiting::Retry { until_ms });
-                }
+            retry_after_ms: _,
+        } => match failing.next_ms(record, &why, permanent, effects) {
+            None => {
+                let cause = record.error.take().map_or_else(String::new, |error| {
+                    format!(
+                        "; it was undone because of {}: {}",
+                        error.code, error.message
+                    )
+                });
+                let mut failed = fault("compensation_failed", format!("{}{cause}", why.message));
+                failed.step = why.step;
+                fail(record, effects, failed);
             }
-        }
+            Some(until_ms) => {
+                effects.timers.push(timer(TIMER_RUN, until_ms));
+                record.waiting = Some(Waiting::Retry { until_ms });
+            }
+        },
         News::Suspended { on } => {
             record.is_begun = false;
             record.waiting = is_waiting(record, &on).then_some(Waiting::Steps);

@@ -34,7 +34,7 @@ enum Act {
     /// A report of the attempt that is `ahead` of the present one.
     Report {
         ahead: u32,
-        done: Done,
+        done: Box<Done>,
         news: News,
     },
     /// The node ends: what was `Soon` and not committed is forgotten.
@@ -56,9 +56,12 @@ fn news() -> impl Strategy<Value = News> {
     prop_oneof![
         any::<bool>().prop_map(|urgent| News::Running { urgent }),
         Just(News::Succeeded(Arc::from("1"))),
-        any::<bool>().prop_map(move |permanent| News::Failed {
-            fault: fault.clone(),
-            permanent
+        (any::<bool>(), any::<Option<u64>>()).prop_map(move |(permanent, retry_after_ms)| {
+            News::Failed {
+                fault: fault.clone(),
+                permanent,
+                retry_after_ms,
+            }
         }),
         Just(News::Cancelled),
         Just(News::PayloadMissing),
@@ -132,7 +135,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..2_u8).prop_map(Act::Signal),
         2 => Just(Act::ChildFinished),
         10 => (0..3_u32, done(), news())
-            .prop_map(|(ahead, done, news)| Act::Report { ahead, done, news }),
+            .prop_map(|(ahead, done, news)| Act::Report { ahead, done: Box::new(done), news }),
         1 => Just(Act::Crash),
         3 => prop_oneof![
             Just(machine::TIMER_RUN),
@@ -270,7 +273,7 @@ fn perform(record: &mut Record, now_ms: u64, act: &Act) -> Result<Effects, Refus
             let report = Report {
                 offer: 0,
                 attempt: record.attempt + ahead,
-                done: done.clone(),
+                done: Done::clone(done),
                 progress: None,
                 news: news.clone(),
                 random: now_ms,
@@ -426,6 +429,7 @@ fn in_status(status: Status) -> Record {
     let failed = News::Failed {
         fault,
         permanent: true,
+        retry_after_ms: None,
     };
     match status {
         Status::Pending => {}
@@ -461,6 +465,64 @@ fn in_status(status: Status) -> Record {
     }
     assert_eq!(it.status, status);
     it
+}
+
+/// How long the next attempt waits after a failed one that says `retry_after_ms`.
+fn waits_ms(mut it: Record, retry_after_ms: Option<u64>, retry: &Retry) -> u64 {
+    let report = Report {
+        offer: 0,
+        attempt: it.attempt + 1,
+        done: Done::default(),
+        progress: None,
+        news: News::Failed {
+            fault: Fault {
+                code: "c".into(),
+                message: "m".into(),
+                step: None,
+            },
+            permanent: false,
+            retry_after_ms,
+        },
+        random: 0,
+    };
+    let effects = machine::report(&mut it, 5_000, report, retry).unwrap();
+    let Some(Waiting::Retry { until_ms }) = it.waiting else {
+        panic!("{it:?} waits for no attempt");
+    };
+    let set = effects.timers.iter().any(|change| {
+        matches!(change, TimerChange::Set { name, due_ms, .. }
+            if name == machine::TIMER_RUN && *due_ms == until_ms)
+    });
+    assert!(set, "{effects:?}");
+    let format = crate::operation::record::FORMAT;
+    assert_eq!(Record::decode(format, &it.encode()), Ok(it));
+    until_ms - 5_000
+}
+
+#[test]
+fn an_attempt_begins_no_sooner_than_the_error_and_the_backoff_say() {
+    use selvedge_protocol::limits::OPERATION_RETRY_AFTER_MS_MAX as MAX_MS;
+    let patient = Retry {
+        initial: std::time::Duration::from_millis(2 * 3 * MAX_MS),
+        max: std::time::Duration::from_millis(2 * 3 * MAX_MS),
+        ..Retry::default()
+    };
+    for status in [Status::Pending, Status::Compensating] {
+        let it = || in_status(status);
+        let default = Retry::default();
+        for (asked_ms, waited_ms) in [
+            (None, 100),
+            (Some(0), 100),
+            (Some(99), 100),
+            (Some(3_600_000), 3_600_000),
+            (Some(MAX_MS + 1), MAX_MS),
+            (Some(u64::MAX), MAX_MS),
+        ] {
+            assert_eq!(waits_ms(it(), asked_ms, &default), waited_ms, "{status}");
+        }
+        // A policy may wait longer than any error.
+        assert_eq!(waits_ms(it(), Some(u64::MAX), &patient), 3 * MAX_MS);
+    }
 }
 
 #[test]

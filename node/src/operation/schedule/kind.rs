@@ -14,7 +14,7 @@ use crate::operation::schedule::definition::{Definition, check_note};
 use crate::operation::schedule::machine::{Birth, Schedule, TIMER_NEXT};
 use crate::operation::schedule::plan::Plan;
 use crate::operation::schedule::record::Record;
-use crate::operation::schedule::view;
+use crate::operation::schedule::{view, why};
 
 /// Hosts schedules.
 #[derive(Debug, Clone, Copy)]
@@ -181,11 +181,12 @@ impl Kind for ScheduleKind {
 
     fn query(&self, state: &ScheduleState, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
         let _ = body;
-        if name != "get" {
-            return Err(Refusal::unknown(Self::NAME, name));
-        }
-        let schedule = state.schedule.as_ref().ok_or_else(absent)?;
-        Ok(view::schedule(schedule, None))
+        let answer: fn(&Schedule) -> Bytes = match name {
+            "get" => |schedule| view::schedule(schedule, None),
+            "why" => why::why,
+            name => return Err(Refusal::unknown(Self::NAME, name)),
+        };
+        state.schedule.as_ref().map(answer).ok_or_else(absent)
     }
 
     fn view(&self, state: &ScheduleState) -> Bytes {

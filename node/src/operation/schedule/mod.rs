@@ -11,5 +11,6 @@ mod machine;
 mod plan;
 mod record;
 mod view;
+mod why;
 
 pub(crate) use kind::ScheduleKind;

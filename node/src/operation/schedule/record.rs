@@ -32,12 +32,62 @@ pub(super) struct Record {
     pub(super) buffered: VecDeque<u64>,
     pub(super) counts: Counts,
     pub(super) last: Option<Finished>,
+    /// What `why` tells of the times before. A record of before it was kept has none.
+    #[serde(default)]
+    pub(super) past: Past,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Paused {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
+    /// Not known of a pause from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since_ms: Option<u64>,
+}
+
+/// The last of each kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Past {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) submitted: Option<Submitted>,
+    /// Ended with an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failed: Option<Finished>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missed: Option<MissedTimes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) skipped: Option<SkippedTime>,
+}
+
+/// The operation that was submitted last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Submitted {
+    pub(super) operation: OperationId,
+    pub(super) planned_ms: u64,
+    pub(super) submitted_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ended: Option<Finished>,
+}
+
+/// Times that one look at the clock found too late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MissedTimes {
+    pub(super) count: u64,
+    pub(super) first_ms: u64,
+    pub(super) last_ms: u64,
+    pub(super) found_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SkippedTime {
+    pub(super) planned_ms: u64,
+    pub(super) reason: String,
 }
 
 /// An operation that has not told its end yet.

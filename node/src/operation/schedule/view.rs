@@ -38,7 +38,7 @@ struct View<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Running<'a> {
+pub(super) struct Running<'a> {
     operation: &'a OperationId,
     planned_at: String,
 }
@@ -71,11 +71,7 @@ pub(super) fn schedule(schedule: &Schedule, created: Option<bool>) -> Bytes {
     let next = schedule.coming(SCHEDULE_NEXT_SHOWN);
     json::encode(&View {
         id: record.address.key.as_str(),
-        status: match paused {
-            Some(_) => "paused",
-            None if schedule.is_ended() => "ended",
-            None => "active",
-        },
+        status: status(schedule),
         definition: &record.definition,
         next: next.into_iter().map(time::format).collect(),
         running: record.running.iter().map(running).collect(),
@@ -89,6 +85,14 @@ pub(super) fn schedule(schedule: &Schedule, created: Option<bool>) -> Bytes {
         updated_at: time::format(record.updated_ms),
         created,
     })
+}
+
+pub(super) fn status(schedule: &Schedule) -> &'static str {
+    match schedule.record.paused {
+        Some(_) => "paused",
+        None if schedule.is_ended() => "ended",
+        None => "active",
+    }
 }
 
 pub(super) fn triggered(triggered: &Triggered) -> Bytes {
@@ -107,7 +111,7 @@ pub(super) fn triggered(triggered: &Triggered) -> Bytes {
     })
 }
 
-fn running(run: &Run) -> Running<'_> {
+pub(super) fn running(run: &Run) -> Running<'_> {
     Running {
         operation: &run.operation,
         planned_at: time::format(run.planned_ms),

@@ -138,7 +138,11 @@ fn failed(failure: Failure) -> HandlerError {
         true => Cause::Retryable,
         false => Cause::Permanent,
     };
-    HandlerError::new(failure.code.name(), failure.message, cause)
+    let mut error = HandlerError::new(failure.code.name(), failure.message, cause);
+    error.retry_after = failure
+        .retry_after_ms
+        .map(|ms| Duration::from_millis(u64::from(ms)));
+    error
 }
 
 fn lost(message: String) -> HandlerError {

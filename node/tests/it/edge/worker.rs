@@ -17,7 +17,7 @@ use selvedge_protocol::frame::{
     ClientFrame, Goodbye, Hello, Notice, Outcome, Ping, Reply, Request, ServerFrame, StepReport,
     StepResult, Task, Welcome, WorkerReady,
 };
-use selvedge_protocol::{ErrorCode, Failure, Target, Tenant};
+use selvedge_protocol::{ErrorCode, Failure, Target, Tenant, time};
 use serde_json::{Value, json};
 
 use super::peer::{Node, PATIENCE, Peer, command, config, hello, inside, query, success};
@@ -113,7 +113,7 @@ impl Client {
         self.asked += 1;
         let target = Target::Operation(id.parse().unwrap());
         let body = Bytes::from(body.to_string());
-        let is_query = matches!(name, "get" | "wait");
+        let is_query = matches!(name, "get" | "wait" | "why");
         let (frame, request) = if is_query {
             let mut frame = query(self.asked, name, body);
             if let ClientFrame::Query(query) = &mut frame {
@@ -404,6 +404,31 @@ async fn failures_end_the_attempt_or_the_operation() {
     let third = task(&mut worker).await;
     worker.send(&[done(third.lease, "no JSON")]).await;
     assert_eq!(world.ended("b").await["error"]["code"], "invalid_result");
+}
+
+#[tokio::test]
+async fn a_failure_that_says_when_to_retry_is_heeded() {
+    let mut world = World::new(LONG).await;
+    let mut worker = world.worker(1).await;
+    world.submit("a").await;
+    let first = task(&mut worker).await;
+    let failure = Failure {
+        retry_after_ms: Some(3_600_000),
+        ..Failure::new(ErrorCode::LimitExceeded, "as the test says")
+    };
+    let before_ms = Clock::system().wall_ms();
+    worker
+        .send(&[said(first.lease, StepReport::Failure(failure))])
+        .await;
+    let why = loop {
+        let why = world.ask("a", "why", json!({})).await.unwrap();
+        if why["status"] == "waiting" {
+            break why;
+        }
+    };
+    let next = time::parse(why["nextAttemptAt"].as_str().unwrap()).unwrap();
+    assert!(next >= before_ms + 3_600_000, "{why}");
+    assert_eq!(why["lastError"]["code"], "limit_exceeded");
 }
 
 #[tokio::test]

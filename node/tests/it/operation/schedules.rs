@@ -6,19 +6,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{
-    CommandRequest, HostConfig, Identity, Origin, ScopedAddress, Subscription,
+    CommandRequest, HostConfig, Identity, Origin, QueryRequest, ScopedAddress, Subscription,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::{self, Store};
 use selvedge_node::Application;
 use selvedge_node::app::{Place, Running};
 use selvedge_node::processing::{Handler, HandlerError, OperationContext, Policy};
-use selvedge_protocol::frame::{Outcome, Since};
+use selvedge_protocol::frame::{Consistency, Outcome, Since};
 use selvedge_protocol::{ErrorCode, Failure, Tenant, time};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::world::{command, get, until};
+use super::world::{answered, command, get, until};
 
 /// 2027-01-15T08:00:00Z.
 const BEGIN: u64 = 1_800_000_000_000;
@@ -98,6 +98,18 @@ async fn send(node: &Running, key: &str, name: &str, body: Value) -> Result<Valu
         Outcome::Success(success) => Ok(serde_json::from_slice(&success.body).unwrap()),
         Outcome::Failure(failure) => Err(failure),
     }
+}
+
+async fn why(node: &Running, key: &str) -> Result<Value, Failure> {
+    let request = QueryRequest {
+        actor: address(key),
+        name: "why".to_owned(),
+        body: Bytes::new(),
+        consistency: Consistency::Linearizable,
+        deadline: None,
+    };
+    let body = answered(|reply| node.host.query(request, reply)).await?;
+    Ok(serde_json::from_slice(&body).unwrap())
 }
 
 async fn follow(node: &Running, key: &str, after: u64) -> Subscription {
@@ -281,6 +293,50 @@ async fn a_submit_that_is_refused_counts_as_failed() {
     assert_eq!(present["counts"]["failed"], 1);
     let error = present["last"]["error"].as_str().unwrap();
     assert!(error.starts_with("conflict: "), "{error}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_says_what_it_waits_for_before_and_after_a_restart() {
+    let place = Ground::new();
+    let clock = Clock::manual(BEGIN, 1);
+    let node = place.node(&clock).await;
+    let absent = why(&node, "s").await.unwrap_err();
+    assert_eq!(absent.code, ErrorCode::NotFound);
+    let body = minutely(json!({ "overlap": "buffer-one" }));
+    send(&node, "s", "create", body).await.unwrap();
+    let mut events = follow(&node, "s", 0).await;
+    clock.advance(MINUTE);
+    until(&mut events, "submitted").await;
+    clock.advance(MINUTE);
+    let waiting = loop {
+        let waiting = why(&node, "s").await.unwrap();
+        if waiting["waits"].as_array().unwrap().len() == 2 {
+            break waiting;
+        }
+    };
+    let said = waiting["waits"][1]["detail"].as_str().unwrap();
+    assert!(said.contains(&operation("s", 1)), "{said}");
+    assert_eq!(waiting["nextRunAt"], time::format(BEGIN + 3 * 60_000));
+    drop(node);
+
+    let node = place.node(&clock).await;
+    assert_eq!(why(&node, "s").await.unwrap(), waiting);
+    send(&node, "s", "pause", json!({ "note": "repairs" }))
+        .await
+        .unwrap();
+    place.gate.add_permits(1);
+    let mut events = follow(&node, "s", 0).await;
+    until(&mut events, "finished").await;
+    let paused = why(&node, "s").await.unwrap();
+    let wait = &paused["waits"][0];
+    assert_eq!(
+        (&wait["reason"], &wait["until"]),
+        (&json!("resume"), &Value::Null)
+    );
+    assert_eq!(wait["since"], time::format(BEGIN + 2 * 60_000));
+    assert_eq!(paused["lastSubmitted"]["status"], "succeeded");
+    assert_eq!(paused["lastError"], Value::Null);
     node.stop().await;
 }
 

@@ -62,8 +62,8 @@ fn wrong_policies_say_what_is_wrong() {
     let node = Node::dev(&scratch.path().join("data"));
     let access = node.access();
     for (arguments, code, says) in [
-        (["set", "digest", r#"{"concurrency":0}"#], 1, "concurrency"),
-        (["set", "digest", r#"{"conc":1}"#], 1, "one of concurrency"),
+        (["set", "digest", r#"{"concurrency":0}"#], 2, "concurrency"),
+        (["set", "digest", r#"{"conc":1}"#], 2, "one of concurrency"),
         (["set", "digest", "{"], 2, "not JSON"),
         (["set", "Digest", "{}"], 2, "or * for all types"),
     ] {

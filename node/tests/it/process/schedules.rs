@@ -1,6 +1,7 @@
 //! `selvedge schedule` as scripts use it: every form once, against a real node.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -55,12 +56,31 @@ fn schedules_have_their_forms() {
             text(&shown.stdout)
         );
     }
+    assert_explained(&access, &data_dir);
     access.ask(&["schedule", "delete", "nightly"]);
     assert_eq!(ids(&access.ask(&["schedule", "list"])), ["short"]);
     fail(&mut access.client(&["schedule", "get", "nightly"]), 3);
     fail(&mut access.client(&["schedule", "watch", "nightly"]), 3);
+    fail(&mut access.client(&["schedule", "why", "nightly"]), 3);
     assert_refused(&access);
     assert!(node.stop("TERM").success());
+}
+
+/// What it waits for, in both forms, for scripts and for people.
+fn assert_explained(access: &Access, data_dir: &Path) {
+    let why = access.ask(&["schedule", "why", "nightly"]);
+    assert_eq!(access.ask(&["why", "schedule", "nightly"]), why);
+    assert_eq!(why["waits"][0]["reason"], "time");
+    assert_eq!(why["nextRunAt"], why["waits"][0]["until"]);
+    assert_eq!(why["lastSubmitted"]["status"], "succeeded");
+    let form = ["why", "schedule", "nightly", "--data-dir"];
+    let shown = text(&run(selvedge().args(form).arg(data_dir)).stdout);
+    for part in ["time: it runs next at", "last", "succeeded"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    fail(&mut access.client(&["why", "schedule", "nobody"]), 3);
+    let said = fail(&mut access.client(&["why", "timer", "nightly"]), 2);
+    assert!(said.contains("why schedule ID"), "{said}");
 }
 
 /// A create, its repeat, and another definition.
@@ -156,17 +176,17 @@ fn assert_triggered(access: &Access) {
 fn assert_refused(access: &Access) {
     let digest = ["schedule", "create", "x", "--type", "digest"];
     for (form, code, says) in [
-        (["--cron", "0 0 30 2 *"].as_slice(), 1, "cron"),
-        (&["--cron", "* * *"], 1, "5 fields"),
+        (["--cron", "0 0 30 2 *"].as_slice(), 2, "--cron: "),
+        (&["--cron", "* * *"], 2, "5 fields"),
         (
             &["--cron", "* * * * *", "--time-zone", "Mars"],
-            1,
-            "timeZone",
+            2,
+            "--time-zone: ",
         ),
-        (&["--every", "1ms"], 1, "everyMs"),
+        (&["--every", "1ms"], 2, "--every: "),
         (&["--every", "soon"], 2, "duration"),
         (&["--every", "1m", "--cron", "* * * * *"], 2, "--cron"),
-        (&["--every", "1m", "--time-zone", "UTC"], 1, "timeZone"),
+        (&["--every", "1m", "--time-zone", "UTC"], 2, "timeZone"),
         (&["--every", "1m", "--overlap", "maybe"], 2, "buffer-one"),
         (&["--every", "1m", "--input", "{"], 2, "--input"),
         (&[], 2, "--cron"),

@@ -55,9 +55,18 @@ fn a_port_in_use_and_a_bad_ready_file_are_named() {
             .arg("--ready-file")
             .arg(&missing)
             .stderr(Stdio::piped()),
-        1,
+        2,
     );
-    assert!(said.contains(&*missing.to_string_lossy()), "{said}");
+    let is_named = said.contains("--ready-file") && said.contains(&*missing.to_string_lossy());
+    assert!(is_named, "{said}");
+
+    // An address that no machine has, for documents only (RFC 5737).
+    let mut command = dev_at("192.0.2.1:7400", &scratch.path().join("three"));
+    let said = fail(command.stderr(Stdio::piped()), 2);
+    assert!(
+        said.contains("--quic: ") && said.contains("192.0.2.1"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -212,8 +221,8 @@ fn strangers_and_absent_nodes_are_told_apart() {
         ca: scratch.path().join("no.pem"),
         ..access
     };
-    let said = fail(&mut missing.client(&get), 1);
-    assert!(said.contains("no.pem"), "{said}");
+    let said = fail(&mut missing.client(&get), 2);
+    assert!(said.contains("--ca") && said.contains("no.pem"), "{said}");
 
     let said = fail(
         selvedge().args(get).arg("--data-dir").arg(scratch.path()),
@@ -255,7 +264,7 @@ fn what_is_not_there_is_not_found() {
     assert!(said.contains("teapot"), "{said}");
     let said = fail(
         &mut access.client(&["actor", "send", "counter/a", "add", r#"{"be":2}"#]),
-        1,
+        2,
     );
     assert!(said.contains("body") && said.contains("by"), "{said}");
     drop(node);
@@ -263,7 +272,7 @@ fn what_is_not_there_is_not_found() {
 
 #[test]
 fn a_wrong_call_is_told_which_word_is_wrong() {
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 29] = [
         (&["op", "submit", "digest", "--input", "{"], "--input"),
         (
             &["op", "submit", "digest", "--input", "@/nowhere/input.json"],
@@ -293,7 +302,15 @@ fn a_wrong_call_is_told_which_word_is_wrong() {
             "--payload",
         ),
         (&["op", "submit", "digest", "--input", "@/none"], "--input"),
-        (&["dev", "--data-dir", "/proc/x"], "--data-dir"),
+        (&["dev", "--data-dir", "/proc/x"], "--data-dir /proc/x"),
+        (&["bench", "ops", "--server", "nowhere"], "--server: "),
+        (&["op", "list", "--server", "localhost:port"], "HOST:PORT"),
+        (&["dev", "--quic", "nowhere"], "--quic: "),
+        (&["dev", "--name", "A b"], "--name: "),
+        (&["dev", "--store", "redis:1"], "--store: "),
+        (&["dev", "--config", "/nowhere/c.toml"], "--config /nowhere"),
+        (&["demo", "--quic", "nowhere"], "--quic: "),
+        (&["start", "--ready-file", "/nowhere/ready"], "--ready-file"),
         (&["start", "--quic", "127.0.0.1:0"], "certificate"),
         (&["dev", "--roles", "kernel"], "kernel"),
         (&["launch"], "launch"),
@@ -301,15 +318,45 @@ fn a_wrong_call_is_told_which_word_is_wrong() {
     for (arguments, named) in cases {
         let output = run(selvedge().args(arguments).args(["--output", "json"]));
         let said = super::text(&output.stderr);
-        // Files that cannot be read are no usage error, but named all the same.
-        let expected = if said.contains("No such file") { 1 } else { 2 };
-        assert_eq!(
-            output.status.code(),
-            Some(expected),
-            "{arguments:?}: {said}"
-        );
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(named), "{arguments:?}: {said}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_told_by_its_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let no_pem = scratch.path().join("no.pem");
+    fs::write(&no_pem, "no certificate").unwrap();
+    let no_pem = no_pem.to_str().unwrap();
+    let list = ["op", "list", "--token", "t", "--server", "localhost:1"].as_slice();
+    let with_ca = |more: &[&'static str]| [list, more].concat();
+    let check = ["config", "check"].as_slice();
+    for (arguments, variable, value, remedy) in [
+        (check.to_vec(), "QUIC", "nowhere", "HOST:PORT"),
+        (check.to_vec(), "PEER", "7410", "HOST:PORT"),
+        (check.to_vec(), "HTTP", "a:b", "HOST:PORT"),
+        (check.to_vec(), "ROLES", "edge,kernel", "use edge"),
+        (check.to_vec(), "NAME", "", "a-z"),
+        (check.to_vec(), "STORE", "node:a:1", "embedded"),
+        (check.to_vec(), "CONFIG", "/nowhere", "TOML"),
+        (check.to_vec(), "READY_FILE", "/nowhere/r", "directory"),
+        (check.to_vec(), "HTTP_ALLOW", "http://a", "networks"),
+        (check.to_vec(), "DIGEST_LOG", "/nowhere/log", "written"),
+        (check.to_vec(), "LOG", "a=b=c", "TARGET=LEVEL"),
+        (vec!["demo"], "QUIC", "nowhere", "HOST:PORT"),
+        (vec!["dev"], "DATA_DIR", "/proc/x", "written"),
+        (list[..4].to_vec(), "SERVER", "nowhere", "HOST:PORT"),
+        (list.to_vec(), "CA", "/nowhere/ca.pem", "PEM"),
+        (list.to_vec(), "CA", no_pem, "PEM"),
+        (with_ca(&["--tenant", "A b"]), "LOG", "trace=x", "TARGET"),
+    ] {
+        let name = format!("SELVEDGE_{variable}");
+        let mut command = selvedge();
+        let said = fail(command.args(&arguments).env(&name, value), 2);
+        let is_clear = said.contains(&name) && said.contains(remedy);
+        assert!(is_clear, "{arguments:?} {name}={value}: {said}");
     }
 }
 
@@ -317,18 +364,95 @@ fn a_wrong_call_is_told_which_word_is_wrong() {
 fn a_wrong_configuration_names_its_field() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("node.toml");
-    for (content, code, named) in [
-        ("nmae = 'a'", 2, "nmae"),
-        ("quic = 'nowhere'", 2, "quic"),
-        ("token_file = '/nowhere/token'", 1, "/nowhere/token"),
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = scratch.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let certificate = file("cert.pem", &made.cert.pem());
+    let key = file("key.pem", &other.serialize_pem());
+    let garbage = file("garbage", "sixteen characters");
+    let short = file("short", "short");
+    let with = |certificate: &str, token: &str| {
+        format!("token_file = '{token}'\n[tls]\ncertificate = '{certificate}'\nkey = '{key}'")
+    };
+    for (content, key, remedy) in [
+        ("nmae = 'a'", "nmae", "expected one of"),
+        ("name = 7", "name", "string"),
+        ("name = 'a", "name", "'"),
+        ("quic = 'nowhere'", "quic: ", "HOST:PORT"),
+        ("reserve_mib = 0", "reserve_mib: ", "1 to"),
+        (
+            "token_file = '/nowhere/token'",
+            "token_file /nowhere",
+            "give a file",
+        ),
+        ("ready_file = '/nowhere/ready'", "ready_file", "directory"),
+        ("[tls]\ncertificate = 'a'", "key", "missing field"),
+        (&with(&garbage, &garbage), "tls.certificate ", "PEM"),
+        (
+            &with("/nowhere/c", &garbage),
+            "tls.certificate /nowhere",
+            "PEM",
+        ),
+        // The key of another certificate.
+        (
+            &with(&certificate, &garbage),
+            "tls.certificate ",
+            "private key",
+        ),
+        (&with(&certificate, &short), "token_file ", "16"),
     ] {
         fs::write(&path, content).unwrap();
-        let said = fail(
-            selvedge().args(["config", "check", "--config"]).arg(&path),
-            code,
-        );
-        assert!(said.contains(named), "{content}: {said}");
+        let check = ["config", "check", "--config"];
+        let said = fail(selvedge().args(check).arg(&path), 2);
+        let is_clear = said.contains("node.toml") && said.contains(key) && said.contains(remedy);
+        assert!(is_clear, "{content}: {said}");
+        // What a check finds is what a start finds.
+        let start = fail(selvedge().args(["start", "--config"]).arg(&path), 2);
+        assert_eq!(said, start);
     }
+}
+
+#[test]
+fn a_wrong_profile_and_what_the_node_finds_wrong_are_usage() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    let node = Node::dev(&data);
+    let access = node.access();
+    for (arguments, named) in [
+        (
+            ["op", "submit", "digest", "--run-at", "soon"].as_slice(),
+            "--run-at: ",
+        ),
+        (&["op", "submit", "http", "--input", "{}"], "--input: "),
+        (
+            &["op", "list", "--created-after", "yesterday"],
+            "--created-after: ",
+        ),
+        (&["op", "list", "--tenant", "A b"], "--tenant: "),
+    ] {
+        let said = fail(&mut access.client(arguments), 2);
+        assert!(said.contains(named), "{arguments:?}: {said}");
+    }
+    let profile = data.join("profile.json");
+    let written = fs::read_to_string(&profile).unwrap();
+    let list = ["op", "list", "--data-dir"];
+    let missing = written.replace("ca.pem", "no.pem");
+    let portless = written.replace(&access.server, "localhost");
+    for (text, named) in [
+        (&*missing, "caFile"),
+        (&portless, "server"),
+        ("{", "selvedge dev"),
+    ] {
+        fs::write(&profile, text).unwrap();
+        let said = fail(selvedge().args(list).arg(&data), 2);
+        let is_named = said.contains("profile.json") && said.contains(named);
+        assert!(is_named, "{said}");
+    }
+    drop(node);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,9 @@ use crate::operation::child::ChildFinished;
 use crate::operation::schedule::definition::{Definition, Overlap};
 use crate::operation::schedule::event;
 use crate::operation::schedule::plan::Plan;
-use crate::operation::schedule::record::{Counts, Finished, Paused, Record};
+use crate::operation::schedule::record::{
+    Counts, Finished, MissedTimes, Past, Paused, Record, SkippedTime,
+};
 
 /// Due: the next time has come.
 pub(super) const TIMER_NEXT: &str = "next";
@@ -96,6 +98,7 @@ impl Schedule {
             buffered: std::collections::VecDeque::new(),
             counts: Counts::default(),
             last: None,
+            past: Past::default(),
         };
         let mut schedule = Self { record, plan };
         schedule.record.next_ms = schedule.next_ms();
@@ -119,10 +122,12 @@ impl Schedule {
 
     /// A client wants no more times to be run for now. What runs goes on, what waits stays.
     pub(super) fn pause(&mut self, now_ms: u64, note: Option<String>) -> Effects {
-        let paused = Paused { note };
-        if self.record.paused.as_ref() == Some(&paused) {
+        let before = self.record.paused.as_ref();
+        if before.is_some_and(|before| before.note == note) {
             return unchanged();
         }
+        let since_ms = before.map_or(Some(now_ms), |before| before.since_ms);
+        let paused = Paused { note, since_ms };
         self.change(now_ms, |schedule, effects| {
             schedule.look(now_ms, effects);
             effects.events.push(event::paused(paused.note.as_deref()));
@@ -186,9 +191,7 @@ impl Schedule {
         Some(self.change(now_ms, |schedule, effects| {
             let run = schedule.record.running.remove(at);
             let status = told.status.parse::<Status>();
-            if let Ok(Status::Failed | Status::Compensated) = status {
-                schedule.record.counts.failed += 1;
-            }
+            let is_failed = matches!(status, Ok(Status::Failed | Status::Compensated));
             let message = |code: &str, text: &str| cut(&format!("{code}: {text}"));
             let finished = Finished {
                 operation: run.operation,
@@ -198,24 +201,28 @@ impl Schedule {
                 error: told.error.as_ref().map(|e| message(&e.code, &e.message)),
             };
             effects.events.push(event::finished(&finished));
+            let past = &mut schedule.record.past;
+            if is_failed {
+                schedule.record.counts.failed += 1;
+                past.failed = Some(finished.clone());
+            }
+            let submitted = past.submitted.as_mut();
+            if let Some(last) = submitted.filter(|last| last.operation == finished.operation) {
+                last.ended = Some(finished.clone());
+            }
             schedule.record.last = Some(finished);
             schedule.drain(effects);
         }))
     }
 
-    /// Applies `decide` and does what every change does: date it, tell of the end, keep the timer right.
+    /// Does what every change does around `decide`: date it, tell of the end, keep the timer right.
     fn change(&mut self, now_ms: u64, decide: impl FnOnce(&mut Self, &mut Effects)) -> Effects {
         let was_ended = self.is_ended();
         let mut effects = Effects::default();
-        decide(self, &mut effects);
         self.record.updated_ms = now_ms.max(self.record.updated_ms);
+        decide(self, &mut effects);
         if self.is_ended() && !was_ended {
-            let reason = if self.is_used_up() {
-                "maxRuns"
-            } else {
-                "endAt"
-            };
-            effects.events.push(event::ended(reason));
+            effects.events.push(event::ended(self.ended_by()));
         }
         self.arm(&mut effects);
         effects
@@ -249,6 +256,12 @@ impl Schedule {
         let missed = look.missed;
         if missed.count > 0 {
             self.record.counts.missed += missed.count;
+            self.record.past.missed = Some(MissedTimes {
+                count: missed.count,
+                first_ms: missed.first_ms,
+                last_ms: missed.last_ms,
+                found_ms: now_ms,
+            });
             let told = event::missed(missed.count, missed.first_ms, missed.last_ms);
             effects.events.push(told);
         }
@@ -309,6 +322,10 @@ impl Schedule {
     fn skip(&mut self, planned_ms: u64, reason: &str, effects: &mut Effects) {
         self.record.planned_runs -= 1;
         self.record.counts.skipped += 1;
+        self.record.past.skipped = Some(SkippedTime {
+            planned_ms,
+            reason: reason.to_owned(),
+        });
         effects.events.push(event::skipped(planned_ms, reason));
     }
 
@@ -354,6 +371,15 @@ impl Schedule {
     /// No time comes any more.
     pub(super) fn is_ended(&self) -> bool {
         self.record.next_ms.is_none() && self.record.paused.is_none()
+    }
+
+    /// The field of the definition that has ended it, or would.
+    pub(super) fn ended_by(&self) -> &'static str {
+        if self.is_used_up() {
+            "maxRuns"
+        } else {
+            "endAt"
+        }
     }
 
     fn next_ms(&self) -> Option<u64> {

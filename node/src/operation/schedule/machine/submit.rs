@@ -10,7 +10,7 @@ use super::Schedule;
 use crate::operation::child::{ChildParent, ChildSubmit, SUBMIT_CHILD};
 use crate::operation::kind::{CANCEL, OperationKind};
 use crate::operation::schedule::event;
-use crate::operation::schedule::record::{Record, Run};
+use crate::operation::schedule::record::{Record, Run, Submitted};
 
 /// An operation that nobody above called: what it calls is one deeper.
 const DEPTH: u16 = 1;
@@ -18,7 +18,7 @@ const DEPTH: u16 = 1;
 const HASH_LEN: usize = 16;
 
 impl Schedule {
-    /// Submits an operation for a time.
+    /// Submits an operation for a time, with the change that is being made.
     pub(super) fn submit(
         &mut self,
         operation: OperationId,
@@ -33,6 +33,12 @@ impl Schedule {
         effects
             .messages
             .extend(message(record, &operation, planned_ms));
+        record.past.submitted = Some(Submitted {
+            operation: operation.clone(),
+            planned_ms,
+            submitted_ms: record.updated_ms,
+            ended: None,
+        });
         record.running.push(Run {
             operation,
             planned_ms,

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::operation::child::{ChildError, ChildSubmit};
-use crate::operation::schedule::view;
+use crate::operation::schedule::{view, why as explain};
 
 mod model;
+mod why;
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
@@ -83,6 +84,7 @@ impl World {
         assert!(effects.events.len() <= EFFECTS_LEN_MAX);
         assert!(effects.messages.len() <= EFFECTS_LEN_MAX);
         assert!(view::schedule(&self.schedule, Some(true)).len() <= INLINE_BYTES_MAX);
+        assert!(explain::why(&self.schedule).len() <= INLINE_BYTES_MAX);
         if effects.urgency == Urgency::Never {
             assert!(effects.events.is_empty() && effects.timers.is_empty());
         }

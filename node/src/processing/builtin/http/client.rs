@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{HOST, LOCATION, RETRY_AFTER};
+use hyper::header::{HOST, LOCATION};
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use selvedge_protocol::limits::{
@@ -26,14 +26,16 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Position, Url};
 
+use crate::processing::breaker::Verdict;
 use crate::processing::builtin::http::HttpConfig;
 use crate::processing::builtin::http::address::{Allowed, may_connect};
 use crate::processing::builtin::http::answer::Answer;
-use crate::processing::builtin::http::breaker::{Breakers, Verdict};
+use crate::processing::builtin::http::breakers::Breakers;
 use crate::processing::builtin::http::call::{Call, Request};
-use crate::processing::builtin::http::error::{CallError, retry_after};
+use crate::processing::builtin::http::error::CallError;
 use crate::processing::builtin::http::redirect::{self, is_redirect};
 use crate::processing::builtin::http::resolve::Resolve;
+use crate::processing::builtin::http::retry_after::RetryAfter;
 use crate::processing::builtin::http::tls::Tls;
 
 /// Makes calls.
@@ -97,7 +99,7 @@ impl Client {
             })
         });
         pass.settle(match &step {
-            Ok(_) => Verdict::Answered,
+            Ok(_) => Verdict::Success,
             Err(error) => error.verdict(),
         });
         step
@@ -258,8 +260,7 @@ async fn whole(call: &Call, request: &Request, mut body: Incoming) -> Result<Byt
 
 /// A status that was not asked for, with the beginning of what the host says to it.
 async fn refusal(request: &Request, status: StatusCode, response: Response<Incoming>) -> CallError {
-    let asked = response.headers().get(RETRY_AFTER);
-    let retry_after = asked.and_then(|value| retry_after(value.as_bytes()));
+    let retry_after = RetryAfter::read(response.headers());
     let mut body = response.into_body();
     let mut read = Vec::new();
     let reading = async {

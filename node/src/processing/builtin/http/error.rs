@@ -8,8 +8,9 @@ use selvedge_protocol::error::chain;
 use selvedge_protocol::limits::HTTP_RESULT_BYTES_MAX;
 
 use crate::processing::HandlerError;
-use crate::processing::builtin::http::breaker::Verdict;
+use crate::processing::breaker::Verdict;
 use crate::processing::builtin::http::redirect::RedirectError;
+use crate::processing::builtin::http::retry_after::RetryAfter;
 
 /// Why a call came to nothing. Hosts are named, paths and queries are not: they may hold secrets.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +43,11 @@ pub(super) enum CallError {
     Redirect(#[from] RedirectError),
     #[error("{redirects_max} redirects did not lead to an answer")]
     Redirects { redirects_max: u32 },
-    #[error("{host} answered {status}{}{}", retry(*retry_after), said(excerpt))]
+    #[error("{host} answered {status}{}{}", retry(retry_after.as_ref()), said(excerpt))]
     Status {
         host: String,
         status: StatusCode,
-        retry_after: Option<Duration>,
+        retry_after: Option<RetryAfter>,
         /// How the body begins.
         excerpt: String,
     },
@@ -59,25 +60,33 @@ impl CallError {
     /// What the breaker of the host makes of it.
     pub(super) fn verdict(&self) -> Verdict {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. } => Verdict::Failed,
-            Self::Status { status, .. } if status.is_server_error() => Verdict::Failed,
+            Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. } => Verdict::Failure,
+            Self::Status { status, .. } if status.is_server_error() => Verdict::Failure,
             Self::Status { .. }
             | Self::TooLarge { .. }
             | Self::ResultTooLarge
             | Self::Redirect(_)
-            | Self::Redirects { .. } => Verdict::Answered,
-            Self::Refused { .. } | Self::Open { .. } | Self::Url(_) => Verdict::Unknown,
+            | Self::Redirects { .. } => Verdict::Success,
+            Self::Refused { .. } | Self::Open { .. } | Self::Url(_) => Verdict::Neutral,
         }
     }
 
-    /// The error of the attempt.
-    pub(super) fn into_error(self) -> HandlerError {
+    /// The error of the attempt. A host that says when it wants to be called again is left alone till then.
+    pub(super) fn into_error(self, now_ms: u64) -> HandlerError {
         let message = chain(&self);
         let error = match self.may_be_retried() {
             true => HandlerError::retryable(message),
             false => HandlerError::permanent(message),
         };
-        error.with_code(self.code())
+        let error = error.with_code(self.code());
+        if let Self::Status {
+            retry_after: Some(asked),
+            ..
+        } = self
+        {
+            return error.retry_after(asked.wait(now_ms));
+        }
+        error
     }
 
     const fn code(&self) -> &'static str {
@@ -120,10 +129,8 @@ impl CallError {
     }
 }
 
-fn retry(after: Option<Duration>) -> String {
-    after.map_or_else(String::new, |after| {
-        format!(", to be retried after {} s", after.as_secs())
-    })
+fn retry(asked: Option<&RetryAfter>) -> String {
+    asked.map_or_else(String::new, |asked| format!(", to be retried {asked}"))
 }
 
 fn said(excerpt: &str) -> String {
@@ -131,11 +138,4 @@ fn said(excerpt: &str) -> String {
         "" => String::new(),
         excerpt => format!(": {excerpt}"),
     }
-}
-
-/// The wait that a `Retry-After` header asks for, in seconds. Dates are not read: they need clocks that
-/// agree.
-pub(super) fn retry_after(value: &[u8]) -> Option<Duration> {
-    let seconds = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }

@@ -1,17 +1,18 @@
 //! The handler `http`: one outgoing HTTP(S) call as a durable operation of one step.
 //!
 //! `call` checks the input, `client` makes the call (`address` and `resolve`: where it may go, `redirect`:
-//! where it goes next, `tls`, `breaker`), `answer` is its result. It calls only public addresses and what
+//! where it goes next, `tls`, `breakers`), `answer` is its result, `retry_after` when a refusal may be tried again. It calls only public addresses and what
 //! the configuration allows, and never one that it has not checked.
 
 mod address;
 mod answer;
-mod breaker;
+mod breakers;
 mod call;
 mod client;
 mod error;
 mod redirect;
 mod resolve;
+mod retry_after;
 mod tls;
 
 use std::fmt;
@@ -20,15 +21,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use address::{Allowed, AllowedError};
-pub use breaker::BreakerPolicy;
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::Roots;
 
 use crate::processing::builtin::http::answer::Answer;
 use crate::processing::builtin::http::call::{Call, Input};
 use crate::processing::builtin::http::client::Client;
-use crate::processing::builtin::http::error::CallError;
-use crate::processing::{Handler, HandlerError, InvalidInput, OperationContext};
+use crate::processing::{BreakerPolicy, Handler, HandlerError, InvalidInput, OperationContext};
 
 /// The one step, and what makes the key that the called side recognises repeats by.
 const STEP: &str = "http";
@@ -44,16 +43,27 @@ const STEP: &str = "http";
 /// Only `method` and `url` have to be there. The result is `{"status", "headers", "body", "url"}`, with
 /// `"bodyEncoding": "base64"` if the body is not text. Connections that fail, timeouts and the statuses
 /// 408, 425, 429 and 5xx are worth another attempt; another status that is not expected fails the operation
-/// with the code `http_status`. The header `Idempotency-Key` is the same in each attempt.
+/// with the code `http_status`. A `Retry-After` puts the next attempt off, by 24 h at most. The header `Idempotency-Key` is the same in each attempt.
 pub struct HttpHandler(Client);
 
 /// Where calls may go and what they trust.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Hosts and networks that may be called although they are not public.
     pub allow: Vec<Allowed>,
     pub roots: Roots,
+    /// When a host is left alone. An answer of any kind but 5xx starts the count of its failures anew.
     pub breaker: BreakerPolicy,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            roots: Roots::default(),
+            breaker: breakers::policy(),
+        }
+    }
 }
 
 impl HttpHandler {
@@ -81,7 +91,7 @@ impl Handler for HttpHandler {
                 let answer = Box::pin(self.0.call(&call)).await;
                 answer
                     .and_then(Answer::into_value)
-                    .map_err(CallError::into_error)
+                    .map_err(|error| error.into_error(context.wall_ms()))
             })
             .await?;
         Ok(answer)

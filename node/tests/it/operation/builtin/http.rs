@@ -10,11 +10,9 @@ use futures::future::{BoxFuture, FutureExt};
 use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_node::Application;
 use selvedge_node::app::Running;
-use selvedge_node::processing::builtin::http::{
-    Allowed, BreakerPolicy, HttpConfig, HttpHandler, Resolve, Roots,
-};
-use selvedge_node::processing::{Policy, Retry};
-use selvedge_protocol::ErrorCode;
+use selvedge_node::processing::builtin::http::{Allowed, HttpConfig, HttpHandler, Resolve, Roots};
+use selvedge_node::processing::{BreakerPolicy, Policy, Retry};
+use selvedge_protocol::{ErrorCode, time};
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 
@@ -96,6 +94,17 @@ fn allow(texts: &[&str]) -> HttpConfig {
     }
 }
 
+/// One whose breakers bear all that a test does to a host.
+fn patient() -> HttpConfig {
+    HttpConfig {
+        breaker: BreakerPolicy {
+            failures: 100,
+            ..BreakerPolicy::default()
+        },
+        ..allow(&["127.0.0.1"])
+    }
+}
+
 fn result(operation: Operation) -> Value {
     assert_eq!(
         operation.status,
@@ -174,7 +183,7 @@ async fn a_call_has_its_answer_as_result() {
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_share_a_key_and_stop_at_a_success() {
     let server = Server::start(|_, before| match before {
-        0 => Reply::status(503, "retry-after: 1\r\n", ""),
+        0 => Reply::status(503, "retry-after: 0\r\n", ""),
         // No answer at all.
         1 => Reply::Raw(Vec::new()),
         _ => Reply::status(200, "", "done"),
@@ -193,20 +202,67 @@ async fn attempts_share_a_key_and_stop_at_a_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_called_again_when_it_says_and_no_sooner() {
+    // What the node's clock says; the host's may be hours ahead.
+    const NOW_MS: u64 = 1_700_000_000_000; // Tue, 14 Nov 2023 22:13:20 GMT
+    const HOUR_MS: u64 = 3_600_000;
+    let server = Server::start(|seen, _| {
+        let headers = match &*seen.path {
+            "/seconds" => "retry-after: 3600",
+            "/date" => "retry-after: Tue, 14 Nov 2023 23:13:20 GMT",
+            "/ahead" => {
+                "date: Wed, 15 Nov 2023 04:13:20 GMT\r\n\
+                 retry-after: Wed, 15 Nov 2023 05:13:20 GMT"
+            }
+            "/never" => "retry-after: 99999999999",
+            "/past" => "retry-after: Tue, 14 Nov 2023 21:13:20 GMT",
+            _ => "retry-after: soon",
+        };
+        let status = if seen.path == "/seconds" { 429 } else { 503 };
+        Reply::status(status, &format!("{headers}\r\n"), "")
+    })
+    .await;
+    let world = World::timed();
+    let handler = HttpHandler::with_resolver(patient(), Names::default());
+    let builder = Application::builder().operation("http", handler, world.policy.clone());
+    let application = builder.build().unwrap();
+    let node = start_at(application, world.store(), 60_000, world.clock.clone());
+    let node = node.await.unwrap();
+    for (path, wait_ms) in [
+        ("/seconds", HOUR_MS),
+        ("/date", HOUR_MS),
+        ("/ahead", HOUR_MS),
+        // A day is as long as anybody may put it off.
+        ("/never", 24 * HOUR_MS),
+        // The backoff, of a millisecond here, is all that is left then.
+        ("/past", 1),
+        ("/garbage", 1),
+    ] {
+        let input = json!({ "method": "GET", "url": server.url(path) });
+        let body = json!({ "type": "http", "input": input });
+        submit(&node, &path[1..], body).await.unwrap();
+        let mut events = watch(&node, &path[1..]).await;
+        let (_, failed) = until(&mut events, "step.failed").await;
+        let next = time::parse(failed["nextAttemptAt"].as_str().unwrap()).unwrap();
+        let late_ms = (NOW_MS + wait_ms).checked_sub(next);
+        assert!(late_ms.is_some_and(|ms| ms <= 1), "{path}: {failed}");
+        if wait_ms >= HOUR_MS {
+            let why = why(&node, &path[1..]).await;
+            assert_eq!(why.next_attempt_at, Some(time::format(NOW_MS + wait_ms)));
+            let seen = server.seen();
+            assert_eq!(seen.iter().filter(|seen| seen.path == path).count(), 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn some_failures_are_worth_another_attempt() {
     let server = Server::start(|seen, _| {
         let status = seen.path[1..].parse().unwrap();
         Reply::status(status, "", "")
     })
     .await;
-    let config = HttpConfig {
-        breaker: BreakerPolicy {
-            failures_max: 100,
-            ..BreakerPolicy::default()
-        },
-        ..allow(&["127.0.0.1"])
-    };
-    let caller = Caller::new(config, Names::default()).await;
+    let caller = Caller::new(patient(), Names::default()).await;
     for status in [408, 425, 429, 500, 503, 599] {
         let url = server.url(&format!("/{status}"));
         let failed = caller.get(&format!("r{status}"), &url).await;
@@ -306,14 +362,7 @@ async fn slow_and_endless_answers_are_cut() {
         path => unreachable!("{path}"),
     })
     .await;
-    let config = HttpConfig {
-        breaker: BreakerPolicy {
-            failures_max: 100,
-            ..BreakerPolicy::default()
-        },
-        ..allow(&["127.0.0.1"])
-    };
-    let caller = Caller::new(config, Names::default()).await;
+    let caller = Caller::new(patient(), Names::default()).await;
     let call = |path: &'static str, timeout_ms: u64| {
         let input = json!({
             "method": "GET", "url": server.url(path), "timeoutMs": timeout_ms, "maxResponseBytes": 8,
@@ -432,8 +481,9 @@ async fn a_host_that_fails_is_left_alone_and_others_are_not() {
     let port = server.address.port();
     let config = HttpConfig {
         breaker: BreakerPolicy {
-            failures_max: 2,
+            failures: 2,
             open: Duration::from_secs(3_600),
+            ..BreakerPolicy::default()
         },
         ..allow(&["127.0.0.1"])
     };
