@@ -48,6 +48,54 @@ impl Handler for Steps {
     }
 }
 
+/// Tells how long after the time in its input (microseconds of this process) it starts.
+struct Start(Arc<Starts>);
+
+/// When handlers started.
+struct Starts {
+    began: Instant,
+    waits_us: std::sync::Mutex<Vec<u64>>,
+}
+
+impl Starts {
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The median since the last call, microseconds.
+    fn median_us(&self) -> u64 {
+        let mut waits = self
+            .waits_us
+            .lock()
+            .map(|mut waits| std::mem::take(&mut *waits))
+            .unwrap_or_default();
+        waits.sort_unstable();
+        waits.get(waits.len() / 2).copied().unwrap_or(0)
+    }
+}
+
+impl Handler for Start {
+    async fn run(&self, context: OperationContext) -> Result<serde_json::Value, HandlerError> {
+        let submitted_us: u64 = context.input()?;
+        let wait_us = self.0.now_us().saturating_sub(submitted_us);
+        if let Ok(mut waits) = self.0.waits_us.lock() {
+            waits.push(wait_us);
+        }
+        Ok(serde_json::Value::Null)
+    }
+}
+
+/// Waits for something slow, for as many milliseconds as its input says.
+struct Slow;
+
+impl Handler for Slow {
+    async fn run(&self, context: OperationContext) -> Result<serde_json::Value, HandlerError> {
+        let ms: u64 = context.input()?;
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok(serde_json::Value::Null)
+    }
+}
+
 /// Sleeps for as many milliseconds as its input says, and counts who woke.
 struct Sleeper(Arc<Semaphore>);
 
@@ -92,7 +140,12 @@ async fn main() -> Result<(), Failed> {
         None => 1_000_000,
     };
     let woken = Arc::new(Semaphore::new(0));
-    let (node, clock) = start(&directory, Arc::clone(&woken)).await?;
+    let starts = Arc::new(Starts {
+        began: Instant::now(),
+        waits_us: std::sync::Mutex::default(),
+    });
+    let (node, clock) = start(&directory, Arc::clone(&woken), Arc::clone(&starts)).await?;
+    beside_a_slow_type(&node, &starts).await?;
     one_step_against_ten(&node).await?;
     sleep(&node, &clock, &woken, sleepers).await?;
     list(&node).await?;
@@ -103,6 +156,7 @@ async fn main() -> Result<(), Failed> {
 async fn start(
     directory: &std::path::Path,
     woken: Arc<Semaphore>,
+    starts: Arc<Starts>,
 ) -> Result<(Running, Clock), Failed> {
     let store: Arc<dyn Store> = Arc::new(Embedded::open(EmbeddedConfig::new(directory))?);
     let clock = Clock::manual(1_700_000_000_000, 1);
@@ -118,6 +172,8 @@ async fn start(
     };
     let application = Application::builder()
         .operation("steps", Steps, Policy::default())
+        .operation("start", Start(starts), Policy::default())
+        .operation("slow", Slow, Policy::default())
         .operation("sleeper", Sleeper(woken), Policy::default())
         .build()?;
     Ok((application.start(place).await?, clock))
@@ -199,6 +255,55 @@ async fn one_step_against_ten(node: &Running) -> Result<(), Failed> {
     Ok(())
 }
 
+/// How long operations of one type wait for their start, alone and beside a type whose pool and queue are
+/// full of slow ones.
+async fn beside_a_slow_type(node: &Running, starts: &Starts) -> Result<(), Failed> {
+    const ROUNDS: u64 = 10;
+    const EACH: u64 = 2_000;
+    // The pool's places and some thousands in its queue, none of which ends while this measures.
+    const SLOW: u64 = 3_000;
+    const SLOW_MS: u64 = 600_000;
+    let mut medians = [Vec::new(), Vec::new()];
+    for (beside, medians) in medians.iter_mut().enumerate() {
+        if beside == 1 {
+            for number in 0..SLOW {
+                let id = format!("slow-{number}");
+                submit(node, id, "slow", SLOW_MS, ReplyTo::nobody())?;
+            }
+            while counted(node, r#"{"type":"slow"}"#).await? < SLOW {
+                tokio::task::yield_now().await;
+            }
+        }
+        for round in 0..ROUNDS {
+            for number in 0..EACH {
+                let id = format!("start-{beside}-{round}-{number}");
+                submit(
+                    node,
+                    id.clone(),
+                    "start",
+                    starts.now_us(),
+                    ReplyTo::nobody(),
+                )?;
+                ask(node, &id, "wait").await?;
+            }
+            medians.push(starts.median_us());
+        }
+        medians.sort_unstable();
+    }
+    println!(
+        "from submit to start: {} us alone, {} us beside {SLOW} slow ones of another type \
+         (medians of {ROUNDS} rounds, {:?} and {:?})",
+        medians[0][medians[0].len() / 2],
+        medians[1][medians[1].len() / 2],
+        medians[0],
+        medians[1]
+    );
+    for number in 0..SLOW {
+        command(node, &format!("slow-{number}"), "cancel").await?;
+    }
+    Ok(())
+}
+
 async fn sleep(
     node: &Running,
     clock: &Clock,
@@ -251,8 +356,8 @@ async fn sleep(
 async fn asleep(node: &Running) -> Result<(), Failed> {
     for status in ["pending", "running", "pending"] {
         loop {
-            let count: serde_json::Value = listing(node, "count", status).await?;
-            if count["count"] == 0 {
+            let filter = format!(r#"{{"status":"{status}"}}"#);
+            if counted(node, &filter).await? == 0 {
                 break;
             }
             tokio::task::yield_now().await;
@@ -261,8 +366,17 @@ async fn asleep(node: &Running) -> Result<(), Failed> {
     Ok(())
 }
 
+async fn counted(node: &Running, filter: &str) -> Result<u64, Failed> {
+    let count = asked_for(node, "count", filter).await?;
+    Ok(count["count"].as_u64().unwrap_or(0))
+}
+
 async fn listing(node: &Running, name: &str, status: &str) -> Result<serde_json::Value, Failed> {
-    let body = format!(r#"{{"status":"{status}","limit":10}}"#);
+    let filter = format!(r#"{{"status":"{status}","limit":10}}"#);
+    asked_for(node, name, &filter).await
+}
+
+async fn asked_for(node: &Running, name: &str, body: &str) -> Result<serde_json::Value, Failed> {
     let (sender, answer) = oneshot::channel();
     let reply = ReplyTo::new(Arc::new(Once(std::sync::Mutex::new(Some(sender)))), 0);
     node.operations
@@ -275,6 +389,23 @@ fn read(outcome: Outcome) -> Result<serde_json::Value, Failed> {
         Outcome::Success(success) => Ok(serde_json::from_slice(&success.body)?),
         Outcome::Failure(failure) => Err(failure.to_string().into()),
     }
+}
+
+async fn command(node: &Running, id: &str, name: &str) -> Result<(), Failed> {
+    let (sender, answer) = oneshot::channel();
+    let reply = ReplyTo::new(Arc::new(Once(std::sync::Mutex::new(Some(sender)))), 0);
+    let command = OperationCommand {
+        tenant: Tenant::default_tenant(),
+        principal: Arc::from("bench"),
+        id: OperationId::new(id)?,
+        identity: Identity::Natural,
+        name: name.to_owned(),
+        body: Bytes::from_static(b"{}"),
+        payload: OperationPayload::None,
+        deadline: None,
+    };
+    node.operations.command(command, reply);
+    read(answer.await?).map(drop)
 }
 
 async fn ask(node: &Running, id: &str, name: &str) -> Result<serde_json::Value, Failed> {
