@@ -307,3 +307,42 @@ async fn a_worker_that_stops_finishes_what_it_is_at() {
     server.until(|world| ends(world) == 3).await;
     assert!(matches!(result_of(&server, 3), StepReport::Failure(_)));
 }
+
+/// Which of the two the client sees first is chance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_result_is_said_before_the_session_ends() {
+    for _ in 0..100 {
+        let server = FakeServer::start(Faults::default());
+        let client = server.client().await;
+        let gate = Arc::new(Semaphore::new(0));
+        let passed = Arc::clone(&gate);
+        let worker = Worker::builder(&client).operation_type("resize", move |task| {
+            let gate = Arc::clone(&passed);
+            async move {
+                task.progress(&json!(0));
+                gate.acquire().await?.forget();
+                Ok("last")
+            }
+        });
+        let worker = worker.build().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let worked = worker.run_until(async { drop(stopped.await) }).await;
+            client.close().await;
+            worked
+        });
+        server.until(|world| !world.readies.is_empty()).await;
+        server.push(task(1, "", LONG_MS)).await;
+        begun(&server, 1).await;
+        stop.send(()).unwrap();
+        server.until(|world| world.readies.len() == 2).await;
+        gate.add_permits(1);
+        running.await.unwrap().unwrap();
+        server.until(|world| world.goodbyes == 1).await;
+        assert_eq!(result_of(&server, 1), success("\"last\""));
+    }
+}
+
+fn success(result: &str) -> StepReport {
+    StepReport::Success(Bytes::from(result.to_owned()))
+}
