@@ -23,7 +23,7 @@ use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
 use crate::operation::wait::{FINAL, Waiters};
 use crate::operation::{child, index, machine, record, service, verb, view, why};
-use crate::processing::{Control, InvalidInput, Offer, Pools};
+use crate::processing::{Control, InvalidInput, Offer, Pools, RunBy, STREAMED_TO_WORKERS};
 
 /// From clients.
 pub(super) const SUBMIT: &str = "submit";
@@ -91,6 +91,7 @@ impl OperationKind {
         self.pools
             .validate(operation_type, submission.input())
             .map_err(refused_input)?;
+        self.refuse_stream(context, &submission)?;
         let policy = self.pools.policy_for(context.tenant, operation_type);
         let record = submission.into_record(context, policy.as_deref())?;
         let mut effects = machine::submitted(&record);
@@ -107,6 +108,19 @@ impl OperationKind {
         state.record = Some(record);
         state.fresh = Some(payload.cloned());
         Ok(effects)
+    }
+
+    /// Workers get no bytes that are not stored.
+    fn refuse_stream(&self, context: &Context<'_>, submission: &Submission) -> Result<(), Refusal> {
+        let run_by = self
+            .pools
+            .run_by(context.tenant, submission.operation_type());
+        match run_by {
+            RunBy::Workers | RunBy::AbsentWorkers if submission.is_streamed() => {
+                Err(Refusal::invalid("payload", STREAMED_TO_WORKERS))
+            }
+            RunBy::Workers | RunBy::AbsentWorkers | RunBy::Handler | RunBy::Nobody => Ok(()),
+        }
     }
 
     fn submit_again(

@@ -118,6 +118,10 @@ impl Submission {
         &self.body.operation_type
     }
 
+    pub(super) const fn is_streamed(&self) -> bool {
+        matches!(self.payload, Payload::Streamed { .. })
+    }
+
     /// Whether `record` came of the same submit: type, input and payload.
     pub(super) fn is_same(&self, record: &Record) -> bool {
         let payload_is_same = match (&self.payload, &record.payload) {

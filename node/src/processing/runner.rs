@@ -185,7 +185,7 @@ async fn attempt(
     if reporter.control.is_stopped() {
         return reporter.end(Done::default(), News::Cancelled, None).await;
     }
-    let Some(source) = pools.payload(&reporter.actor, &work) else {
+    let Some(source) = pools.payload(&reporter.actor, pool, &work) else {
         return reporter
             .end(Done::default(), News::PayloadMissing, None)
             .await;
