@@ -76,7 +76,7 @@ impl Task {
         &self.0.frame.step
     }
 
-    /// Counts the attempts of the operation from 1.
+    /// Counts the attempts of the operation from 1: another follows a failure, or the loss of a worker.
     pub fn attempt(&self) -> u32 {
         self.0.frame.attempt
     }

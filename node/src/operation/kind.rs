@@ -298,9 +298,9 @@ impl OperationKind {
             return;
         }
         if let Some(control) = state.control.as_ref().filter(|control| control.is_alive()) {
-            let is_present = record.attempt < control.attempt()
-                || (record.attempt == control.attempt() && record.is_begun);
-            // A runner whose attempt is over is about to end: it asks for the next offer then, unless it
+            let is_present =
+                record.run < control.run() || (record.run == control.run() && record.is_begun);
+            // A runner whose run is over is about to end: it asks for the next offer then, unless it
             // has ended in this moment.
             if is_present || control.miss() {
                 return;
@@ -421,9 +421,11 @@ impl Kind for OperationKind {
     }
 
     fn decode(&self, format: u8, bytes: &[u8]) -> Result<OperationState, String> {
+        // The record says it as well.
+        let _ = format;
         let record = match bytes {
             [] => None,
-            bytes => Some(Record::decode(format, bytes)?),
+            bytes => Some(Record::decode(bytes)?),
         };
         Ok(OperationState {
             record,
@@ -452,7 +454,7 @@ impl Kind for OperationKind {
         let (Some(record), Some(control)) = (&state.record, &state.control) else {
             return;
         };
-        let is_over = control.attempt() == record.attempt && !record.is_begun;
+        let is_over = control.run() == record.run && !record.is_begun;
         if is_final || is_over || record.status == Status::Cancelling {
             control.stop();
         }
@@ -484,11 +486,11 @@ impl Kind for OperationKind {
 /// Whether a runner is at work on the operation. One that has not begun is kept from it.
 fn is_taken(record: &Record, control: Option<&Control>) -> bool {
     control.is_some_and(|control| {
-        if control.attempt() > record.attempt {
+        if control.run() > record.run {
             !control.withdraw()
         } else {
-            // A runner whose attempt is over only has to end.
-            control.attempt() == record.attempt && record.is_begun && control.is_running()
+            // A runner whose run is over only has to end.
+            control.run() == record.run && record.is_begun && control.is_running()
         }
     })
 }

@@ -193,7 +193,7 @@ impl Submission {
             created_ms: now_ms,
             updated_ms: now_ms,
             version: 1,
-            attempt: 0,
+            run: 0,
             failures: 0,
             lost: 0,
             is_begun: false,
@@ -207,6 +207,8 @@ impl Submission {
             steps: Vec::new(),
             result: None,
             error: None,
+            attempt: 0,
+            is_attempt_over: false,
         })
     }
 

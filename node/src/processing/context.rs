@@ -46,7 +46,8 @@ impl OperationContext {
         &self.attempt.tenant
     }
 
-    /// Counts the attempts of the operation from 1.
+    /// Counts the attempts of the operation from 1: another follows a failure, or the end of a node. To
+    /// be called again after a wait is none.
     pub fn attempt(&self) -> u32 {
         self.attempt.reporter.attempt()
     }

@@ -187,7 +187,7 @@ impl Pools {
         let place = pool.place(&offer.actor.tenant)?;
         let control = Arc::new(Control::new(
             self.0.clock.random(),
-            offer.record.attempt.saturating_add(1),
+            offer.record.run.saturating_add(1),
         ));
         match self.0.active.entry(offer.actor.clone()) {
             Entry::Occupied(mut active) => {
@@ -479,7 +479,8 @@ fn work(offer: Offer<'_>) -> Work {
         undo: record
             .is_compensating()
             .then(|| record.compensations.clone()),
-        attempt: record.attempt.saturating_add(1),
+        run: record.run.saturating_add(1),
+        attempt: record.next_attempt(),
         is_fresh: offer.is_fresh,
         payload: record.payload.clone(),
         bytes: offer.payload,

@@ -48,6 +48,7 @@ pub(super) struct Reporter {
     pools: Pools,
     actor: ScopedAddress,
     control: Arc<Control>,
+    run: u32,
     attempt: u32,
 }
 
@@ -138,6 +139,7 @@ async fn run(ready: Ready) -> Verdict {
         pools: held.pools.clone(),
         actor: held.actor.clone(),
         control: Arc::clone(&held.control),
+        run: work.run,
         attempt: work.attempt,
     };
     let mut verdict = Verdict::Neutral;
@@ -160,6 +162,7 @@ pub(super) async fn expire(ready: Ready, policy: Arc<Policy>) {
         pools: held.pools.clone(),
         actor: held.actor.clone(),
         control: Arc::clone(&held.control),
+        run: work.run,
         attempt: work.attempt,
     };
     let limit = policy.queue_timeout.unwrap_or_default().as_secs_f64();
@@ -383,7 +386,7 @@ impl Reporter {
     pub(super) fn report(&self, done: Done, news: News) -> Report {
         Report {
             offer: self.control.offer(),
-            attempt: self.attempt,
+            run: self.run,
             done,
             progress: None,
             news,

@@ -74,7 +74,7 @@ pub(super) fn settle(
             fault: why,
             permanent,
         } => {
-            record.is_begun = false;
+            end_attempt(record);
             let next_ms = failing.count(record, permanent || retry.is_final(&why.code));
             effects
                 .events
@@ -92,10 +92,16 @@ pub(super) fn settle(
         News::NotStarted(why) => fail(record, effects, why),
         // A runner that was stopped for another reason than a cancel: another attempt takes over.
         News::Cancelled => {
-            record.is_begun = false;
+            end_attempt(record);
             effects.urgency = note;
         }
     }
+}
+
+/// The run has ended before its work was done: the next is another attempt.
+const fn end_attempt(record: &mut Record) {
+    record.is_begun = false;
+    record.is_attempt_over = true;
 }
 
 /// Whether all of these steps still wait: one that has finished meanwhile is a reason to go on at once.
@@ -152,7 +158,7 @@ fn settle_undo(
             fault: why,
             permanent,
         } => {
-            record.is_begun = false;
+            end_attempt(record);
             let next_ms = failing.count(record, permanent);
             effects
                 .events
@@ -180,9 +186,12 @@ fn settle_undo(
             record.is_begun = false;
             record.waiting = is_waiting(record, &on).then_some(Waiting::Steps);
         }
+        News::Cancelled => {
+            end_attempt(record);
+            effects.urgency = note;
+        }
         News::Succeeded(_)
         | News::Continued { .. }
-        | News::Cancelled
         | News::NotStarted(_)
         | News::PayloadMissing => {
             record.is_begun = false;

@@ -222,7 +222,8 @@ async fn a_sleep_outlasts_the_node_and_costs_no_place_in_the_pool() {
     // The time passes while no node is there.
     world.clock.advance(Duration::from_secs(200));
     let node = world.node(&store).await;
-    finished(&node, "long", Status::Succeeded).await;
+    let long = finished(&node, "long", Status::Succeeded).await;
+    assert_eq!(long.attempt, 1, "a wait is no attempt");
     assert_eq!(world.probe.executions("long/a"), 1);
     assert_eq!(world.probe.executions("long/b"), 1);
 }
@@ -277,6 +278,7 @@ async fn signals_reach_who_waits_now_later_or_before() {
     signal(&node, "now", "go", json!({ "by": "ann" })).await;
     let now = finished(&node, "now", Status::Succeeded).await;
     assert_eq!(result(&now), json!({ "data": { "by": "ann" } }));
+    assert_eq!(now.attempt, 1);
 
     // Never.
     let acts = json!([{ "signal": { "name": "go", "timeout": 5_000 } }]);
