@@ -93,6 +93,7 @@ impl OperationKind {
             .map_err(refused_input)?;
         self.refuse_stream(context, &submission)?;
         let policy = self.pools.policy_for(context.tenant, operation_type);
+        let stream = submission.stream();
         let record = submission.into_record(context, policy.as_deref())?;
         let mut effects = machine::submitted(&record);
         effects.rows = index::created(&record);
@@ -101,9 +102,13 @@ impl OperationKind {
             effects.rows.extend(index::payload(&path, payload));
         }
         effects.reply = view::submitted(&record, self.frame(&record, None), true);
-        if !self.is_known(&record) {
+        match stream {
+            Some(number) if self.is_known(&record) => {
+                self.pools.streams().admit(&scoped(context), number);
+            }
             // Nobody will read it, and the client waits until somebody does.
-            self.pools.streams().remove(&scoped(context));
+            Some(number) => self.pools.streams().turn_away(&scoped(context), number),
+            None => {}
         }
         state.record = Some(record);
         state.fresh = Some(payload.cloned());
@@ -116,7 +121,7 @@ impl OperationKind {
             .pools
             .run_by(context.tenant, submission.operation_type());
         match run_by {
-            RunBy::Workers | RunBy::AbsentWorkers if submission.is_streamed() => {
+            RunBy::Workers | RunBy::AbsentWorkers if submission.stream().is_some() => {
                 Err(Refusal::invalid("payload", STREAMED_TO_WORKERS))
             }
             RunBy::Workers | RunBy::AbsentWorkers | RunBy::Handler | RunBy::Nobody => Ok(()),
@@ -142,14 +147,19 @@ impl OperationKind {
                 ),
             )));
         }
-        if matches!(record.payload, Payload::Streamed { .. }) {
-            if record.status.is_final() || !self.is_known(record) {
-                self.pools.streams().remove(&actor);
-            } else if record.waiting == Some(Waiting::Payload) {
+        if let Some(number) = submission.stream() {
+            let is_over = record.status.is_final() || !self.is_known(record);
+            let is_wanted = record.waiting == Some(Waiting::Payload);
+            let streams = self.pools.streams();
+            if is_over {
+                streams.turn_away(&actor, number);
+            } else if is_wanted {
+                streams.admit(&actor, number);
                 self.offer(&actor, state);
             } else {
                 // The stream that it has may be dead without the node knowing yet.
-                self.pools.streams().park(&actor);
+                streams.admit(&actor, number);
+                streams.park(&actor);
             }
         }
         let record = present(&state.record, context)?;
