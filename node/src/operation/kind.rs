@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_client::operation::{OperationStatus as Status, WhyOwner};
-use selvedge_cluster::actor::kind::{Stand, Urgency, json};
+use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, RefusedMessage, Stand, Urgency, json};
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
 use selvedge_protocol::frame::Success;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
@@ -257,6 +257,39 @@ impl OperationKind {
         })
     }
 
+    /// Whoever called it has no use for it any more. One that has ended by then is as good as cancelled.
+    fn cancel_child(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        command: &Incoming<'_>,
+    ) -> Result<Effects, Refusal> {
+        match self.verb(state, context, command) {
+            Err(Refusal(failure))
+                if matches!(failure.code, ErrorCode::Conflict | ErrorCode::NotFound) =>
+            {
+                Ok(Effects {
+                    urgency: Urgency::Never,
+                    ..Effects::default()
+                })
+            }
+            decided => decided,
+        }
+    }
+
+    fn message_refused(
+        &self,
+        state: &mut OperationState,
+        context: &Context<'_>,
+        body: &[u8],
+    ) -> Result<Effects, Refusal> {
+        let refused: RefusedMessage =
+            json::decode(body).map_err(|e| Refusal::invalid("body", e))?;
+        self.decide(state, context, |record, _| {
+            Ok(machine::send_refused(record, context.now_ms, &refused))
+        })
+    }
+
     fn child_finished(
         &self,
         state: &mut OperationState,
@@ -368,10 +401,12 @@ impl Kind for OperationKind {
                 let submission = Submission::streamed(command)?;
                 self.submit(state, context, submission, None)
             }
-            (Origin::Client(_), _) | (Origin::Actor, CANCEL) => self.verb(state, context, command),
+            (Origin::Client(_), _) => self.verb(state, context, command),
+            (Origin::Actor, CANCEL) => self.cancel_child(state, context, command),
             (Origin::Actor, SUBMIT_CHILD) => self.submit_child(state, context, command.body),
             (Origin::Actor, CHILD_FINISHED) => self.child_finished(state, context, command.body),
             (Origin::Node, REPORT) => self.report(state, context, command.body),
+            (Origin::Node, MESSAGE_REFUSED) => self.message_refused(state, context, command.body),
             (Origin::Node, NUDGE) => {
                 self.offer(&scoped(context), state);
                 Ok(Effects {
@@ -490,6 +525,10 @@ impl Kind for OperationKind {
 
     fn is_public(&self) -> bool {
         false
+    }
+
+    fn hears_refusals(&self) -> bool {
+        true
     }
 }
 

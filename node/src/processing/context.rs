@@ -246,7 +246,9 @@ impl OperationContext {
         }
     }
 
-    /// Sends a command to an actor, which takes effect once. Does not wait for its answer.
+    /// Sends a command to an actor, which takes effect once. Does not wait for its answer: a refusal is an
+    /// event `send.refused` of the operation, and a warning in the log. A kind that this node has no
+    /// code for, or a command that fits no message, fails the operation here.
     pub async fn send(
         &self,
         name: &str,
@@ -260,6 +262,7 @@ impl OperationContext {
             return Ok(());
         }
         let body = Bytes::from(text(body)?.as_bytes().to_vec());
+        attempt.check_send(actor, command, &body)?;
         let mut buffer = attempt.buffer.lock().await;
         buffer.sends.push(Sent {
             to: actor.clone(),

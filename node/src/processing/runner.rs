@@ -17,11 +17,11 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_cluster::actor::ScopedAddress;
-use selvedge_protocol::Failure;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::{
     MESSAGE_BYTES_MAX, NAME_BYTES_MAX, OPERATION_NOTE_MS, OPERATION_PROGRESS_MS,
 };
+use selvedge_protocol::{ActorKind, Failure};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -377,6 +377,11 @@ async fn watch<T>(
 impl Reporter {
     pub(super) const fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Whether there is code for actors of this kind; so it is held while the node ends.
+    pub(super) fn knows_kind(&self, kind: &ActorKind) -> bool {
+        self.pools.host().is_none_or(|host| host.has_kind(kind))
     }
 
     pub(super) fn control(&self) -> &Control {

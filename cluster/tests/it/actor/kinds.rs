@@ -1,7 +1,7 @@
 //! Actor kinds for tests.
 
 use bytes::Bytes;
-use selvedge_cluster::actor::kind::{Stand, json};
+use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, RefusedMessage, Stand, json};
 use selvedge_cluster::actor::{
     Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, ScopedAddress,
     TimerChange, Urgency,
@@ -32,6 +32,12 @@ pub(crate) struct TallyState {
 struct Send {
     to: String,
     times: usize,
+    #[serde(default = "add")]
+    name: String,
+}
+
+fn add() -> String {
+    "add".to_owned()
 }
 
 /// So many events at once, of so many bytes each.
@@ -110,7 +116,7 @@ impl Kind for Tally {
                 for _ in 0..send.times {
                     effects.messages.push(Message {
                         to: to.clone(),
-                        name: "add".to_owned(),
+                        name: send.name.clone(),
                         body: Bytes::from_static(b"1"),
                     });
                 }
@@ -127,6 +133,13 @@ impl Kind for Tally {
                 name: argument(command.body)?,
             }),
             "awake" => effects.awake = Some(argument(command.body)?),
+            MESSAGE_REFUSED if context.origin == Origin::Node => {
+                let refused: RefusedMessage = argument(command.body)?;
+                effects.events.push(NewEvent {
+                    kind: "refused".into(),
+                    data: Bytes::from(format!("{} {} {}", refused.to, refused.name, refused.code)),
+                });
+            }
             other => return Err(Refusal::unknown(Self::NAME, other)),
         }
         effects.reply = Bytes::from(state.sum.to_string());
@@ -156,6 +169,10 @@ impl Kind for Tally {
 
     fn committed(&self, _actor: &ScopedAddress, state: &mut TallyState, _stand: Stand) {
         state.told += 1;
+    }
+
+    fn hears_refusals(&self) -> bool {
+        true
     }
 
     fn is_at_rest(&self, state: &TallyState, is_awake: bool) -> bool {

@@ -17,7 +17,7 @@ mod settle;
 mod waits;
 
 use selvedge_client::operation::OperationStatus as Status;
-use selvedge_cluster::actor::kind::Urgency;
+use selvedge_cluster::actor::kind::{RefusedMessage, Urgency};
 use selvedge_cluster::actor::{Effects, Message, Refusal, TimerChange};
 use selvedge_protocol::limits::{OPERATION_LOST_MAX, OPERATION_RECORD_BYTES_MAX};
 use selvedge_protocol::{ErrorCode, Failure};
@@ -237,6 +237,14 @@ pub(crate) fn report(
         }
         settle::settle(record, now_ms, report, retry, effects);
     }))
+}
+
+/// A command that the operation has sent was refused: watchers see it, and nothing else changes. Often
+/// the operation has ended by then.
+pub(crate) fn send_refused(record: &mut Record, now_ms: u64, refused: &RefusedMessage) -> Effects {
+    change(record, now_ms, |_, effects| {
+        effects.events.push(event::send_refused(refused));
+    })
 }
 
 /// A timer of the operation is due.
