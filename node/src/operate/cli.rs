@@ -500,8 +500,14 @@ pub(crate) enum WorkerCommand {
     ///
     /// It gets {operation, type, step, attempt, input, idempotencyKey} as JSON on standard input and prints
     /// its result, JSON or text. A payload of the operation is in a file, named by `payloadFile` there and by
-    /// SELVEDGE_PAYLOAD_FILE, which is deleted when the program ends. Exit code 75 and an end by a signal ask for another attempt; any other but
-    /// 0 fails the operation with the last lines of standard error.
+    /// SELVEDGE_PAYLOAD_FILE, which is deleted when the program ends. Exit code 75 and an end by a signal ask
+    /// for another attempt; any other but 0 fails the operation with the last lines of standard error.
+    ///
+    /// A cancel, and a second Ctrl-C or SIGTERM, end the program and all that it has started: SIGTERM, five
+    /// seconds later SIGKILL. A worker that is killed itself (SIGKILL) can end nothing: its program runs on
+    /// and its payload stays, while the step is given to another worker. What it prints then goes nowhere, so
+    /// nothing is told twice; what it does elsewhere should go by the idempotencyKey. On Linux `-- setpriv
+    /// --pdeathsig KILL COMMAND` makes a program end with its worker.
     Run(WorkerRun),
 }
 

@@ -2,7 +2,9 @@
 //! worker.
 //!
 //! The program gets the task on standard input, JSON, the payload in a file, and prints its result. Exit code 0 is success, 75
-//! (EX_TEMPFAIL) and an end by a signal ask for another attempt, any other fails the operation.
+//! (EX_TEMPFAIL) and an end by a signal ask for another attempt, any other fails the operation. The processes
+//! of a run are a group, which ends with a cancel and with this program, unless that is killed: to have
+//! them end even then takes a call between fork and exec, and so unsafe code.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;

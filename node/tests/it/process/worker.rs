@@ -235,6 +235,25 @@ fn an_interrupt_lets_programs_finish_and_a_second_ends_them() {
 }
 
 #[test]
+fn an_interrupted_worker_leaves_no_process_behind() {
+    let world = World::new();
+    let (held, never) = (world.pipe("held"), world.pipe("never"));
+    // All that the program starts has the pipe open, and a part of it takes no notice of SIGTERM.
+    let script = r#"exec 3> "$1"; echo begun >&3; (trap '' TERM; cat "$2") & wait"#;
+    let mut worker = world.worker(&[], script, &[&held, &never]);
+    world.submit("a");
+    let mut held = BufReader::new(std::fs::File::open(&held).unwrap());
+    let mut line = String::new();
+    held.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    worker.signal("INT");
+    worker.signal("TERM");
+    assert!(worker.process.0.wait().unwrap().success());
+    // The pipe ends when nobody has it open any more.
+    assert_eq!(held.read_line(&mut line).unwrap(), 0);
+}
+
+#[test]
 fn a_cancel_ends_the_program() {
     let world = World::new();
     let (begun, ended) = (world.pipe("begun"), world.pipe("ended"));
