@@ -12,7 +12,7 @@ use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, RefusedMessage, Stand, Urge
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
 use selvedge_protocol::frame::Success;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
-use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationId};
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationId, OperationType};
 
 use crate::operation::child::{
     CHILD_FINISHED, ChildError, ChildFinished, ChildSubmit, SUBMIT_CHILD,
@@ -91,7 +91,9 @@ impl OperationKind {
         self.pools
             .validate(operation_type, submission.input())
             .map_err(refused_input)?;
-        self.refuse_stream(context, &submission)?;
+        if submission.stream().is_some() {
+            self.refuse_stream(context, operation_type)?;
+        }
         let policy = self.pools.policy_for(context.tenant, operation_type);
         let stream = submission.stream();
         let record = submission.into_record(context, policy.as_deref())?;
@@ -116,15 +118,16 @@ impl OperationKind {
     }
 
     /// Workers get no bytes that are not stored.
-    fn refuse_stream(&self, context: &Context<'_>, submission: &Submission) -> Result<(), Refusal> {
-        let run_by = self
-            .pools
-            .run_by(context.tenant, submission.operation_type());
-        match run_by {
-            RunBy::Workers | RunBy::AbsentWorkers if submission.stream().is_some() => {
+    fn refuse_stream(
+        &self,
+        context: &Context<'_>,
+        operation_type: &OperationType,
+    ) -> Result<(), Refusal> {
+        match self.pools.run_by(context.tenant, operation_type) {
+            RunBy::Workers | RunBy::AbsentWorkers => {
                 Err(Refusal::invalid("payload", STREAMED_TO_WORKERS))
             }
-            RunBy::Workers | RunBy::AbsentWorkers | RunBy::Handler | RunBy::Nobody => Ok(()),
+            RunBy::Handler | RunBy::Nobody => Ok(()),
         }
     }
 
@@ -214,6 +217,11 @@ impl OperationKind {
             }),
             RETRY => {
                 let retry: verb::Retry = verb::read(command)?;
+                let record = present(&state.record, context)?;
+                if matches!(record.payload, Payload::Streamed { .. }) {
+                    // It would wait for a stream that is refused.
+                    self.refuse_stream(context, &record.operation_type)?;
+                }
                 self.decide(state, context, |record, _| {
                     machine::retry(record, now_ms, retry.from.as_deref())
                 })

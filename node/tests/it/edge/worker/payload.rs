@@ -201,6 +201,8 @@ async fn a_streamed_payload_is_refused_or_fails_the_operation_at_once() {
     let ended = world.ended("early").await;
     assert_eq!(ended["status"], "failed");
     assert_eq!(ended["error"]["code"], "payload_unsupported");
+    let retried = world.ask("early", "retry", json!({})).await;
+    assert_eq!(retried.unwrap_err().code, ErrorCode::Invalid);
 
     let late = submit_with(&mut world.client, "late", streamed(), b"refused").await;
     let refused = late.unwrap_err();
