@@ -213,6 +213,12 @@ impl Driver {
                 self.take_requests();
             }
         };
+        if matches!(leave, Leave::Asked) && self.machine.is_ready() {
+            // What was said before the end goes before it, such as a worker's last result.
+            while let Ok(control) = self.controls.try_recv() {
+                self.take_control(control, &link);
+            }
+        }
         self.machine.disconnected();
         if self
             .ready_since

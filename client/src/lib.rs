@@ -67,7 +67,7 @@ pub use crate::operation::{
 pub use crate::payload::{ByteStream, OnceStream, PayloadSource};
 pub use crate::session::Session;
 pub use crate::submit::{Submit, Watch};
-pub use crate::task::{Task, WorkError};
+pub use crate::task::{Task, TaskPayload, WorkError};
 pub use crate::turn::end_of_line;
 pub use crate::worker::{Worker, WorkerBuilder};
 pub use selvedge_protocol::time::format as rfc3339;

@@ -42,7 +42,8 @@ pub struct Operation {
     pub updated_at: String,
     /// Raised by one with each commit.
     pub version: u64,
-    /// Counts the tries of the present step from 1; 0 before the first.
+    /// Counts the attempts from 1; 0 before the first. Another follows a failure, the end of a node at
+    /// work, or a retry that a client asks for; waiting for something does not count.
     #[serde(default)]
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]

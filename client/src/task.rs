@@ -7,10 +7,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_protocol::error::chain;
 use selvedge_protocol::limits::OPERATION_PROGRESS_BYTES_MAX;
+use selvedge_protocol::task_payload::{self, Malformed};
 use selvedge_protocol::{ErrorCode, Failure, OperationType, Target, frame};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+
+use crate::session::Session;
+
+mod payload;
+
+pub use payload::TaskPayload;
 
 /// One attempt of one step. A cheap handle.
 #[derive(Clone)]
@@ -19,6 +26,9 @@ pub struct Task(Arc<Inner>);
 struct Inner {
     frame: frame::Task,
     operation: String,
+    /// How long the payload is, if there is one.
+    payload: Option<u64>,
+    session: Session,
     is_void: watch::Receiver<bool>,
     progress: watch::Sender<Bytes>,
 }
@@ -32,17 +42,25 @@ pub struct WorkError {
 }
 
 impl Task {
-    pub(crate) fn new(frame: frame::Task, is_void: watch::Receiver<bool>) -> Self {
+    /// A task as it came in. An error where what it says of its payload does not read.
+    pub(crate) fn new(
+        frame: frame::Task,
+        session: Session,
+        is_void: watch::Receiver<bool>,
+    ) -> Result<Self, Malformed> {
+        let payload = task_payload::length(&frame)?;
         let operation = match &frame.operation {
             Target::Operation(id) => id.to_string(),
             other => other.to_string(),
         };
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             frame,
             operation,
+            payload,
+            session,
             is_void,
             progress: watch::Sender::new(Bytes::new()),
-        }))
+        })))
     }
 
     /// The id of the operation.
@@ -60,7 +78,7 @@ impl Task {
         &self.0.frame.step
     }
 
-    /// Counts the attempts of the operation from 1.
+    /// Counts the attempts of the operation from 1: another follows a failure, or the loss of a worker.
     pub fn attempt(&self) -> u32 {
         self.0.frame.attempt
     }
@@ -77,6 +95,15 @@ impl Task {
             [] => b"null",
             text => text,
         }
+    }
+
+    /// The bytes that came with the submit, if any did. Each call reads them from the start. Streamed
+    /// payloads are never stored, and operations with one are not given to workers.
+    pub fn payload(&self) -> Option<TaskPayload> {
+        let Inner { frame, session, .. } = &*self.0;
+        let (operation, lease) = (frame.operation.clone(), frame.lease);
+        let length = self.0.payload?;
+        Some(TaskPayload::new(session.clone(), operation, lease, length))
     }
 
     /// A key for outside systems that recognise repeats: the same in every attempt of this step, and

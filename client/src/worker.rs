@@ -1,7 +1,7 @@
 //! A worker: executes steps of operations over a session, at most so many at a time.
 //!
 //! It says what it takes on each connection, keeps the leases of what is at work with heartbeats, and says
-//! how each task ended. Results are taken at least once: a step may come again, here or elsewhere, so its
+//! how each task ended. What came with the submit is read by [`Task::payload`]. Results are taken at least once: a step may come again, here or elsewhere, so its
 //! code goes by [`Task::idempotency_key`].
 
 use std::any::Any;
@@ -188,25 +188,35 @@ impl Tasks {
         let session = self.worker.session.clone();
         let Some(code) = self.worker.codes.get(&frame.operation_type).cloned() else {
             // It was not asked for; another worker may know the type.
-            let failure = Failure::new(ErrorCode::Unavailable, "the worker has no code for it");
-            self.work.spawn(async move {
-                session.report(lease, StepReport::Failure(failure)).await;
-                lease
-            });
-            return;
+            return self.refuse(lease, "the worker has no code for it".to_owned());
         };
+        let patience = Duration::from_millis(frame.lease_ms.into());
         let (void, is_void) = watch::channel(false);
+        let task = match Task::new(frame, session.clone(), is_void) {
+            Ok(task) => task,
+            Err(malformed) => return self.refuse(lease, malformed.to_string()),
+        };
         self.running.insert(lease, void);
         let execution = Execution {
             places: Arc::clone(&self.places),
             grace: self.worker.cancel_grace,
-            patience: Duration::from_millis(frame.lease_ms.into()),
-            task: Task::new(frame, is_void),
+            patience,
+            task,
             session,
             code,
         };
         self.work.spawn(async move {
             execution.run().await;
+            lease
+        });
+    }
+
+    /// Gives a task back that cannot be begun here.
+    fn refuse(&mut self, lease: u64, why: String) {
+        let session = self.worker.session.clone();
+        let failure = Failure::new(ErrorCode::Unavailable, why);
+        self.work.spawn(async move {
+            session.report(lease, StepReport::Failure(failure)).await;
             lease
         });
     }

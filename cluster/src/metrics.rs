@@ -10,6 +10,7 @@ pub const ACTOR_COMMITS: &str = "selvedge_actor_commits_total";
 pub const ACTOR_COMMITS_FAILED: &str = "selvedge_actor_commits_failed_total";
 pub const ACTOR_COMMIT_ANSWERS: &str = "selvedge_actor_commit_answers";
 pub const ACTOR_REQUESTS_OVERLOADED: &str = "selvedge_actor_requests_overloaded_total";
+pub const ACTOR_MESSAGES_REFUSED: &str = "selvedge_actor_messages_refused_total";
 
 struct Handles {
     activated: Counter,
@@ -18,6 +19,7 @@ struct Handles {
     commits_failed: Counter,
     commit_answers: Histogram,
     overloaded: Counter,
+    messages_refused: Counter,
 }
 
 static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
@@ -27,6 +29,7 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
     commits_failed: counter!(ACTOR_COMMITS_FAILED),
     commit_answers: histogram!(ACTOR_COMMIT_ANSWERS),
     overloaded: counter!(ACTOR_REQUESTS_OVERLOADED),
+    messages_refused: counter!(ACTOR_MESSAGES_REFUSED),
 });
 
 pub(crate) fn activated() {
@@ -52,4 +55,9 @@ pub(crate) fn commit_failed() {
 
 pub(crate) fn refused_overloaded() {
     HANDLES.overloaded.increment(1);
+}
+
+/// A message from one actor to another came to nothing.
+pub(crate) fn message_refused() {
+    HANDLES.messages_refused.increment(1);
 }

@@ -23,6 +23,7 @@ use crate::ids::{CommandId, OperationType, SessionId, Target, Tenant};
 /// | number | in | value |
 /// |---|---|---|
 /// | 1 | Reply | see [`crate::attachment`] |
+/// | 2 | Task | see [`crate::task_payload`] |
 pub type Extensions = Vec<(u16, Bytes)>;
 
 /// What a client may send.
@@ -226,7 +227,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Success {
-    /// The answer, JSON text.
+    /// The answer, JSON text; to a worker that reads a payload, its bytes.
     #[serde(deserialize_with = "bounded::body")]
     pub body: Bytes,
     /// The last event of the actor, as of this answer.

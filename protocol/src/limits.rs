@@ -69,6 +69,11 @@ pub const SESSION_RESUME_MS_MAX: u64 = RETENTION_MS;
 pub const WORKER_CAPACITY_MAX: u32 = 1_024;
 /// Operation types of one worker.
 pub const WORKER_TYPES_MAX: usize = 64;
+/// Bytes of a task's payload that one answer brings: some chunks of the store, so that a worker that reads
+/// slowly holds little of the node's memory.
+pub const WORKER_PIECE_BYTES_MAX: usize = 512 * 1024;
+/// Pieces that are read for one worker at a time; further queries for some wait.
+pub const WORKER_PIECES_MAX: usize = 8;
 /// Pools that a node makes for what workers of one tenant execute, and for those of all tenants: each is
 /// a small actor that stays while the node lives.
 pub const WORKER_POOLS_TENANT_MAX: usize = 128;

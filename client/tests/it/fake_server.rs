@@ -14,13 +14,13 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use selvedge_client::{
     Client, ClientBuilder, ErrorCode, Failure, SessionId, Since, Success, Target,
 };
-use selvedge_protocol::codec;
 use selvedge_protocol::frame::{
     ClientFrame, Command, EphemeralEvent, Event, Goodbye, Hello, Outcome, Payload, Query, Reply,
     Request, ServerFrame, SessionLimits, StepReport, Subscribe, Welcome, WorkerReady,
 };
 use selvedge_protocol::limits::NAME_BYTES_MAX;
 use selvedge_protocol::version;
+use selvedge_protocol::{codec, task_payload};
 use tokio::sync::{mpsc, watch};
 
 mod large;
@@ -90,6 +90,9 @@ pub(crate) struct World {
     /// What workers have said, in order.
     pub(crate) readies: Vec<WorkerReady>,
     pub(crate) results: Vec<(u64, StepReport)>,
+    /// Payloads of tasks by lease, and the positions that were read.
+    pub(crate) task_payloads: HashMap<u64, Bytes>,
+    pub(crate) pieces: Vec<u64>,
     /// What goes to the present connection, besides answers.
     pub(crate) push: Option<mpsc::Sender<ServerFrame>>,
 }
@@ -408,6 +411,15 @@ impl FakeServer {
                 .get(&query.target.to_string())
                 .map_or(0, Vec::len) as u64;
             let body = match &query.target {
+                Target::Operation(_) if query.name == task_payload::QUERY => {
+                    let piece: task_payload::Piece = serde_json::from_slice(&query.body).unwrap();
+                    match world.piece(piece) {
+                        Ok(body) => body,
+                        Err(failure) => {
+                            return Some(Some(reply(request, Outcome::Failure(failure))));
+                        }
+                    }
+                }
                 Target::Operation(id) => operation_json(id.as_str()),
                 Target::Operations => Bytes::from_static(b"{\"items\":[],\"cursor\":null}"),
                 _ if query.name == "zeros" => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_client::{CallError, Client, ErrorCode, Task, WorkError, Worker, actor};
 use selvedge_protocol::frame::{Notice, ServerFrame, StepReport, Task as TaskFrame};
+use selvedge_protocol::task_payload;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -310,4 +311,129 @@ async fn a_worker_that_stops_finishes_what_it_is_at() {
     server.push(task(3, "", LONG_MS)).await;
     server.until(|world| ends(world) == 3).await;
     assert!(matches!(result_of(&server, 3), StepReport::Failure(_)));
+}
+
+/// Which of the two the client sees first is chance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_result_is_said_before_the_session_ends() {
+    for _ in 0..100 {
+        let server = FakeServer::start(Faults::default());
+        let client = server.client().await;
+        let gate = Arc::new(Semaphore::new(0));
+        let passed = Arc::clone(&gate);
+        let worker = Worker::builder(&client).operation_type("resize", move |task| {
+            let gate = Arc::clone(&passed);
+            async move {
+                task.progress(&json!(0));
+                gate.acquire().await?.forget();
+                Ok("last")
+            }
+        });
+        let worker = worker.build().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let worked = worker.run_until(async { drop(stopped.await) }).await;
+            client.close().await;
+            worked
+        });
+        server.until(|world| !world.readies.is_empty()).await;
+        server.push(task(1, "", LONG_MS)).await;
+        begun(&server, 1).await;
+        stop.send(()).unwrap();
+        server.until(|world| world.readies.len() == 2).await;
+        gate.add_permits(1);
+        running.await.unwrap().unwrap();
+        server.until(|world| world.goodbyes == 1).await;
+        assert_eq!(result_of(&server, 1), success("\"last\""));
+    }
+}
+
+/// A task that announces a payload of so many bytes, and what the server has of it.
+async fn push_with_payload(server: &FakeServer, lease: u64, length: u64, payload: Bytes) {
+    let ServerFrame::Task(mut frame) = task(lease, "", LONG_MS) else {
+        panic!("a task")
+    };
+    task_payload::announce(&mut frame, length);
+    server.look(|world| world.task_payloads.insert(lease, payload));
+    server.push(ServerFrame::Task(frame)).await;
+}
+
+#[tokio::test]
+async fn a_payload_is_read_in_pieces_over_a_break_and_up_to_a_bound() {
+    let server = FakeServer::start(Faults::default());
+    let client = server.client().await;
+    let _worker = Working::start(&client, 1, |task| async move {
+        let Some(mut payload) = task.payload() else {
+            return Ok(Value::Null);
+        };
+        let length = payload.length();
+        let bytes = payload.read_to_end(2 * 1024 * 1024).await?;
+        assert!(payload.next().await?.is_none());
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        Ok(json!([length, bytes.len()]))
+    });
+    server.until(|world| !world.readies.is_empty()).await;
+    let bytes = |length: usize| Bytes::from(vec![7; length]);
+    // Without one, and with an empty one.
+    server.push(task(1, "", LONG_MS)).await;
+    server.until(|world| ends(world) == 1).await;
+    assert_eq!(result_of(&server, 1), success("null"));
+    push_with_payload(&server, 2, 0, bytes(0)).await;
+    server.until(|world| ends(world) == 2).await;
+    assert_eq!(result_of(&server, 2), success("[0,0]"));
+    server.look(|world| {
+        assert!(world.pieces.is_empty());
+        // The second piece is asked for on another connection.
+        world.faults.drop_in_answer = 1;
+    });
+    push_with_payload(&server, 3, 1_500_000, bytes(1_500_000)).await;
+    server.until(|world| ends(world) == 3).await;
+    assert_eq!(result_of(&server, 3), success("[1500000,1500000]"));
+    server.look(|world| assert_eq!(world.pieces, [0, 0, 524_288, 1_048_576]));
+
+    push_with_payload(&server, 4, 3_000_000, bytes(3_000_000)).await;
+    server.until(|world| ends(world) == 4).await;
+    let StepReport::Failure(failure) = result_of(&server, 4) else {
+        panic!("it was read")
+    };
+    assert_eq!(failure.code, ErrorCode::Rejected);
+    assert!(failure.message.contains("3000000 bytes"), "{failure}");
+    server.look(|world| assert_eq!(world.pieces.len(), 4));
+}
+
+#[tokio::test]
+async fn a_payload_that_is_not_to_be_had_fails_the_attempt() {
+    let server = FakeServer::start(Faults::default());
+    let client = server.client().await;
+    let _worker = Working::start(&client, 1, |task| async move {
+        let mut payload = task.payload().unwrap();
+        Ok(json!(payload.read_to_end(1_000).await?.len()))
+    });
+    server.until(|world| !world.readies.is_empty()).await;
+    let cases: [(u64, &'static [u8], &str); 2] = [
+        (1, b"", "the payload has 3 bytes, and 0 came"),
+        (2, b"four", "the payload has 3 bytes, and 4 came"),
+    ];
+    for (lease, has, message) in cases {
+        push_with_payload(&server, lease, 3, Bytes::from_static(has)).await;
+        let ended = usize::try_from(lease).unwrap();
+        server.until(|world| ends(world) == ended).await;
+        let StepReport::Failure(failure) = result_of(&server, lease) else {
+            panic!("it was read")
+        };
+        assert_eq!(failure.code, ErrorCode::Unavailable);
+        assert!(failure.message.contains(message), "{failure}");
+    }
+    // An announcement that does not read gives the task back.
+    let ServerFrame::Task(mut frame) = task(3, "", LONG_MS) else {
+        panic!("a task")
+    };
+    frame.ext.push((task_payload::EXTENSION, Bytes::new()));
+    server.push(ServerFrame::Task(frame)).await;
+    server.until(|world| ends(world) == 3).await;
+    assert!(matches!(result_of(&server, 3), StepReport::Failure(_)));
+}
+
+fn success(result: &str) -> StepReport {
+    StepReport::Success(Bytes::from(result.to_owned()))
 }

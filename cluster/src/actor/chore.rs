@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use selvedge_protocol::frame::Outcome;
-use selvedge_protocol::{CommandId, Tenant};
+use selvedge_protocol::CommandId;
+use selvedge_protocol::frame::{Outcome, Success};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::actor::activation::Message;
 use crate::actor::core::Core;
-use crate::actor::kind::Origin;
+use crate::actor::kind::{MESSAGE_REFUSED, Origin, RefusedMessage, json};
 use crate::actor::load::epoch;
 use crate::actor::record::{OutboxRecord, Stored, TimerRecord};
 use crate::actor::request::{CommandRequest, Identity, ReplyTo, ScopedAddress, asked};
@@ -251,9 +251,7 @@ async fn deliver_outbox(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Er
                 continue;
             };
             let message = OutboxRecord::decode(value)?;
-            answers.push(in_turn(core, Which::Outbox, move |reply| {
-                deliver(core, &actor, seq, message, reply);
-            }));
+            answers.push(deliver(core, actor, seq, message));
         }
         let outcomes = join_all(answers).await;
         let delivered: Vec<&Bytes> = rows
@@ -267,7 +265,10 @@ async fn deliver_outbox(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Er
     }
 }
 
-fn deliver(core: &Arc<Core>, from: &ActorPath, seq: u64, message: OutboxRecord, reply: ReplyTo) {
+/// Delivers a message; one that is refused for good is let go once its sender knows.
+async fn deliver(core: &Arc<Core>, from: ActorPath, seq: u64, message: OutboxRecord) -> Outcome {
+    let address = message.to.clone();
+    let name = message.name.clone();
     let to = ScopedAddress {
         tenant: from.tenant.clone(),
         address: message.to,
@@ -276,19 +277,83 @@ fn deliver(core: &Arc<Core>, from: &ActorPath, seq: u64, message: OutboxRecord, 
         actor: to.clone(),
         principal: Arc::from(format!("actor:{}", from.address)),
         origin: Origin::Actor,
-        identity: Identity::Id(message_id(&from.tenant, from, seq)),
+        identity: Identity::Id(message_id(&from, seq, "")),
         name: message.name,
         body: message.body,
         payload: None,
         deadline: None,
     };
-    core.send(&to, reply, |caller| Message::Command(request, caller));
+    let outcome = in_turn(core, Which::Outbox, |reply| {
+        core.send(&to, reply, |caller| Message::Command(request, caller));
+    });
+    let outcome = outcome.await;
+    match &outcome {
+        Outcome::Failure(failure) if is_final(&outcome) => {
+            let refused = RefusedMessage {
+                to: address,
+                name,
+                code: failure.code.to_string(),
+                message: failure.message.clone(),
+            };
+            tell_refused(core, &from, seq, &refused).await
+        }
+        Outcome::Success(_) | Outcome::Failure(_) => outcome,
+    }
 }
 
-/// The id of a message, the same at each delivery.
-fn message_id(tenant: &Tenant, from: &ActorPath, seq: u64) -> CommandId {
+/// Nobody waits for the answer to a message: a refusal shows here, and at its sender if that hears of it.
+async fn tell_refused(
+    core: &Arc<Core>,
+    from: &ActorPath,
+    seq: u64,
+    refused: &RefusedMessage,
+) -> Outcome {
+    let sender = core.kinds.find(from.address.kind.as_str());
+    if sender.is_some_and(|kind| kind.hears_refusals()) {
+        let request = CommandRequest {
+            actor: scoped(from),
+            principal: Arc::from("node"),
+            origin: Origin::Node,
+            identity: Identity::Id(message_id(from, seq, "refused")),
+            name: MESSAGE_REFUSED.to_owned(),
+            body: json::encode(refused),
+            payload: None,
+            deadline: None,
+        };
+        let told = in_turn(core, Which::Outbox, |reply| {
+            core.send(&scoped(from), reply, |caller| {
+                Message::Command(request, caller)
+            });
+        });
+        let told = told.await;
+        if !is_final(&told) {
+            return told;
+        }
+    }
+    metrics::message_refused();
+    let RefusedMessage {
+        to,
+        name,
+        code,
+        message,
+    } = refused;
+    warn!(tenant = %from.tenant, from = %from.address, %to, name, code, message, "message refused");
+    Outcome::Success(Success {
+        body: Bytes::new(),
+        seq: 0,
+        version: 0,
+    })
+}
+
+/// The id of a message, or of what is `told` of it: the same at each delivery.
+fn message_id(from: &ActorPath, seq: u64, told: &str) -> CommandId {
     // No tenant or kind contains a zero byte, so no two senders give the same text.
-    CommandId::from_text(&format!("{tenant}\0{}\0{seq}", from.address))
+    let mut text = format!("{}\0{}\0{seq}", from.tenant, from.address);
+    if !told.is_empty() {
+        text.push('\0');
+        text.push_str(told);
+    }
+    CommandId::from_text(&text)
 }
 
 /// Activates the actors that shall be awake.

@@ -168,6 +168,11 @@ impl Host {
             .contains_key(actor)
     }
 
+    /// Whether there is code for actors of this kind.
+    pub fn has_kind(&self, kind: &ActorKind) -> bool {
+        self.core.kinds.find(kind.as_str()).is_some()
+    }
+
     /// Whether clients may address actors of this kind.
     pub fn is_public(&self, kind: &ActorKind) -> bool {
         self.core

@@ -37,6 +37,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn fresh(&self) -> Box<dyn State>;
     fn decode(&self, format: u8, bytes: &[u8]) -> Result<Box<dyn State>, String>;
     fn is_public(&self) -> bool;
+    fn hears_refusals(&self) -> bool;
 }
 
 impl std::fmt::Debug for dyn AnyKind {
@@ -79,6 +80,10 @@ impl<K: Kind> AnyKind for Registered<K> {
 
     fn is_public(&self) -> bool {
         self.0.is_public()
+    }
+
+    fn hears_refusals(&self) -> bool {
+        self.0.hears_refusals()
     }
 }
 

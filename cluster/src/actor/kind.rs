@@ -9,8 +9,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use selvedge_protocol::{ActorAddress, ErrorCode, Failure, SessionId, Tenant};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::request::ScopedAddress;
 use crate::store::keys::Key;
@@ -68,10 +68,31 @@ pub trait Kind: Send + Sync + 'static {
         false
     }
 
+    /// Whether an actor of this kind hears of its messages that were refused for good: as the node's
+    /// command [`MESSAGE_REFUSED`], whose body is a [`RefusedMessage`], once each. What is temporary, or may
+    /// pass with a newer binary, is tried again instead.
+    fn hears_refusals(&self) -> bool {
+        false
+    }
+
     /// Whether actors of this kind are listed and may be addressed by clients.
     fn is_public(&self) -> bool {
         true
     }
+}
+
+/// From the node, to an actor whose message was refused.
+pub const MESSAGE_REFUSED: &str = "message.refused";
+
+/// A message that its receiver has refused for good.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RefusedMessage {
+    pub to: ActorAddress,
+    /// The command.
+    pub name: String,
+    /// The stable name of the error.
+    pub code: String,
+    pub message: String,
 }
 
 /// State stored as JSON: add fields with `#[serde(default)]` and old states decode by themselves.

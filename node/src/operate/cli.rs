@@ -241,7 +241,7 @@ pub(crate) struct OpSubmit {
     /// The input: JSON text, @FILE, or @- for standard input.
     #[arg(long, value_name = "JSON|@FILE|@-", default_value = "{}")]
     pub(crate) input: String,
-    /// Bytes for the handler: stored up to 8 MiB, streamed through beyond.
+    /// Bytes for the handler: stored up to 8 MiB, streamed through beyond. Workers get stored ones only.
     #[arg(long, value_name = "FILE")]
     pub(crate) payload: Option<PathBuf>,
     /// Wait until it has ended; exits with 1 when it did not succeed.
@@ -501,9 +501,16 @@ pub(crate) enum WorkerCommand {
     /// Run a local program for each step of operations of these types.
     ///
     /// It gets {operation, type, step, attempt, input, idempotencyKey} as JSON on standard input and prints
-    /// its result, JSON or text. Exit code 75 and an end by a signal ask for another attempt; any other but
-    /// 0 fails the operation with the last lines of standard error. With 75 it may print
-    /// {"retryAfterMs": N}: the next attempt begins no sooner.
+    /// its result, JSON or text. A payload of the operation is in a file, named by `payloadFile` there and by
+    /// SELVEDGE_PAYLOAD_FILE, which is deleted when the program ends. Exit code 75 and an end by a signal ask
+    /// for another attempt; any other but 0 fails the operation with the last lines of standard error. With 75
+    /// it may print {"retryAfterMs": N}: the next attempt begins no sooner.
+    ///
+    /// A cancel, and a second Ctrl-C or SIGTERM, end the program and all that it has started: SIGTERM, five
+    /// seconds later SIGKILL. A worker that is killed itself (SIGKILL) can end nothing: its program runs on
+    /// and its payload stays, while the step is given to another worker. What it prints then goes nowhere, so
+    /// nothing is told twice; what it does elsewhere should go by the idempotencyKey. On Linux `-- setpriv
+    /// --pdeathsig KILL COMMAND` makes a program end with its worker.
     Run(WorkerRun),
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use selvedge_client::operation::OperationStatus as Status;
 use selvedge_cluster::actor::NewEvent;
+use selvedge_cluster::actor::kind::RefusedMessage;
 use selvedge_protocol::limits::OPERATION_EVENT_RESULT_BYTES_MAX;
 use selvedge_protocol::time;
 use serde::Serialize;
@@ -66,6 +67,13 @@ struct Signalled<'a> {
 }
 
 #[derive(Serialize)]
+struct SendRefused<'a> {
+    to: String,
+    command: &'a str,
+    error: Error<'a>,
+}
+
+#[derive(Serialize)]
 struct Error<'a> {
     code: &'a str,
     message: &'a str,
@@ -122,6 +130,19 @@ pub(super) fn attempt_failed(record: &Record, fault: &Fault, next_ms: Option<u64
         "attempt.failed"
     };
     json(name, &data)
+}
+
+/// A command that the operation has sent came to nothing.
+pub(super) fn send_refused(refused: &RefusedMessage) -> NewEvent {
+    let data = SendRefused {
+        to: refused.to.to_string(),
+        command: &refused.name,
+        error: Error {
+            code: &refused.code,
+            message: &refused.message,
+        },
+    };
+    json("send.refused", &data)
 }
 
 pub(super) fn waiting(record: &Record) -> NewEvent {

@@ -4,27 +4,27 @@
 //! The host calls it. Whether a runner has taken the operation up is not stored: it lives in the
 //! [`Control`] that kind and runner share, and is gone with the node, as the runner is.
 
+mod relatives;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_client::operation::{OperationStatus as Status, WhyOwner};
-use selvedge_cluster::actor::kind::{Stand, Urgency, json};
+use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, Stand, Urgency, json};
 use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
 use selvedge_protocol::frame::Success;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
-use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationId};
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationType};
 
-use crate::operation::child::{
-    CHILD_FINISHED, ChildError, ChildFinished, ChildSubmit, SUBMIT_CHILD,
-};
+use crate::operation::child::{CHILD_FINISHED, SUBMIT_CHILD};
 use crate::operation::record::{Payload, Record, Waiting};
 use crate::operation::report::Report;
 use crate::operation::retention::{self, TIMER_FORGET};
 use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
 use crate::operation::wait::{FINAL, Waiters};
-use crate::operation::{child, index, machine, record, service, verb, view, why};
-use crate::processing::{Control, InvalidInput, Offer, Pools};
+use crate::operation::{index, machine, record, service, verb, view, why};
+use crate::processing::{Control, InvalidInput, Offer, Pools, RunBy, STREAMED_TO_WORKERS};
 
 /// From clients.
 pub(super) const SUBMIT: &str = "submit";
@@ -92,7 +92,11 @@ impl OperationKind {
         self.pools
             .validate(operation_type, submission.input())
             .map_err(refused_input)?;
+        if submission.stream().is_some() {
+            self.refuse_stream(context, operation_type)?;
+        }
         let policy = self.pools.policy_for(context.tenant, operation_type);
+        let stream = submission.stream();
         let record = submission.into_record(context, policy.as_deref())?;
         let mut effects = machine::submitted(&record);
         effects.rows = index::created(&record);
@@ -101,13 +105,31 @@ impl OperationKind {
             effects.rows.extend(index::payload(&path, payload));
         }
         effects.reply = view::submitted(&record, self.frame(&record, None), true);
-        if !self.is_known(&record) {
+        match stream {
+            Some(number) if self.is_known(&record) => {
+                self.pools.streams().admit(&scoped(context), number);
+            }
             // Nobody will read it, and the client waits until somebody does.
-            self.pools.streams().remove(&scoped(context));
+            Some(number) => self.pools.streams().turn_away(&scoped(context), number),
+            None => {}
         }
         state.record = Some(record);
         state.fresh = Some(payload.cloned());
         Ok(effects)
+    }
+
+    /// Workers get no bytes that are not stored.
+    fn refuse_stream(
+        &self,
+        context: &Context<'_>,
+        operation_type: &OperationType,
+    ) -> Result<(), Refusal> {
+        match self.pools.run_by(context.tenant, operation_type) {
+            RunBy::Workers | RunBy::AbsentWorkers => {
+                Err(Refusal::invalid("payload", STREAMED_TO_WORKERS))
+            }
+            RunBy::Handler | RunBy::Nobody => Ok(()),
+        }
     }
 
     fn submit_again(
@@ -129,14 +151,19 @@ impl OperationKind {
                 ),
             )));
         }
-        if matches!(record.payload, Payload::Streamed { .. }) {
-            if record.status.is_final() || !self.is_known(record) {
-                self.pools.streams().remove(&actor);
-            } else if record.waiting == Some(Waiting::Payload) {
+        if let Some(number) = submission.stream() {
+            let is_over = record.status.is_final() || !self.is_known(record);
+            let is_wanted = record.waiting == Some(Waiting::Payload);
+            let streams = self.pools.streams();
+            if is_over {
+                streams.turn_away(&actor, number);
+            } else if is_wanted {
+                streams.admit(&actor, number);
                 self.offer(&actor, state);
             } else {
                 // The stream that it has may be dead without the node knowing yet.
-                self.pools.streams().park(&actor);
+                streams.admit(&actor, number);
+                streams.park(&actor);
             }
         }
         let record = present(&state.record, context)?;
@@ -198,6 +225,11 @@ impl OperationKind {
             }),
             RETRY => {
                 let retry: verb::Retry = verb::read(command)?;
+                let record = present(&state.record, context)?;
+                if matches!(record.payload, Payload::Streamed { .. }) {
+                    // It would wait for a stream that is refused.
+                    self.refuse_stream(context, &record.operation_type)?;
+                }
                 self.decide(state, context, |record, _| {
                     machine::retry(record, now_ms, retry.from.as_deref())
                 })
@@ -215,57 +247,13 @@ impl OperationKind {
         Ok(effects)
     }
 
-    /// An actor calls an operation. It hears of a refusal as of a failed one.
-    fn submit_child(
-        &self,
-        state: &mut OperationState,
-        context: &Context<'_>,
-        body: &[u8],
-    ) -> Result<Effects, Refusal> {
-        let call: ChildSubmit = json::decode(body).map_err(|e| Refusal::invalid("body", e))?;
-        let parent = call.parent.clone();
-        let submitted = Submission::new(call.submit.get().as_bytes(), Payload::None)
-            .map(|submission| submission.called_by(call.parent, call.created_by))
-            .and_then(|submission| self.submit(state, context, submission, None));
-        submitted.or_else(|Refusal(failure)| {
-            let id = OperationId::new(context.address.key.as_str());
-            let id = id.map_err(|error| Refusal::invalid("id", error.to_string()))?;
-            let error = ChildError {
-                code: failure.code.to_string(),
-                message: failure.message,
-            };
-            Ok(Effects {
-                messages: vec![child::refused(&parent, id, error)],
-                ..Effects::default()
-            })
-        })
-    }
-
     /// The operation has been kept long enough, or longer by a policy that has changed.
     fn forget(&self, state: &mut OperationState, context: &Context<'_>) -> Effects {
-        let record = state.record.as_ref();
-        let policy = record.and_then(|record| {
+        let policy = state.record.as_ref().and_then(|record| {
             let operation_type = &record.operation_type;
             self.pools.policy_for(&record.tenant, operation_type)
         });
-        let effects = retention::due(&mut state.record, context.now_ms, policy.as_deref());
-        if state.record.is_none() {
-            *state = OperationState::default();
-        }
-        effects
-    }
-
-    fn child_finished(
-        &self,
-        state: &mut OperationState,
-        context: &Context<'_>,
-        body: &[u8],
-    ) -> Result<Effects, Refusal> {
-        let finished: ChildFinished =
-            json::decode(body).map_err(|e| Refusal::invalid("body", e))?;
-        self.decide(state, context, |record, _| {
-            machine::child_finished(record, context.now_ms, &finished)
-        })
+        retention::due(&mut state.record, context.now_ms, policy.as_deref())
     }
 
     fn report(
@@ -306,9 +294,9 @@ impl OperationKind {
             return;
         }
         if let Some(control) = state.control.as_ref().filter(|control| control.is_alive()) {
-            let is_present = record.attempt < control.attempt()
-                || (record.attempt == control.attempt() && record.is_begun);
-            // A runner whose attempt is over is about to end: it asks for the next offer then, unless it
+            let is_present =
+                record.run < control.run() || (record.run == control.run() && record.is_begun);
+            // A runner whose run is over is about to end: it asks for the next offer then, unless it
             // has ended in this moment.
             if is_present || control.miss() {
                 return;
@@ -366,10 +354,12 @@ impl Kind for OperationKind {
                 let submission = Submission::streamed(command)?;
                 self.submit(state, context, submission, None)
             }
-            (Origin::Client(_), _) | (Origin::Actor, CANCEL) => self.verb(state, context, command),
+            (Origin::Client(_), _) => self.verb(state, context, command),
+            (Origin::Actor, CANCEL) => self.cancel_child(state, context, command),
             (Origin::Actor, SUBMIT_CHILD) => self.submit_child(state, context, command.body),
             (Origin::Actor, CHILD_FINISHED) => self.child_finished(state, context, command.body),
             (Origin::Node, REPORT) => self.report(state, context, command.body),
+            (Origin::Node, MESSAGE_REFUSED) => self.message_refused(state, context, command.body),
             (Origin::Node, NUDGE) => {
                 self.offer(&scoped(context), state);
                 Ok(Effects {
@@ -430,9 +420,11 @@ impl Kind for OperationKind {
     }
 
     fn decode(&self, format: u8, bytes: &[u8]) -> Result<OperationState, String> {
+        // The record says it as well.
+        let _ = format;
         let record = match bytes {
             [] => None,
-            bytes => Some(Record::decode(format, bytes)?),
+            bytes => Some(Record::decode(bytes)?),
         };
         Ok(OperationState {
             record,
@@ -461,7 +453,7 @@ impl Kind for OperationKind {
         let (Some(record), Some(control)) = (&state.record, &state.control) else {
             return;
         };
-        let is_over = control.attempt() == record.attempt && !record.is_begun;
+        let is_over = control.run() == record.run && !record.is_begun;
         if is_final || is_over || record.status == Status::Cancelling {
             control.stop();
         }
@@ -488,16 +480,20 @@ impl Kind for OperationKind {
     fn is_public(&self) -> bool {
         false
     }
+
+    fn hears_refusals(&self) -> bool {
+        true
+    }
 }
 
 /// Whether a runner is at work on the operation. One that has not begun is kept from it.
 fn is_taken(record: &Record, control: Option<&Control>) -> bool {
     control.is_some_and(|control| {
-        if control.attempt() > record.attempt {
+        if control.run() > record.run {
             !control.withdraw()
         } else {
-            // A runner whose attempt is over only has to end.
-            control.attempt() == record.attempt && record.is_begun && control.is_running()
+            // A runner whose run is over only has to end.
+            control.run() == record.run && record.is_begun && control.is_running()
         }
     })
 }

@@ -141,7 +141,7 @@ impl List {
         let Some(stored) = stored_state(transaction, &pools.path(&actor)).await? else {
             return Ok(None);
         };
-        let record = match Record::decode(stored.format, &stored.bytes) {
+        let record = match Record::decode(&stored.bytes) {
             Ok(record) => record,
             Err(reason) => {
                 tracing::error!(operation = %entry.id, reason, "stored operation does not decode");

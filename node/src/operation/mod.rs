@@ -21,6 +21,7 @@ mod view;
 mod wait;
 mod why;
 
+pub(crate) use index::PAYLOAD_CHUNK_BYTES;
 pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
 pub(crate) use record::{Compensation, Fault, Payload, Record};
 pub(crate) use report::{Done, FinishedStep, NewWait, NewWaitOn, News, Report, Sent};

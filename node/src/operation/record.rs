@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use selvedge_client::operation::OperationStatus as Status;
+use selvedge_cluster::store::record;
 use selvedge_protocol::ActorAddress;
 use selvedge_protocol::codec;
 use selvedge_protocol::ids::{OperationId, OperationType, Tenant};
 use serde::{Deserialize, Serialize};
 
 /// The format that this binary writes. Older ones are upcast in [`Record::decode`].
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
 /// An operation as it is stored. JSON values are text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,13 +36,13 @@ pub(crate) struct Record {
     pub(crate) updated_ms: u64,
     /// Counts the changes to this record from 1.
     pub(crate) version: u64,
-    /// Counts the attempts from 1; 0 before the first.
-    pub(crate) attempt: u32,
+    /// Counts the runs of the handler from 1; 0 before the first: tells reports of different ones apart.
+    pub(crate) run: u32,
     /// Attempts that failed since the last finished step: what the retry policy bounds.
     pub(crate) failures: u32,
     /// Attempts that a node took with it since the last finished step.
     pub(crate) lost: u32,
-    /// Whether an attempt has begun and not ended. One that finds it so was lost.
+    /// Whether a run has begun and not ended. One that finds it so was lost.
     pub(crate) is_begun: bool,
     /// Who called this operation, and hears of its end.
     pub(crate) parent: Option<Parent>,
@@ -59,6 +61,10 @@ pub(crate) struct Record {
     pub(crate) steps: Vec<Step>,
     pub(crate) result: Option<Arc<str>>,
     pub(crate) error: Option<Fault>,
+    /// Counts the attempts from 1; 0 before the first. A run after a wait belongs to the attempt before it.
+    pub(crate) attempt: u32,
+    /// The last attempt has failed or was let go: the next run is another one.
+    pub(crate) is_attempt_over: bool,
 }
 
 /// A finished step. Its presence is why the step never runs again.
@@ -216,6 +222,16 @@ impl Record {
         self.steps.iter().find(|step| &*step.name == name)
     }
 
+    /// The attempt that the next run belongs to.
+    pub(crate) const fn next_attempt(&self) -> u32 {
+        let is_same = self.attempt > 0 && !self.is_attempt_over && !self.is_begun;
+        if is_same {
+            self.attempt
+        } else {
+            self.attempt.saturating_add(1)
+        }
+    }
+
     pub(crate) fn is_compensating(&self) -> bool {
         self.status == Status::Compensating
     }
@@ -225,28 +241,31 @@ impl Record {
         self.waits.iter().filter_map(Wait::until_ms).min()
     }
 
-    pub(crate) fn encode(&self) -> bytes::Bytes {
-        codec::encode_record(FORMAT, self)
+    pub(crate) fn encode(&self) -> Bytes {
+        record::encode(self)
     }
 
-    pub(crate) fn decode(format: u8, bytes: &[u8]) -> Result<Self, String> {
-        let Some((&FORMAT, body)) = bytes.split_first() else {
-            return Err(format!("operation record of unknown format {format}"));
-        };
-        codec::decode_record(body).map_err(|error| error.to_string())
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        record::decode(b"operation", bytes).map_err(|error| error.to_string())
+    }
+}
+
+impl record::Record for Record {
+    const FORMAT: u8 = FORMAT;
+
+    fn upcast(format: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
+        (format == 1).then(|| {
+            // It ends before the attempts: they were not told apart from the runs.
+            let body = [body, &codec::encode_record(FORMAT, &(0_u32, false))[1..]].concat();
+            let record: Self = codec::decode_record(&body)?;
+            Ok(Self {
+                attempt: record.run,
+                is_attempt_over: record.failures > 0,
+                ..record
+            })
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ordinals_of_statuses_stay() {
-        for (ordinal, status) in Status::ALL.into_iter().enumerate() {
-            // Both the index by status and the record persist this number.
-            assert_eq!(usize::from(ordinal_of(status)), ordinal);
-            assert_eq!(codec::encode_record(1, &status)[1..], [ordinal_of(status)]);
-        }
-    }
-}
+mod tests;

@@ -14,8 +14,8 @@ use crate::operation::record::{Compensation, Fault};
 pub(crate) struct Report {
     /// The offer that the runner took up: a runner whose offer was withdrawn is refused.
     pub(crate) offer: u64,
-    /// The number of the attempt: a runner of an earlier one is refused.
-    pub(crate) attempt: u32,
+    /// The number of the run: a runner of an earlier one is refused.
+    pub(crate) run: u32,
     /// What was done since the last report.
     pub(crate) done: Done,
     /// JSON text.

@@ -109,14 +109,14 @@ impl Operations {
         match command.payload {
             OperationPayload::Streamed { length, chunks } if request.name == SUBMIT => {
                 SUBMIT_STREAMED.clone_into(&mut request.name);
-                request.body = submission::wrap_streamed(length, &request.body);
-                let stream = Stream { length, chunks };
-                self.pools.streams().insert(request.actor.clone(), stream);
+                let stream = self.pools.streams().arrive(Stream { length, chunks });
+                request.body = submission::wrap_streamed(length, stream, &request.body);
                 let reply = ReplyTo::new(
                     Arc::new(StreamedReply {
                         reply: parking_lot::Mutex::new(Some(reply)),
                         pools: self.pools.clone(),
                         actor: request.actor.clone(),
+                        stream,
                     }),
                     0,
                 );
@@ -192,12 +192,13 @@ struct StreamedReply {
     reply: parking_lot::Mutex<Option<ReplyTo>>,
     pools: Pools,
     actor: ScopedAddress,
+    stream: u64,
 }
 
 impl AnswerSink for StreamedReply {
     fn answer(&self, _token: u64, outcome: Outcome) {
         if matches!(outcome, Outcome::Failure(_)) {
-            self.pools.streams().remove(&self.actor);
+            self.pools.streams().turn_away(&self.actor, self.stream);
         }
         if let Some(reply) = self.reply.lock().take() {
             reply.answer(outcome);

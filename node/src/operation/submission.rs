@@ -19,6 +19,7 @@ use crate::processing::Policy;
 #[derive(Debug, Deserialize)]
 struct StreamedBody<'a> {
     length: Option<u64>,
+    stream: u64,
     #[serde(borrow)]
     submit: &'a RawValue,
 }
@@ -30,14 +31,16 @@ pub(super) struct Submission {
     run_at_ms: Option<u64>,
     deadline_ms: Option<u64>,
     payload: Payload,
+    /// The number of the stream that its payload comes on.
+    stream: Option<u64>,
     /// Of one that an actor calls: who does, and who stands as its creator.
     called: Option<(ChildParent, String)>,
 }
 
-/// The command body for a submit with a streamed payload.
-pub(super) fn wrap_streamed(length: Option<u64>, submit: &Bytes) -> Bytes {
+/// The command body for a submit with a payload that comes on the stream of this number.
+pub(super) fn wrap_streamed(length: Option<u64>, stream: u64, submit: &Bytes) -> Bytes {
     let length = length.map_or_else(|| "null".to_owned(), |length| length.to_string());
-    let mut body = format!(r#"{{"length":{length},"submit":"#).into_bytes();
+    let mut body = format!(r#"{{"length":{length},"stream":{stream},"submit":"#).into_bytes();
     body.extend_from_slice(submit);
     body.push(b'}');
     Bytes::from(body)
@@ -77,7 +80,11 @@ impl Submission {
         let payload = Payload::Streamed {
             length: body.length,
         };
-        Self::new(body.submit.get().as_bytes(), payload)
+        let submission = Self::new(body.submit.get().as_bytes(), payload)?;
+        Ok(Self {
+            stream: Some(body.stream),
+            ..submission
+        })
     }
 
     pub(super) fn new(body: &[u8], payload: Payload) -> Result<Self, Refusal> {
@@ -105,6 +112,7 @@ impl Submission {
             deadline_ms: moment("deadline", body.deadline.as_deref())?,
             body,
             payload,
+            stream: None,
             called: None,
         })
     }
@@ -116,6 +124,11 @@ impl Submission {
 
     pub(super) fn operation_type(&self) -> &selvedge_protocol::OperationType {
         &self.body.operation_type
+    }
+
+    /// The stream that its payload comes on, if it does.
+    pub(super) const fn stream(&self) -> Option<u64> {
+        self.stream
     }
 
     /// Whether `record` came of the same submit: type, input and payload.
@@ -189,7 +202,7 @@ impl Submission {
             created_ms: now_ms,
             updated_ms: now_ms,
             version: 1,
-            attempt: 0,
+            run: 0,
             failures: 0,
             lost: 0,
             is_begun: false,
@@ -203,6 +216,8 @@ impl Submission {
             steps: Vec::new(),
             result: None,
             error: None,
+            attempt: 0,
+            is_attempt_over: false,
         })
     }
 

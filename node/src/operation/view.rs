@@ -59,7 +59,10 @@ pub(super) fn operation(record: &Record, frame: Frame) -> Operation {
         created_at: time::format(record.created_ms),
         updated_at: time::format(record.updated_ms),
         version: record.version,
-        attempt: record.attempt + u32::from(is_begun),
+        attempt: match is_begun {
+            true => record.next_attempt(),
+            false => record.attempt,
+        },
         progress: record
             .progress
             .as_deref()

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use selvedge_protocol::limits::LABEL_BYTES_MAX;
-use selvedge_protocol::{OperationId, Tenant};
+use selvedge_protocol::limits::{INLINE_BYTES_MAX, LABEL_BYTES_MAX, NAME_BYTES_MAX};
+use selvedge_protocol::{ActorAddress, OperationId, Tenant};
 use tokio::sync::Notify;
 
 use crate::operation::{Done, FinishedStep, News};
@@ -49,6 +49,29 @@ impl Attempt {
             name.len()
         );
         Err(HandlerError::new("invalid_step", message, Cause::Permanent))
+    }
+
+    /// Whether a command can be sent at all.
+    pub(super) fn check_send(
+        &self,
+        to: &ActorAddress,
+        command: &str,
+        body: &[u8],
+    ) -> Result<(), HandlerError> {
+        let message = if !self.reporter.knows_kind(&to.kind) {
+            format!("no code is registered for actors of the kind {}", to.kind)
+        } else if !(1..=NAME_BYTES_MAX).contains(&command.len()) {
+            format!("a command's name has 1 to {NAME_BYTES_MAX} bytes")
+        } else if body.len() > INLINE_BYTES_MAX {
+            let length = body.len();
+            format!(
+                "the command's body of {length} bytes is over {INLINE_BYTES_MAX}; store it elsewhere and \
+                 send where"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(HandlerError::new("invalid_send", message, Cause::Permanent))
     }
 
     /// Takes a step's name. Answers its result if it has finished before.

@@ -46,7 +46,8 @@ impl OperationContext {
         &self.attempt.tenant
     }
 
-    /// Counts the attempts of the operation from 1.
+    /// Counts the attempts of the operation from 1: another follows a failure, or the end of a node. To
+    /// be called again after a wait is none.
     pub fn attempt(&self) -> u32 {
         self.attempt.reporter.attempt()
     }
@@ -245,7 +246,9 @@ impl OperationContext {
         }
     }
 
-    /// Sends a command to an actor, which takes effect once. Does not wait for its answer.
+    /// Sends a command to an actor, which takes effect once. Does not wait for its answer: a refusal is an
+    /// event `send.refused` of the operation, and a warning in the log. A kind that this node has no
+    /// code for, or a command that fits no message, fails the operation here.
     pub async fn send(
         &self,
         name: &str,
@@ -259,6 +262,7 @@ impl OperationContext {
             return Ok(());
         }
         let body = Bytes::from(text(body)?.as_bytes().to_vec());
+        attempt.check_send(actor, command, &body)?;
         let mut buffer = attempt.buffer.lock().await;
         buffer.sends.push(Sent {
             to: actor.clone(),

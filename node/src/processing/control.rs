@@ -19,8 +19,8 @@ const ENDED: u8 = 3;
 pub(crate) struct Control {
     /// Random, so that a runner of another offer or another node cannot pass for this one.
     offer: u64,
-    /// The number of the attempt that it is for.
-    attempt: u32,
+    /// The number of the run that it is for.
+    run: u32,
     state: AtomicU8,
     stop: AtomicBool,
     /// The operation was offered again while this runner was about to end.
@@ -35,10 +35,10 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(offer: u64, attempt: u32) -> Self {
+    pub(crate) fn new(offer: u64, run: u32) -> Self {
         Self {
             offer,
-            attempt,
+            run,
             state: AtomicU8::new(QUEUED),
             stop: AtomicBool::new(false),
             missed: AtomicBool::new(false),
@@ -54,8 +54,8 @@ impl Control {
         self.offer
     }
 
-    pub(crate) const fn attempt(&self) -> u32 {
-        self.attempt
+    pub(crate) const fn run(&self) -> u32 {
+        self.run
     }
 
     /// Takes the operation up; `false` when it was withdrawn before.
@@ -108,7 +108,7 @@ impl Control {
         self.changed.notify_waiters();
     }
 
-    /// The result of a step that somebody else finished during the attempt.
+    /// The result of a step that somebody else finished during the run.
     pub(crate) fn delivered(&self, step: &str) -> Option<Arc<str>> {
         let delivered = self.delivered.lock();
         let found = delivered.iter().find(|(name, _)| **name == *step);
@@ -124,9 +124,9 @@ impl Control {
         self.state.load(Ordering::Acquire) == RUNNING
     }
 
-    /// Whether a runner has begun an attempt that the record does not know of yet.
+    /// Whether a runner has begun a run that the record does not know of yet.
     pub(crate) fn is_ahead_of(&self, record: &Record) -> bool {
-        self.attempt > record.attempt && self.is_running()
+        self.run > record.run && self.is_running()
     }
 
     /// Whether a runner has the operation, or will.

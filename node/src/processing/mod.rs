@@ -50,3 +50,4 @@ pub(crate) use pools::{Offer, Pools, PoolsConfig, RunBy};
 pub use queue_state::{BreakerView, QueueState, WaitingFor};
 pub use stream::PayloadBroken;
 pub(crate) use stream::Stream;
+pub(crate) use worker::STREAMED_TO_WORKERS;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use selvedge_cluster::store::keys::ActorPath;
 use selvedge_cluster::store::{Isolation, Store};
 
-use crate::operation;
+use crate::operation::{self, PAYLOAD_CHUNK_BYTES};
 use crate::processing::handler::{Cause, HandlerError};
 use crate::processing::stream::{PayloadBroken, Stream};
 
@@ -56,6 +56,44 @@ impl Source {
             },
             Self::Streamed(_) => std::mem::replace(self, Self::Taken),
             Self::Taken => Self::Taken,
+        }
+    }
+
+    /// How many bytes are stored; `None`: there are none, or they are no longer to be had.
+    pub(super) fn stored_length(&self) -> Option<u64> {
+        match self {
+            Self::Memory(bytes) => Some(bytes.len() as u64),
+            Self::Stored { length, .. } => Some(*length),
+            Self::None | Self::Streamed(_) | Self::Taken => None,
+        }
+    }
+
+    /// Stored bytes from a position on, at most `bytes_max`, none past the end.
+    pub(super) async fn piece(&self, from: u64, bytes_max: usize) -> Result<Bytes, HandlerError> {
+        let length = self.stored_length().unwrap_or(0);
+        if from >= length {
+            return Ok(Bytes::new());
+        }
+        match self {
+            Self::Memory(bytes) => {
+                let start = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+                let end = start.saturating_add(bytes_max).min(bytes.len());
+                Ok(bytes.slice(start..end))
+            }
+            Self::Stored { store, path, .. } => {
+                let before = from % PAYLOAD_CHUNK_BYTES as u64;
+                let chunks = read(&**store, path, from - before).await?;
+                let mut piece = Vec::with_capacity(bytes_max);
+                let mut before = usize::try_from(before).unwrap_or(usize::MAX);
+                for chunk in chunks.iter().rev() {
+                    let start = before.min(chunk.len());
+                    let end = chunk.len().min(start + bytes_max - piece.len());
+                    piece.extend_from_slice(&chunk[start..end]);
+                    before -= start;
+                }
+                Ok(Bytes::from(piece))
+            }
+            Self::None | Self::Streamed(_) | Self::Taken => Ok(Bytes::new()),
         }
     }
 }

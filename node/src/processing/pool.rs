@@ -111,6 +111,10 @@ impl Pool {
         }
     }
 
+    pub(super) const fn is_of_workers(&self) -> bool {
+        self.workers.is_some()
+    }
+
     /// Whether as many run as its workers take.
     pub(super) fn is_full(&self, running: usize) -> bool {
         let workers = self.workers.as_ref();

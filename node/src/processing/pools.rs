@@ -179,7 +179,7 @@ impl Pools {
     }
 
     /// Takes a runnable operation in. `None`: there is no room, or no code for its type.
-    pub(crate) fn offer(&self, offer: Offer<'_>) -> Option<Arc<Control>> {
+    pub(crate) fn offer(&self, mut offer: Offer<'_>) -> Option<Arc<Control>> {
         if self.0.is_closed.load(Ordering::Acquire) {
             return None;
         }
@@ -187,7 +187,7 @@ impl Pools {
         let place = pool.place(&offer.actor.tenant)?;
         let control = Arc::new(Control::new(
             self.0.clock.random(),
-            offer.record.attempt.saturating_add(1),
+            offer.record.run.saturating_add(1),
         ));
         match self.0.active.entry(offer.actor.clone()) {
             Entry::Occupied(mut active) => {
@@ -206,6 +206,10 @@ impl Pools {
             control.stop();
         }
         let order = self.order(&offer);
+        if pool.is_of_workers() {
+            // Read when a worker asks for it, which may be hours from now.
+            offer.payload = None;
+        }
         let ready = Ready {
             held: Held {
                 pools: self.clone(),
@@ -376,8 +380,15 @@ impl Pools {
     }
 
     /// Where the payload of an attempt comes from; `None`: from a stream that is not there.
-    pub(super) fn payload(&self, actor: &ScopedAddress, work: &Work) -> Option<Source> {
+    pub(super) fn payload(
+        &self,
+        actor: &ScopedAddress,
+        pool: &Pool,
+        work: &Work,
+    ) -> Option<Source> {
         Some(match (&work.payload, &work.bytes) {
+            // Its handler refuses it, and must not wait for a stream that may never come.
+            (Payload::Streamed { .. }, _) if pool.is_of_workers() => Source::Taken,
             (Payload::None, _) => Source::None,
             (Payload::Stored { .. }, Some(bytes)) => Source::Memory(bytes.clone()),
             (Payload::Stored { length, .. }, None) => Source::Stored {
@@ -468,7 +479,8 @@ fn work(offer: Offer<'_>) -> Work {
         undo: record
             .is_compensating()
             .then(|| record.compensations.clone()),
-        attempt: record.attempt.saturating_add(1),
+        run: record.run.saturating_add(1),
+        attempt: record.next_attempt(),
         is_fresh: offer.is_fresh,
         payload: record.payload.clone(),
         bytes: offer.payload,

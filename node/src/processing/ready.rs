@@ -47,7 +47,8 @@ pub(super) struct Work {
     pub(super) steps: Vec<FinishedStep>,
     /// What is to be undone, in the order in which it was promised. `None`: the operation is to be run.
     pub(super) undo: Option<Vec<Compensation>>,
-    /// The number of the attempt to come.
+    /// The number of the run to come, and of the attempt that it belongs to.
+    pub(super) run: u32,
     pub(super) attempt: u32,
     /// No attempt can have been lost in a crash.
     pub(super) is_fresh: bool,

@@ -132,6 +132,6 @@ async fn is_of(
     path: &ActorPath,
 ) -> Result<bool, store::Error> {
     let stored = stored_state(&mut *pools.store().begin(), path).await?;
-    let record = stored.and_then(|stored| Record::decode(stored.format, &stored.bytes).ok());
+    let record = stored.and_then(|stored| Record::decode(&stored.bytes).ok());
     Ok(record.is_some_and(|record| record.operation_type == *name))
 }

@@ -17,11 +17,11 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_cluster::actor::ScopedAddress;
-use selvedge_protocol::Failure;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::{
     MESSAGE_BYTES_MAX, NAME_BYTES_MAX, OPERATION_NOTE_MS, OPERATION_PROGRESS_MS,
 };
+use selvedge_protocol::{ActorKind, Failure};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -48,6 +48,7 @@ pub(super) struct Reporter {
     pools: Pools,
     actor: ScopedAddress,
     control: Arc<Control>,
+    run: u32,
     attempt: u32,
 }
 
@@ -138,6 +139,7 @@ async fn run(ready: Ready) -> Verdict {
         pools: held.pools.clone(),
         actor: held.actor.clone(),
         control: Arc::clone(&held.control),
+        run: work.run,
         attempt: work.attempt,
     };
     let mut verdict = Verdict::Neutral;
@@ -160,6 +162,7 @@ pub(super) async fn expire(ready: Ready, policy: Arc<Policy>) {
         pools: held.pools.clone(),
         actor: held.actor.clone(),
         control: Arc::clone(&held.control),
+        run: work.run,
         attempt: work.attempt,
     };
     let limit = policy.queue_timeout.unwrap_or_default().as_secs_f64();
@@ -185,7 +188,7 @@ async fn attempt(
     if reporter.control.is_stopped() {
         return reporter.end(Done::default(), News::Cancelled, None).await;
     }
-    let Some(source) = pools.payload(&reporter.actor, &work) else {
+    let Some(source) = pools.payload(&reporter.actor, pool, &work) else {
         return reporter
             .end(Done::default(), News::PayloadMissing, None)
             .await;
@@ -370,6 +373,11 @@ impl Reporter {
         self.attempt
     }
 
+    /// Whether there is code for actors of this kind; so it is held while the node ends.
+    pub(super) fn knows_kind(&self, kind: &ActorKind) -> bool {
+        self.pools.host().is_none_or(|host| host.has_kind(kind))
+    }
+
     pub(super) fn control(&self) -> &Control {
         &self.control
     }
@@ -381,7 +389,7 @@ impl Reporter {
     pub(super) fn report(&self, done: Done, news: News) -> Report {
         Report {
             offer: self.control.offer(),
-            attempt: self.attempt,
+            run: self.run,
             done,
             progress: None,
             news,

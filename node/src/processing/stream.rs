@@ -1,7 +1,8 @@
 //! Payloads that are handed through: a client's bytes on their way to the handler, chunk by chunk.
 //!
-//! A stream is registered before its submit is sent to the operation, taken by the runner, and dropped
-//! where nobody wants it, which the sender sees as a closed channel. Nothing here stores a byte.
+//! A stream is registered before its submit is sent to the operation, which admits it or turns it away; then
+//! a runner takes it. Dropped where nobody wants it, its sender sees a closed channel. Nothing here stores a
+//! byte.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,35 +30,59 @@ pub(crate) struct Stream {
     pub(crate) chunks: Receiver<Result<Bytes, PayloadBroken>>,
 }
 
-/// The streams that wait for their runner. Bounded by the streams that sessions may have open.
+/// The streams that wait for a decision or for their runner. Bounded by the streams that sessions may have open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Streams(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Those whose submits are not decided yet: one that is refused must not touch what waits.
+    arrived: DashMap<u64, Stream>,
     waiting: DashMap<ScopedAddress, Waiting>,
-    /// Streams parked so far: a number for each.
-    parked: AtomicU64,
+    /// Numbers given so far.
+    numbers: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Waiting {
+    number: u64,
     stream: Stream,
     /// Set while the operation runs on another stream, which may be dead without anybody knowing yet.
     parked: Option<u64>,
 }
 
 impl Streams {
-    /// Registers a stream, in place of an older one for the same operation.
-    pub(crate) fn insert(&self, actor: ScopedAddress, stream: Stream) {
-        let parked = None;
-        self.0.waiting.insert(actor, Waiting { stream, parked });
+    /// Registers a stream that comes with a submit, under the number that is answered.
+    pub(crate) fn arrive(&self, stream: Stream) -> u64 {
+        let number = self.next_number();
+        self.0.arrived.insert(number, stream);
+        number
+    }
+
+    /// Its submit was accepted: it waits for its runner, in place of an older one for the same operation.
+    pub(crate) fn admit(&self, actor: &ScopedAddress, number: u64) {
+        if let Some((_, stream)) = self.0.arrived.remove(&number) {
+            let waiting = Waiting {
+                number,
+                stream,
+                parked: None,
+            };
+            self.0.waiting.insert(actor.clone(), waiting);
+        }
+    }
+
+    /// Its submit was refused, or is not heard of again, or nobody needs it.
+    pub(crate) fn turn_away(&self, actor: &ScopedAddress, number: u64) {
+        self.0.arrived.remove(&number);
+        // It may have been admitted by a decision that was never committed.
+        let is_it = |_: &_, waiting: &Waiting| waiting.number == number;
+        self.0.waiting.remove_if(actor, is_it);
     }
 
     /// Keeps a stream for the moment when the operation asks for one, and drops it if that does not come
     /// soon. Called within a runtime.
     pub(crate) fn park(&self, actor: &ScopedAddress) {
-        let number = self.0.parked.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_number();
         match self.0.waiting.get_mut(actor) {
             Some(mut waiting) => waiting.parked = Some(number),
             None => return,
@@ -80,6 +105,10 @@ impl Streams {
     pub(crate) fn remove(&self, actor: &ScopedAddress) -> Option<Stream> {
         self.0.waiting.remove(actor).map(|(_, it)| it.stream)
     }
+
+    fn next_number(&self) -> u64 {
+        self.0.numbers.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 #[cfg(test)]
@@ -96,11 +125,31 @@ mod tests {
         }
     }
 
-    fn insert(streams: &Streams) -> mpsc::Sender<Result<Bytes, PayloadBroken>> {
+    fn arrive(streams: &Streams) -> (mpsc::Sender<Result<Bytes, PayloadBroken>>, u64) {
         let (sender, chunks) = mpsc::channel(1);
         let length = None;
-        streams.insert(actor(), Stream { length, chunks });
+        (sender, streams.arrive(Stream { length, chunks }))
+    }
+
+    fn insert(streams: &Streams) -> mpsc::Sender<Result<Bytes, PayloadBroken>> {
+        let (sender, number) = arrive(streams);
+        streams.admit(&actor(), number);
         sender
+    }
+
+    #[test]
+    fn one_that_is_turned_away_leaves_the_other_alone() {
+        let streams = Streams::default();
+        let kept = insert(&streams);
+        let (refused, number) = arrive(&streams);
+        streams.turn_away(&actor(), number);
+        assert!(refused.is_closed() && !kept.is_closed());
+        // Decided in its favour, but not for good.
+        let (undone, number) = arrive(&streams);
+        streams.admit(&actor(), number);
+        streams.turn_away(&actor(), number);
+        assert!(undone.is_closed() && kept.is_closed());
+        assert!(!streams.claim(&actor()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use selvedge_protocol::frame::{
     Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, task_payload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -492,6 +492,10 @@ impl State {
 
     fn query(&self, query: Query, now: Instant) {
         let reply = self.reply_to(Request::Query(query.number));
+        if let (Target::Operation(id), task_payload::QUERY) = (&query.target, &*query.name) {
+            // Of a lease, which is the session's own and nobody else knows of.
+            return self.work.read_payload(id, &query.body, reply);
+        }
         let call = QueryCall {
             target: query.target,
             name: query.name,

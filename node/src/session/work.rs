@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use ractor::ActorRef;
-use selvedge_protocol::frame::{StepResult, Task, WorkerReady};
-use selvedge_protocol::{ErrorCode, Failure, Target};
+use selvedge_cluster::actor::ReplyTo;
+use selvedge_protocol::frame::{Outcome, StepResult, Task, WorkerReady};
+use selvedge_protocol::{ErrorCode, Failure, OperationId, Target};
 
 use crate::gateway::Caller;
 use crate::identity::{Action, authorize};
-use crate::processing::worker::{Enlisted, TaskOutbox, Workers};
+use crate::processing::worker::{Enlisted, TaskOutbox, Workers, not_held};
 use crate::session::actor::Message;
 
 /// What a session needs to be a worker, and what it has once it is one.
@@ -75,6 +76,14 @@ impl Work {
     pub(super) fn freed(&self, lease: u64) {
         if let Some(enlisted) = &self.enlisted {
             enlisted.freed(lease);
+        }
+    }
+
+    /// Answers with a piece of the payload of a task that the client is at.
+    pub(super) fn read_payload(&self, operation: &OperationId, body: &[u8], reply: ReplyTo) {
+        match &self.enlisted {
+            Some(enlisted) => enlisted.read_payload(operation, body, reply),
+            None => reply.answer(Outcome::Failure(not_held(operation))),
         }
     }
 

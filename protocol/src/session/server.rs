@@ -243,7 +243,7 @@ impl Session {
         if self.queries.contains(&number) {
             return Ok(Action::Nothing);
         }
-        if self.is_draining {
+        if self.is_draining && !self.is_for_a_task(&query) {
             return Ok(refuse(Request::Query(number), draining()));
         }
         if is_full(self.queries.len(), self.limits.queries) {

@@ -3,7 +3,6 @@
 //! A name begins with its frame's, in snake case. Add to the end of a group; never change one.
 
 use bytes::Bytes;
-use selvedge_protocol::attachment;
 use selvedge_protocol::frame::{
     Ack, ClientFrame, Command, Consistency, EphemeralEvent, EphemeralSend, Event, Gap, Goodbye,
     Hello, LargeGap, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect, Reply,
@@ -14,6 +13,7 @@ use selvedge_protocol::{
     ActorAddress, CommandId, ErrorCode, Failure, OperationId, OperationType, SessionId, Target,
     Tenant,
 };
+use selvedge_protocol::{attachment, task_payload};
 
 use crate::any::Any;
 
@@ -361,6 +361,7 @@ fn notices() -> Vec<(String, ServerFrame)> {
                 ext: Vec::new(),
             }),
         ),
+        named("task.payload", ServerFrame::Task(task_with_payload())),
         named(
             "notice.draining",
             ServerFrame::Notice(Notice::Draining { deadline_ms: 5_000 }),
@@ -399,4 +400,19 @@ fn notices() -> Vec<(String, ServerFrame)> {
             ServerFrame::Notice(Notice::ResultRefused { lease: 9 }),
         ),
     ]
+}
+
+fn task_with_payload() -> Task {
+    let mut task = Task {
+        lease: 9,
+        operation: operation(),
+        operation_type: import(),
+        step: "fetch".into(),
+        attempt: 1,
+        input: Bytes::new(),
+        lease_ms: 30_000,
+        ext: Vec::new(),
+    };
+    task_payload::announce(&mut task, 1 << 20);
+    task
 }

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use quinn::{Connection, SendStream};
-use selvedge_protocol::attachment;
 use selvedge_protocol::frame::{Gap, LargeGap, ServerFrame};
+use selvedge_protocol::task_payload::Piece;
+use selvedge_protocol::{ErrorCode, Failure, attachment};
 
-use super::{FakeServer, Faults, take, write};
+use super::{FakeServer, Faults, World, take, write};
 
 impl FakeServer {
     /// Sends a large answer, twice if answers are repeated; gives a small one back.
@@ -39,6 +40,18 @@ impl FakeServer {
             let _ = send.finish();
         }
         Some(None)
+    }
+}
+
+impl World {
+    /// What comes next of a task's payload: half a megabyte, whatever the real bound is.
+    pub(super) fn piece(&mut self, piece: Piece) -> Result<Bytes, Failure> {
+        let Some(payload) = self.task_payloads.get(&piece.lease) else {
+            return Err(Failure::new(ErrorCode::Conflict, "not your lease"));
+        };
+        self.pieces.push(piece.from);
+        let from = usize::try_from(piece.from).unwrap();
+        Ok(payload.slice(from..payload.len().min(from + 512 * 1024)))
     }
 }
 

@@ -110,6 +110,50 @@ async fn a_message_arrives_once_also_after_crashes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sender_hears_once_of_each_message_that_was_refused() {
+    let world = World::new();
+    let sent = [
+        ("refuse", "tally/sink refuse rejected"),
+        ("nonsense", "tally/sink nonsense unknown_command"),
+    ];
+    for (name, _) in sent {
+        let host = world.host().await;
+        let send = format!(r#"{{"to":"tally/sink","times":1,"name":"{name}"}}"#);
+        ok(host
+            .ask(command("a", "send", &send, Identity::Natural))
+            .await);
+        // It may hear of it before the crash or after.
+        drop(host);
+    }
+    let host = world.host().await;
+    let mut events = host.subscribe(actor("a"), Since::After(0)).await.unwrap();
+    for (_, refused) in sent {
+        match events.next().await.unwrap() {
+            SubscriptionItem::Event(event) => assert_eq!(event.data, refused),
+            other => panic!("{other:?}"),
+        }
+    }
+    // What is accepted is no news, and nothing comes twice.
+    let send = r#"{"to":"tally/sink","times":1}"#;
+    ok(host
+        .ask(command("a", "send", send, Identity::Natural))
+        .await);
+    let mut others = host
+        .subscribe(actor("sink"), Since::After(0))
+        .await
+        .unwrap();
+    assert!(matches!(
+        others.next().await.unwrap(),
+        SubscriptionItem::Event(_)
+    ));
+    ok(host.ask(command("a", "add", "1", Identity::Natural)).await);
+    match events.next().await.unwrap() {
+        SubscriptionItem::Event(event) => assert_eq!((event.seq, &event.data[..]), (3, &b"1"[..])),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_awake_actor_is_activated_when_its_slot_is_taken() {
     let world = World::new();
     let host = world.host().await;

@@ -1,7 +1,7 @@
 //! Actor kinds for tests.
 
 use bytes::Bytes;
-use selvedge_cluster::actor::kind::{Stand, json};
+use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, RefusedMessage, Stand, json};
 use selvedge_cluster::actor::{
     Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, ScopedAddress,
     TimerChange, Urgency,
@@ -32,6 +32,12 @@ pub(crate) struct TallyState {
 struct Send {
     to: String,
     times: usize,
+    #[serde(default = "add")]
+    name: String,
+}
+
+fn add() -> String {
+    "add".to_owned()
 }
 
 /// So many events at once, of so many bytes each.
@@ -56,6 +62,20 @@ fn event(sum: u64) -> NewEvent {
         kind: "added".into(),
         data: Bytes::from(sum.to_string()),
     }
+}
+
+fn messages(body: &[u8]) -> Result<Vec<Message>, Refusal> {
+    let send: Send = argument(body)?;
+    let to: ActorAddress = send
+        .to
+        .parse()
+        .map_err(|_| Refusal::invalid("to", "not an address"))?;
+    let message = Message {
+        to,
+        name: send.name,
+        body: Bytes::from_static(b"1"),
+    };
+    Ok(vec![message; send.times])
 }
 
 impl Kind for Tally {
@@ -105,20 +125,7 @@ impl Kind for Tally {
                 panic!("asked to");
             }
             "ballast" => state.ballast = "x".repeat(argument::<usize>(command.body)?),
-            "send" => {
-                let send: Send = argument(command.body)?;
-                let to: ActorAddress = send
-                    .to
-                    .parse()
-                    .map_err(|_| Refusal::invalid("to", "not an address"))?;
-                for _ in 0..send.times {
-                    effects.messages.push(Message {
-                        to: to.clone(),
-                        name: "add".to_owned(),
-                        body: Bytes::from_static(b"1"),
-                    });
-                }
-            }
+            "send" => effects.messages = messages(command.body)?,
             "timer" => {
                 let timer: Timer = argument(command.body)?;
                 effects.timers.push(TimerChange::Set {
@@ -131,6 +138,13 @@ impl Kind for Tally {
                 name: argument(command.body)?,
             }),
             "awake" => effects.awake = Some(argument(command.body)?),
+            MESSAGE_REFUSED if context.origin == Origin::Node => {
+                let refused: RefusedMessage = argument(command.body)?;
+                effects.events.push(NewEvent {
+                    kind: "refused".into(),
+                    data: Bytes::from(format!("{} {} {}", refused.to, refused.name, refused.code)),
+                });
+            }
             other => return Err(Refusal::unknown(Self::NAME, other)),
         }
         effects.reply = Bytes::from(state.sum.to_string());
@@ -160,6 +174,10 @@ impl Kind for Tally {
 
     fn committed(&self, _actor: &ScopedAddress, state: &mut TallyState, _stand: Stand) {
         state.told += 1;
+    }
+
+    fn hears_refusals(&self) -> bool {
+        true
     }
 
     fn is_at_rest(&self, state: &TallyState, is_awake: bool) -> bool {

@@ -1,11 +1,13 @@
 //! `selvedge worker run`: executes steps by running a local program for each, so that any language can be a
 //! worker.
 //!
-//! The program gets the task on standard input, JSON, and prints its result. Exit code 0 is success, 75
-//! (EX_TEMPFAIL) and an end by a signal ask for another attempt, any other fails the operation. With 75 it
-//! may print how long the next attempt shall wait.
+//! The program gets the task on standard input, JSON, the payload in a file, and prints its result. Exit code 0 is success, 75
+//! (EX_TEMPFAIL) and an end by a signal ask for another attempt, any other fails the operation. With 75 it may print how long
+//! the next attempt shall wait. The processes of a run are a group, which ends with a cancel and with this program, unless that is killed: to have
+//! them end even then takes a call between fork and exec, and so unsafe code.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +29,12 @@ use crate::operate::failure::CommandFailure;
 use crate::operate::output::Printer;
 use crate::operate::profile::connect;
 
+mod payload;
+
+use payload::PayloadFile;
+
+/// Where the program finds the payload, if the operation has one.
+const PAYLOAD_VARIABLE: &str = "SELVEDGE_PAYLOAD_FILE";
 /// The exit code of a program that wants another attempt: EX_TEMPFAIL of sysexits.h.
 const TRY_AGAIN: i32 = 75;
 /// What is kept of the end of standard error, for the message of a failure: some lines.
@@ -136,27 +144,38 @@ impl Program {
     }
 
     async fn run(&self, task: &Task) -> Result<Box<RawValue>, WorkError> {
-        let mut child = self.start().map_err(|error| {
+        // Kept until the program has ended.
+        let payload = tokio::select! {
+            payload = PayloadFile::of(task) => payload?,
+            () = self.unwanted(task) => return Err(stopped()),
+        };
+        let payload = payload.as_ref().map(PayloadFile::path);
+        let mut child = self.start(payload).map_err(|error| {
             // Nothing is wrong with the operation: the program may be there again, or elsewhere.
             WorkError::retryable(format!("{} cannot be started: {error}", self.name()))
         })?;
         let group = Group::of(&child);
         let ran = tokio::select! {
-            ran = talk(&mut child, input(task)) => ran?,
+            ran = talk(&mut child, input(task, payload)) => ran?,
             () = self.unwanted(task) => {
                 group.end(&mut child).await;
-                return Err(WorkError::retryable("the program was stopped"));
+                return Err(stopped());
             }
         };
         group.forget();
         result(self.name(), &ran)
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self, payload: Option<&Path>) -> std::io::Result<Child> {
         let Some((name, arguments)) = self.command.split_first() else {
             return Err(std::io::ErrorKind::InvalidInput.into());
         };
-        Command::new(name)
+        let mut command = Command::new(name);
+        match payload {
+            Some(path) => command.env(PAYLOAD_VARIABLE, path),
+            None => command.env_remove(PAYLOAD_VARIABLE),
+        };
+        command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -224,6 +243,10 @@ impl Drop for Group {
     }
 }
 
+fn stopped() -> WorkError {
+    WorkError::retryable("the program was stopped")
+}
+
 /// Gives the program its input, and takes what it says until it has ended.
 async fn talk(child: &mut Child, input: Vec<u8>) -> Result<Ran, WorkError> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -243,9 +266,9 @@ async fn talk(child: &mut Child, input: Vec<u8>) -> Result<Ran, WorkError> {
 }
 
 /// The task as the program sees it.
-fn input(task: &Task) -> Vec<u8> {
+fn input(task: &Task, payload: Option<&Path>) -> Vec<u8> {
     let input = serde_json::from_slice::<Value>(task.input_text()).unwrap_or_default();
-    let document = json!({
+    let mut document = json!({
         "operation": task.operation(),
         "type": task.operation_type(),
         "step": task.step(),
@@ -253,6 +276,9 @@ fn input(task: &Task) -> Vec<u8> {
         "input": input,
         "idempotencyKey": task.idempotency_key(),
     });
+    if let Some(path) = payload {
+        document["payloadFile"] = path.to_string_lossy().into();
+    }
     let mut text = document.to_string().into_bytes();
     text.push(b'\n');
     text

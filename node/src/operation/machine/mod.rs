@@ -17,7 +17,7 @@ mod settle;
 mod waits;
 
 use selvedge_client::operation::OperationStatus as Status;
-use selvedge_cluster::actor::kind::Urgency;
+use selvedge_cluster::actor::kind::{RefusedMessage, Urgency};
 use selvedge_cluster::actor::{Effects, Message, Refusal, TimerChange};
 use selvedge_protocol::limits::{OPERATION_LOST_MAX, OPERATION_RECORD_BYTES_MAX};
 use selvedge_protocol::{ErrorCode, Failure};
@@ -175,6 +175,7 @@ fn run_again(record: &mut Record, now_ms: u64, kept: usize, effects: &mut Effect
     }
     stop_waiting(record, effects);
     (record.failures, record.lost) = (0, 0);
+    record.is_attempt_over = true;
     record.result = None;
     if was_final {
         // One that has passed is what it failed for, or of no use any more.
@@ -203,14 +204,14 @@ pub(crate) fn report(
 ) -> Result<Effects, Refusal> {
     if record.status.is_final() {
         // The repeat of a report whose answer got lost, or one that came too late to matter.
-        return if report.attempt == record.attempt {
+        return if report.run == record.run {
             Ok(unchanged())
         } else {
             Err(stale(record, &report))
         };
     }
-    let is_start = report.attempt == record.attempt.saturating_add(1) && record.is_runnable();
-    let is_present = report.attempt == record.attempt && record.is_begun;
+    let is_start = report.run == record.run.saturating_add(1) && record.is_runnable();
+    let is_present = report.run == record.run && record.is_begun;
     if !is_start && !is_present {
         return Err(stale(record, &report));
     }
@@ -236,6 +237,14 @@ pub(crate) fn report(
         }
         settle::settle(record, now_ms, report, retry, effects);
     }))
+}
+
+/// A command that the operation has sent was refused: watchers see it, and nothing else changes. Often
+/// the operation has ended by then.
+pub(crate) fn send_refused(record: &mut Record, now_ms: u64, refused: &RefusedMessage) -> Effects {
+    change(record, now_ms, |_, effects| {
+        effects.events.push(event::send_refused(refused));
+    })
 }
 
 /// A timer of the operation is due.
@@ -284,11 +293,13 @@ fn change(
 }
 
 fn start(record: &mut Record, effects: &mut Effects) {
+    record.attempt = record.next_attempt();
+    record.is_attempt_over = false;
     if record.is_begun {
         record.lost += 1;
     }
     record.is_begun = true;
-    record.attempt += 1;
+    record.run += 1;
     if !matches!(record.status, Status::Cancelling | Status::Compensating) {
         record.status = Status::Running;
         record.waiting = None;
@@ -296,12 +307,12 @@ fn start(record: &mut Record, effects: &mut Effects) {
     }
 }
 
-/// Whether a runner can be at work. One whose attempt is over only has to end.
+/// Whether a runner can be at work. One whose run is over only has to end.
 fn can_be_taken(record: &Record) -> bool {
     record.is_begun || record.is_runnable()
 }
 
-/// Notes the attempt that a runner has begun.
+/// Notes the run that a runner has begun.
 fn begin(record: &mut Record, effects: &mut Effects) {
     if !record.is_begun {
         start(record, effects);
@@ -356,6 +367,8 @@ fn undo_or_finish(record: &mut Record, effects: &mut Effects, status: Status) {
     record.waits = calls;
     record.status = Status::Compensating;
     record.is_begun = false;
+    // To undo it is other work than what has failed.
+    record.is_attempt_over = false;
     (record.failures, record.lost) = (0, 0);
     effects.events.push(event::compensating(record));
 }
@@ -459,8 +472,8 @@ fn wrong_status(record: &Record, what: &str) -> Refusal {
 
 fn stale(record: &Record, report: &Report) -> Refusal {
     conflict(format!(
-        "attempt {} is not the present one: the operation is {} at attempt {}",
-        report.attempt, record.status, record.attempt
+        "run {} is not the present one: the operation is {} at run {}",
+        report.run, record.status, record.run
     ))
 }
 

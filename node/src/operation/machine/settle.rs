@@ -92,10 +92,16 @@ pub(super) fn settle(
         News::NotStarted(why) => fail(record, effects, why),
         // A runner that was stopped for another reason than a cancel: another attempt takes over.
         News::Cancelled => {
-            record.is_begun = false;
+            end_attempt(record);
             effects.urgency = note;
         }
     }
+}
+
+/// The run has ended before its work was done: the next is another attempt.
+const fn end_attempt(record: &mut Record) {
+    record.is_begun = false;
+    record.is_attempt_over = true;
 }
 
 /// Whether all of these steps still wait: one that has finished meanwhile is a reason to go on at once.
@@ -123,7 +129,7 @@ impl Failing<'_> {
         is_last: bool,
         effects: &mut Effects,
     ) -> Option<u64> {
-        record.is_begun = false;
+        end_attempt(record);
         record.failures += 1;
         let is_last = is_last || record.failures >= self.retry.attempts_max;
         let asked_ms = self.retry_after_ms.unwrap_or(0);
@@ -189,9 +195,12 @@ fn settle_undo(
             record.is_begun = false;
             record.waiting = is_waiting(record, &on).then_some(Waiting::Steps);
         }
+        News::Cancelled => {
+            end_attempt(record);
+            effects.urgency = note;
+        }
         News::Succeeded(_)
         | News::Continued { .. }
-        | News::Cancelled
         | News::NotStarted(_)
         | News::PayloadMissing => {
             record.is_begun = false;

@@ -31,7 +31,7 @@ enum Act {
     Signal(u8),
     /// The child that a step waits for ends, if one does.
     ChildFinished,
-    /// A report of the attempt that is `ahead` of the present one.
+    /// A report of the run that is `ahead` of the present one.
     Report {
         ahead: u32,
         done: Box<Done>,
@@ -170,7 +170,7 @@ fn record(payload: Payload, waiting: Option<Waiting>, deadline_ms: Option<u64>) 
         created_ms: 1_000,
         updated_ms: 1_000,
         version: 1,
-        attempt: 0,
+        run: 0,
         failures: 0,
         lost: 0,
         is_begun: false,
@@ -184,6 +184,8 @@ fn record(payload: Payload, waiting: Option<Waiting>, deadline_ms: Option<u64>) 
         steps: Vec::new(),
         result: None,
         error: None,
+        attempt: 0,
+        is_attempt_over: false,
     }
 }
 
@@ -272,7 +274,7 @@ fn perform(record: &mut Record, now_ms: u64, act: &Act) -> Result<Effects, Refus
         Act::Report { ahead, done, news } => {
             let report = Report {
                 offer: 0,
-                attempt: record.attempt + ahead,
+                run: record.run + ahead,
                 done: Done::clone(done),
                 progress: None,
                 news: news.clone(),
@@ -298,7 +300,9 @@ fn check(before: &Record, after: &Record, effects: &Effects, timers: &[String]) 
     if after.status == Status::Waiting {
         assert!(after.waiting.is_some());
     }
-    assert!(after.attempt == before.attempt || after.attempt == before.attempt + 1);
+    assert!(after.run == before.run || after.run == before.run + 1);
+    let is_another = after.run > before.run && before.next_attempt() > before.attempt;
+    assert_eq!(after.attempt, before.attempt + u32::from(is_another));
     // G6: a finished step stays as it is, unless a client wants it to run again.
     let is_retried = effects.events.iter().any(|event| event.kind == "retried");
     if after.generation == before.generation && !is_retried {
@@ -354,6 +358,24 @@ fn check(before: &Record, after: &Record, effects: &Effects, timers: &[String]) 
     assert!(is_over || is_held || wakes, "{after:?} waits for nothing");
 }
 
+/// How many attempts an act has ended whose work is to be done again.
+fn ends_attempt(act: &Act, before: &Record, after: &Record) -> u32 {
+    let is_lost = after.run > before.run && before.is_begun;
+    let is_repeated = match act {
+        Act::Report { news, .. } => matches!(news, News::Failed { .. } | News::Cancelled),
+        Act::Retry { .. } => true,
+        Act::Cancel { .. }
+        | Act::Pause { .. }
+        | Act::Resume { .. }
+        | Act::Signal(_)
+        | Act::ChildFinished
+        | Act::Crash
+        | Act::Timer { .. }
+        | Act::Pass { .. } => false,
+    };
+    u32::from(is_lost) + u32::from(is_repeated)
+}
+
 proptest! {
     #[test]
     fn no_illegal_transition(begin in beginnings(), acts in proptest::collection::vec(act(), 0..60)) {
@@ -362,6 +384,8 @@ proptest! {
         keep_timers(&mut timers, &machine::submitted(&record));
         let mut durable = (record.clone(), timers.clone());
         let mut now_ms = 1_000;
+        // What another attempt may follow.
+        let mut ends = 0;
         for act in acts {
             match &act {
                 Act::Pass { ms } => now_ms += ms,
@@ -385,6 +409,8 @@ proptest! {
                 Ok(effects) => {
                     keep_timers(&mut timers, &effects);
                     check(&before, &record, &effects, &timers);
+                    ends += ends_attempt(&act, &before, &record);
+                    prop_assert!(record.attempt <= 1 + ends, "{} after {ends}", record.attempt);
                     match effects.urgency {
                         Urgency::Now => durable = (record.clone(), timers.clone()),
                         Urgency::Soon => prop_assert!(effects.timers.is_empty()),
@@ -393,8 +419,7 @@ proptest! {
                 }
                 Err(_) => prop_assert_eq!(&record, &before),
             }
-            let format = crate::operation::record::FORMAT;
-            prop_assert_eq!(&Record::decode(format, &record.encode()), &Ok(record.clone()));
+            prop_assert_eq!(&Record::decode(&record.encode()), &Ok(record.clone()));
         }
     }
 }
@@ -410,7 +435,7 @@ fn in_status(status: Status) -> Record {
     let tell = |it: &mut Record, ahead, done, news| {
         let report = Report {
             offer: 0,
-            attempt: it.attempt + ahead,
+            run: it.run + ahead,
             done,
             progress: None,
             news,
@@ -471,7 +496,7 @@ fn in_status(status: Status) -> Record {
 fn waits_ms(mut it: Record, retry_after_ms: Option<u64>, retry: &Retry) -> u64 {
     let report = Report {
         offer: 0,
-        attempt: it.attempt + 1,
+        run: it.run + 1,
         done: Done::default(),
         progress: None,
         news: News::Failed {
@@ -494,8 +519,7 @@ fn waits_ms(mut it: Record, retry_after_ms: Option<u64>, retry: &Retry) -> u64 {
             if name == machine::TIMER_RUN && *due_ms == until_ms)
     });
     assert!(set, "{effects:?}");
-    let format = crate::operation::record::FORMAT;
-    assert_eq!(Record::decode(format, &it.encode()), Ok(it));
+    assert_eq!(Record::decode(&it.encode()), Ok(it));
     until_ms - 5_000
 }
 
@@ -573,4 +597,58 @@ fn each_verb_in_a_wrong_status_is_a_conflict_that_changes_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn attempts_are_counted_and_waits_are_not() {
+    let mut it = in_status(Status::Waiting);
+    let retry = Retry::default();
+    let failed = || News::Failed {
+        fault: Fault {
+            code: "c".into(),
+            message: "m".into(),
+            step: None,
+        },
+        permanent: false,
+        retry_after_ms: None,
+    };
+    let tell = |it: &mut Record, news| {
+        let is_begun = it.is_begun && !matches!(news, News::Running { .. });
+        let report = Report {
+            offer: 0,
+            run: it.run + u32::from(!is_begun),
+            done: Done::default(),
+            progress: None,
+            news,
+            random: 0,
+        };
+        machine::report(it, 3_000, report, &retry).unwrap();
+        (it.run, it.attempt)
+    };
+    let running = || News::Running { urgent: true };
+    // The sleep is over, which is no attempt more.
+    drop(machine::due(&mut it, 3_000, machine::TIMER_WAIT).unwrap());
+    assert_eq!(tell(&mut it, running()), (2, 1));
+    assert_eq!(tell(&mut it, failed()), (2, 1));
+    drop(machine::due(&mut it, 3_000, machine::TIMER_RUN).unwrap());
+    assert_eq!((it.attempt, it.next_attempt()), (1, 2));
+    assert_eq!(tell(&mut it, running()), (3, 2));
+    // Its node ends, and another goes on.
+    assert_eq!((it.attempt, it.next_attempt()), (2, 3));
+    assert_eq!(tell(&mut it, running()), (4, 3));
+    // Its node stops in good order, but not after its work.
+    assert_eq!(tell(&mut it, News::Cancelled), (4, 3));
+    assert_eq!(tell(&mut it, running()), (5, 4));
+    assert_eq!(tell(&mut it, News::Suspended { on: Vec::new() }), (5, 4));
+    assert_eq!(tell(&mut it, News::Succeeded("1".into())), (6, 4));
+
+    // What is undone was tried once, and a client's retry is another attempt.
+    let mut it = in_status(Status::Compensating);
+    assert_eq!((it.attempt, it.next_attempt()), (1, 1));
+    assert_eq!(tell(&mut it, failed()), (2, 1));
+    assert_eq!(it.next_attempt(), 2);
+    let mut it = in_status(Status::Compensated);
+    assert_eq!((it.run, it.attempt), (2, 1));
+    drop(machine::retry(&mut it, 3_000, None).unwrap());
+    assert_eq!(tell(&mut it, running()), (3, 2));
 }

@@ -17,7 +17,7 @@ use selvedge_protocol::frame::Task;
 use tokio::sync::Notify;
 
 use crate::processing::worker::TaskOutbox;
-use crate::processing::worker::lease::{Cell, Lease, LeaseEnd};
+use crate::processing::worker::lease::{Cell, Job, Lease, LeaseEnd};
 use crate::processing::worker::roster::{Group, Roster, WorkerId};
 
 pub(in crate::processing) struct Desk {
@@ -32,9 +32,16 @@ pub(in crate::processing) struct Desk {
 
 struct State {
     roster: Roster<Arc<dyn TaskOutbox>>,
-    leases: HashMap<u64, (WorkerId, Arc<Cell>)>,
+    leases: HashMap<u64, Given>,
     /// As many as there are pools for workers.
     groups: HashMap<Group, Arc<Places>>,
+}
+
+/// A lease that stands.
+struct Given {
+    worker: WorkerId,
+    cell: Arc<Cell>,
+    job: Arc<Job>,
 }
 
 /// The places of a group.
@@ -92,8 +99,8 @@ impl Desk {
             let mut state = self.state.lock();
             let changed = state.roster.leave(worker);
             state.count(&changed);
-            let lost = state.leases.extract_if(|_, (of, _)| *of == worker);
-            lost.map(|(_, (_, cell))| cell).collect()
+            let lost = state.leases.extract_if(|_, given| given.worker == worker);
+            lost.map(|(_, given)| given.cell).collect()
         };
         for cell in lost {
             cell.end(LeaseEnd::Lost);
@@ -117,7 +124,8 @@ impl Desk {
     pub(super) fn beat(&self, lease: u64, progress: Bytes) {
         let cell = {
             let state = self.state.lock();
-            state.leases.get(&lease).map(|(_, cell)| Arc::clone(cell))
+            let given = state.leases.get(&lease);
+            given.map(|given| Arc::clone(&given.cell))
         };
         if let Some(cell) = cell {
             cell.beat(progress);
@@ -131,9 +139,16 @@ impl Desk {
             state.give_back(worker);
             state.leases.remove(&lease)
         };
-        if let Some((_, cell)) = ended {
-            cell.end(end);
+        if let Some(given) = ended {
+            given.cell.end(end);
         }
+    }
+
+    /// What a lease is for, if this worker holds it.
+    pub(super) fn job(&self, worker: WorkerId, lease: u64) -> Option<Arc<Job>> {
+        let state = self.state.lock();
+        let given = state.leases.get(&lease).filter(|it| it.worker == worker);
+        given.map(|given| Arc::clone(&given.job))
     }
 
     /// Forgets a lease; `false` when it has ended.
@@ -146,12 +161,13 @@ impl Desk {
     pub(super) async fn lease(
         self: &Arc<Self>,
         group: &Group,
+        job: &Arc<Job>,
         task: impl FnOnce(u64) -> Task,
     ) -> Lease {
         let places = self.places(group);
         loop {
             let freed = places.freed.notified();
-            if let Some(lease) = self.try_lease(group) {
+            if let Some(lease) = self.try_lease(group, job) {
                 lease.outbox.task(task(lease.number));
                 return lease;
             }
@@ -159,14 +175,19 @@ impl Desk {
         }
     }
 
-    fn try_lease(self: &Arc<Self>, group: &Group) -> Option<Lease> {
+    fn try_lease(self: &Arc<Self>, group: &Group, job: &Arc<Job>) -> Option<Lease> {
         let random = self.clock.random();
         let cell = Arc::new(Cell::default());
         let mut state = self.state.lock();
         let (worker, outbox) = state.roster.pick(group, random)?;
         let given = self.leases_given.fetch_add(1, Ordering::Relaxed);
         let number = self.incarnation | u64::from(given);
-        let before = state.leases.insert(number, (worker, Arc::clone(&cell)));
+        let given = Given {
+            worker,
+            cell: Arc::clone(&cell),
+            job: Arc::clone(job),
+        };
+        let before = state.leases.insert(number, given);
         assert!(before.is_none(), "lease {number} stands already");
         Some(Lease {
             number,

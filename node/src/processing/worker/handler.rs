@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_protocol::frame::Task;
 use selvedge_protocol::limits::INLINE_BYTES_MAX;
-use selvedge_protocol::{Failure, Target};
+use selvedge_protocol::{Failure, Target, task_payload};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -18,7 +18,7 @@ use crate::processing::handler::{Cause, Handler, HandlerError};
 use crate::processing::payload::Source;
 use crate::processing::policy::Policy;
 use crate::processing::worker::desk::Desk;
-use crate::processing::worker::lease::{Heard, Lease, LeaseEnd};
+use crate::processing::worker::lease::{Heard, Job, Lease, LeaseEnd};
 use crate::processing::worker::roster::Group;
 
 /// The one step of such an operation.
@@ -26,6 +26,10 @@ const STEP: &str = "work";
 
 /// The code of an attempt whose worker has gone, or was not heard of in time.
 const WORKER_LOST: &str = "worker_lost";
+
+/// Why workers get no payload whose bytes are not stored, and what to do about it.
+pub(crate) const STREAMED_TO_WORKERS: &str = "workers execute this operation, and they get payloads that are stored: send one of at most 8 MiB \
+     as bytes or as a file, not as a stream; keep a larger one elsewhere and pass in the input where it is";
 
 /// A step of a worker may take this long, heartbeats or not: leases bound the silence, not the work.
 const WORK_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -57,14 +61,20 @@ impl RemoteHandler {
             let message = format!("the input is over the {INLINE_BYTES_MAX} bytes of a task");
             return Err(permanent("input_too_large", message));
         }
-        if !matches!(*attempt.payload.lock(), Source::None) {
-            let message = "a worker gets the input of an operation, and no payload";
-            return Err(permanent("payload_unsupported", message.to_owned()));
+        let payload = attempt.payload.lock().next();
+        if matches!(payload, Source::Streamed(_) | Source::Taken) {
+            return Err(permanent(
+                "payload_unsupported",
+                STREAMED_TO_WORKERS.to_owned(),
+            ));
         }
+        let job = Arc::new(Job {
+            operation: attempt.id.clone(),
+            payload,
+        });
         loop {
-            let lease = self
-                .desk
-                .lease(&self.group, |number| self.task(number, context));
+            let task = |number| self.task(number, &job, context);
+            let lease = self.desk.lease(&self.group, &job, task);
             if let Some(done) = self.follow(lease.await, context).await {
                 return done;
             }
@@ -107,18 +117,22 @@ impl RemoteHandler {
         }
     }
 
-    fn task(&self, lease: u64, context: &OperationContext) -> Task {
+    fn task(&self, lease: u64, job: &Job, context: &OperationContext) -> Task {
         let attempt = &context.attempt;
-        Task {
+        let mut task = Task {
             lease,
-            operation: Target::Operation(attempt.id.clone()),
+            operation: Target::Operation(job.operation.clone()),
             operation_type: self.group.operation_type.clone(),
             step: STEP.to_owned(),
             attempt: context.attempt(),
             input: Bytes::copy_from_slice(attempt.input.as_bytes()),
             lease_ms: u32::try_from(self.desk.patience.as_millis()).unwrap_or(u32::MAX),
             ext: Vec::new(),
+        };
+        if let Some(length) = job.payload.stored_length() {
+            task_payload::announce(&mut task, length);
         }
+        task
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use selvedge_protocol::Failure;
+use selvedge_protocol::{Failure, OperationId};
 use tokio::sync::Notify;
 
+use crate::processing::payload::Source;
 use crate::processing::worker::TaskOutbox;
 use crate::processing::worker::desk::Desk;
 use crate::processing::worker::roster::WorkerId;
@@ -23,6 +24,13 @@ pub(super) enum LeaseEnd {
     Lost,
     /// The task did not reach the worker.
     Refused,
+}
+
+/// What a lease is for: what its worker may read.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) operation: OperationId,
+    pub(super) payload: Source,
 }
 
 /// What a lease has heard.

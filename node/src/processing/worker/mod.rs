@@ -13,18 +13,23 @@
 mod desk;
 mod handler;
 mod lease;
+mod piece;
 mod roster;
 
 use std::fmt;
 use std::sync::Arc;
 
-use selvedge_protocol::frame::{StepReport, StepResult, Task, WorkerReady};
-use selvedge_protocol::{Failure, Tenant};
+use selvedge_cluster::actor::ReplyTo;
+use selvedge_protocol::frame::{Outcome, StepReport, StepResult, Task, WorkerReady};
+use selvedge_protocol::task_payload::Piece;
+use selvedge_protocol::{ErrorCode, Failure, OperationId, Tenant};
 
 use crate::processing::Pools;
 pub(super) use desk::{Desk, Places};
+pub(crate) use handler::STREAMED_TO_WORKERS;
 pub(super) use handler::{RemoteHandler, policy};
 use lease::LeaseEnd;
+use piece::Pieces;
 pub(super) use roster::Group;
 use roster::WorkerId;
 
@@ -48,6 +53,7 @@ pub struct Enlisted {
     workers: Workers,
     tenant: Tenant,
     worker: WorkerId,
+    pieces: Pieces,
 }
 
 impl Workers {
@@ -61,6 +67,7 @@ impl Workers {
             worker: self.desk.enlist(tenant.clone(), outbox),
             workers: self.clone(),
             tenant,
+            pieces: Pieces::new(),
         }
     }
 
@@ -79,6 +86,7 @@ impl Enlisted {
             workers,
             tenant,
             worker,
+            ..
         } = self;
         let mut groups = Vec::with_capacity(ready.types.len());
         for operation_type in &ready.types {
@@ -127,10 +135,33 @@ impl Enlisted {
         self.workers.look(&changed);
     }
 
+    /// The client wants a piece of the payload of a task that it is at.
+    pub fn read_payload(&self, operation: &OperationId, body: &[u8], reply: ReplyTo) {
+        let piece = serde_json::from_slice::<Piece>(body)
+            .map_err(|error| Failure::field(ErrorCode::Invalid, "body", error.to_string()));
+        let found = piece.and_then(|piece| {
+            let job = self.workers.desk.job(self.worker, piece.lease);
+            let job = job.filter(|job| job.operation == *operation);
+            Ok((piece.from, job.ok_or_else(|| not_held(operation))?))
+        });
+        match found {
+            Ok((from, job)) => self.pieces.read(job, from, reply),
+            Err(failure) => reply.answer(Outcome::Failure(failure)),
+        }
+    }
+
     /// A task could not be sent.
     pub fn refused(&self, lease: u64) {
         self.workers.desk.end(self.worker, lease, LeaseEnd::Refused);
     }
+}
+
+/// The refusal of a payload to whoever has no lease of its task.
+pub(crate) fn not_held(operation: &OperationId) -> Failure {
+    let message = format!(
+        "the payload of operation {operation} is for the worker that holds the lease of its task"
+    );
+    Failure::new(ErrorCode::Conflict, message)
 }
 
 impl Drop for Enlisted {

@@ -24,6 +24,8 @@ use super::peer::{Node, PATIENCE, Peer, command, config, hello, inside, query, s
 use super::service::Stand;
 use crate::process::Moments;
 
+mod payload;
+
 /// Nothing in a test takes so long that a lease of this runs out by itself.
 const LONG: Duration = PATIENCE;
 

@@ -31,6 +31,11 @@ enum Act {
     },
     /// Adds to a counter.
     Send(String),
+    /// A command that the counter does not have.
+    SendWrong {
+        to: String,
+        bytes: usize,
+    },
     Promise(String),
     Fail,
     /// Side by side: a step, a sleep and a signal.
@@ -94,6 +99,10 @@ impl Handler for Life {
                     let actor = format!("counter/{counter}").parse()?;
                     let body = json!({ "by": 1 });
                     context.send(&name, &actor, "add", &body).await?;
+                }
+                Act::SendWrong { to, bytes } => {
+                    let body = json!({ "filler": "x".repeat(*bytes) });
+                    context.send(&name, &to.parse()?, "nonsense", &body).await?;
                 }
                 Act::Promise(undo) => context.compensate(undo, undo).await?,
                 Act::Fail => return Err(HandlerError::permanent("as told").with_code("told")),
@@ -222,7 +231,8 @@ async fn a_sleep_outlasts_the_node_and_costs_no_place_in_the_pool() {
     // The time passes while no node is there.
     world.clock.advance(Duration::from_secs(200));
     let node = world.node(&store).await;
-    finished(&node, "long", Status::Succeeded).await;
+    let long = finished(&node, "long", Status::Succeeded).await;
+    assert_eq!(long.attempt, 1, "a wait is no attempt");
     assert_eq!(world.probe.executions("long/a"), 1);
     assert_eq!(world.probe.executions("long/b"), 1);
 }
@@ -277,6 +287,7 @@ async fn signals_reach_who_waits_now_later_or_before() {
     signal(&node, "now", "go", json!({ "by": "ann" })).await;
     let now = finished(&node, "now", Status::Succeeded).await;
     assert_eq!(result(&now), json!({ "data": { "by": "ann" } }));
+    assert_eq!(now.attempt, 1);
 
     // Never.
     let acts = json!([{ "signal": { "name": "go", "timeout": 5_000 } }]);
@@ -384,6 +395,49 @@ async fn what_is_sent_arrives_once_through_crashes() {
     until(&mut events, "added").await;
     let (_, second) = until(&mut events, "added").await;
     assert_eq!(second["value"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_and_refused_is_told_once() {
+    let world = World::new();
+    let node = world.node(&world.store()).await;
+    let wrong = json!({ "sendWrong": { "to": "counter/one", "bytes": 1 } });
+    live(&node, "one", json!([wrong, { "signal": { "name": "go" } }])).await;
+    let mut events = watch(&node, "one").await;
+    let (names, refused) = until(&mut events, "send.refused").await;
+    assert_eq!(
+        names.iter().filter(|name| *name == "send.refused").count(),
+        1
+    );
+    assert_eq!(refused["to"], "counter/one");
+    assert_eq!(refused["command"], "nonsense");
+    assert_eq!(refused["error"]["code"], "unknown_command");
+    // The operation has not failed for it.
+    signal(&node, "one", "go", json!(1)).await;
+    let (names, _) = until(&mut events, "succeeded").await;
+    assert!(!names.contains(&"send.refused".to_owned()), "{names:?}");
+    // It is told of one that has ended as well.
+    live(&node, "two", json!([wrong])).await;
+    until(&mut watch(&node, "two").await, "send.refused").await;
+    assert_eq!(
+        finished(&node, "two", Status::Succeeded).await.steps.len(),
+        1
+    );
+
+    // What can be known at once fails at once.
+    let cases = [
+        ("nobody/one", 1, "no code is registered"),
+        ("counter/one", 64 * 1024, "store it elsewhere"),
+    ];
+    for (to, bytes, message) in cases {
+        let wrong = json!({ "sendWrong": { "to": to, "bytes": bytes } });
+        let id = format!("wrong{bytes}");
+        live(&node, &id, json!([wrong])).await;
+        let failed = finished(&node, &id, Status::Failed).await;
+        let error = failed.error.unwrap();
+        assert_eq!(error.code, "invalid_send");
+        assert!(error.message.contains(message), "{}", error.message);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -254,3 +254,35 @@ async fn a_stream_that_nobody_wants_is_closed() {
     assert_digest(&node, "one", &bytes).await;
     second.closed().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_submit_takes_no_stream_away() {
+    let mut world = World::new();
+    world.concurrency = 1;
+    let node = world.node(&world.store()).await;
+    let bytes = content(3 * MIB);
+    let length = Some(bytes.len() as u64);
+    // The only place is taken by one whose client sends nothing yet.
+    let (blocking, chunks) = mpsc::channel(1);
+    let payload = OperationPayload::Streamed {
+        length: Some(1),
+        chunks,
+    };
+    digest(&node, "first", payload).await.unwrap();
+    until(&mut watch(&node, "first").await, "started").await;
+    digest(&node, "one", stream(&bytes, length, false))
+        .await
+        .unwrap();
+    for (input, length) in [(json!({ "of": "another" }), length), (json!({}), Some(7))] {
+        let (wrong, chunks) = mpsc::channel(1);
+        let payload = OperationPayload::Streamed { length, chunks };
+        let body = json!({ "type": "digest", "input": input });
+        let refused = command(&node, "submit", "one", &body, payload).await;
+        assert_eq!(code(refused), ErrorCode::Conflict);
+        wrong.closed().await;
+    }
+    blocking.send(Ok(Bytes::from_static(b"a"))).await.unwrap();
+    drop(blocking);
+    assert_digest(&node, "one", &bytes).await;
+    assert_eq!(get(&node, "one").await.unwrap().attempt, 1);
+}

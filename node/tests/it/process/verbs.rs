@@ -88,6 +88,7 @@ fn an_import_killed_in_the_middle_goes_on_at_its_step() {
         "--wait",
     ])));
     assert_eq!(operation["status"], "succeeded");
+    assert_eq!(operation["attempt"], 2);
     let executions = executions(&log);
     // What was reported finished did not run again; the one that was cut off may have.
     for step in ["fetch", "check"] {
@@ -125,6 +126,7 @@ fn a_long_operation_is_halted_signalled_explained_and_undone() {
     assert_eq!(access.ask(&["op", "resume", "a1"])["status"], "waiting");
     access.ask(&["op", "signal", "a1", "approve", "true"]);
     until(&access, "a1", "succeeded");
+    assert_eq!(access.ask(&["op", "get", "a1"])["attempt"], 1);
     let wrong = fail(&mut access.client(&["op", "pause", "a1"]), 1);
     assert!(
         wrong.contains("is succeeded and cannot be paused"),

@@ -50,16 +50,15 @@ impl World {
 
     /// A worker whose program is a script for `sh`, with these arguments.
     fn worker(&self, flags: &[&str], script: &str, arguments: &[&Path]) -> Worker {
+        Worker::spawn(&mut self.worker_command(flags, script, arguments))
+    }
+
+    fn worker_command(&self, flags: &[&str], script: &str, arguments: &[&Path]) -> Command {
         let mut command = self.access.client(&["worker", "run", "--type", "job"]);
         command.args(flags).args(["--", "sh", "-c", script, "sh"]);
         command.args(arguments).stdout(Stdio::piped());
         command.stderr(append(&self.path("workers.log")));
-        let mut process = command.spawn().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Worker {
-            process: Guarded(process),
-            output,
-        }
+        command
     }
 
     fn submit(&self, id: &str) -> Value {
@@ -82,6 +81,15 @@ impl World {
 }
 
 impl Worker {
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        Self {
+            process: Guarded(process),
+            output,
+        }
+    }
+
     /// The next that it says about a task.
     fn said(&mut self) -> Value {
         let mut line = String::new();
@@ -227,6 +235,25 @@ fn an_interrupt_lets_programs_finish_and_a_second_ends_them() {
 }
 
 #[test]
+fn an_interrupted_worker_leaves_no_process_behind() {
+    let world = World::new();
+    let (held, never) = (world.pipe("held"), world.pipe("never"));
+    // All that the program starts has the pipe open, and a part of it takes no notice of SIGTERM.
+    let script = r#"exec 3> "$1"; echo begun >&3; (trap '' TERM; cat "$2") & wait"#;
+    let mut worker = world.worker(&[], script, &[&held, &never]);
+    world.submit("a");
+    let mut held = BufReader::new(std::fs::File::open(&held).unwrap());
+    let mut line = String::new();
+    held.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    worker.signal("INT");
+    worker.signal("TERM");
+    assert!(worker.process.0.wait().unwrap().success());
+    // The pipe ends when nobody has it open any more.
+    assert_eq!(held.read_line(&mut line).unwrap(), 0);
+}
+
+#[test]
 fn a_cancel_ends_the_program() {
     let world = World::new();
     let (begun, ended) = (world.pipe("begun"), world.pipe("ended"));
@@ -267,4 +294,67 @@ fn another_tenants_worker_gets_nothing_and_capacity_bounds_programs() {
         assert_eq!(ended["status"], "succeeded", "{ended}");
     }
     assert!(!strangers.exists());
+}
+
+#[test]
+fn a_program_gets_the_payload_in_a_file_that_goes_with_it() {
+    let world = World::new();
+    let temporary = world.path("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let payload = world.path("payload");
+    // Over what a frame holds, and over one piece.
+    let bytes: Vec<u8> = (0..1_200_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+    std::fs::write(&payload, &bytes).unwrap();
+    let script = r#"
+        [ "$(stat -c %a "$SELVEDGE_PAYLOAD_FILE")" = 600 ] || exit 1
+        grep -qF "\"payloadFile\":\"$SELVEDGE_PAYLOAD_FILE\"" || exit 2
+        cp "$SELVEDGE_PAYLOAD_FILE" "$1" && echo "$SELVEDGE_PAYLOAD_FILE""#;
+    let copy = world.path("copy");
+    let mut command = world.worker_command(&[], script, &[&copy]);
+    let _worker = Worker::spawn(command.env("TMPDIR", &temporary));
+    let path = payload.to_str().unwrap();
+    let submit = [
+        "op",
+        "submit",
+        "job",
+        "--id",
+        "a",
+        "--payload",
+        path,
+        "--wait",
+    ];
+    let ended = world.access.ask(&submit);
+    let seen = ended["result"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{ended}"));
+    assert_eq!(Path::new(seen).parent().unwrap(), temporary);
+    assert!(std::fs::read(&copy).unwrap() == bytes);
+    // Without a payload there is no variable, not even the worker's own.
+    let script = r#"echo "${SELVEDGE_PAYLOAD_FILE-none}""#;
+    drop(_worker);
+    let mut command = world.worker_command(&[], script, &[]);
+    let _worker = Worker::spawn(command.env("SELVEDGE_PAYLOAD_FILE", "inherited"));
+    world.submit("b");
+    assert_eq!(world.ended("b")["result"], "none");
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn a_payload_that_is_too_large_for_a_worker_is_refused_with_what_to_do() {
+    let world = World::new();
+    let mut worker = world.worker(&[], "cat", &[]);
+    world.submit("known");
+    worker.said();
+    let payload = world.path("payload");
+    let file = std::fs::File::create(&payload).unwrap();
+    file.set_len(9 * 1024 * 1024).unwrap();
+    let path = payload.to_str().unwrap();
+    let arguments = ["op", "submit", "job", "--id", "a", "--payload", path];
+    let output = run(&mut world.access.client(&arguments));
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("8 MiB") && said.contains("elsewhere"),
+        "{said}"
+    );
 }

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use super::{Action, Session};
 use crate::error::{ErrorCode, Failure};
-use crate::frame::{Notice, ServerFrame, StepReport, StepResult, Task, WorkerReady};
+use crate::frame::{Notice, Query, ServerFrame, StepReport, StepResult, Task, WorkerReady};
 use crate::limits::{WORKER_CAPACITY_MAX, WORKER_TYPES_MAX};
+use crate::task_payload;
 
 /// The tasks of a worker.
 #[derive(Debug, Default)]
@@ -57,6 +58,12 @@ impl Session {
     /// Tasks that are out.
     pub fn tasks_out(&self) -> usize {
         self.tasks.as_ref().map_or(0, |tasks| tasks.leases.len())
+    }
+
+    /// Whether a query is part of the work on a task that is out: such work is let finish.
+    pub(super) fn is_for_a_task(&self, query: &Query) -> bool {
+        let has_leases = self.tasks.as_ref().is_some_and(|tasks| tasks.has_leases());
+        query.name == task_payload::QUERY && has_leases
     }
 
     /// Until it says so again, the worker takes no tasks. What is out is not touched.

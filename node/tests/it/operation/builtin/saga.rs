@@ -164,6 +164,7 @@ async fn five_steps_succeed_in_order_and_hand_results_on() {
     submit_saga(&node, "one", input).await;
     let done = finished(&node, "one", OperationStatus::Succeeded).await;
     assert_eq!(ledger.names(), STEPS);
+    assert_eq!(done.attempt, 1, "it has waited for five calls");
     let steps = &result(&done)["steps"];
     assert_eq!(steps["c"]["given"], "a");
     assert_eq!(steps["e"]["given"][0], "a");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::frame::ClientFrame;
+use crate::frame::{ClientFrame, Consistency, Outcome, Request};
 use crate::session::server::limits;
 
 fn attached() -> Session {
@@ -42,6 +42,18 @@ fn result(lease: u64, report: StepReport) -> ClientFrame {
     ClientFrame::StepResult(StepResult {
         lease,
         report,
+        ext: Vec::new(),
+    })
+}
+
+fn query(number: u64, name: &str) -> ClientFrame {
+    ClientFrame::Query(Query {
+        number,
+        target: crate::Target::Operations,
+        name: name.to_owned(),
+        body: Bytes::new(),
+        consistency: Consistency::Linearizable,
+        deadline_ms: 0,
         ext: Vec::new(),
     })
 }
@@ -172,6 +184,13 @@ fn a_draining_session_gets_no_tasks_and_is_busy_until_the_last_result() {
     assert!(session.task(task(2)).is_none());
     assert_eq!(session.handle_frame(ready(1, 2)), Ok(Action::Nothing));
     assert!(!session.is_idle());
+    // What the task needs is not refused.
+    let read = session.handle_frame(query(1, task_payload::QUERY));
+    assert!(matches!(read, Ok(Action::Query(_))), "{read:?}");
+    let other = session.handle_frame(query(2, "get"));
+    assert!(matches!(other, Ok(Action::Send(_))), "{other:?}");
+    let answer = Outcome::Failure(Failure::new(ErrorCode::Conflict, "as the test says"));
+    session.answered(Request::Query(1), answer).unwrap();
     let heard = session.handle_frame(result(1, success()));
     assert!(matches!(heard, Ok(Action::Report(_))));
     assert!(session.is_idle());
