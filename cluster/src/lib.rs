@@ -5,7 +5,9 @@
 
 pub mod actor;
 pub mod clock;
+pub mod membership;
 pub mod metrics;
+pub mod plan;
 pub mod slot;
 pub mod store;
 

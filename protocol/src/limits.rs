@@ -27,6 +27,9 @@ pub const STORE_TRANSACTION_BYTES_MAX: usize = 10_000_000;
 /// FoundationDB's limit on the age of a transaction's read version, in milliseconds.
 pub const STORE_TRANSACTION_MS_MAX: u64 = 5_000;
 
+/// Nodes of a cluster: 16,384 slots are enough for so many.
+pub const NODES_MAX: usize = 1_000;
+
 /// Slots of a new cluster: enough to spread over a hundred nodes.
 pub const SLOTS_DEFAULT: u16 = 1_024;
 

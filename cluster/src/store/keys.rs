@@ -24,8 +24,13 @@
 //! by type         (13, tenant, type, created ms, id)
 //! by label        (14, tenant, label key, label value, created ms, id)
 //! audit           (15, tenant, number)
+//! node            (16, name)
+//! beat            (17, name)
+//! lease           (18)                                            of the controller
+//! plan            (19)
 //! ```
 
+mod cluster;
 mod decode;
 mod prefix;
 
@@ -36,6 +41,7 @@ use selvedge_protocol::ids::{
 };
 
 use super::{Isolation, Order, Range};
+pub use cluster::ClusterKey;
 pub use prefix::ActorPrefix;
 
 /// A place in the store.
@@ -90,6 +96,8 @@ pub enum Key {
     },
     /// An audit record.
     Audit { tenant: Tenant, number: u64 },
+    /// Who the nodes are, and which slots they own.
+    Cluster(ClusterKey),
 }
 
 /// Where an actor lies: its slot, tenant, kind and key.
@@ -155,6 +163,10 @@ pub enum Family {
     OperationByType = 13,
     OperationByLabel = 14,
     Audit = 15,
+    Node = 16,
+    Beat = 17,
+    ControllerLease = 18,
+    Plan = 19,
 }
 
 impl Key {
@@ -170,13 +182,7 @@ impl Key {
                 actor,
                 due_ms,
                 name,
-            } => {
-                let (tenant, kind, key) = actor.texts();
-                pack(
-                    Family::Timer,
-                    &(actor.slot, *due_ms, tenant, kind, key, name.as_str()),
-                )
-            }
+            } => timer(actor, *due_ms, name),
             Self::Outbox { actor, seq } => actor.prefix().outbox(*seq),
             Self::Awake { actor } => actor.prefix().awake(),
             Self::Payload { actor, chunk } => actor.prefix().payload(*chunk),
@@ -229,6 +235,7 @@ impl Key {
                 ),
             ),
             Self::Audit { tenant, number } => pack(Family::Audit, &(tenant.as_str(), *number)),
+            Self::Cluster(key) => key.encode(),
         }
     }
 
@@ -390,6 +397,12 @@ fn pack<T: TuplePack>(family: Family, fields: &T) -> Vec<u8> {
     let mut out = start(family, 96);
     pack_into(fields, &mut out);
     out
+}
+
+fn timer(actor: &ActorPath, due_ms: u64, name: &str) -> Vec<u8> {
+    let (tenant, kind, key) = actor.texts();
+    let fields = (actor.slot, due_ms, tenant, kind, key, name);
+    pack(Family::Timer, &fields)
 }
 
 fn tuple_bytes(bytes: &[u8]) -> TupleBytes<'_> {

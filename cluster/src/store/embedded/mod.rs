@@ -61,8 +61,9 @@ impl EmbeddedConfig {
             path: path.into(),
             // Room for a flush of the memtable and the next journal while the disk fills up.
             reserve_bytes: 64 * 1024 * 1024,
-            // The hot blocks of some million small actors; what is older is read from the disk.
-            cache_bytes: 64 * 1024 * 1024,
+            // The hot blocks of half a million small actors, so that a node with a million of them asleep
+            // takes under 200 MB for them; what is older is read from the disk.
+            cache_bytes: 40 * 1024 * 1024,
             // Half of fjall's default: a flush then fits well into the reserve.
             memtable_bytes: 32 * 1024 * 1024,
             clock: Clock::system(),

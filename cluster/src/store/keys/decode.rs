@@ -9,7 +9,7 @@ use selvedge_protocol::ids::{
 };
 
 use super::prefix::{COMMAND_OUTCOME, RECORD, SESSION, STATE};
-use super::{ActorPath, DecodeError, Entry, Family, Key, Label, Part, start};
+use super::{ActorPath, ClusterKey, DecodeError, Entry, Family, Key, Label, Part, start};
 
 type Text<'a> = Cow<'a, str>;
 
@@ -85,6 +85,25 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
             let tenant = Tenant::new(tenant)?;
             Key::Audit { tenant, number }
         }
+        Family::Node | Family::Beat | Family::ControllerLease | Family::Plan => {
+            cluster(family, rest)?.into()
+        }
+    })
+}
+
+fn cluster(family: Family, rest: &[u8]) -> Result<ClusterKey, Reason> {
+    if matches!(family, Family::ControllerLease | Family::Plan) {
+        let () = tuple(rest)?;
+        return Ok(match family {
+            Family::Plan => ClusterKey::Plan,
+            _ => ClusterKey::Lease,
+        });
+    }
+    let (name,): (Text<'_>,) = tuple(rest)?;
+    let name = name.into_owned();
+    Ok(match family {
+        Family::Beat => ClusterKey::Beat { name },
+        _ => ClusterKey::Node { name },
     })
 }
 
@@ -198,7 +217,7 @@ impl From<IdError> for Reason {
     }
 }
 
-const FAMILIES: [Family; 15] = [
+const FAMILIES: [Family; 19] = [
     Family::Meta,
     Family::Migration,
     Family::SlotFence,
@@ -214,4 +233,8 @@ const FAMILIES: [Family; 15] = [
     Family::OperationByType,
     Family::OperationByLabel,
     Family::Audit,
+    Family::Node,
+    Family::Beat,
+    Family::ControllerLease,
+    Family::Plan,
 ];

@@ -102,6 +102,10 @@ fn keys() -> impl Strategy<Value = Key> {
         of_actors,
         of_operations,
         (tenants(), numbers()).prop_map(|(tenant, number)| Key::Audit { tenant, number }),
+        texts().prop_map(|name| ClusterKey::Node { name }.into()),
+        texts().prop_map(|name| ClusterKey::Beat { name }.into()),
+        Just(ClusterKey::Lease.into()),
+        Just(ClusterKey::Plan.into()),
     ]
 }
 

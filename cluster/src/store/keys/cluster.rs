@@ -1,0 +1,33 @@
+//! The keys under which a cluster keeps its members.
+
+use super::{Family, Key, pack};
+
+/// A place of the cluster's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterKey {
+    /// A node.
+    Node { name: String },
+    /// That it is alive. Apart from the node, so that what changes four times a second is small.
+    Beat { name: String },
+    /// Who is the controller.
+    Lease,
+    /// Which node owns which slot.
+    Plan,
+}
+
+impl ClusterKey {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Node { name } => pack(Family::Node, &(name.as_str(),)),
+            Self::Beat { name } => pack(Family::Beat, &(name.as_str(),)),
+            Self::Lease => pack(Family::ControllerLease, &()),
+            Self::Plan => pack(Family::Plan, &()),
+        }
+    }
+}
+
+impl From<ClusterKey> for Key {
+    fn from(key: ClusterKey) -> Self {
+        Self::Cluster(key)
+    }
+}
