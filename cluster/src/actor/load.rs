@@ -1,4 +1,5 @@
-//! Loads an actor: its fence unless that was proven lately, and one range read of all its parts if it has any. Called at activation.
+//! Loads an actor: its fence unless that was proven lately, its record, and one range read if there are
+//! other parts. Called at activation.
 
 use std::sync::Arc;
 
@@ -74,18 +75,17 @@ async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<L
             version
         }
     };
-    // Each commit writes the record, so without one there is nothing; and to miss one key costs a store
-    // far less than to open a range.
-    let record = name.prefix.record();
-    let is_stored = transaction
-        .get(&record, Isolation::Snapshot)
-        .await?
-        .is_some();
-    let rows = if is_stored {
-        let range = name.prefix.parts().read(ROWS_MAX, Isolation::Snapshot);
-        transaction.range(range).await?
-    } else {
-        Vec::new()
+    // Each commit writes the record, so without one there is nothing, and it says whether there is more: to
+    // get one key costs a store far less than to open a range.
+    let key = name.prefix.record();
+    let record = transaction.get(&key, Isolation::Snapshot).await?;
+    let rows = match record {
+        None => Vec::new(),
+        Some(value) if ActorRecord::decode(&value)?.has_parts => {
+            let range = name.prefix.parts().read(ROWS_MAX, Isolation::Snapshot);
+            transaction.range(range).await?
+        }
+        Some(value) => vec![(Bytes::from(key), value)],
     };
     let parts = sort(core.clock.wall_ms(), rows)?;
     let state = match &parts.record {

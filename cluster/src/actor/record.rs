@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use selvedge_protocol::codec::{self, decode_record};
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{ActorAddress, SessionId};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,21 @@ pub(crate) struct ActorRecord {
     /// What is known of the commands of the session heard last, while that is little: newer than its row.
     pub(crate) session: Option<(SessionId, SessionRecord)>,
     pub(crate) state: StoredState,
+    /// Other parts are stored beside this one, or were.
+    pub(crate) has_parts: bool,
+}
+
+/// Format 1 of it.
+#[derive(Deserialize)]
+struct ActorRecord1 {
+    state_format: u8,
+    seq: u64,
+    version: u64,
+    outbox: u64,
+    awake: bool,
+    timers: Vec<TimerEntry>,
+    session: Option<(SessionId, SessionRecord)>,
+    state: StoredState,
 }
 
 /// Where the state is.
@@ -121,12 +137,34 @@ macro_rules! stored {
 
 stored! {
     Fence: "slot fence",
-    ActorRecord: "actor",
     SessionRecord: "session",
     OutcomeRecord: "command outcome",
     TimerRecord: "timer",
     OutboxRecord: "outbox message",
     EventsRecord: "events",
+}
+
+impl Record for ActorRecord {
+    const FORMAT: u8 = 2;
+
+    fn upcast(format: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
+        let upcast = |record: ActorRecord1| Self {
+            state_format: record.state_format,
+            seq: record.seq,
+            version: record.version,
+            outbox: record.outbox,
+            awake: record.awake,
+            timers: record.timers,
+            session: record.session,
+            state: record.state,
+            has_parts: true,
+        };
+        (format == 1).then(|| decode_record(body).map(upcast))
+    }
+}
+
+impl Stored for ActorRecord {
+    const NAME: &'static str = "actor";
 }
 
 #[cfg(test)]

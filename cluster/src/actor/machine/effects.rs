@@ -116,9 +116,12 @@ impl Machine {
             group.decisions += 1;
             group.is_urgent = true;
         }
+        let before = group.rows.len();
         if let Some(session) = self.memory.keep(new, &self.name.prefix, &mut group.rows) {
             group.touch(session);
         }
+        let kept = &group.rows[before..];
+        self.has_parts |= kept.iter().any(|row| row.value.is_some());
     }
 
     fn change_timer(&mut self, change: TimerChange, group: &mut Group) {

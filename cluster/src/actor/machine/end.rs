@@ -51,7 +51,7 @@ impl Machine {
     /// The end is durable.
     pub(super) fn begin_anew(&mut self) {
         (self.seq, self.outbox, self.version) = (0, 0, 0);
-        self.chunks = 0;
+        (self.chunks, self.has_parts) = (0, false);
         self.memory = Memory::default();
         self.expired = Vec::new();
     }

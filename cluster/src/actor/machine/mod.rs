@@ -115,6 +115,8 @@ pub(crate) struct Machine {
     timers: Vec<TimerEntry>,
     /// Chunks that the stored state has; 0 while it is within the record.
     chunks: u32,
+    /// Whether any part was ever stored beside the record.
+    has_parts: bool,
     base: Version,
     expired: Vec<Write>,
     pending: Option<Box<Group>>,
@@ -137,6 +139,7 @@ impl Machine {
             timers: Vec::new(),
             session: None,
             state: StoredState::Chunks(0),
+            has_parts: false,
         });
         Self {
             name: loaded.name,
@@ -151,6 +154,7 @@ impl Machine {
                 StoredState::Here(_) => 0,
                 StoredState::Chunks(count) => count,
             },
+            has_parts: record.has_parts,
             base: loaded.base,
             expired: loaded.expired,
             pending: None,
@@ -264,6 +268,7 @@ impl Machine {
             key: self.name.prefix.session(*session),
             value: Some(record.encode()),
         }));
+        self.has_parts |= !sessions.rows.is_empty();
         let (stored, clear) = self.write_state(state, group.state_changed, &mut writes);
         let record = self.name.prefix.record();
         writes.push(Write {
@@ -501,6 +506,7 @@ impl Machine {
                     count += 1;
                 }
                 self.chunks = count;
+                self.has_parts = true;
                 StoredState::Chunks(count)
             }
         };
@@ -522,6 +528,7 @@ impl Machine {
             timers: self.timers.clone(),
             session,
             state,
+            has_parts: self.has_parts,
         }
     }
 

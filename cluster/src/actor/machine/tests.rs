@@ -115,6 +115,8 @@ fn load(rows: &BTreeMap<Vec<u8>, Bytes>) -> Machine {
         .map(|value| ActorRecord::decode(value).unwrap());
     for (key, value) in rows {
         if let Ok(Key::Actor { part, .. }) = Key::decode(key) {
+            let is_found = part == Part::Record || record.as_ref().is_some_and(|it| it.has_parts);
+            assert!(is_found, "{part:?} would not be looked for");
             match part {
                 Part::Session { session } => {
                     memory.load_session(0, session, value).unwrap();

@@ -30,7 +30,7 @@ fn fences_stay_readable() {
 
 #[test]
 fn actors_stay_readable() {
-    check(&ActorRecord {
+    let now = ActorRecord {
         state_format: 1,
         seq: 7,
         version: 5,
@@ -49,7 +49,16 @@ fn actors_stay_readable() {
             },
         )),
         state: StoredState::Here(Bytes::from_static(b"7")),
-    });
+        has_parts: false,
+    };
+    let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let older = golden::check(directory, "actor", &now);
+    // Nobody knew whether there are others.
+    let first = ActorRecord {
+        has_parts: true,
+        ..now
+    };
+    assert_eq!(older, [(1, first)]);
 }
 
 #[test]
