@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,7 +34,8 @@ pub(crate) struct Slot {
     pub(crate) fence_key: Vec<u8>,
     /// The epoch at which this host took the slot.
     epoch: AtomicU64,
-    is_lost: AtomicBool,
+    /// A [`Standing`]; changed under the lock of the directory.
+    standing: AtomicU8,
     proof: Mutex<Option<Proof>>,
     pub(crate) directory: Mutex<HashMap<ScopedAddress, Entry>>,
     /// An activation without an actor, for the next one.
@@ -47,6 +48,18 @@ pub(crate) struct Slot {
     pub(crate) awake: Chore,
     /// Answers that wait for a proof that the slot is still ours.
     pub(crate) unproven: Mutex<Unproven>,
+}
+
+/// What a slot is to this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Standing {
+    /// Somebody else's, or nobody's.
+    Foreign,
+    /// Ours: it takes requests.
+    Open,
+    /// Ours, but given up: it takes no more requests, those that it took are answered.
+    Closing,
 }
 
 /// An activated actor.
@@ -66,8 +79,16 @@ struct Proof {
 
 #[derive(Debug, Default)]
 pub(crate) struct Unproven {
-    pub(crate) answers: Vec<(Caller, Outcome)>,
+    pub(crate) answers: Vec<Answer>,
     pub(crate) is_proving: bool,
+}
+
+/// An answer from the memory of an actor that was loaded while the slot had this epoch.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) caller: Caller,
+    pub(crate) outcome: Outcome,
+    pub(crate) epoch: u64,
 }
 
 /// Something a slot has to do at some time: at most one run of it at once.
@@ -84,7 +105,7 @@ impl Slot {
             number,
             fence_key: Key::SlotFence { slot: number }.encode(),
             epoch: AtomicU64::new(0),
-            is_lost: AtomicBool::new(false),
+            standing: AtomicU8::new(Standing::Foreign as u8),
             proof: Mutex::new(None),
             directory: Mutex::new(HashMap::new()),
             spare: Mutex::new(None),
@@ -101,8 +122,40 @@ impl Slot {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// The slot is this host's from now on, under a fence that it has raised. What it has of it in memory from
+    /// before goes: another host may have had the slot in between.
     pub(crate) fn take(&self, epoch: u64) {
+        self.leave();
+        let _directory = self.directory.lock();
         self.epoch.store(epoch, Ordering::Release);
+        self.doubt();
+        self.stand(Standing::Open);
+    }
+
+    /// Takes no more requests.
+    pub(crate) fn close(&self) {
+        let _directory = self.directory.lock();
+        if self.standing() == Standing::Open {
+            self.stand(Standing::Closing);
+        }
+    }
+
+    /// Whether everything that the slot's actors took is answered.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let directory = self.directory.lock();
+        directory.values().all(|entry| entry.mailbox.is_empty())
+    }
+
+    fn stand(&self, standing: Standing) {
+        self.standing.store(standing as u8, Ordering::Release);
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match self.standing.load(Ordering::Acquire) {
+            1 => Standing::Open,
+            2 => Standing::Closing,
+            _ => Standing::Foreign,
+        }
     }
 
     /// A commit under the fence was durable with `version`, so the slot was ours then.
@@ -127,17 +180,29 @@ impl Slot {
         (age < PROOF_AGE_MAX).then_some(proof.version)
     }
 
-    pub(crate) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Acquire)
+    /// Whether it takes requests.
+    pub(crate) fn is_open(&self) -> bool {
+        self.standing() == Standing::Open
     }
 
-    /// Another host owns the slot: what this one has of it in memory may be old, so it goes.
-    pub(crate) fn lose(&self) {
-        if self.is_lost.swap(true, Ordering::AcqRel) {
-            return;
+    /// Another host has taken the slot that this one took at `epoch`.
+    pub(crate) fn lose(&self, epoch: u64) {
+        if epoch == self.epoch() && self.leave() {
+            tracing::warn!(slot = self.number, epoch, "slot lost to another owner");
         }
-        tracing::warn!(slot = self.number, "slot lost to another owner");
-        let entries = std::mem::take(&mut *self.directory.lock());
+    }
+
+    /// The slot is this host's no more: what it has of it in memory may be old, so it goes. Answers whether
+    /// it was.
+    pub(crate) fn leave(&self) -> bool {
+        let entries = {
+            let mut directory = self.directory.lock();
+            if self.standing() == Standing::Foreign {
+                return false;
+            }
+            self.stand(Standing::Foreign);
+            std::mem::take(&mut *directory)
+        };
         for entry in entries.into_values() {
             entry.activation.stop(None);
         }
@@ -145,6 +210,7 @@ impl Slot {
             spare.stop(None);
         }
         self.hub.close();
+        true
     }
 
     /// An activation that has no actor, if there is one. It may have died since.
@@ -156,7 +222,7 @@ impl Slot {
     /// one after the other in a slot, seldom two at a time, and each spare takes some kilobytes.
     pub(crate) fn keep_spare(&self, activation: &ActorRef<Message>) -> bool {
         let mut spare = self.spare.lock();
-        if spare.is_some() || self.is_lost() {
+        if spare.is_some() || !self.is_open() {
             return false;
         }
         *spare = Some(activation.clone());

@@ -65,6 +65,8 @@ pub(crate) struct Running {
     core: Arc<Core>,
     /// Of a spare, the one before.
     name: Arc<Name>,
+    /// The epoch of the slot when the actor was loaded.
+    epoch: u64,
     phase: Phase,
     is_flush_coming: bool,
     /// Held so that its many small parts are freed here and not on the store's one thread.
@@ -94,6 +96,7 @@ impl Actor for Activation {
         Ok(Running {
             core,
             name: hosting.name,
+            epoch: 0,
             phase: Phase::Loading(hosting.kind),
             is_flush_coming: false,
             committing: None,
@@ -152,6 +155,7 @@ impl Running {
             self.phase = Phase::Failed(Failure::new(ErrorCode::UnknownKind, message));
             return Ok(());
         };
+        self.epoch = self.slot().epoch();
         match load(&self.core, &self.name, &*kind).await {
             Ok(loaded) => {
                 let mut machine = Box::new(Machine::new(loaded));
@@ -162,8 +166,8 @@ impl Running {
                 }
                 Ok(())
             }
-            Err(Failed::Lost) => {
-                self.slot().lose();
+            Err(Failed::Lost(epoch)) => {
+                self.slot().lose(epoch);
                 myself.stop(None);
                 Ok(())
             }
@@ -190,7 +194,7 @@ impl Running {
                 if self.core.store.is_exclusive() {
                     machine.query(now, request, caller);
                 } else {
-                    let caller = proof::required(&self.core, self.name.slot, caller);
+                    let caller = proof::required(&self.core, self.name.slot, self.epoch, caller);
                     machine.query(now, request, caller);
                 }
                 self.commit_if_wanted(myself);
@@ -377,9 +381,9 @@ impl Running {
         self.slot().doubt();
         let actor = &self.name.actor.address;
         match refused {
-            Refused::Fenced => {
+            Refused::Fenced(epoch) => {
                 warn!(%actor, "commit refused: the slot has another owner");
-                self.slot().lose();
+                self.slot().lose(*epoch);
             }
             Refused::Outdated => debug!(%actor, "commit refused: the actor was written to"),
             Refused::Store(store::Error::TooLarge { what, bytes, limit }) => {

@@ -138,7 +138,7 @@ fn start_due(core: &Arc<Core>, now_ms: u64) -> u64 {
     for slot in &core.slots {
         for which in Which::ALL {
             let chore = which.of(slot);
-            if chore.due_ms() <= now_ms && !slot.is_lost() && chore.begin(now_ms) {
+            if chore.due_ms() <= now_ms && slot.is_open() && chore.begin(now_ms) {
                 let work = work(Arc::clone(core), slot.number, which);
                 tokio::spawn(work);
             }
@@ -402,12 +402,13 @@ async fn clear(core: &Core, slot: &Slot, keys: &[&Bytes]) -> Result<(), store::E
     if keys.is_empty() {
         return Ok(());
     }
+    let ours = slot.epoch();
     let mut transaction = core.store.begin();
     let fence = transaction
         .get(&slot.fence_key, Isolation::Serializable)
         .await?;
-    if epoch(fence.as_ref())? != slot.epoch() {
-        slot.lose();
+    if epoch(fence.as_ref())? != ours {
+        slot.lose(ours);
         return Ok(());
     }
     for key in keys {

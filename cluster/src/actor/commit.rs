@@ -15,8 +15,8 @@ use crate::store::{self, Isolation, Transaction, Version};
 /// Why a batch was not committed, or perhaps not.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// The slot has another owner: nothing was written.
-    Fenced,
+    /// The slot, taken at this epoch, has another owner: nothing was written.
+    Fenced(u64),
     /// The actor is not as the batch assumes: nothing was written.
     Outdated,
     Store(store::Error),
@@ -99,20 +99,21 @@ impl Drop for Completion {
     }
 }
 
-/// Whether the slot is still this host's.
-pub(crate) async fn owns(core: &Core, slot: u16) -> Result<bool, store::Error> {
+/// The epoch of the slot as the store has it.
+pub(crate) async fn fence(core: &Core, slot: u16) -> Result<u64, store::Error> {
     let slot = &core.slots[usize::from(slot)];
     let mut transaction = core.store.begin();
     let fence = transaction
         .get(&slot.fence_key, Isolation::Snapshot)
         .await?;
-    Ok(epoch(fence.as_ref())? == slot.epoch())
+    epoch(fence.as_ref())
 }
 
 async fn explain(core: &Core, slot: u16) -> Refused {
-    match owns(core, slot).await {
-        Ok(true) => Refused::Outdated,
-        Ok(false) => Refused::Fenced,
+    let ours = core.slots[usize::from(slot)].epoch();
+    match fence(core, slot).await {
+        Ok(epoch) if epoch == ours => Refused::Outdated,
+        Ok(_) => Refused::Fenced(ours),
         Err(error) => Refused::Store(error),
     }
 }
@@ -124,6 +125,7 @@ async fn check(
     transaction: &mut dyn Transaction,
 ) -> Result<(), Refused> {
     let slot = &core.slots[usize::from(slot)];
+    let ours = slot.epoch();
     let read = async {
         let fence = transaction
             .get(&slot.fence_key, Isolation::Serializable)
@@ -138,8 +140,8 @@ async fn check(
         Ok::<_, store::Error>((epoch(fence.as_ref())?, version))
     };
     let (epoch, version) = read.await.map_err(Refused::Store)?;
-    if epoch != slot.epoch() {
-        return Err(Refused::Fenced);
+    if epoch != ours {
+        return Err(Refused::Fenced(ours));
     }
     if version != batch.builds_on {
         return Err(Refused::Outdated);

@@ -50,6 +50,8 @@ const FULL_TOLD_MS: u64 = 1_000;
 /// A request that was not handed to its actor. Answered outside of the directory's lock: a sink may
 /// well send the next request.
 enum Refused {
+    /// The slot takes no requests.
+    Closed(ReplyTo),
     Overloaded(ReplyTo),
     /// There is nobody to supervise the actor.
     Unsupervised(ReplyTo),
@@ -128,12 +130,12 @@ impl Core {
             return reply.answer(failure(ErrorCode::Unavailable, "this node is stopping"));
         }
         let slot = self.slot_of(actor);
-        if slot.is_lost() {
-            let text = "this node does not own the actor any more";
-            return reply.answer(failure(ErrorCode::Unavailable, text));
-        }
         match self.send_within(slot, actor, reply, message) {
             Ok(()) => {}
+            Err(Refused::Closed(reply)) => {
+                let text = "this node does not own the actor";
+                reply.answer(failure(ErrorCode::Unavailable, text));
+            }
             Err(Refused::Overloaded(reply)) => reply.answer(overloaded()),
             Err(Refused::Unsupervised(reply)) => drop(reply),
             Err(Refused::Dead(unsent)) => drop(unsent),
@@ -149,6 +151,9 @@ impl Core {
     ) -> Result<(), Refused> {
         let tick = self.tick.load(Ordering::Relaxed);
         let mut directory = slot.directory.lock();
+        if !slot.is_open() {
+            return Err(Refused::Closed(reply));
+        }
         let Some(entry) = directory.get(actor) else {
             let Some(entry) = self.activate(slot, actor) else {
                 return Err(Refused::Unsupervised(reply));

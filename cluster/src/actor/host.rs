@@ -71,16 +71,71 @@ impl Host {
             });
         }
         let core = Core::new(config, store, clock, kinds);
-        for slots in core.slots.chunks(SLOTS_TAKEN_AT_ONCE) {
+        let all: Vec<&Slot> = core.slots.iter().collect();
+        for slots in all.chunks(SLOTS_TAKEN_AT_ONCE) {
             take(&core, slots).await?;
         }
         chore::recover(&core).await?;
+        Self::supervised(core).await
+    }
+
+    /// The same without any slot: it serves those that it [takes](Self::take).
+    pub async fn idle(
+        config: HostConfig,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        kinds: Kinds,
+    ) -> Result<Self, store::Error> {
+        Self::supervised(Core::new(config, store, clock, kinds)).await
+    }
+
+    async fn supervised(core: Arc<Core>) -> Result<Self, store::Error> {
         let root = Root::spawn(Arc::clone(&core))
             .await
             .map_err(store::Error::Stopped)?;
         let chores = tokio::spawn(chore::run(Arc::clone(&core))).abort_handle();
         let life = Arc::new(Life { root, chores });
         Ok(Self { core, life })
+    }
+
+    /// Takes slots, whoever has them: from now on nobody else can commit to their actors. Their timers,
+    /// messages and actors that are to be awake go on here. Numbers that are no slots are left out.
+    pub async fn take(&self, numbers: &[u16]) -> Result<(), store::Error> {
+        let slots: Vec<&Slot> = self.slots(numbers).collect();
+        for slots in slots.chunks(SLOTS_TAKEN_AT_ONCE) {
+            take(&self.core, slots).await?;
+            for slot in slots {
+                for chore in [&slot.timers, &slot.outbox, &slot.awake] {
+                    self.core.schedule(chore, 0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives slots up: their actors take no more requests, those that they took are answered, then nothing
+    /// of them is in memory. Requests meanwhile and after are refused with `unavailable`. Completes when all
+    /// that is done.
+    pub async fn give_up(&self, numbers: &[u16]) {
+        self.slots(numbers).for_each(Slot::close);
+        let is_quiet = || self.slots(numbers).all(Slot::is_quiet);
+        self.core.load.quiet(is_quiet).await;
+        for slot in self.slots(numbers) {
+            slot.leave();
+        }
+    }
+
+    /// The slots that it serves, ascending.
+    pub fn owned(&self) -> Vec<u16> {
+        let open = self.core.slots.iter().filter(|slot| slot.is_open());
+        open.map(|slot| slot.number).collect()
+    }
+
+    fn slots<'a>(&'a self, numbers: &'a [u16]) -> impl Iterator<Item = &'a Slot> {
+        let all = &self.core.slots;
+        numbers
+            .iter()
+            .filter_map(|number| all.get(usize::from(*number)))
     }
 
     /// Sends a command to its actor. Never waits; refusals come as answers.
@@ -110,7 +165,7 @@ impl Host {
         actor: ScopedAddress,
         since: Since,
     ) -> Result<Subscription, Failure> {
-        if self.core.is_stopping.load(Ordering::Acquire) || self.core.slot_of(&actor).is_lost() {
+        if self.core.is_stopping.load(Ordering::Acquire) || !self.core.slot_of(&actor).is_open() {
             let text = "this node does not serve the actor; subscribe again";
             return Err(Failure::new(ErrorCode::Unavailable, text));
         }
@@ -207,7 +262,7 @@ impl Host {
 const SLOTS_TAKEN_AT_ONCE: usize = 256;
 
 /// Raises the fences of slots in one transaction: from then on no earlier owner can commit.
-async fn take(core: &Core, slots: &[Slot]) -> Result<(), store::Error> {
+async fn take(core: &Core, slots: &[&Slot]) -> Result<(), store::Error> {
     // Two hosts that start at once conflict with each other; one of them is through each time.
     const ATTEMPTS_MAX: usize = 10;
     let mut failed = store::Error::Conflict;
@@ -223,7 +278,7 @@ async fn take(core: &Core, slots: &[Slot]) -> Result<(), store::Error> {
     Err(failed)
 }
 
-async fn try_take(core: &Core, slots: &[Slot]) -> Result<(), store::Error> {
+async fn try_take(core: &Core, slots: &[&Slot]) -> Result<(), store::Error> {
     let mut transaction = core.store.begin();
     let mut epochs = Vec::with_capacity(slots.len());
     for slot in slots {

@@ -19,8 +19,8 @@ const ROWS_MAX: usize = 256;
 /// Why an actor cannot be activated.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// The slot has another owner.
-    Lost,
+    /// The slot, taken at this epoch, has another owner.
+    Lost(u64),
     /// What is stored cannot be read or understood: it stays so.
     Undecodable(String),
     /// The store did not answer.
@@ -57,7 +57,7 @@ pub(crate) async fn load(
 
 async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<Loaded, Failed> {
     let slot = &core.slots[usize::from(name.slot)];
-    let now = core.clock.monotonic();
+    let (now, ours) = (core.clock.monotonic(), slot.epoch());
     // Before the transaction: what this proves holds for whatever the transaction sees.
     let proven = slot.proven(now);
     let mut transaction = core.store.begin();
@@ -67,8 +67,8 @@ async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<L
             let fence = transaction
                 .get(&slot.fence_key, Isolation::Snapshot)
                 .await?;
-            if epoch(fence.as_ref())? != slot.epoch() {
-                return Err(Failed::Lost);
+            if epoch(fence.as_ref())? != ours {
+                return Err(Failed::Lost(ours));
             }
             let version = transaction.read_version().await?;
             slot.prove(version, now);

@@ -15,6 +15,9 @@ use crate::actor::request::ReplyTo;
 pub(crate) struct Load {
     unanswered: AtomicUsize,
     drained: Notify,
+    /// How many wait for mailboxes to become empty: seldom any, so that few answers wake somebody.
+    waiting: AtomicUsize,
+    emptied: Notify,
 }
 
 impl Load {
@@ -27,6 +30,28 @@ impl Load {
             }
             notified.await;
         }
+    }
+
+    /// Completes when `is_quiet`, which looks at mailboxes, says so. What it looks at takes no more requests.
+    pub(crate) async fn quiet(&self, is_quiet: impl Fn() -> bool) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(self);
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if is_quiet() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+struct Waiting<'a>(&'a Load);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -65,7 +90,7 @@ impl Mailbox {
 
     /// Whether nothing is unanswered.
     pub(crate) fn is_empty(&self) -> bool {
-        self.unanswered.load(Ordering::Acquire) == 0
+        self.unanswered.load(Ordering::SeqCst) == 0
     }
 
     /// Whether nothing is unanswered, and nothing was asked since `tick`.
@@ -80,8 +105,12 @@ pub(crate) struct Permit(Arc<Mailbox>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.unanswered.fetch_sub(1, Ordering::Release);
+        let before = self.0.unanswered.fetch_sub(1, Ordering::SeqCst);
         let load = &self.0.load;
+        // Whoever begins to wait after this finds the mailbox empty.
+        if before == 1 && load.waiting.load(Ordering::SeqCst) > 0 {
+            load.emptied.notify_waiters();
+        }
         if load.unanswered.fetch_sub(1, Ordering::Release) == 1 {
             load.drained.notify_waiters();
         }

@@ -7,16 +7,19 @@ use parking_lot::Mutex;
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::Outcome;
 
-use crate::actor::commit::owns;
+use crate::actor::commit::fence;
 use crate::actor::core::{Core, failure};
 use crate::actor::mailbox::Caller;
 use crate::actor::request::{AnswerSink, ReplyTo};
+use crate::slot::Answer;
 
-/// A caller that is answered once the slot was seen to be ours after the answer was made.
-pub(crate) fn required(core: &Arc<Core>, slot: u16, caller: Caller) -> Caller {
+/// A caller that is answered once the slot was seen to have the epoch still, at which its actor was loaded, after
+/// the answer was made.
+pub(crate) fn required(core: &Arc<Core>, slot: u16, epoch: u64, caller: Caller) -> Caller {
     let sink = Proof {
         core: Arc::clone(core),
         slot,
+        epoch,
         caller: Mutex::new(Some(caller)),
     };
     Caller::new(ReplyTo::new(Arc::new(sink), 0), None)
@@ -25,6 +28,7 @@ pub(crate) fn required(core: &Arc<Core>, slot: u16, caller: Caller) -> Caller {
 struct Proof {
     core: Arc<Core>,
     slot: u16,
+    epoch: u64,
     caller: Mutex<Option<Caller>>,
 }
 
@@ -35,7 +39,11 @@ impl AnswerSink for Proof {
         };
         let slot = &self.core.slots[usize::from(self.slot)];
         let mut unproven = slot.unproven.lock();
-        unproven.answers.push((caller, outcome));
+        unproven.answers.push(Answer {
+            caller,
+            outcome,
+            epoch: self.epoch,
+        });
         if !std::mem::replace(&mut unproven.is_proving, true) {
             tokio::spawn(prove(Arc::clone(&self.core), self.slot));
         }
@@ -54,14 +62,20 @@ async fn prove(core: Arc<Core>, number: u16) {
             }
             std::mem::take(&mut unproven.answers)
         };
-        let owned = owns(&core, number).await;
-        if let Ok(false) = owned {
-            slot.lose();
+        let ours = slot.epoch();
+        let present = fence(&core, number).await;
+        if present.as_ref().is_ok_and(|present| *present != ours) {
+            slot.lose(ours);
         }
-        for (caller, outcome) in answers {
-            match owned {
-                Ok(true) => caller.answer(outcome),
-                Ok(false) | Err(_) => {
+        for answer in answers {
+            let Answer {
+                caller,
+                outcome,
+                epoch,
+            } = answer;
+            match present {
+                Ok(present) if present == epoch => caller.answer(outcome),
+                Ok(_) | Err(_) => {
                     let text = "this node cannot prove that it owns the actor; ask again";
                     caller.answer(failure(ErrorCode::Unavailable, text));
                 }

@@ -113,7 +113,7 @@ impl Subscription {
     /// Subscribes again after falling behind.
     fn reopen(&mut self) -> Result<(), Failure> {
         let stopping = &self.core.is_stopping;
-        if self.slot().is_lost() || stopping.load(std::sync::atomic::Ordering::Acquire) {
+        if !self.slot().is_open() || stopping.load(std::sync::atomic::Ordering::Acquire) {
             return Err(Failure::new(
                 ErrorCode::Unavailable,
                 "this node does not serve the actor any more; subscribe again",

@@ -11,5 +11,6 @@ mod faults;
 mod fence;
 mod kinds;
 mod rest;
+mod slots;
 mod subscribers;
 mod world;

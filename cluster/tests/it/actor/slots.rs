@@ -1,0 +1,198 @@
+//! Slots that go from one host to another while they are in use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::{Host, HostConfig, Identity, Kinds, SubscriptionItem};
+use selvedge_cluster::store::Store;
+use selvedge_protocol::frame::Since;
+use selvedge_protocol::{ErrorCode, SessionId};
+
+use super::faults::Faulty;
+use super::kinds::Tally;
+use super::world::*;
+
+const SLOTS: u16 = 8;
+
+/// A host that owns nothing yet, on a store that others write to as well.
+async fn idle(world: &World, node: &str) -> Host {
+    let store: Arc<dyn Store> = Arc::new(Faulty {
+        inner: Arc::clone(&world.store) as Arc<dyn Store>,
+        dice: Clock::manual(0, 1),
+        percent: 0,
+        is_exclusive: false,
+    });
+    let config = HostConfig {
+        node: node.to_owned(),
+        idle_ms: 60_000,
+        slots: SLOTS,
+    };
+    let kinds = Kinds::default().with(Tally);
+    Host::idle(config, store, world.clock.clone(), kinds)
+        .await
+        .unwrap()
+}
+
+fn slot(key: &str) -> u16 {
+    let actor = actor(key);
+    actor.address.slot(&actor.tenant, SLOTS)
+}
+
+fn all() -> Vec<u16> {
+    (0..SLOTS).collect()
+}
+
+fn number_of(session: u64, number: u64) -> Identity {
+    Identity::Session {
+        session: SessionId::from_u128(u128::from(session)),
+        number,
+        acknowledged: number - 1,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_serves_what_it_has_taken() {
+    let world = World::new();
+    let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
+    assert_eq!(one.owned(), [0_u16; 0]);
+    let refused = add(&one, "a", Identity::Natural).await;
+    assert_eq!(code(refused), ErrorCode::Unavailable);
+    one.take(&all()).await.unwrap();
+    ok(add(&one, "a", Identity::Natural).await);
+    one.give_up(&[slot("a")]).await;
+    assert_eq!(one.owned().len(), usize::from(SLOTS) - 1);
+    let refused = add(&one, "a", Identity::Natural).await;
+    assert_eq!(code(refused), ErrorCode::Unavailable);
+    assert!(one.subscribe(actor("a"), Since::Latest).await.is_err());
+    // Whoever takes it goes on where the other stood; so does the first when it has it again.
+    two.take(&[slot("a"), SLOTS]).await.unwrap();
+    assert_eq!(number(&ok(add(&two, "a", Identity::Natural).await)), 2);
+    two.give_up(&all()).await;
+    one.take(&[slot("a")]).await.unwrap();
+    assert_eq!(sum(&one, "a").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_messages_and_subscribers_go_on_at_the_new_owner() {
+    let world = World::new();
+    let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
+    one.take(&all()).await.unwrap();
+    let timer = r#"{"name":"later","due":1000500}"#;
+    ok(one
+        .ask(command("a", "timer", timer, Identity::Natural))
+        .await);
+    let mut events = one.subscribe(actor("a"), Since::After(0)).await.unwrap();
+    one.give_up(&all()).await;
+    assert_eq!(
+        events.next().await.unwrap_err().code,
+        ErrorCode::Unavailable
+    );
+    world.clock.advance(Duration::from_secs(1));
+    two.take(&all()).await.unwrap();
+    let since = Since::After(events.position());
+    let mut events = two.subscribe(actor("a"), since).await.unwrap();
+    let fired = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
+    assert!(matches!(
+        fired.unwrap().unwrap(),
+        SubscriptionItem::Event(_)
+    ));
+}
+
+/// Adds one to an actor at whichever host takes it, under one id, until that is answered.
+async fn add_surely(hosts: &[Host], key: &str, identity: Identity) {
+    for attempt in 0.. {
+        let host = &hosts[attempt % hosts.len()];
+        match code_of(host, key, identity).await {
+            None => return,
+            Some(ErrorCode::Unavailable) => tokio::task::yield_now().await,
+            Some(other) => panic!("{other}"),
+        }
+    }
+}
+
+async fn code_of(host: &Host, key: &str, identity: Identity) -> Option<ErrorCode> {
+    match add(host, key, identity).await {
+        selvedge_protocol::frame::Outcome::Success(_) => None,
+        selvedge_protocol::frame::Outcome::Failure(failure) => Some(failure.code),
+    }
+}
+
+/// Moves all slots to and fro while clients write; `graceful` as the owner gives them up first.
+async fn moves_under_load(graceful: bool) {
+    const CLIENTS: u64 = 8;
+    const COMMANDS: u64 = 200;
+    let world = World::new();
+    let hosts = [idle(&world, "one").await, idle(&world, "two").await];
+    hosts[0].take(&all()).await.unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let moving = {
+        let (hosts, is_over) = (hosts.clone(), Arc::clone(&is_over));
+        tokio::spawn(async move {
+            let mut moves = 0;
+            while !is_over.load(Ordering::Acquire) {
+                let (from, to) = (&hosts[moves % 2], &hosts[(moves + 1) % 2]);
+                for slot in all() {
+                    if graceful {
+                        from.give_up(&[slot]).await;
+                    }
+                    to.take(&[slot]).await.unwrap();
+                }
+                moves += 1;
+            }
+            moves
+        })
+    };
+    let clients = (0..CLIENTS).map(|client| {
+        let hosts = hosts.clone();
+        tokio::spawn(async move {
+            for number in 1..=COMMANDS {
+                let key = ((client + number) % 16).to_string();
+                add_surely(&hosts, &key, number_of(client, number)).await;
+            }
+        })
+    });
+    for client in futures::future::join_all(clients).await {
+        client.unwrap();
+    }
+    is_over.store(true, Ordering::Release);
+    assert!(moving.await.unwrap() > 1, "slots have moved");
+    let [one, two] = hosts;
+    one.give_up(&all()).await;
+    two.take(&all()).await.unwrap();
+    let mut total = 0;
+    for key in 0..16 {
+        total += sum(&two, &key.to_string()).await;
+    }
+    assert_eq!(total, CLIENTS * COMMANDS, "each command had one effect");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_handed_over_under_load_lose_and_repeat_nothing() {
+    moves_under_load(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_taken_by_force_under_load_lose_and_repeat_nothing() {
+    moves_under_load(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_before_the_end_is_answered() {
+    let world = World::new();
+    let host = idle(&world, "one").await;
+    host.take(&all()).await.unwrap();
+    let mut answers = Vec::new();
+    for number in 0..500_u64 {
+        let (reply, answer) = reply();
+        let key = (number % 50).to_string();
+        host.command(command(&key, "add", "1", Identity::Natural), reply);
+        answers.push(answer);
+    }
+    host.give_up(&all()).await;
+    for mut answer in answers {
+        // Not a moment later.
+        ok(answer.try_recv().unwrap());
+    }
+}
