@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod clock;
 pub mod metrics;
+pub mod peer;
 pub mod slot;
 pub mod store;
 

@@ -6,4 +6,5 @@
     reason = "a test stops at the first error; clippy knows tests by their attribute only"
 )]
 mod actor;
+mod peer;
 mod store;

@@ -12,6 +12,7 @@ use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction
 use selvedge_protocol::ids::Tenant;
 
 use super::scratch;
+use crate::peer::world::StorageNode;
 
 /// Declares a module of tests for one backend: all of them run over each.
 macro_rules! backends {
@@ -44,7 +45,7 @@ macro_rules! backends {
     (@tests $open:path: $($test:ident)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
-            let (store, _guard) = $open();
+            let (store, _guard) = $open().await;
             super::$test(store).await;
         })*
     };
@@ -52,12 +53,22 @@ macro_rules! backends {
 
 backends! {
     embedded => super::embedded_store;
+    remote => super::remote_store;
 }
 
-fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
+#[expect(clippy::unused_async, reason = "other backends have to be connected to")]
+async fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
     let directory = scratch();
     let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
     (Arc::new(store), directory)
+}
+
+/// Over real sockets; the storage node ends with its guard.
+async fn remote_store() -> (Arc<dyn Store>, (StorageNode, tempfile::TempDir)) {
+    let (embedded, directory) = embedded_store().await;
+    let node = StorageNode::start(embedded).await;
+    let store = node.client().await;
+    (Arc::new(store), (node, directory))
 }
 
 async fn get(transaction: &mut Box<dyn Transaction>, key: &str) -> Option<Bytes> {
@@ -216,6 +227,10 @@ async fn blind_writes_do_not_conflict(store: Arc<dyn Store>) {
 
 async fn conflict_keys_conflict(store: Arc<dyn Store>) {
     let (mut one, mut two, mut three) = (store.begin(), store.begin(), store.begin());
+    for transaction in [&mut one, &mut two, &mut three] {
+        // Without a read, it may be as of its commit.
+        transaction.read_version().await.unwrap();
+    }
     one.add_write_conflict(b"fence");
     one.set(b"a", b"1");
     two.add_read_conflict(b"fence");
