@@ -154,8 +154,7 @@ impl Dialer {
         };
         let socket = |reason: String| ConnectError::Socket { reason };
         let identity = self.credentials.current();
-        let crypto =
-            tls::client(&identity, expected).map_err(|error| socket(error.to_string()))?;
+        let crypto = tls::client(&identity, expected).map_err(|error| socket(error.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(transport::dialing());
         let connecting = self
@@ -213,11 +212,11 @@ fn untrusted(target: &Target, reason: &str) -> String {
     let name = target.name.as_deref().unwrap_or_default();
     if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
         "its certificate is not of this cluster's authority".to_owned()
-    } else if reason.contains("NotValidForName") {
+    } else if reason.contains("not valid for name") || reason.contains("NotValidForName") {
         format!("its certificate is not that of {name:?}")
-    } else if reason.contains("Expired") {
+    } else if reason.contains("expired") || reason.contains("Expired") {
         "its certificate has expired".to_owned()
-    } else if reason.contains("NotValidYet") {
+    } else if reason.contains("not valid yet") || reason.contains("NotValidYet") {
         "its certificate is not valid yet".to_owned()
     } else {
         reason.to_owned()

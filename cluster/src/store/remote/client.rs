@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use quinn::Connection;
-use selvedge_protocol::limits::{
-    PEER_HANDSHAKE_MS_MAX, STORE_STATUS_MS, STORE_TRANSACTIONS_MAX,
-};
+use selvedge_protocol::limits::{PEER_HANDSHAKE_MS_MAX, STORE_STATUS_MS, STORE_TRANSACTIONS_MAX};
 use selvedge_protocol::peer::store::{Follow, Status, StoreAnswer, StoreRequest};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;

@@ -89,7 +89,14 @@ mod tests {
             limit: 2,
         };
         let busy = Error::Unavailable("busy".to_owned());
-        for error in [Error::Conflict, Error::TooOld, Error::CommitUnknown, full, large, busy] {
+        for error in [
+            Error::Conflict,
+            Error::TooOld,
+            Error::CommitUnknown,
+            full,
+            large,
+            busy,
+        ] {
             let (said, may_be_retried) = (error.to_string(), error.may_be_retried());
             let arrived = heard(told(error));
             assert_eq!(arrived.to_string(), said);

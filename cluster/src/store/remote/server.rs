@@ -87,11 +87,7 @@ impl StoreServer {
     }
 
     /// A transaction, up to the end of its time; its commit may take longer.
-    async fn transaction(
-        &self,
-        begin: wire::Begin,
-        stream: &mut PeerStream,
-    ) -> Result<(), Broken> {
+    async fn transaction(&self, begin: wire::Begin, stream: &mut PeerStream) -> Result<(), Broken> {
         let mut serving = Serving {
             transaction: match begin.version {
                 Some(version) => self.store.begin_at(version),
@@ -228,11 +224,7 @@ impl Serving<'_> {
     }
 
     /// Reads a range page by page, so that no more of it is in memory than the client is taking.
-    async fn range(
-        &mut self,
-        range: wire::Range,
-        stream: &mut PeerStream,
-    ) -> Result<(), Broken> {
+    async fn range(&mut self, range: wire::Range, stream: &mut PeerStream) -> Result<(), Broken> {
         let mut left = usize::try_from(range.limit).unwrap_or(usize::MAX);
         let mut next = Range {
             begin: Bound::Included(range.begin),
@@ -327,7 +319,10 @@ impl Serving<'_> {
     /// Takes room for a write. Never waits: who waits for room holds some.
     fn hold(&mut self, bytes: usize) -> Result<(), Error> {
         self.bytes += bytes + STORE_WRITE_BYTES;
-        let held_kib = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let held_kib = self
+            .held
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
         let more_kib = self.bytes.div_ceil(1024).saturating_sub(held_kib);
         let Ok(more_kib) = u32::try_from(more_kib) else {
             return Err(busy());
@@ -379,9 +374,7 @@ fn written(request: &StoreRequest) -> usize {
         StoreRequest::Clear(it) => it.key.len(),
         StoreRequest::ClearRange(it) => it.begin.len() + it.end.len(),
         StoreRequest::Add(it) => it.key.len() + size_of::<i64>(),
-        StoreRequest::SetVersionstamped(it) => {
-            it.prefix.len() + it.suffix.len() + it.value.len()
-        }
+        StoreRequest::SetVersionstamped(it) => it.prefix.len() + it.suffix.len() + it.value.len(),
         StoreRequest::ReadConflict(it) => it.key.len(),
         StoreRequest::WriteConflict(it) => it.key.len(),
         StoreRequest::Begin(_)

@@ -319,7 +319,10 @@ impl Transaction for RemoteTransaction {
     }
 
     fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
-        if self.admit(prefix.len() + VERSIONSTAMP_BYTES + suffix.len(), value.len()) {
+        if self.admit(
+            prefix.len() + VERSIONSTAMP_BYTES + suffix.len(),
+            value.len(),
+        ) {
             self.write(&StoreRequest::SetVersionstamped(wire::SetVersionstamped {
                 prefix: key_bytes(prefix),
                 suffix: key_bytes(suffix),
@@ -331,7 +334,10 @@ impl Transaction for RemoteTransaction {
     fn add_read_conflict(&mut self, key: &[u8]) {
         if self.admit(key.len(), 0) && self.refused.is_none() {
             let key = key_bytes(key);
-            put(&StoreRequest::ReadConflict(wire::ReadConflict { key }), &mut self.out);
+            put(
+                &StoreRequest::ReadConflict(wire::ReadConflict { key }),
+                &mut self.out,
+            );
         }
     }
 

@@ -8,6 +8,7 @@ use selvedge_cluster::peer::{
     Credentials, Dialer, Inbound, Listener, ListenerConfig, PeerFiles, Target,
 };
 use selvedge_cluster::store::Store;
+use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::remote::{OpenError, Remote, RemoteConfig, StoreServer};
 use selvedge_protocol::peer::Service;
 use tokio::sync::oneshot;
@@ -27,9 +28,18 @@ pub(crate) struct StorageNode {
 }
 
 impl StorageNode {
-    pub(crate) async fn start(store: Arc<dyn Store>) -> Self {
-        let authority = Authority::new();
+    /// With a store of its own.
+    pub(crate) async fn fresh() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        Self::start_in(embedded_in(&directory), directory).await
+    }
+
+    pub(crate) async fn start(store: Arc<dyn Store>) -> Self {
+        Self::start_in(store, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start_in(store: Arc<dyn Store>, directory: tempfile::TempDir) -> Self {
+        let authority = Authority::new();
         let files = authority.issue(directory.path(), "storage", Validity::Now);
         Self::start_with(store, authority, directory, files).await
     }
@@ -117,3 +127,25 @@ pub(crate) async fn open(
     };
     Remote::open(RemoteConfig::new(target, dialer, Clock::system())).await
 }
+
+/// The same until the node takes them, whose own files are being replaced.
+pub(crate) async fn open_patiently(files: &PeerFiles, address: SocketAddr) -> Remote {
+    let opening = async {
+        loop {
+            if let Ok(remote) = open(files.clone(), address, Some("storage")).await {
+                return remote;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, opening).await.unwrap()
+}
+
+/// A store in a directory, which has to outlive it.
+pub(crate) fn embedded_in(directory: &tempfile::TempDir) -> Arc<dyn Store> {
+    let config = EmbeddedConfig::new(directory.path().join("store"));
+    Arc::new(Embedded::open(config).unwrap())
+}
+
+/// How long anything may take before it counts as hung. Never a measure of speed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

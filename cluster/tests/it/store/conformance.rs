@@ -56,7 +56,10 @@ backends! {
     remote => super::remote_store;
 }
 
-#[expect(clippy::unused_async, reason = "other backends have to be connected to")]
+#[expect(
+    clippy::unused_async,
+    reason = "other backends have to be connected to"
+)]
 async fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
     let directory = scratch();
     let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
