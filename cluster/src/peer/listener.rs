@@ -221,9 +221,9 @@ async fn serve_streams(
 }
 
 async fn stream(mut stream: PeerStream, stopping: Stopping, serve: Serve) {
-    let preface = match tokio::time::timeout(PREFACE_MAX, stream.read_preface()).await {
-        Ok(Ok(preface)) => preface,
-        Ok(Err(_)) | Err(_) => return stream.reset(close::MALFORMED),
+    let said = tokio::time::timeout(PREFACE_MAX, stream.read_preface()).await;
+    let Ok(Ok(preface)) = said else {
+        return stream.reset(close::MALFORMED);
     };
     match Service::of(preface) {
         Ok(service) => {

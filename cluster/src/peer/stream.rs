@@ -53,9 +53,8 @@ impl PeerStream {
     /// The next frame; `None` when the other end has said all. Cancelled in between, it goes on where it was.
     pub async fn read<F: Frame>(&mut self) -> Result<Option<F>, StreamError> {
         loop {
-            match codec::decode(&mut self.input).map_err(StreamError::Malformed)? {
-                Some(frame) => return Ok(Some(frame)),
-                None => {}
+            if let Some(frame) = codec::decode(&mut self.input).map_err(StreamError::Malformed)? {
+                return Ok(Some(frame));
             }
             match self.receive.read_chunk(CHUNK_BYTES_MAX, true).await? {
                 Some(chunk) => self.input.extend_from_slice(&chunk.bytes),

@@ -44,7 +44,6 @@ impl StorageNode {
         Self::start_with(store, authority, directory, files).await
     }
 
-    #[expect(clippy::unused_async, reason = "sockets need a runtime")]
     pub(crate) async fn start_with(
         store: Arc<dyn Store>,
         authority: Authority,
@@ -52,28 +51,8 @@ impl StorageNode {
         files: PeerFiles,
     ) -> Self {
         let credentials = Credentials::read(files).unwrap();
-        let config = ListenerConfig {
-            node: "storage".to_owned(),
-            address: "127.0.0.1:0".parse().unwrap(),
-        };
-        let listener = Listener::bind(&config, credentials.clone()).unwrap();
-        let address = listener.local_addr();
-        let (shutdown, stopped) = oneshot::channel::<()>();
-        let server = StoreServer::new(store);
-        let task = tokio::spawn(listener.run(
-            async {
-                let _ = stopped.await;
-            },
-            move |Inbound {
-                      service,
-                      stream,
-                      stopping,
-                  }| {
-                match service {
-                    Service::Store => Box::pin(server.clone().serve(stream, stopping)),
-                }
-            },
-        ));
+        let mut address = "127.0.0.1:0".parse().unwrap();
+        let (shutdown, task) = listen(store, credentials.clone(), &mut address).await;
         Self {
             authority,
             directory,
@@ -102,9 +81,18 @@ impl StorageNode {
     }
 
     /// Ends the node in order.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) -> Self {
         drop(self.shutdown.take());
         (&mut self.task).await.unwrap();
+        self
+    }
+
+    /// Another process of the node, where the one before was.
+    pub(crate) async fn start_again(mut self, store: Arc<dyn Store>) -> Self {
+        let (shutdown, task) = listen(store, self.credentials.clone(), &mut self.address).await;
+        self.shutdown = Some(shutdown);
+        self.task = task;
+        self
     }
 }
 
@@ -112,6 +100,36 @@ impl Drop for StorageNode {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Serves a store at an address, which gets its real port.
+#[expect(clippy::unused_async, reason = "sockets need a runtime")]
+async fn listen(
+    store: Arc<dyn Store>,
+    credentials: Credentials,
+    address: &mut SocketAddr,
+) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let config = ListenerConfig {
+        node: "storage".to_owned(),
+        address: *address,
+    };
+    let listener = Listener::bind(&config, credentials).unwrap();
+    *address = listener.local_addr();
+    let (shutdown, stopped) = oneshot::channel::<()>();
+    let server = StoreServer::new(store);
+    let task = tokio::spawn(listener.run(
+        async {
+            let _ = stopped.await;
+        },
+        move |Inbound {
+                  service,
+                  stream,
+                  stopping,
+              }| match service {
+            Service::Store => Box::pin(server.clone().serve(stream, stopping)),
+        },
+    ));
+    (shutdown, task)
 }
 
 /// A store by these files, of a node of that name at an address.
