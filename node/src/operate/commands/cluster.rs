@@ -86,7 +86,10 @@ fn issue_cert(printer: Printer, issue: IssueCert) -> Result<(), CommandFailure> 
         key_file: files.key,
     };
     printer.result(&made, |made| {
-        let certificate = made.certificate_file.as_deref().unwrap_or(Path::new(""));
+        let certificate = made
+            .certificate_file
+            .as_deref()
+            .unwrap_or_else(|| Path::new(""));
         format!(
             "peer_ca:          {}\npeer_certificate: {}\npeer_key:         {}",
             made.ca_file.display(),
