@@ -114,6 +114,8 @@ async fn watch(shared: Arc<Shared>, key: bytes::Bytes, since: Version) -> Result
     match asked.await {
         Some(StoreAnswer::Failed(failure)) => Err(heard(failure)),
         Some(_) => Ok(()),
+        // Of a connection that lives, only the stream was ended: by chance.
+        None if connection.close_reason().is_none() => Ok(()),
         None => {
             shared.connection_after(&connection).await;
             Ok(())

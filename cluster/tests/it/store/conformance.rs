@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_cluster::Clock;
@@ -32,6 +33,7 @@ macro_rules! backends {
                 cleared_ranges_clear_and_conflict
                 limits_are_refused_and_leave_no_trace
                 watches_fire_on_change_only
+                a_change_is_seen_by_a_watch_or_by_the_read_after_it
                 reads_are_repeatable
                 dropped_transactions_leave_no_trace
                 any_bytes_are_a_key
@@ -397,6 +399,26 @@ async fn watches_fire_on_change_only(store: Arc<dyn Store>) {
     clear.commit().await.unwrap();
     other.await.unwrap();
 }
+
+async fn a_change_is_seen_by_a_watch_or_by_the_read_after_it(store: Arc<dyn Store>) {
+    for round in 0..300u32 {
+        let value = round.to_be_bytes();
+        let mut transaction = store.begin();
+        transaction.set(b"a", &value);
+        // Whenever it is durable: before the watch, after the read, or in between.
+        let commit = tokio::spawn(transaction.commit());
+        let watch = store.watch(b"a");
+        let seen = read(&store, "a").await;
+        if seen.as_deref() != Some(&value[..]) {
+            let fired = tokio::time::timeout(PATIENCE, watch).await;
+            fired.expect("a change was missed").unwrap();
+        }
+        commit.await.unwrap().unwrap();
+    }
+}
+
+/// How long anything here may take before it counts as hung. Never a measure of speed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn reads_are_repeatable(store: Arc<dyn Store>) {
     put(&store, "a", "1").await;
