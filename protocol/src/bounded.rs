@@ -14,8 +14,10 @@ use crate::frame::{Extensions, Position};
 use crate::ids::OperationType;
 use crate::limits::{
     FRAME_LIST_LEN_MAX, INLINE_BYTES_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
+    STORE_FRAME_PAIRS_MAX, STORE_KEY_BYTES_MAX, STORE_RANGE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX,
     TOKEN_BYTES_MAX,
 };
+use crate::peer::store::Pair;
 
 // Each function is called like the field it decodes, so that errors name it.
 macro_rules! bounded {
@@ -50,6 +52,16 @@ bounded! {
     positions: list -> Vec<Position>, FRAME_LIST_LEN_MAX;
     ext: extensions -> Extensions, FRAME_LIST_LEN_MAX;
     extension: bytes -> Bytes, INLINE_BYTES_MAX;
+    key: bytes -> Bytes, STORE_KEY_BYTES_MAX;
+    prefix: bytes -> Bytes, STORE_KEY_BYTES_MAX;
+    suffix: bytes -> Bytes, STORE_KEY_BYTES_MAX;
+    begin: bytes -> Bytes, STORE_RANGE_KEY_BYTES_MAX;
+    end: optional_bytes -> Option<Bytes>, STORE_RANGE_KEY_BYTES_MAX;
+    value: bytes -> Bytes, STORE_VALUE_BYTES_MAX;
+    stored: optional_bytes -> Option<Bytes>, STORE_VALUE_BYTES_MAX;
+    pairs: list -> Vec<Pair>, STORE_FRAME_PAIRS_MAX;
+    path: text -> String, MESSAGE_BYTES_MAX;
+    reason: text -> String, MESSAGE_BYTES_MAX;
 }
 
 /// What is decoded, for errors, and how much of it there may be.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::frame::{ClientFrame, ServerFrame};
-use crate::limits::{FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES};
+use crate::limits::{FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, STORE_FRAME_BODY_BYTES_MAX};
+use crate::peer::store::{StoreAnswer, StoreRequest};
 use crate::version;
 
 /// Why bytes are not a frame or record.
@@ -40,6 +41,8 @@ pub enum Error {
 pub trait Frame: Sized {
     /// Every ordinal of this direction with its frame's name, in order.
     const ORDINALS: &'static [(u8, &'static str)];
+    /// The largest body of a frame.
+    const BODY_BYTES_MAX: usize;
 
     /// The number in the header.
     fn ordinal(&self) -> u8;
@@ -50,9 +53,10 @@ pub trait Frame: Sized {
 }
 
 macro_rules! frames {
-    ($direction:ident { $($ordinal:literal => $variant:ident,)* }) => {
+    ($direction:ident($limit:expr, $config:expr) { $($ordinal:literal => $variant:ident,)* }) => {
         impl Frame for $direction {
             const ORDINALS: &'static [(u8, &'static str)] = &[$(($ordinal, stringify!($variant)),)*];
+            const BODY_BYTES_MAX: usize = $limit;
 
             fn ordinal(&self) -> u8 {
                 match self {
@@ -68,7 +72,7 @@ macro_rules! frames {
 
             fn decode_body(ordinal: u8, body: &[u8]) -> Result<Self, Error> {
                 match ordinal {
-                    $($ordinal => decode_exact(body)
+                    $($ordinal => decode_with(body, $config)
                         .map(Self::$variant)
                         .map_err(|reason| Error::Body { ordinal, reason }),)*
                     other => Err(Error::Ordinal(other)),
@@ -78,7 +82,7 @@ macro_rules! frames {
     };
 }
 
-frames!(ClientFrame {
+frames!(ClientFrame(FRAME_BODY_BYTES_MAX, WIRE) {
     1 => Hello,
     2 => Command,
     3 => Query,
@@ -92,7 +96,7 @@ frames!(ClientFrame {
     11 => Ephemeral,
 });
 
-frames!(ServerFrame {
+frames!(ServerFrame(FRAME_BODY_BYTES_MAX, WIRE) {
     129 => Welcome,
     130 => Reply,
     131 => Event,
@@ -106,17 +110,43 @@ frames!(ServerFrame {
     139 => LargeGap,
 });
 
+frames!(StoreRequest(STORE_FRAME_BODY_BYTES_MAX, STORE) {
+    1 => Begin,
+    2 => Get,
+    3 => Range,
+    4 => Set,
+    5 => Clear,
+    6 => ClearRange,
+    7 => Add,
+    8 => SetVersionstamped,
+    9 => ReadConflict,
+    10 => WriteConflict,
+    11 => Commit,
+    12 => Watch,
+    13 => Follow,
+});
+
+frames!(StoreAnswer(STORE_FRAME_BODY_BYTES_MAX, STORE) {
+    129 => Begun,
+    130 => Value,
+    131 => Pairs,
+    132 => Committed,
+    133 => Failed,
+    134 => Changed,
+    135 => Status,
+});
+
 /// Appends the frame, header and body, to `out`; nothing of it if it is too large.
 pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
     out.extend_from_slice(&[0, 0, 0, 0, version::CURRENT, frame.ordinal()]);
     frame.encode_body(out);
     let body = out.len() - start - FRAME_HEADER_BYTES;
-    if body > FRAME_BODY_BYTES_MAX {
+    if body > F::BODY_BYTES_MAX {
         out.truncate(start);
         return Err(Error::TooLarge {
             length: body,
-            limit: FRAME_BODY_BYTES_MAX,
+            limit: F::BODY_BYTES_MAX,
         });
     }
     let length = u32::try_from(body + FRAME_HEADER_BYTES - 4).unwrap_or(u32::MAX);
@@ -136,10 +166,10 @@ pub fn decode<F: Frame>(input: &mut BytesMut) -> Result<Option<F>, Error> {
         return Err(Error::TooShort(length));
     }
     let body_length = length - (FRAME_HEADER_BYTES - 4);
-    if body_length > FRAME_BODY_BYTES_MAX {
+    if body_length > F::BODY_BYTES_MAX {
         return Err(Error::TooLarge {
             length: body_length,
-            limit: FRAME_BODY_BYTES_MAX,
+            limit: F::BODY_BYTES_MAX,
         });
     }
     // Refused on sight of the header, before the body is waited for.
@@ -195,6 +225,11 @@ const WIRE_COUNT_MAX: usize = 8 * FRAME_BODY_BYTES_MAX;
 const WIRE: Configuration<LittleEndian, Varint, Limit<WIRE_COUNT_MAX>> =
     bincode::config::standard().with_limit::<WIRE_COUNT_MAX>();
 
+/// The same for the frames between a store's client and its server.
+const STORE_COUNT_MAX: usize = 8 * STORE_FRAME_BODY_BYTES_MAX;
+const STORE: Configuration<LittleEndian, Varint, Limit<STORE_COUNT_MAX>> =
+    bincode::config::standard().with_limit::<STORE_COUNT_MAX>();
+
 /// A record may be as large as a transaction.
 const RECORD_BYTES_MAX: usize = crate::limits::STORE_TRANSACTION_BYTES_MAX;
 const RECORD: Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>> =
@@ -204,10 +239,6 @@ fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     // Only a type whose Serialize fails by itself could fail here, and none of ours does.
     let written = bincode::serde::encode_into_std_write(value, out, RECORD);
     assert!(written.is_ok(), "encoding failed: {written:?}");
-}
-
-fn decode_exact<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    decode_with(body, WIRE)
 }
 
 fn decode_with<T: DeserializeOwned, C: Config>(body: &[u8], config: C) -> Result<T, String> {

@@ -11,6 +11,7 @@ pub mod error;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod peer;
 pub mod session;
 pub mod task_payload;
 pub mod time;

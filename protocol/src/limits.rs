@@ -30,6 +30,51 @@ pub const STORE_TRANSACTION_MS_MAX: u64 = 5_000;
 /// Nodes of a cluster: 16,384 slots are enough for so many.
 pub const NODES_MAX: usize = 1_000;
 
+/// The end of a range that includes the largest key is one byte longer than it.
+pub const STORE_RANGE_KEY_BYTES_MAX: usize = STORE_KEY_BYTES_MAX + 1;
+
+/// Connections that a node's peer port has open: DESIGN 16's hundred nodes, twice.
+pub const PEER_CONNECTIONS_MAX: usize = 256;
+/// Of these, handshakes under way: all nodes of a cluster may come back at once.
+pub const PEER_HANDSHAKES_MAX: usize = 128;
+/// How long a handshake between nodes may take, milliseconds: three lost packets in a row.
+pub const PEER_HANDSHAKE_MS_MAX: u64 = 5_000;
+/// Silence after which a connection between nodes is given up, milliseconds: so long a node is taken to be
+/// there that is not, and a keep-alive every third of it lets two be lost.
+pub const PEER_IDLE_MS_MAX: u64 = 2_000;
+/// Waits before a lost connection is tried again, milliseconds: about a round trip at first, and so seldom in
+/// the end that a hundred nodes do not keep a node busy that has just come back.
+pub const PEER_BACKOFF_MS: u64 = 20;
+pub const PEER_BACKOFF_MS_MAX: u64 = 1_000;
+/// Streams that one node may have open to another: a store's transactions twice over, as a stream's place
+/// is given back a moment after its end, and its watches.
+pub const PEER_STREAMS_MAX: u32 = 3_200;
+
+/// Transactions that one node has open on a storage node at a time; others wait for their turn.
+pub const STORE_TRANSACTIONS_MAX: usize = 1_024;
+/// Watches that one node has on a storage node; past it they complete by chance.
+pub const STORE_WATCHES_MAX: usize = 1_024;
+/// The body of one frame between a store's client and its server: the largest pair, or some thousand
+/// usual ones.
+pub const STORE_FRAME_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Pairs in one such frame. Each takes some bytes of memory more than on the wire.
+pub const STORE_FRAME_PAIRS_MAX: usize = 4_096;
+/// Pairs that a storage node reads at a time for a range: all chunks of the largest value are one read.
+pub const STORE_PAGE_PAIRS_MAX: usize = 256;
+/// Such reads under way in a storage node, over all its clients: each holds its pairs, 28 MB at the very
+/// most, until the client has taken them.
+pub const STORE_PAGES_MAX: usize = 16;
+/// Writes that a storage node holds for transactions which are not committed yet, over all its clients:
+/// 25 of the largest.
+pub const STORE_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What a write takes of that beside its key and value.
+pub const STORE_WRITE_BYTES: usize = 64;
+/// How long a client waits for the answer to a commit, milliseconds: twice a transaction's life. Later its
+/// outcome is unknown.
+pub const STORE_COMMIT_MS_MAX: u64 = 2 * STORE_TRANSACTION_MS_MAX;
+/// How often a storage node tells its clients how its store is, milliseconds.
+pub const STORE_STATUS_MS: u64 = 500;
+
 /// Slots of a new cluster: enough to spread over a hundred nodes.
 pub const SLOTS_DEFAULT: u16 = 1_024;
 

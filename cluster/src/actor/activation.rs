@@ -180,7 +180,9 @@ impl Running {
                 Ok(())
             }
             Err(Failed::Store(error)) => {
-                warn!(actor = %self.name.actor.address, %error, "actor cannot be loaded");
+                if self.core.may_tell_trouble() {
+                    warn!(actor = %self.name.actor.address, %error, "actor cannot be loaded");
+                }
                 self.end(myself);
                 Ok(())
             }
@@ -393,7 +395,7 @@ impl Running {
                 }
             }
             Refused::Store(error @ store::Error::Full { .. }) => {
-                if self.core.may_tell_full() {
+                if self.core.may_tell_trouble() {
                     warn!(%actor, %error, "commit refused");
                 }
                 if let Phase::Ready(machine) = &mut self.phase {
@@ -403,7 +405,22 @@ impl Running {
                     ));
                 }
             }
-            Refused::Store(error) => warn!(%actor, %error, "commit failed"),
+            Refused::Store(error @ store::Error::Unavailable(_)) => {
+                if self.core.may_tell_trouble() {
+                    warn!(%actor, %error, "commit refused");
+                }
+                if let Phase::Ready(machine) = &mut self.phase {
+                    machine.fail_in_flight(&Failure::new(
+                        ErrorCode::Unavailable,
+                        "the store cannot be reached at the moment; nothing was done, send it again",
+                    ));
+                }
+            }
+            Refused::Store(error) => {
+                if self.core.may_tell_trouble() {
+                    warn!(%actor, %error, "commit failed");
+                }
+            }
         }
         // What was in flight is reloaded from the store: nothing is guessed.
         self.leave(myself);

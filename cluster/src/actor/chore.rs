@@ -171,8 +171,13 @@ async fn work(core: Arc<Core>, number: u16, which: Which) {
         Which::Outbox => deliver_outbox(&core, slot).await,
         Which::Awake => wake(&core, slot).await,
     };
-    if let Err(error) = &result {
-        warn!(slot = number, chore = ?which, %error, "chore failed, it will be tried again");
+    match &result {
+        Ok(_) => {}
+        // All slots find it so.
+        Err(store::Error::Unavailable(_)) if !core.may_tell_trouble() => {}
+        Err(error) => {
+            warn!(slot = number, chore = ?which, %error, "chore failed, it will be tried again");
+        }
     }
     let finished = match result {
         Ok(true) => Ok(()),

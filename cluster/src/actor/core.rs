@@ -35,8 +35,8 @@ pub(crate) struct Core {
     pub(crate) is_stopping: AtomicBool,
     /// Counts the rounds of passivation.
     pub(crate) tick: AtomicU64,
-    /// When the next full disk may be logged.
-    full_told_next_ms: AtomicU64,
+    /// When the next trouble with the store may be logged.
+    trouble_told_next_ms: AtomicU64,
     /// A chore became due earlier than the loop of chores knows.
     pub(crate) chores: Notify,
     pub(crate) in_work: InWork,
@@ -44,8 +44,8 @@ pub(crate) struct Core {
     pub(crate) runtime: Handle,
 }
 
-/// A full disk is logged so often at most.
-const FULL_TOLD_MS: u64 = 1_000;
+/// Trouble with the store is logged so often at most.
+const TROUBLE_TOLD_MS: u64 = 1_000;
 
 /// A request that was not handed to its actor. Answered outside of the directory's lock: a sink may
 /// well send the next request.
@@ -77,7 +77,7 @@ impl Core {
             load: Arc::default(),
             is_stopping: AtomicBool::new(false),
             tick: AtomicU64::new(1),
-            full_told_next_ms: AtomicU64::new(0),
+            trouble_told_next_ms: AtomicU64::new(0),
             chores: Notify::new(),
             in_work: InWork::default(),
             runtime: Handle::current(),
@@ -96,16 +96,16 @@ impl Core {
         }
     }
 
-    /// Whether to log that the disk is full: all actors find it so, and once a second is enough.
-    pub(crate) fn may_tell_full(&self) -> bool {
+    /// Whether to log that the store is full or away: all actors find it so, and once a second is enough.
+    pub(crate) fn may_tell_trouble(&self) -> bool {
         let now_ms = self.clock.wall_ms();
-        let next_ms = self.full_told_next_ms.load(Ordering::Relaxed);
+        let next_ms = self.trouble_told_next_ms.load(Ordering::Relaxed);
         now_ms >= next_ms
             && self
-                .full_told_next_ms
+                .trouble_told_next_ms
                 .compare_exchange(
                     next_ms,
-                    now_ms.saturating_add(FULL_TOLD_MS),
+                    now_ms.saturating_add(TROUBLE_TOLD_MS),
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 )

@@ -1,7 +1,7 @@
 //! The store: ordered keys and serialisable optimistic transactions, with FoundationDB's semantics.
 //!
-//! One trait, because there is more than one implementation: `embedded` here, a storage node and
-//! FoundationDB to come. Callers write keys through [`keys`] only. The conformance suite
+//! One trait, because there is more than one implementation: `embedded`, and `remote`, which is the store of
+//! a storage node; FoundationDB is to come. Callers write keys through [`keys`] only. The conformance suite
 //! (`tests/it/store/`) runs over every backend.
 
 pub mod chunk;
@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod keys;
 pub mod migration;
 pub mod record;
+pub mod remote;
 mod run;
 
 pub use run::run;
@@ -24,7 +25,8 @@ pub type Version = u64;
 
 /// A store, shared by everything on a node.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
-    /// A transaction that reads as of now.
+    /// A transaction that reads as of now, or as of a later moment up to its first read: stores that have to
+    /// be asked are asked then. What it only writes has no version before its commit.
     fn begin(&self) -> Box<dyn Transaction>;
 
     /// A transaction that conflicts with whatever was committed after `version`, without asking the
@@ -175,6 +177,9 @@ pub enum Error {
         known: u32,
         needed: String,
     },
+    /// The store cannot be reached, or is too busy. Nothing was written. Run it again.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
     /// The store failed and takes no more commits until the node is restarted.
     #[error("the store has stopped: {0}")]
     Stopped(String),
@@ -188,7 +193,7 @@ impl Error {
     /// the caller has to look first.
     pub const fn may_be_retried(&self) -> bool {
         match self {
-            Self::Conflict | Self::TooOld => true,
+            Self::Conflict | Self::TooOld | Self::Unavailable(_) => true,
             Self::CommitUnknown
             | Self::TooLarge { .. }
             | Self::Full { .. }
@@ -212,6 +217,7 @@ impl Error {
             | Self::Full { .. }
             | Self::Locked { .. }
             | Self::NewerSchema { .. }
+            | Self::Unavailable(_)
             | Self::Stopped(_) => false,
         }
     }

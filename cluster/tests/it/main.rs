@@ -7,4 +7,5 @@
 )]
 mod actor;
 mod membership;
+mod peer;
 mod store;

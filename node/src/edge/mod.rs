@@ -13,7 +13,6 @@ mod answer;
 mod close;
 mod connection;
 mod payload;
-mod reset;
 mod subscription;
 mod transport;
 
@@ -27,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::session::{NodeRoom, Sessions};
 
-pub use reset::ResetKey;
+pub use selvedge_cluster::peer::ResetKey;
 pub use transport::{BindError, EdgeTls};
 
 /// The bounds of an edge.

@@ -12,6 +12,10 @@ pub(super) fn store(error: &store::Error) -> Failure {
         store::Error::Conflict | store::Error::TooOld | store::Error::CommitUnknown => {
             Failure::new(ErrorCode::Unavailable, "the store is busy; send it again")
         }
+        store::Error::Unavailable(_) => Failure::new(
+            ErrorCode::Unavailable,
+            "the store cannot be reached at the moment; send it again",
+        ),
         store::Error::Full { .. } | store::Error::Stopped(_) => Failure::new(
             ErrorCode::Unavailable,
             "the store takes no requests at the moment; its node's log says why",

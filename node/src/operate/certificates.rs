@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustix::fs::{Access, access};
+use selvedge_cluster::peer::PeerFiles;
+use selvedge_protocol::error::chain;
 
-use crate::operate::config::TlsFiles;
+use crate::operate::authority::{Authority, Subject};
 use crate::operate::failure::CommandFailure;
+use crate::operate::tls_files::TlsFiles;
 
 /// Where the development files of a data directory are.
 #[derive(Debug, Clone)]
@@ -40,6 +43,43 @@ impl DevelopmentFiles {
         Ok(files)
     }
 
+    /// An authority and a certificate among nodes for a development cluster, made now where they are missing.
+    /// Its other nodes are given the same files.
+    pub(crate) fn ensure_peer(
+        by: &str,
+        data_dir: &Path,
+        name: &str,
+    ) -> Result<PeerFiles, CommandFailure> {
+        let dir = data_dir.join("development");
+        usable_dir(by, data_dir)?;
+        usable_dir(by, &dir)?;
+        let files = PeerFiles {
+            ca: dir.join("peer-ca.pem"),
+            certificate: dir.join("peer.pem"),
+            key: dir.join("peer.key"),
+        };
+        // The certificate is written last: if it is there, the others are complete.
+        if !files.certificate.exists() {
+            let ca_key = dir.join("peer-ca.key");
+            for half_made in [&files.ca, &files.key, &ca_key] {
+                // Of a start that was cut short.
+                let _ = std::fs::remove_file(half_made);
+            }
+            let subject = Subject {
+                name,
+                hosts: &[],
+                days: DEVELOPMENT_DAYS,
+            };
+            Authority::make(&files.ca, &ca_key, DEVELOPMENT_DAYS)
+                .and_then(|authority| authority.issue(&subject, &files.certificate, &files.key))
+                .map_err(|error| {
+                    let error = chain(&error);
+                    CommandFailure::failed(format!("development certificates: {error}"))
+                })?;
+        }
+        Ok(files)
+    }
+
     fn generate(&self) -> Result<(), Box<dyn std::error::Error>> {
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -66,6 +106,9 @@ impl DevelopmentFiles {
         Ok(())
     }
 }
+
+/// Nobody looks after the certificates of a development node.
+const DEVELOPMENT_DAYS: u32 = 3_650;
 
 /// 192 random bits, in the alphabet of URLs, with a prefix that secret scanners can find.
 fn new_token() -> Result<String, aws_lc_rs::error::Unspecified> {

@@ -1,11 +1,17 @@
 //! The command line: every command, flag and default, as clap types. It decides nothing.
 
+mod cluster;
+mod node_flags;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, OperationType};
 
 use crate::operate::duration::parse_ms;
+
+pub(crate) use cluster::{Cluster, InitCa, IssueCert};
+pub(crate) use node_flags::NodeFlags;
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
 #[derive(Debug, Parser)]
@@ -57,6 +63,9 @@ pub(crate) enum Command {
     /// Execute steps of operations.
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Make the certificates by which the nodes of a cluster know each other.
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Check the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -64,43 +73,6 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
-}
-
-/// What `start` and `dev` take. Precedence: flag, `SELVEDGE_…` variable, configuration file, default.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct NodeFlags {
-    /// A TOML file; `selvedge config check` lists its fields.
-    #[arg(long, value_name = "FILE", env = "SELVEDGE_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// The node's name within its cluster [default: node-1].
-    #[arg(long, value_name = "NAME", env = "SELVEDGE_NAME")]
-    pub(crate) name: Option<String>,
-    /// Where the embedded store and development files live [default: ./selvedge-data].
-    #[arg(long, value_name = "DIR", env = "SELVEDGE_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// The store: `embedded`, `node:HOST:PORT` or `fdb:CLUSTER_FILE` [default: embedded].
-    #[arg(long, value_name = "URL", env = "SELVEDGE_STORE")]
-    pub(crate) store: Option<String>,
-    /// Roles of this node, separated by commas [default: edge,bridge,core,processing].
-    #[arg(
-        long,
-        value_name = "LIST",
-        env = "SELVEDGE_ROLES",
-        value_delimiter = ','
-    )]
-    pub(crate) roles: Option<Vec<String>>,
-    /// Where clients connect, QUIC over UDP; port 0 asks for a free one [default: 127.0.0.1:7400].
-    #[arg(long, value_name = "ADDR", env = "SELVEDGE_QUIC")]
-    pub(crate) quic: Option<String>,
-    /// Where other nodes connect, QUIC over UDP [default: 127.0.0.1:7410].
-    #[arg(long, value_name = "ADDR", env = "SELVEDGE_PEER")]
-    pub(crate) peer: Option<String>,
-    /// Where browsers connect, HTTP [default: 127.0.0.1:7480].
-    #[arg(long, value_name = "ADDR", env = "SELVEDGE_HTTP")]
-    pub(crate) http: Option<String>,
-    /// Written when the node is ready to serve: its addresses, as JSON.
-    #[arg(long, value_name = "FILE", env = "SELVEDGE_READY_FILE")]
-    pub(crate) ready_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

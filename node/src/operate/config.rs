@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::operate::cli::NodeFlags;
 use crate::operate::failure::CommandFailure;
 use crate::operate::origin::{Origins, flag_or_variable};
+use crate::operate::tls_files::{TlsConfig, TlsTable};
 
 /// Everything a node needs to know before it starts.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +25,7 @@ pub(crate) struct NodeConfig {
     pub(crate) peer: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) ready_file: Option<PathBuf>,
-    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) tls: TlsConfig,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) drain_seconds: u32,
     pub(crate) reserve_mib: u32,
@@ -40,8 +41,11 @@ pub(crate) struct NodeConfig {
 pub(crate) enum StoreUrl {
     /// A directory of this node, under the data directory.
     Embedded,
-    /// A storage node, `host:port`.
-    Node(String),
+    /// A storage node, `host:port`, and the name it must have, if any.
+    Node {
+        name: Option<String>,
+        address: String,
+    },
     /// A FoundationDB cluster file.
     FoundationDb(PathBuf),
 }
@@ -57,14 +61,6 @@ pub(crate) enum Role {
     Storage,
 }
 
-/// The certificate chain and private key that clients see, PEM.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TlsFiles {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -77,7 +73,7 @@ struct File {
     peer: Option<String>,
     http: Option<String>,
     ready_file: Option<PathBuf>,
-    tls: Option<TlsFiles>,
+    tls: TlsTable,
     token_file: Option<PathBuf>,
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
@@ -100,17 +96,35 @@ impl NodeConfig {
         let peer = origins.pick("peer", flags.peer, file.peer);
         let http = origins.pick("http", flags.http, file.http);
         let ready_file = origins.pick("ready_file", flags.ready_file, file.ready_file);
+        let table = TlsTable {
+            peer_ca: origins.pick("tls.peer_ca", flags.peer_ca, file.tls.peer_ca.clone()),
+            peer_certificate: origins.pick(
+                "tls.peer_certificate",
+                flags.peer_certificate,
+                file.tls.peer_certificate.clone(),
+            ),
+            peer_key: origins.pick("tls.peer_key", flags.peer_key, file.tls.peer_key.clone()),
+            ..file.tls
+        };
         let by = |key| origins.of(key);
+        let store = StoreUrl::parse(&by("store"), store.as_deref().unwrap_or("embedded"))?;
+        let roles = self::roles(&by("roles"), roles.as_deref())?;
+        if roles.contains(&Role::Storage) && store != StoreUrl::Embedded {
+            return Err(CommandFailure::usage(format!(
+                "{}: a node with the role storage serves its embedded store; leave --store out",
+                by("store")
+            )));
+        }
         Ok(Self {
             name: node_name(&by("name"), name.unwrap_or_else(|| "node-1".to_owned()))?,
             data_dir: data_dir.unwrap_or_else(|| PathBuf::from("./selvedge-data")),
-            store: StoreUrl::parse(&by("store"), store.as_deref().unwrap_or("embedded"))?,
-            roles: self::roles(&by("roles"), roles.as_deref())?,
+            store,
+            roles,
             quic: address(&by("quic"), quic, "127.0.0.1:7400")?,
             peer: address(&by("peer"), peer, "127.0.0.1:7410")?,
             http: address(&by("http"), http, "127.0.0.1:7480")?,
             ready_file: self::ready_file(&by("ready_file"), ready_file)?,
-            tls: file.tls,
+            tls: TlsConfig::of(table, |key| origins.of(key))?,
             token_file: file.token_file,
             drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
             reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,
@@ -130,6 +144,11 @@ impl NodeConfig {
             )?,
             origins,
         })
+    }
+
+    /// Whether the node serves its store to others and nothing else.
+    pub(crate) fn is_storage(&self) -> bool {
+        self.roles.contains(&Role::Storage)
     }
 
     /// The name of what gave a key its value, for errors.
@@ -159,7 +178,16 @@ impl StoreUrl {
     fn parse(name: &str, text: &str) -> Result<Self, CommandFailure> {
         let url = match text.split_once(':') {
             None if text == "embedded" => Self::Embedded,
-            Some(("node", address)) if address.contains(':') => Self::Node(address.to_owned()),
+            Some(("node", rest)) if is_address(rest) => match rest.split_once('@') {
+                Some((node, address)) => Self::Node {
+                    name: Some(node_name(name, node.to_owned())?),
+                    address: address.to_owned(),
+                },
+                None => Self::Node {
+                    name: None,
+                    address: rest.to_owned(),
+                },
+            },
             Some(("fdb", path)) if !path.is_empty() => Self::FoundationDb(PathBuf::from(path)),
             Some(_) | None => {
                 return Err(CommandFailure::usage(format!(
@@ -169,12 +197,9 @@ impl StoreUrl {
             }
         };
         match url {
-            Self::Embedded => Ok(url),
-            Self::Node(_) => Err(CommandFailure::usage(format!(
-                "{name}: storage nodes are not available in this version; use embedded"
-            ))),
+            Self::Embedded | Self::Node { .. } => Ok(url),
             Self::FoundationDb(_) => Err(CommandFailure::usage(format!(
-                "{name}: this build has no FoundationDB; use embedded"
+                "{name}: this build has no FoundationDB; use embedded or node:HOST:PORT"
             ))),
         }
     }
@@ -184,7 +209,14 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded"),
-            Self::Node(address) => write!(f, "node:{address}"),
+            Self::Node {
+                name: Some(name),
+                address,
+            } => write!(f, "node:{name}@{address}"),
+            Self::Node {
+                name: None,
+                address,
+            } => write!(f, "node:{address}"),
             Self::FoundationDb(path) => write!(f, "fdb:{}", path.display()),
         }
     }
@@ -196,7 +228,13 @@ impl From<StoreUrl> for String {
     }
 }
 
-fn node_name(by: &str, name: String) -> Result<String, CommandFailure> {
+/// Whether a host and a port are there.
+fn is_address(text: &str) -> bool {
+    let host_and_port = text.rsplit_once(':');
+    host_and_port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+pub(crate) fn node_name(by: &str, name: String) -> Result<String, CommandFailure> {
     let valid = (1..=63).contains(&name.len())
         && name
             .bytes()
@@ -210,7 +248,7 @@ fn node_name(by: &str, name: String) -> Result<String, CommandFailure> {
     }
 }
 
-/// The roles of a list with commas: of this version, all that one node needs and no storage.
+/// The roles of a list with commas: of this version, all that one node needs, or storage alone.
 fn roles(by: &str, listed: Option<&str>) -> Result<Vec<Role>, CommandFailure> {
     let Some(listed) = listed else {
         return Ok(vec![Role::Edge, Role::Bridge, Role::Core, Role::Processing]);
@@ -243,9 +281,14 @@ fn roles(by: &str, listed: Option<&str>) -> Result<Vec<Role>, CommandFailure> {
         )));
     }
     if roles.contains(&Role::Storage) {
-        return Err(CommandFailure::usage(format!(
-            "{by}: storage is not available in this version; use the embedded store of each node"
-        )));
+        // Beside others it would have a writer that these do not know of.
+        return match roles.as_slice() {
+            [_] => Ok(roles),
+            _ => Err(CommandFailure::usage(format!(
+                "{by}: storage stands alone: start another node for the other roles, with \
+                 --store node:HOST:PORT"
+            ))),
+        };
     }
     for role in [Role::Edge, Role::Core, Role::Processing] {
         if !roles.contains(&role) {
@@ -336,6 +379,15 @@ mod tests {
     }
 
     #[test]
+    fn a_storage_node_is_named_with_or_without_its_name() {
+        for text in ["node:db:7410", "node:storage-1@[::1]:7410"] {
+            assert_eq!(StoreUrl::parse("--store", text).unwrap().to_string(), text);
+        }
+        let config = from_text("roles = ['storage']", NodeFlags::default()).unwrap();
+        assert!(config.is_storage());
+    }
+
+    #[test]
     fn every_wrong_field_is_named_with_its_remedy() {
         for (text, named) in [
             ("nmae = 'a'", "nmae"),
@@ -350,7 +402,14 @@ mod tests {
             ("ready_file = '/nowhere/ready'", "ready_file"),
             ("worker_lease_ms = 'soon'", "worker_lease_ms"),
             ("drain_seconds = 0", "drain_seconds"),
-            ("[tls]\ncertificate = 'a'", "key"),
+            ("[tls]\ncertificate = 'a'", "tls.key"),
+            (
+                "[tls]\npeer_ca = 'a'\npeer_key = 'b'",
+                "tls.peer_certificate",
+            ),
+            ("store = 'node:nowhere'", "node:HOST:PORT"),
+            ("store = 'node:A b@host:1'", "a-z"),
+            ("roles = ['storage']\nstore = 'node:host:1'", "store"),
         ] {
             let failure = from_text(text, NodeFlags::default()).unwrap_err();
             let message = failure.message.to_lowercase();

@@ -1,5 +1,6 @@
 //! Operating a node: the command line, the configuration, and the start-up list.
 
+mod authority;
 mod bench;
 mod certificates;
 mod cli;
@@ -10,7 +11,10 @@ mod failure;
 mod node;
 mod origin;
 mod output;
+mod peer;
 mod profile;
+mod storage;
+mod tls_files;
 
 use std::env::VarError;
 use std::fmt::Display;
@@ -100,6 +104,7 @@ async fn run(
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Policy(policy) => commands::policy::run(printer, policy).await,
         Command::Worker(worker) => commands::worker::run(printer, worker).await,
+        Command::Cluster(cluster) => commands::cluster::run(printer, cluster),
         Command::Config(Config::Check(flags)) => {
             drop(build(application)?);
             commands::config::check(printer, &flags)

@@ -10,8 +10,10 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
+use selvedge_cluster::peer::{ConnectError, Dialer, PeerFiles, Target};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
+use selvedge_cluster::store::remote::{OpenError, Remote, RemoteConfig};
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::error::chain;
 use selvedge_protocol::limits;
@@ -23,8 +25,10 @@ use crate::edge::{BindError, Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
 use crate::gateway::Gateway;
 use crate::identity::{DevelopmentToken, ResumeKey, Secret};
 use crate::operate::certificates::usable_dir;
-use crate::operate::config::{NodeConfig, TlsFiles};
-use crate::operate::failure::CommandFailure;
+use crate::operate::config::{NodeConfig, StoreUrl};
+use crate::operate::failure::{CommandFailure, Exit};
+use crate::operate::peer::PeerIdentity;
+use crate::operate::tls_files::TlsFiles;
 use crate::session::{Inside, SessionConfig, Sessions};
 
 /// A node that serves.
@@ -35,23 +39,40 @@ pub(crate) struct Node {
     shutdown: Option<oneshot::Sender<()>>,
     edge: JoinHandle<Result<(), RunError>>,
     application: Running,
-    store: Arc<Embedded>,
+    store: OpenStore,
+}
+
+/// The store of a node, as it is closed.
+#[derive(Debug)]
+enum OpenStore {
+    Embedded(Arc<Embedded>),
+    Remote {
+        store: Arc<Remote>,
+        _identity: PeerIdentity,
+    },
+}
+
+/// What a node is known by: to clients, and where it has anything to do with them, to other nodes.
+#[derive(Debug)]
+pub(crate) struct NodeFiles {
+    pub(crate) tls: TlsFiles,
+    pub(crate) peer: Option<PeerFiles>,
 }
 
 impl Node {
     /// Starts every part, the store first and the edge last: when this returns, clients are served.
     pub(crate) async fn start(
         config: &NodeConfig,
-        tls: &TlsFiles,
+        files: &NodeFiles,
         token: Secret,
         application: Application,
     ) -> Result<Self, CommandFailure> {
         let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
-        let tls = check(config, tls)?;
+        let tls = check(config, &files.tls)?;
         usable_dir(&config.origin("data_dir"), &config.data_dir)?;
         let clock = Clock::system();
-        let store = Arc::new(open_store(config).await?);
-        let shared: Arc<dyn Store> = store.clone();
+        let store = OpenStore::open(config, files.peer.as_ref(), clock.clone()).await?;
+        let shared = store.shared();
         let meta = prepare(&*shared, &clock)
             .await
             .map_err(|error| failed(&error))?;
@@ -125,10 +146,71 @@ impl Node {
             tracing::error!(%error, "the edge did not end in order");
         }
         self.application.stop().await;
-        let store = self.store;
-        // Flushing waits for the disk.
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        self.store.close().await;
     }
+}
+
+impl OpenStore {
+    async fn open(
+        config: &NodeConfig,
+        peer: Option<&PeerFiles>,
+        clock: Clock,
+    ) -> Result<Self, CommandFailure> {
+        let (StoreUrl::Node { name, address }, Some(peer)) = (&config.store, peer) else {
+            return Ok(Self::Embedded(Arc::new(open_store(config).await?)));
+        };
+        let identity = PeerIdentity::start(config, peer)?;
+        let target = Target {
+            address: address.clone(),
+            name: name.clone(),
+        };
+        let dialer = Dialer::new(identity.credentials.clone());
+        let store = Remote::open(RemoteConfig::new(target, dialer, clock))
+            .await
+            .map_err(|error| unopened(config, &error))?;
+        Ok(Self::Remote {
+            store: Arc::new(store),
+            _identity: identity,
+        })
+    }
+
+    fn shared(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Remote { store, .. } => store.clone(),
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Embedded(store) => {
+                // Flushing waits for the disk.
+                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+            }
+            Self::Remote { store, .. } => store.close().await,
+        }
+    }
+}
+
+/// Nobody there is another matter than somebody who is not trusted.
+fn unopened(config: &NodeConfig, error: &OpenError) -> CommandFailure {
+    let exit = match error {
+        OpenError::Connect(ConnectError::Untrusted { .. } | ConnectError::Refused { .. }) => {
+            Exit::Refused
+        }
+        OpenError::Connect(
+            ConnectError::Socket { .. }
+            | ConnectError::Address { .. }
+            | ConnectError::Unreachable { .. }
+            | ConnectError::Protocol { .. }
+            | ConnectError::Ended { .. },
+        )
+        | OpenError::Silent { .. } => Exit::Unavailable,
+    };
+    CommandFailure::new(
+        exit,
+        format!("{}: {}", config.origin("store"), chain(error)),
+    )
 }
 
 /// All that can be found wrong before anything is opened.
@@ -160,7 +242,7 @@ fn unbound(config: &NodeConfig, error: &BindError) -> CommandFailure {
     }
 }
 
-async fn open_store(config: &NodeConfig) -> Result<Embedded, CommandFailure> {
+pub(crate) async fn open_store(config: &NodeConfig) -> Result<Embedded, CommandFailure> {
     let embedded = EmbeddedConfig {
         reserve_bytes: u64::from(config.reserve_mib) << 20,
         ..EmbeddedConfig::new(config.data_dir.join("store"))

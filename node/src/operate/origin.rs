@@ -55,7 +55,7 @@ pub(crate) fn flag_or_variable(key: &str, value: impl AsRef<OsStr>) -> String {
 
 /// The variable that stands in for the flag of a key.
 pub(crate) fn variable(key: &str) -> String {
-    format!("SELVEDGE_{}", key.to_uppercase())
+    format!("SELVEDGE_{}", without_table(key).to_uppercase())
 }
 
 /// A key of a file.
@@ -64,7 +64,12 @@ pub(crate) fn in_file(file: &Path, key: &str) -> String {
 }
 
 fn flag(key: &str) -> String {
-    format!("--{}", key.replace('_', "-"))
+    format!("--{}", without_table(key).replace('_', "-"))
+}
+
+/// Flags and variables have no tables: `--peer-ca` is `tls.peer_ca` of a file.
+fn without_table(key: &str) -> &str {
+    key.strip_prefix("tls.").unwrap_or(key)
 }
 
 #[cfg(test)]
@@ -80,5 +85,7 @@ mod tests {
         assert_eq!(origins.of("quic"), "node.toml: quic");
         assert_eq!(Origins::default().of("data_dir"), "--data-dir");
         assert_eq!(variable("data_dir"), "SELVEDGE_DATA_DIR");
+        assert_eq!(variable("tls.peer_ca"), "SELVEDGE_PEER_CA");
+        assert_eq!(origins.of("tls.peer_ca"), "node.toml: tls.peer_ca");
     }
 }

@@ -9,6 +9,7 @@ mod golden;
 mod hostile;
 mod ids;
 mod json;
+mod peer;
 mod round_trip;
 mod samples;
 mod strategies;

@@ -277,6 +277,10 @@ impl Committer {
         for key in &watched {
             self.watches.fire(key);
         }
+        if !is_watched && !self.watches.is_empty() {
+            // They came while the group was written, and may have read what was before: by chance, then.
+            self.watches.fire_all(&Ok(()));
+        }
         self.bytes_since_floor += bytes;
         if self.bytes_since_floor >= FLOOR_EVERY_BYTES {
             self.bytes_since_floor = 0;

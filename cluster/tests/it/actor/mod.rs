@@ -10,6 +10,7 @@ mod end;
 mod faults;
 mod fence;
 mod kinds;
+mod remote;
 mod rest;
 mod slots;
 mod subscribers;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_cluster::Clock;
@@ -12,6 +13,7 @@ use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction
 use selvedge_protocol::ids::Tenant;
 
 use super::scratch;
+use crate::peer::world::StorageNode;
 
 /// Declares a module of tests for one backend: all of them run over each.
 macro_rules! backends {
@@ -31,6 +33,7 @@ macro_rules! backends {
                 cleared_ranges_clear_and_conflict
                 limits_are_refused_and_leave_no_trace
                 watches_fire_on_change_only
+                a_change_is_seen_by_a_watch_or_by_the_read_after_it
                 reads_are_repeatable
                 dropped_transactions_leave_no_trace
                 any_bytes_are_a_key
@@ -44,7 +47,7 @@ macro_rules! backends {
     (@tests $open:path: $($test:ident)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
-            let (store, _guard) = $open();
+            let (store, _guard) = $open().await;
             super::$test(store).await;
         })*
     };
@@ -52,12 +55,25 @@ macro_rules! backends {
 
 backends! {
     embedded => super::embedded_store;
+    remote => super::remote_store;
 }
 
-fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
+#[expect(
+    clippy::unused_async,
+    reason = "other backends have to be connected to"
+)]
+async fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
     let directory = scratch();
     let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
     (Arc::new(store), directory)
+}
+
+/// Over real sockets; the storage node ends with its guard.
+async fn remote_store() -> (Arc<dyn Store>, (StorageNode, tempfile::TempDir)) {
+    let (embedded, directory) = embedded_store().await;
+    let node = StorageNode::start(embedded).await;
+    let store = node.client().await;
+    (Arc::new(store), (node, directory))
 }
 
 async fn get(transaction: &mut Box<dyn Transaction>, key: &str) -> Option<Bytes> {
@@ -216,6 +232,10 @@ async fn blind_writes_do_not_conflict(store: Arc<dyn Store>) {
 
 async fn conflict_keys_conflict(store: Arc<dyn Store>) {
     let (mut one, mut two, mut three) = (store.begin(), store.begin(), store.begin());
+    for transaction in [&mut one, &mut two, &mut three] {
+        // Without a read, it may be as of its commit.
+        transaction.read_version().await.unwrap();
+    }
     one.add_write_conflict(b"fence");
     one.set(b"a", b"1");
     two.add_read_conflict(b"fence");
@@ -379,6 +399,26 @@ async fn watches_fire_on_change_only(store: Arc<dyn Store>) {
     clear.commit().await.unwrap();
     other.await.unwrap();
 }
+
+async fn a_change_is_seen_by_a_watch_or_by_the_read_after_it(store: Arc<dyn Store>) {
+    for round in 0..300u32 {
+        let value = round.to_be_bytes();
+        let mut transaction = store.begin();
+        transaction.set(b"a", &value);
+        // Whenever it is durable: before the watch, after the read, or in between.
+        let commit = tokio::spawn(transaction.commit());
+        let watch = store.watch(b"a");
+        let seen = read(&store, "a").await;
+        if seen.as_deref() != Some(&value[..]) {
+            let fired = tokio::time::timeout(PATIENCE, watch).await;
+            fired.expect("a change was missed").unwrap();
+        }
+        commit.await.unwrap().unwrap();
+    }
+}
+
+/// How long anything here may take before it counts as hung. Never a measure of speed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn reads_are_repeatable(store: Arc<dyn Store>) {
     put(&store, "a", "1").await;

@@ -1,6 +1,7 @@
 //! What each command does, one file per noun.
 
 pub(crate) mod actor;
+pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod op;

@@ -1,9 +1,11 @@
 //! `selvedge dev` and `selvedge start`: run a node until it is told to stop, then drain it.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use selvedge_client::Client;
+use selvedge_cluster::peer::PeerFiles;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,18 +13,21 @@ use crate::app::Application;
 use crate::identity::Secret;
 use crate::operate::certificates::{DevelopmentFiles, write_private};
 use crate::operate::cli::NodeFlags;
-use crate::operate::config::{NodeConfig, TlsFiles};
+use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
-use crate::operate::node::Node;
+use crate::operate::node::{Node, NodeFiles};
 use crate::operate::output::Printer;
+use crate::operate::peer;
 use crate::operate::profile::Profile;
+use crate::operate::storage::StorageNode;
+use crate::operate::tls_files::TlsFiles;
 
 /// What `--ready-file` gets. Addresses carry their real ports; `null` is not served by this node.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Ready {
     node: String,
-    quic: String,
+    quic: Option<String>,
     peer: Option<String>,
     http: Option<String>,
     console: Option<String>,
@@ -68,8 +73,17 @@ async fn start_with_development_files(
 ) -> Result<(Node, Profile), CommandFailure> {
     let files = DevelopmentFiles::ensure(&config.origin("data_dir"), &config.data_dir)?;
     let token = read_token("development token", &files.token)?;
-    let tls = config.tls.as_ref().unwrap_or(&files.tls);
-    let node = Node::start(config, tls, Secret::new(token.clone()), application).await?;
+    let files_of_node = NodeFiles {
+        tls: config.tls.edge.as_ref().unwrap_or(&files.tls).clone(),
+        peer: peer::of_development(config)?,
+    };
+    let node = Node::start(
+        config,
+        &files_of_node,
+        Secret::new(token.clone()),
+        application,
+    )
+    .await?;
     let profile = Profile {
         server: node.quic_address().to_string(),
         ca_file: std::path::absolute(&files.ca).unwrap_or(files.ca),
@@ -85,10 +99,13 @@ pub(crate) async fn dev(
     application: Application,
 ) -> Result<(), CommandFailure> {
     let config = NodeConfig::load(&flags)?;
+    if config.is_storage() {
+        return storage(printer, &config, peer::of_development(&config)?).await;
+    }
     let (node, profile) = start_with_development_files(&config, application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
-        quic: profile.server.clone(),
+        quic: Some(profile.server.clone()),
         peer: None,
         http: None,
         console: None,
@@ -103,7 +120,7 @@ pub(crate) async fn dev(
          selvedge actor send room/42 say '{{\"text\":\"hello\"}}' --data-dir {0}",
         config.data_dir.display()
     ));
-    serve(printer, node, stop).await
+    serve(printer, Serving::Node(Box::new(node)), stop).await
 }
 
 pub(crate) async fn start(
@@ -112,11 +129,16 @@ pub(crate) async fn start(
     application: Application,
 ) -> Result<(), CommandFailure> {
     let config = NodeConfig::load(&flags)?;
+    let peer = peer::required(&config)?;
+    if config.is_storage() {
+        return storage(printer, &config, peer).await;
+    }
     let (tls, token) = credentials(printer, &config)?;
-    let node = Node::start(&config, &tls, Secret::new(token), application).await?;
+    let files = NodeFiles { tls, peer };
+    let node = Node::start(&config, &files, Secret::new(token), application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
-        quic: node.quic_address().to_string(),
+        quic: Some(node.quic_address().to_string()),
         peer: None,
         http: None,
         console: None,
@@ -125,7 +147,32 @@ pub(crate) async fn start(
     };
     let stop = wait_for_stop();
     announce(printer, &config, &ready)?;
-    serve(printer, node, stop).await
+    serve(printer, Serving::Node(Box::new(node)), stop).await
+}
+
+/// Runs a storage node.
+async fn storage(
+    printer: Printer,
+    config: &NodeConfig,
+    files: Option<PeerFiles>,
+) -> Result<(), CommandFailure> {
+    let Some(files) = files else {
+        return Err(CommandFailure::failed("a storage node has no certificates"));
+    };
+    warn_of_open(printer, [&files.key]);
+    let node = StorageNode::start(config, &files).await?;
+    let ready = Ready {
+        node: node.name().to_owned(),
+        quic: None,
+        peer: Some(node.peer_address().to_string()),
+        http: None,
+        console: None,
+        token: None,
+        ca_file: None,
+    };
+    let stop = wait_for_stop();
+    announce(printer, config, &ready)?;
+    serve(printer, Serving::Storage(node), stop).await
 }
 
 /// What `start` needs beside its configuration: real certificates and a token.
@@ -142,14 +189,20 @@ pub(crate) fn credentials(
     let by = config.origin("token_file");
     let token = config.token_file.as_deref();
     let token = token.map(|path| read_token(&by, path)).transpose()?;
-    let tls = config.tls.clone().ok_or_else(|| {
+    let tls = config.tls.edge.clone().ok_or_else(|| {
         missing(
             "[tls] with its certificate and key",
             "the files of real certificates",
         )
     })?;
     let token = token.ok_or_else(|| missing("token_file", "the file of a credential"))?;
-    for path in config.token_file.iter().chain([&tls.key]) {
+    warn_of_open(printer, config.token_file.iter().chain([&tls.key]));
+    Ok((tls, token))
+}
+
+/// Warns of secrets that are none.
+fn warn_of_open<'a>(printer: Printer, paths: impl IntoIterator<Item = &'a PathBuf>) {
+    for path in paths {
         let is_open = |file: std::fs::Metadata| file.permissions().mode() & 0o004 != 0;
         if std::fs::metadata(path).is_ok_and(is_open) {
             printer.warn(&format!(
@@ -158,13 +211,35 @@ pub(crate) fn credentials(
             ));
         }
     }
-    Ok((tls, token))
+}
+
+/// A node of either sort.
+#[derive(Debug)]
+enum Serving {
+    Node(Box<Node>),
+    Storage(StorageNode),
+}
+
+impl Serving {
+    async fn failed(&mut self) -> CommandFailure {
+        match self {
+            Self::Node(node) => node.failed().await,
+            Self::Storage(node) => node.failed().await,
+        }
+    }
+
+    async fn drain(self) {
+        match self {
+            Self::Node(node) => node.drain().await,
+            Self::Storage(node) => node.drain().await,
+        }
+    }
 }
 
 /// Until told to stop, then drains.
 async fn serve(
     printer: Printer,
-    mut node: Node,
+    mut node: Serving,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandFailure> {
     tokio::select! {
@@ -186,7 +261,11 @@ fn announce(printer: Printer, config: &NodeConfig, ready: &Ready) -> Result<(), 
         })?;
     }
     printer.result(ready, |ready| {
-        let mut text = format!("{} serves clients at {} (QUIC)", ready.node, ready.quic);
+        let mut text = match (&ready.quic, &ready.peer) {
+            (Some(quic), _) => format!("{} serves clients at {quic} (QUIC)", ready.node),
+            (None, Some(peer)) => format!("{} serves its store to nodes at {peer}", ready.node),
+            (None, None) => ready.node.clone(),
+        };
         if let Some(token) = &ready.token {
             text.push_str("\ntoken: ");
             text.push_str(token);

@@ -46,12 +46,18 @@ impl Production {
 
     /// Starts the node at an address; port 0 asks for a free one.
     pub(crate) fn start(&self, address: &str) -> Node {
+        let mut command = self.command(address);
+        Node::spawn(command.stderr(append(&self.data_dir.with_extension("log"))))
+    }
+
+    /// The command that starts it.
+    pub(crate) fn command(&self, address: &str) -> Command {
         let mut command = selvedge();
         command
             .args(["start", "--output", "json", "--quic", address, "--config"])
             .arg(&self.config);
         command.arg("--data-dir").arg(&self.data_dir);
-        Node::spawn(command.stderr(append(&self.data_dir.with_extension("log"))))
+        command
     }
 
     pub(crate) fn access(&self, node: &Node) -> Access {
@@ -177,7 +183,7 @@ fn a_command_id_has_one_effect_across_kills() {
 }
 
 /// Repeats a command while its outcome is not known, as a script would.
-fn until_answered(command: &mut Command) -> serde_json::Value {
+pub(crate) fn until_answered(command: &mut Command) -> serde_json::Value {
     for _ in 0..20 {
         let output = run(command);
         if output.status.code() != Some(5) {

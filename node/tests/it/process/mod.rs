@@ -8,6 +8,7 @@ mod kill;
 mod policy;
 mod schedules;
 mod session;
+mod storage;
 mod traffic;
 mod verbs;
 mod worker;

@@ -1,7 +1,7 @@
 //! Stateless resets (RFC 9000, section 10.3) that outlive the process: a client of a node that was killed
 //! hears at its next packet that its connection is gone, and need not wait for a timeout.
 //!
-//! The edge makes its endpoint with it. It never sends anything itself.
+//! The edge and the peer port make their endpoints with it. It never sends anything itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 pub struct ResetKey(hmac::Key);
 
 impl ResetKey {
-    /// The key of the node of this name, from the cluster's secret.
-    pub fn of_node(cluster: &[u8; 32], node: &str) -> Self {
-        let cluster = hmac::Key::new(hmac::HMAC_SHA256, cluster);
-        let derived = hmac::sign(&cluster, format!("stateless reset of {node}").as_bytes());
+    /// The key of the node of this name, from a secret that stays.
+    pub fn of_node(secret: &[u8], node: &str) -> Self {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derived = hmac::sign(&secret, format!("stateless reset of {node}").as_bytes());
         Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
     }
 
     /// The settings of an endpoint that resets the connections of its node's earlier processes.
-    pub(super) fn endpoint_config(&self) -> EndpointConfig {
+    pub fn endpoint_config(&self) -> EndpointConfig {
         let mut config = EndpointConfig::new(Arc::new(self.0.clone()));
         config.cid_generator(|| Box::new(RandomIds));
         config

@@ -1,0 +1,23 @@
+//! Connections between nodes: QUIC with certificates of the cluster's authority on both ends.
+//!
+//! A node that serves others has a [`Listener`], one that needs others a [`Dialer`] and a [`Link`] to each.
+//! What a stream is for is said by its first bytes ([`selvedge_protocol::peer`]); what follows is its
+//! service's affair. Nothing here knows of stores or actors.
+
+mod credentials;
+mod dialer;
+mod identity;
+mod link;
+mod listener;
+mod reset;
+mod stream;
+mod tls;
+mod transport;
+
+pub use credentials::Credentials;
+pub use dialer::{ConnectError, Dialer, Target};
+pub use identity::{Identity, IdentityError, PeerFiles, node_domain};
+pub use link::{Link, LinkState};
+pub use listener::{Inbound, ListenError, Listener, ListenerConfig, Stopping};
+pub use reset::ResetKey;
+pub use stream::{PeerStream, StreamError};

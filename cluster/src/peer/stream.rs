@@ -1,0 +1,120 @@
+//! A stream between nodes as frames. Services read and write with it; it knows none of them.
+
+use bytes::BytesMut;
+use quinn::{ReadError, ReadExactError, RecvStream, SendStream, VarInt, WriteError};
+use selvedge_protocol::codec::{self, Frame};
+use selvedge_protocol::peer::Preface;
+
+/// Why a stream gives or takes no more frames.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StreamError {
+    /// The other end wants no more of this stream.
+    #[error("the other node has ended the stream (code {0})")]
+    Ended(u64),
+    /// It ended in the midst of a frame, or before it.
+    #[error("the stream ended early")]
+    Cut,
+    /// The connection is lost.
+    #[error("the connection is lost: {0}")]
+    Lost(String),
+    /// What came is no frame.
+    #[error("the stream has no frames")]
+    Malformed(#[source] codec::Error),
+}
+
+/// Both directions of a stream, whose first bytes have been dealt with.
+#[derive(Debug)]
+pub struct PeerStream {
+    send: SendStream,
+    receive: RecvStream,
+    input: BytesMut,
+}
+
+impl PeerStream {
+    pub(crate) fn new(send: SendStream, receive: RecvStream) -> Self {
+        Self {
+            send,
+            receive,
+            input: BytesMut::new(),
+        }
+    }
+
+    /// The first bytes, which say what the stream is for.
+    pub(super) async fn read_preface(&mut self) -> Result<Preface, StreamError> {
+        let mut preface = Preface::default();
+        let read = self.receive.read_exact(&mut preface).await;
+        read.map_err(|error| match error {
+            ReadExactError::FinishedEarly(_) => StreamError::Cut,
+            ReadExactError::ReadError(error) => error.into(),
+        })?;
+        Ok(preface)
+    }
+
+    /// The next frame; `None` when the other end has said all. Cancelled in between, it goes on where it was.
+    pub async fn read<F: Frame>(&mut self) -> Result<Option<F>, StreamError> {
+        loop {
+            if let Some(frame) = codec::decode(&mut self.input).map_err(StreamError::Malformed)? {
+                return Ok(Some(frame));
+            }
+            match self.receive.read_chunk(CHUNK_BYTES_MAX, true).await? {
+                Some(chunk) => self.input.extend_from_slice(&chunk.bytes),
+                None if self.input.is_empty() => return Ok(None),
+                None => return Err(StreamError::Cut),
+            }
+        }
+    }
+
+    /// Whether something was received that no frame was made of yet.
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Hands frames over to be sent. Waits while the other end takes none.
+    pub async fn write(&mut self, frames: &[u8]) -> Result<(), StreamError> {
+        Ok(self.send.write_all(frames).await?)
+    }
+
+    /// Says that nothing more comes.
+    pub fn finish(&mut self) {
+        // Fails only if it was finished or reset before.
+        let _ = self.send.finish();
+    }
+
+    /// Ends both directions at once: what was not received is void.
+    pub fn reset(&mut self, code: u32) {
+        let code = VarInt::from_u32(code);
+        // Both fail only on a stream that has ended.
+        let _ = self.send.reset(code);
+        let _ = self.receive.stop(code);
+    }
+
+    /// Completes when the other end wants no more, or is gone.
+    pub async fn stopped(&self) {
+        let _ = self.send.stopped().await;
+    }
+}
+
+impl From<ReadError> for StreamError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Reset(code) => Self::Ended(code.into()),
+            ReadError::ConnectionLost(error) => Self::Lost(error.to_string()),
+            ReadError::ClosedStream
+            | ReadError::IllegalOrderedRead
+            | ReadError::ZeroRttRejected => Self::Cut,
+        }
+    }
+}
+
+impl From<WriteError> for StreamError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Stopped(code) => Self::Ended(code.into()),
+            WriteError::ConnectionLost(error) => Self::Lost(error.to_string()),
+            WriteError::ClosedStream | WriteError::ZeroRttRejected => Self::Cut,
+        }
+    }
+}
+
+/// Taken out of QUIC's buffers at a time.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;

@@ -1,0 +1,7 @@
+//! Connections between nodes: certificates, names, limits, and hostile bytes.
+
+pub(crate) mod authority;
+mod hostile;
+mod partition;
+mod trust;
+pub(crate) mod world;

@@ -1,0 +1,158 @@
+//! The frames between nodes: their bytes never change, and no bytes do harm.
+
+use bytes::{Bytes, BytesMut};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use selvedge_protocol::codec::{self, Error, Frame};
+use selvedge_protocol::limits::{
+    STORE_FRAME_BODY_BYTES_MAX, STORE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX,
+};
+use selvedge_protocol::peer::store::{
+    Add, Begin, Begun, Changed, Clear, ClearRange, Commit, Committed, Follow, Get, Isolation,
+    Large, Order, Pair, Pairs, Range, ReadConflict, Set, SetVersionstamped, Status, StoreAnswer,
+    StoreFailure, StoreRequest, Value, Watch, WriteConflict,
+};
+
+use crate::allocation::allocated_by;
+use crate::golden::{from_hex, to_hex};
+
+fn some(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+#[rustfmt::skip] // One frame a line.
+fn requests() -> Vec<StoreRequest> {
+    vec![
+        StoreRequest::Begin(Begin { version: None }),
+        StoreRequest::Begin(Begin { version: Some(300) }),
+        StoreRequest::Get(Get { key: some("k"), isolation: Isolation::Snapshot }),
+        StoreRequest::Range(Range { begin: some("a"), end: None, order: Order::Descending, limit: 9, isolation: Isolation::Serializable }),
+        StoreRequest::Set(Set { key: some("k"), value: some("v") }),
+        StoreRequest::Clear(Clear { key: some("k") }),
+        StoreRequest::ClearRange(ClearRange { begin: some("a"), end: some("b") }),
+        StoreRequest::Add(Add { key: some("n"), by: -2 }),
+        StoreRequest::SetVersionstamped(SetVersionstamped { prefix: some("p"), suffix: some("s"), value: some("v") }),
+        StoreRequest::ReadConflict(ReadConflict { key: some("r") }),
+        StoreRequest::WriteConflict(WriteConflict { key: some("w") }),
+        StoreRequest::Commit(Commit {}),
+        StoreRequest::Watch(Watch { key: some("k"), since: 7 }),
+        StoreRequest::Follow(Follow {}),
+    ]
+}
+
+#[rustfmt::skip] // One frame a line.
+fn answers() -> Vec<StoreAnswer> {
+    let text = |text: &str| text.to_owned();
+    vec![
+        StoreAnswer::Begun(Begun { version: 300 }),
+        StoreAnswer::Value(Value { value: Some(some("v")) }),
+        StoreAnswer::Pairs(Pairs { pairs: vec![Pair { key: some("k"), value: some("v") }], is_last: true }),
+        StoreAnswer::Committed(Committed { version: 301, versionstamp: [1; 10] }),
+        StoreAnswer::Failed(StoreFailure::Conflict),
+        StoreAnswer::Failed(StoreFailure::TooOld),
+        StoreAnswer::Failed(StoreFailure::CommitUnknown),
+        StoreAnswer::Failed(StoreFailure::TooLarge { what: Large::Value, bytes: 2, limit: 1 }),
+        StoreAnswer::Failed(StoreFailure::Full { path: text("/d"), free: 1, needed: 2 }),
+        StoreAnswer::Failed(StoreFailure::Damaged { path: text("/d"), reason: text("r") }),
+        StoreAnswer::Failed(StoreFailure::Stopped { reason: text("r") }),
+        StoreAnswer::Failed(StoreFailure::Unavailable { reason: text("r") }),
+        StoreAnswer::Changed(Changed {}),
+        StoreAnswer::Status(Status { version: 302, failure: Some(StoreFailure::Conflict) }),
+    ]
+}
+
+fn encoded<F: Frame>(frame: &F) -> Vec<u8> {
+    let mut out = Vec::new();
+    codec::encode(frame, &mut out).unwrap();
+    out
+}
+
+fn decoded<F: Frame>(bytes: &[u8]) -> Result<F, Error> {
+    codec::decode_whole(BytesMut::from(bytes))
+}
+
+#[test]
+fn frames_between_nodes_have_their_golden_bytes() {
+    let golden: Vec<&str> = include_str!("../golden/peer-store.v1.txt")
+        .lines()
+        .collect();
+    let mut lines: Vec<String> = requests().iter().map(|it| to_hex(&encoded(it))).collect();
+    lines.extend(answers().iter().map(|it| to_hex(&encoded(it))));
+    assert!(
+        lines == golden,
+        "the bytes are fixed; new frames get new lines\n{}",
+        lines.join("\n")
+    );
+    let bytes: Vec<_> = golden.iter().map(|line| from_hex(line)).collect();
+    let (first, rest) = bytes.split_at(requests().len());
+    for (bytes, request) in first.iter().zip(requests()) {
+        assert_eq!(decoded(bytes), Ok(request));
+    }
+    for (bytes, answer) in rest.iter().zip(answers()) {
+        assert_eq!(decoded(bytes), Ok(answer));
+    }
+    for ordinal in StoreRequest::ORDINALS.iter().chain(StoreAnswer::ORDINALS) {
+        assert!(
+            bytes.iter().any(|bytes| bytes[5] == ordinal.0),
+            "{ordinal:?}"
+        );
+    }
+}
+
+#[test]
+fn keys_and_values_are_taken_up_to_their_limits() {
+    let set = |key: usize, value: usize| {
+        StoreRequest::Set(Set {
+            key: vec![1; key].into(),
+            value: vec![2; value].into(),
+        })
+    };
+    let largest = set(STORE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX);
+    assert_eq!(decoded(&encoded(&largest)), Ok(largest));
+    for (over, named) in [
+        (set(STORE_KEY_BYTES_MAX + 1, 1), "key has"),
+        (set(1, STORE_VALUE_BYTES_MAX + 1), "value has"),
+    ] {
+        let refused = decoded::<StoreRequest>(&encoded(&over)).unwrap_err();
+        assert!(refused.to_string().contains(named), "{refused}");
+    }
+}
+
+/// A failure that is too long to be told is cut, not refused.
+#[test]
+fn long_reasons_are_cut() {
+    let reason = "é".repeat(10_000);
+    let failed = StoreAnswer::Failed(StoreFailure::Unavailable { reason });
+    decoded::<StoreAnswer>(&encoded(&failed)).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn garbage_between_nodes_is_answered(ordinal in 0_u8..140, body in vec(any::<u8>(), 0..400)) {
+        let length = u32::try_from(body.len() + 2).unwrap();
+        let bytes = [&length.to_be_bytes()[..], &[1, ordinal], &body].concat();
+        let ((request, answer), allocated) =
+            allocated_by(|| (decoded::<StoreRequest>(&bytes), decoded::<StoreAnswer>(&bytes)));
+        // The input twice, a list of pairs for one byte each, and the texts of errors.
+        prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
+        if let Ok(request) = request {
+            prop_assert_eq!(decoded(&encoded(&request)), Ok(request));
+        }
+        if let Ok(answer) = answer {
+            prop_assert_eq!(decoded(&encoded(&answer)), Ok(answer));
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_announces_too_much_is_refused_on_sight() {
+    let length = u32::try_from(STORE_FRAME_BODY_BYTES_MAX + 3).unwrap();
+    let mut bytes = BytesMut::from(&[&length.to_be_bytes()[..], &[1, 4]].concat()[..]);
+    let refused = codec::decode::<StoreRequest>(&mut bytes);
+    assert!(
+        matches!(refused, Err(Error::TooLarge { .. })),
+        "{refused:?}"
+    );
+}
