@@ -51,9 +51,13 @@ pub(crate) fn required(config: &NodeConfig) -> Result<Option<PeerFiles>, Command
         return Ok(None);
     }
     config.tls.peer.clone().map(Some).ok_or_else(|| {
+        let because = match config.is_storage() {
+            true => config.origin("roles"),
+            false => config.origin("store"),
+        };
         CommandFailure::usage(format!(
-            "{} is not set: nodes know each other by --peer-ca, --peer-certificate and --peer-key \
-             (`selvedge cluster init-ca` and `issue-cert` make them)",
+            "{because}: {} is not set: nodes know each other by --peer-ca, --peer-certificate and \
+             --peer-key (`selvedge cluster init-ca` and `issue-cert` make them)",
             config.origin("tls.peer_ca")
         ))
     })

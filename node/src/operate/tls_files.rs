@@ -36,15 +36,15 @@ pub(crate) struct TlsFiles {
 impl TlsConfig {
     /// `by` names what gave a key its value.
     pub(crate) fn of(table: TlsTable, by: impl Fn(&str) -> String) -> Result<Self, CommandFailure> {
-        let missing = |key: &str, others: &str| {
-            let by = by(key);
-            CommandFailure::usage(format!("{by} is missing: it belongs to {others}"))
+        let missing = |key: &str, given: &str, others: &str| {
+            let (key, given) = (by(key), by(given));
+            CommandFailure::usage(format!("{given}: {key} is missing: give {others} together"))
         };
         let edge = match (table.certificate, table.key) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
-            (Some(_), None) => return Err(missing("tls.key", "certificate")),
-            (None, Some(_)) => return Err(missing("tls.certificate", "key")),
+            (Some(_), None) => return Err(missing("tls.key", "tls.certificate", "both")),
+            (None, Some(_)) => return Err(missing("tls.certificate", "tls.key", "both")),
         };
         let together = "peer_ca, peer_certificate and peer_key";
         let peer = match (table.peer_ca, table.peer_certificate, table.peer_key) {
@@ -54,9 +54,14 @@ impl TlsConfig {
                 key,
             }),
             (None, None, None) => None,
-            (None, _, _) => return Err(missing("tls.peer_ca", together)),
-            (_, None, _) => return Err(missing("tls.peer_certificate", together)),
-            (_, _, None) => return Err(missing("tls.peer_key", together)),
+            (Some(_), None, _) => {
+                return Err(missing("tls.peer_certificate", "tls.peer_ca", together));
+            }
+            (Some(_), _, None) => return Err(missing("tls.peer_key", "tls.peer_ca", together)),
+            (None, Some(_), _) => {
+                return Err(missing("tls.peer_ca", "tls.peer_certificate", together));
+            }
+            (None, None, Some(_)) => return Err(missing("tls.peer_ca", "tls.peer_key", together)),
         };
         Ok(Self { edge, peer })
     }
