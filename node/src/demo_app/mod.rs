@@ -12,6 +12,7 @@ mod room;
 pub use counter::{Count, Counter};
 pub use digest::DigestHandler;
 pub use import::ImportHandler;
+pub(crate) use register::REGISTER_ITEMS_MAX;
 pub use register::{Register, Registered};
 pub use room::{Message, Messages, Room};
 

@@ -11,6 +11,7 @@ mod node;
 mod origin;
 mod output;
 mod profile;
+mod verify;
 
 use std::env::VarError;
 use std::fmt::Display;
@@ -105,6 +106,7 @@ async fn run(
             commands::config::check(printer, &flags)
         }
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
+        Command::Verify(flags) => verify::run(printer, flags).await,
         Command::Completions { shell } => {
             printer.completions(shell, &mut Cli::command());
             Ok(())

@@ -10,6 +10,7 @@ mod schedules;
 mod session;
 mod traffic;
 mod verbs;
+mod verify;
 mod worker;
 mod wrong;
 
