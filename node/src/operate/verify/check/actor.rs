@@ -43,7 +43,7 @@ pub(crate) fn check(record: &Record) -> Vec<Violation> {
     let mut found = match record.kind {
         // Changes of others have no time that could be held against the calls.
         _ if has_others => Vec::new(),
-        ActorKind::Register => in_one_order(RegisterModel, &record.name, &calls),
+        ActorKind::Register => register_in_one_order(&record.name, &calls),
         ActorKind::Counter => in_one_order(CounterModel, &record.name, &calls),
     };
     let shown: Vec<_> = record.recorded.iter().filter_map(shown).collect();
@@ -58,13 +58,36 @@ pub(crate) fn check(record: &Record) -> Vec<Violation> {
     found.extend(wrong);
     let intents: Vec<_> = record.recorded.iter().filter_map(intent).collect();
     let intents = [intents, record.intents.clone()].concat();
-    found.extend(effects::check(
-        &record.name,
-        &intents,
-        &record.repeats,
-        &log,
-    ));
+    let mut wrong = effects::check(&record.name, &intents, &record.repeats, &log);
+    if wrong.len() > EFFECTS_SHOWN_MAX {
+        let hidden = wrong.len() - EFFECTS_SHOWN_MAX;
+        wrong.truncate(EFFECTS_SHOWN_MAX);
+        let message = format!("and {hidden} more of its effects are wrong");
+        wrong.push(Violation::new(Check::Effects, &record.name, message));
+    }
+    found.extend(wrong);
     found
+}
+
+/// As a whole; and where that fails, told by the half that fails as well, if there is one.
+fn register_in_one_order(name: &str, calls: &[Call]) -> Vec<Violation> {
+    let whole = in_one_order(RegisterModel::Whole, name, calls);
+    let is_broken = |found: &[Violation]| {
+        found
+            .first()
+            .is_some_and(|it| it.check == Check::Linearizability)
+    };
+    if is_broken(&whole) {
+        for half in [RegisterModel::Value, RegisterModel::List] {
+            let concerned = calls.iter().filter(|call| half.concerns(call.action));
+            let concerned: Vec<_> = concerned.cloned().collect();
+            let found = in_one_order(half, name, &concerned);
+            if is_broken(&found) {
+                return found;
+            }
+        }
+    }
+    whole
 }
 
 fn in_one_order<M: Model>(model: M, name: &str, calls: &[Call]) -> Vec<Violation> {
@@ -127,3 +150,9 @@ fn intent(recorded: &Recorded) -> Option<Intent> {
     let tag = recorded.call.action.tag()?;
     Some(Intent { tag, fate })
 }
+
+/// Enough to see what they have in common.
+const EFFECTS_SHOWN_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests;

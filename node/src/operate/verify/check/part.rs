@@ -9,7 +9,7 @@ use crate::operate::verify::check::history::{
     Action, Answer, Call, Moment, Outcome, View, moments,
 };
 use crate::operate::verify::check::linearizable::{Bounds, Stuck, Verdict, check};
-use crate::operate::verify::check::model::Model;
+use crate::operate::verify::check::model::{ITEMS_SHOWN_MAX, Model};
 
 /// Calls that no order explains from any of the states that they may begin in.
 #[derive(Debug, Clone)]
@@ -303,8 +303,6 @@ fn milliseconds(us: u64) -> String {
 const TRIES_MAX: usize = 500;
 /// Lines that a person reads.
 const SHOWN_MAX: usize = 40;
-/// Items of a list in a line.
-const ITEMS_SHOWN_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests;

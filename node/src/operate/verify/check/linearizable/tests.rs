@@ -63,8 +63,8 @@ fn unknown(action: Action, called_us: u64) -> Call {
 }
 
 fn is_linearizable(calls: &[Call]) -> bool {
-    let starts = [RegisterModel.initial()];
-    match check(RegisterModel, &starts, calls, Bounds::WHOLE) {
+    let starts = [RegisterModel::Whole.initial()];
+    match check(RegisterModel::Whole, &starts, calls, Bounds::WHOLE) {
         Verdict::Linearizable => true,
         Verdict::Impossible(_) => false,
         Verdict::Undecided => panic!("undecided"),
@@ -148,7 +148,12 @@ fn what_is_too_large_is_not_passed() {
         steps: 1_000,
         configurations: 1_000,
     };
-    let verdict = check(RegisterModel, &[RegisterModel.initial()], &calls, bounds);
+    let verdict = check(
+        RegisterModel::Whole,
+        &[RegisterModel::Whole.initial()],
+        &calls,
+        bounds,
+    );
     assert_eq!(verdict, Verdict::Undecided);
 }
 
@@ -156,8 +161,8 @@ fn what_is_too_large_is_not_passed() {
 fn from_any_state_only_what_contradicts_itself_fails() {
     let from_any = |calls: &[Call]| {
         let verdict = check(
-            RegisterModel,
-            &[RegisterModel.anything()],
+            RegisterModel::Whole,
+            &[RegisterModel::Whole.anything()],
             calls,
             Bounds::WHOLE,
         );
@@ -224,7 +229,7 @@ proptest! {
         let calls = history(Making { seed, clients, calls, is_counter, unknown_in });
         let verdict = match is_counter {
             true => check(CounterModel, &[CounterModel.initial()], &calls, Bounds::WHOLE) == Verdict::Linearizable,
-            false => check(RegisterModel, &[RegisterModel.initial()], &calls, Bounds::WHOLE) == Verdict::Linearizable,
+            false => check(RegisterModel::Whole, &[RegisterModel::Whole.initial()], &calls, Bounds::WHOLE) == Verdict::Linearizable,
         };
         prop_assert!(verdict, "{calls:#?}");
     }
@@ -237,7 +242,7 @@ proptest! {
         let calls = with_a_wrong_answer(calls, wrong);
         match is_counter {
             true => agrees_with_brute_force(CounterModel, &calls),
-            false => agrees_with_brute_force(RegisterModel, &calls),
+            false => agrees_with_brute_force(RegisterModel::Whole, &calls),
         }
     }
 }

@@ -8,9 +8,9 @@ use crate::operate::verify::check::model::RegisterModel;
 use crate::operate::verify::check::simulated::{Making, history, with_a_wrong_answer};
 
 fn part(calls: &[Call]) -> Option<Part<<RegisterModel as Model>::State>> {
-    let starts = [RegisterModel.initial()];
-    match check(RegisterModel, &starts, calls, Bounds::WHOLE) {
-        Verdict::Impossible(stuck) => Some(smallest(RegisterModel, calls, &stuck)),
+    let starts = [RegisterModel::Whole.initial()];
+    match check(RegisterModel::Whole, &starts, calls, Bounds::WHOLE) {
+        Verdict::Impossible(stuck) => Some(smallest(RegisterModel::Whole, calls, &stuck)),
         Verdict::Linearizable | Verdict::Undecided => None,
     }
 }
@@ -57,7 +57,7 @@ fn a_stale_read_is_two_calls() {
     let actions: Vec<_> = part.calls.iter().map(|call| call.action).collect();
     assert!(actions.len() <= 3, "{actions:?}");
     assert!(actions.contains(&Action::Write { value: 100 }));
-    let lines = part.lines(RegisterModel);
+    let lines = part.lines(RegisterModel::Whole);
     assert_eq!(lines[0], "whatever came before:");
     assert!(
         lines.iter().any(|line| line.contains("write 100")),
@@ -73,7 +73,7 @@ fn a_stale_read_is_two_calls() {
 fn a_value_that_nobody_wrote_is_told_by_the_states_that_may_be() {
     let calls = [write((2, 5), 7, 555)];
     let part = part(&calls).unwrap();
-    let lines = part.lines(RegisterModel);
+    let lines = part.lines(RegisterModel::Whole);
     assert_eq!(lines[0], "after all that came before:");
     assert!(lines[1].contains("value 0, 0 appended"), "{lines:#?}");
     assert!(lines[2].contains("was 555"), "{lines:#?}");
@@ -99,9 +99,9 @@ proptest! {
         let whole = history(Making { seed, clients, calls, is_counter: false, unknown_in });
         let wrong = with_a_wrong_answer(whole, wrong);
         if let Some(part) = part(&wrong) {
-            prop_assert!(is_impossible(RegisterModel, Bounds::PART, &part.starts, &part.calls), "{part:#?}");
+            prop_assert!(is_impossible(RegisterModel::Whole, Bounds::PART, &part.starts, &part.calls), "{part:#?}");
             prop_assert!(part.calls.len() <= wrong.len());
-            prop_assert!(part.lines(RegisterModel).len() > 1);
+            prop_assert!(part.lines(RegisterModel::Whole).len() > 1);
         }
     }
 
@@ -119,6 +119,6 @@ proptest! {
         let history = History::new(&calls, end);
         let begin = begin.index(history.places[history.last].0.unwrap() + 1);
         let kept = history.from(begin);
-        prop_assert!(!is_impossible(RegisterModel, Bounds::PART, &[RegisterModel.anything()], &kept), "{kept:#?}");
+        prop_assert!(!is_impossible(RegisterModel::Whole, Bounds::PART, &[RegisterModel::Whole.anything()], &kept), "{kept:#?}");
     }
 }
