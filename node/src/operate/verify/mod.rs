@@ -212,7 +212,12 @@ async fn pass_time(
         let next = kills.peek().copied();
         tokio::select! {
             biased;
-            _ = tick.tick() => progress.advance(),
+            _ = tick.tick() => {
+                progress.advance();
+                if run.is_full() {
+                    return Ok(faults);
+                }
+            }
             () = sleep_until(end) => return Ok(faults),
             () = sleep_until(next.unwrap_or(end)), if next.is_some() => {
                 kills.next();

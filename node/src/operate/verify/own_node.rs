@@ -1,10 +1,13 @@
 //! A node of our own, in a process of its own, that is killed and started again on the same directory and port.
 
 use std::fs::File;
+use std::net::UdpSocket;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use selvedge_client::ClientBuilder;
+use selvedge_cluster::Clock;
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -39,13 +42,14 @@ struct Ready {
 }
 
 impl OwnNode {
-    /// Starts a node on a free port, in a new directory.
+    /// Starts a node in a new directory.
     pub(super) async fn start() -> Result<Self, CommandFailure> {
         let dir = tempfile::Builder::new()
             .prefix("selvedge-verify-")
             .tempdir()
             .map_err(|error| CommandFailure::file(&std::env::temp_dir(), &error))?;
-        let (process, ready) = spawn(dir.path(), "127.0.0.1:0").await?;
+        let address = free_address(&Clock::system());
+        let (process, ready) = spawn(dir.path(), &address).await?;
         let profile = Profile {
             server: ready.quic,
             ca_file: ready.ca_file,
@@ -82,6 +86,19 @@ impl OwnNode {
         let _ = kill(&mut self.process.child).await;
         is_kept.then(|| self.dir.keep())
     }
+}
+
+/// A free address whose port the system gives to nobody who does not ask for it: while the node is down, a client
+/// that connects anew could else get it.
+fn free_address(clock: &Clock) -> String {
+    let mut ports = (0..PORT_TRIES).map(|_| PORTS.start + clock.random() % PORTS_COUNT);
+    let is_free = |port: &u64| {
+        let address = format!("127.0.0.1:{port}");
+        UdpSocket::bind(address).is_ok()
+    };
+    // Where none is found the system shall choose.
+    let port = ports.find(is_free).unwrap_or(0);
+    format!("127.0.0.1:{port}")
 }
 
 async fn kill(child: &mut Child) -> Result<(), CommandFailure> {
@@ -157,6 +174,11 @@ fn unexpected(dir: &Path, status: Option<ExitStatus>) -> CommandFailure {
     CommandFailure::failed(format!("the node ended by itself ({status}):\n  {last}"))
 }
 
+/// Below those that Linux and the IANA give out for a moment (from 32,768).
+const PORTS: Range<u64> = 20_000..32_000;
+const PORTS_COUNT: u64 = PORTS.end - PORTS.start;
+/// Ports that are tried: most are free.
+const PORT_TRIES: u32 = 64;
 /// Beside the data.
 const LOG: &str = "node.log";
 /// Lines of the log that tell why it ended.

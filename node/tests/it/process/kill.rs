@@ -51,7 +51,9 @@ impl Production {
             .args(["start", "--output", "json", "--quic", address, "--config"])
             .arg(&self.config);
         command.arg("--data-dir").arg(&self.data_dir);
-        Node::spawn(command.stderr(append(&self.data_dir.with_extension("log"))))
+        let log = self.data_dir.with_extension("log");
+        Node::try_spawn(command.stderr(append(&log)))
+            .unwrap_or_else(|status| panic!("{status}: {}", fs::read_to_string(&log).unwrap()))
     }
 
     pub(crate) fn access(&self, node: &Node) -> Access {

@@ -9,8 +9,6 @@ pub(crate) mod linearizable;
 pub(crate) mod model;
 pub(crate) mod operations;
 pub(crate) mod part;
-#[cfg(test)]
-mod simulated;
 
 use serde::Serialize;
 
@@ -51,3 +49,6 @@ impl Violation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::operate::verify::check::history::{Action, Answer, View};
 use crate::operate::verify::check::model::{CounterModel, RegisterModel};
-use crate::operate::verify::check::simulated::{Making, history, with_a_wrong_answer};
+use crate::operate::verify::check::tests::simulated::{Making, history, with_a_wrong_answer};
 
 pub(in crate::operate::verify::check) fn answered(
     action: Action,

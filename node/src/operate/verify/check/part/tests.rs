@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::operate::verify::check::linearizable::tests::{append, read, write};
 use crate::operate::verify::check::model::RegisterModel;
-use crate::operate::verify::check::simulated::{Making, history, with_a_wrong_answer};
+use crate::operate::verify::check::tests::simulated::{Making, history, with_a_wrong_answer};
 
 fn part(calls: &[Call]) -> Option<Part<<RegisterModel as Model>::State>> {
     let starts = [RegisterModel::Whole.initial()];

@@ -8,7 +8,7 @@ use crate::operate::verify::check::history::{Action, Answer, Call, Outcome, View
 
 /// An actor that does what it should.
 #[derive(Debug, Default)]
-pub(super) struct Atomic {
+pub(in crate::operate::verify::check) struct Atomic {
     value: u64,
     items: Vec<u64>,
     sum: u64,
@@ -48,13 +48,13 @@ impl Atomic {
 
 /// How a history is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Making {
-    pub(super) seed: u64,
-    pub(super) clients: usize,
-    pub(super) calls: usize,
-    pub(super) is_counter: bool,
+pub(in crate::operate::verify::check) struct Making {
+    pub(in crate::operate::verify::check) seed: u64,
+    pub(in crate::operate::verify::check) clients: usize,
+    pub(in crate::operate::verify::check) calls: usize,
+    pub(in crate::operate::verify::check) is_counter: bool,
     /// One of so many calls loses its answer.
-    pub(super) unknown_in: u64,
+    pub(in crate::operate::verify::check) unknown_in: u64,
 }
 
 /// What a client is at.
@@ -66,7 +66,7 @@ enum At {
 }
 
 /// A concurrent history of an atomic object: calls overlap, each takes effect at a moment in between.
-pub(super) fn history(making: Making) -> Vec<Call> {
+pub(in crate::operate::verify::check) fn history(making: Making) -> Vec<Call> {
     let random = Random::new(making.seed);
     let mut atomic = Atomic::default();
     let mut clients = vec![At::Idle; making.clients];
@@ -142,7 +142,10 @@ fn action(random: &Random, number: u64, is_counter: bool) -> Action {
 }
 
 /// The same history with one answer changed, as a wrong object would give it.
-pub(super) fn with_a_wrong_answer(mut calls: Vec<Call>, seed: u64) -> Vec<Call> {
+pub(in crate::operate::verify::check) fn with_a_wrong_answer(
+    mut calls: Vec<Call>,
+    seed: u64,
+) -> Vec<Call> {
     let random = Random::new(seed);
     let number = random.below(4);
     let answered = calls.iter_mut().filter_map(|call| match &mut call.outcome {
@@ -164,14 +167,14 @@ pub(super) fn with_a_wrong_answer(mut calls: Vec<Call>, seed: u64) -> Vec<Call> 
 
 /// Numbers from a seed.
 #[derive(Debug)]
-pub(super) struct Random(Clock);
+pub(in crate::operate::verify::check) struct Random(Clock);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::operate::verify::check) fn new(seed: u64) -> Self {
         Self(Clock::manual(0, seed))
     }
 
-    pub(super) fn below(&self, end: u64) -> u64 {
+    pub(in crate::operate::verify::check) fn below(&self, end: u64) -> u64 {
         self.0.random() % end
     }
 
