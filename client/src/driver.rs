@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use quinn::{Connection, ConnectionError};
+use quinn::Connection;
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::{
     ClientFrame, EphemeralSend, Goodbye, Notice, Outcome, Reply, Request, ServerFrame,
@@ -23,7 +23,7 @@ use tracing::{debug, info, warn};
 use crate::call::Ticket;
 use crate::error::{CallError, ConnectError};
 use crate::events::{Listener, Reading};
-use crate::link::{Done, Inbound, Link};
+use crate::link::{Done, Inbound, Link, lost, unavailable};
 use crate::payload::Uploaded;
 use crate::random::Random;
 use crate::session::Control;
@@ -410,6 +410,10 @@ impl Driver {
                 since,
                 listener,
             } => {
+                if self.machine.subscription_room() == 0 {
+                    // What was left since the last tick makes room for what is wanted now.
+                    self.keep_house();
+                }
                 let taken = self
                     .machine
                     .subscribe(target, since, listener, &mut self.out);
@@ -563,24 +567,6 @@ fn tell(connection: &Connection, message: EphemeralSend) {
     if let Err(error) = connection.send_datagram(bytes.into()) {
         debug!(%error, "ephemeral message lost");
     }
-}
-
-/// Why the connection has gone. A Goodbye may get lost with it, but its code is in the close.
-fn lost(connection: &Connection) -> Failure {
-    match connection.close_reason() {
-        Some(ConnectionError::ApplicationClosed(close)) => {
-            let index = usize::try_from(close.error_code.into_inner()).unwrap_or(usize::MAX);
-            let reason = String::from_utf8_lossy(&close.reason).into_owned();
-            let code = ErrorCode::ALL.get(index.wrapping_sub(1)).copied();
-            code.map_or_else(|| unavailable(&reason), |code| Failure::new(code, &reason))
-        }
-        Some(reason) => unavailable(format!("the connection was lost: {reason}")),
-        None => unavailable("the server ended the control stream"),
-    }
-}
-
-fn unavailable(message: impl Into<String>) -> Failure {
-    Failure::new(ErrorCode::Unavailable, message)
 }
 
 /// Waits until the session is to be closed, or nobody holds it any more.

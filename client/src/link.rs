@@ -10,6 +10,7 @@ use tokio::time::{Duration, Instant, timeout};
 use crate::events::{self, EventStream, Listener, Reading};
 use crate::payload::{self, Opened, Uploaded};
 use selvedge_protocol::session::client::Cursor;
+use selvedge_protocol::{ErrorCode, Failure};
 
 /// A connection and what belongs to it. Dropping it ends its tasks.
 pub(crate) struct Link {
@@ -174,6 +175,24 @@ async fn accept(connection: Connection, inbound: mpsc::Sender<Inbound>) -> Done 
             return Done::Inbound;
         }
     }
+}
+
+/// Why the connection has gone. A Goodbye may get lost with it, but its code is in the close.
+pub(crate) fn lost(connection: &Connection) -> Failure {
+    match connection.close_reason() {
+        Some(ConnectionError::ApplicationClosed(close)) => {
+            let index = usize::try_from(close.error_code.into_inner()).unwrap_or(usize::MAX);
+            let reason = String::from_utf8_lossy(&close.reason).into_owned();
+            let code = ErrorCode::ALL.get(index.wrapping_sub(1)).copied();
+            code.map_or_else(|| unavailable(&reason), |code| Failure::new(code, &reason))
+        }
+        Some(reason) => unavailable(format!("the connection was lost: {reason}")),
+        None => unavailable("the server ended the control stream"),
+    }
+}
+
+pub(crate) fn unavailable(message: impl Into<String>) -> Failure {
+    Failure::new(ErrorCode::Unavailable, message)
 }
 
 /// Pieces of the control stream that are taken at a time: one is a packet's worth, about 1.4 kB.

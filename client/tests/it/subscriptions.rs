@@ -66,6 +66,24 @@ async fn a_skipped_event_is_fetched_over_a_new_connection() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_was_left_makes_room_at_once() {
+    let server = FakeServer::start(Faults::default());
+    let room = actor("room/one").unwrap();
+    server.publish(&room, "1");
+    let client = server.client().await;
+    // Far more than a session holds, one at a time and faster than they are tidied away.
+    for _ in 0..300 {
+        let since = Since::After(0);
+        let mut events = client
+            .session()
+            .subscribe(room.clone(), since)
+            .await
+            .unwrap();
+        assert_eq!(seqs(&mut events, 1).await, [1]);
+    }
+}
+
+#[tokio::test]
 async fn a_gap_comes_with_a_snapshot_to_go_on_from() {
     let server = FakeServer::start(Faults {
         forgotten: 3,

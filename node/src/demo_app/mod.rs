@@ -1,16 +1,19 @@
-//! The demo application: a counter, a room, the digest of bytes, an import in five steps, outgoing calls and
-//! sagas. It ships with
-//! the binary and shows how an application is written.
+//! The demo application: a counter, a room, a register, the digest of bytes, an import in five steps, outgoing
+//! calls and sagas. It ships with the binary and shows how an application is written; `selvedge verify` writes
+//! to its counters and registers.
 
 mod counter;
 mod digest;
 mod import;
 mod log;
+mod register;
 mod room;
 
 pub use counter::{Count, Counter};
 pub use digest::DigestHandler;
 pub use import::ImportHandler;
+pub(crate) use register::REGISTER_ITEMS_MAX;
+pub use register::{Register, Registered};
 pub use room::{Message, Messages, Room};
 
 use std::env::VarError;
@@ -40,6 +43,7 @@ pub fn application() -> Result<Application, BuildError> {
     Application::builder()
         .kind(Counter)
         .kind(Room)
+        .kind(Register)
         .operation("digest", digest, Policy::default())
         .operation("import", import, Policy::default())
         .operation("http", http, Policy::default())

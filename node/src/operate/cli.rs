@@ -1,6 +1,7 @@
 //! The command line: every command, flag and default, as clap types. It decides nothing.
 
 mod cluster;
+mod load;
 mod node_flags;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, Operatio
 use crate::operate::duration::parse_ms;
 
 pub(crate) use cluster::{Cluster, InitCa, IssueCert};
+pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::NodeFlags;
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
@@ -71,6 +73,15 @@ pub(crate) enum Command {
     Config(Config),
     /// Measure a workload against a node, as a ratio to a baseline of the same run.
     Bench(Bench),
+    /// Check a node's promises: run a workload, record what clients see, and search it for what cannot be.
+    ///
+    /// Clients read, write, compare-and-set and append on actors of the demo application, with command ids and
+    /// repeats; subscribers come and go; operations are submitted. Then: is there one order that explains all
+    /// answers of each actor, did each command take effect once, did events come in order without gap or repeat,
+    /// did each step of an operation run once. Prints PASS, or FAIL with the smallest part of the history that
+    /// shows it and exit code 1. On a node that is running it leaves actors and operations behind whose keys
+    /// and ids begin with `verify-`.
+    Verify(Verify),
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
 }
@@ -505,47 +516,6 @@ pub(crate) struct WorkerRun {
 pub(crate) enum Config {
     /// Read the configuration as `start` would, and print it or what is wrong with it.
     Check(NodeFlags),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Bench {
-    /// What to measure.
-    #[arg(value_enum)]
-    pub(crate) workload: Workload,
-    /// Requests unanswered at a time.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) in_flight: u32,
-    /// How long to measure.
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub(crate) seconds: u32,
-    /// Actors that commands and queries are spread over.
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub(crate) actors: u32,
-    /// Requests a second, on schedule whatever the answers do [default: as fast as answers come].
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub(crate) rate: Option<u32>,
-    /// A file that gets one line per acknowledged operation: its id.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) log: Option<PathBuf>,
-    /// Measure the baseline too; it takes half as long again.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub(crate) baseline: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientFlags,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Workload {
-    /// One-step durable operations, from submit to the result seen by the client.
-    Ops,
-    /// Actor commands, one commit each.
-    Commands,
-    /// Queries answered from memory.
-    Queries,
-    /// Sessions opened and kept.
-    Sessions,
-    /// Raw commits of the embedded store: needs no node.
-    Commits,
 }
 
 /// The address of the policy of an operation type.

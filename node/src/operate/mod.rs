@@ -15,6 +15,7 @@ mod peer;
 mod profile;
 mod storage;
 mod tls_files;
+mod verify;
 
 use std::env::VarError;
 use std::fmt::Display;
@@ -110,6 +111,7 @@ async fn run(
             commands::config::check(printer, &flags)
         }
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
+        Command::Verify(flags) => verify::run(printer, flags).await,
         Command::Completions { shell } => {
             printer.completions(shell, &mut Cli::command());
             Ok(())

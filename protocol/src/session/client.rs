@@ -235,11 +235,8 @@ impl<C, S> Machine<C, S> {
         ticket: S,
         out: &mut Vec<u8>,
     ) -> Result<u64, (S, Failure)> {
-        let max = usize::try_from(self.limits.subscriptions)
-            .map_or(limits::SESSION_SUBSCRIPTIONS_MAX, |max| {
-                max.min(limits::SESSION_SUBSCRIPTIONS_MAX)
-            });
-        if self.subscriptions.len() >= max {
+        if self.subscription_room() == 0 {
+            let max = self.subscriptions_max();
             let message = format!("this session holds its {max} subscriptions: end one first");
             return Err((ticket, Failure::new(ErrorCode::LimitExceeded, message)));
         }
@@ -259,6 +256,20 @@ impl<C, S> Machine<C, S> {
         }
         self.subscriptions.insert(number, subscription);
         Ok(number)
+    }
+
+    /// How many more subscriptions the session may hold; those that nobody wants any more count until
+    /// [`Machine::retain_subscriptions`].
+    pub fn subscription_room(&self) -> usize {
+        self.subscriptions_max()
+            .saturating_sub(self.subscriptions.len())
+    }
+
+    fn subscriptions_max(&self) -> usize {
+        usize::try_from(self.limits.subscriptions)
+            .map_or(limits::SESSION_SUBSCRIPTIONS_MAX, |max| {
+                max.min(limits::SESSION_SUBSCRIPTIONS_MAX)
+            })
     }
 
     /// Ends a subscription; its ticket is given back.

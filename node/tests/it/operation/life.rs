@@ -579,6 +579,13 @@ async fn why_names_what_is_waited_for_in_each_status() {
     world.probe.reach().await;
     live(&node, "queued", json!([])).await;
     assert_eq!(reasons(&why(&node, "busy").await), ["runner"]);
+    // Its offer is on its way to the pool for a moment.
+    let arrival = async {
+        while reasons(&why(&node, "queued").await) == ["queue"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrival).await.unwrap();
     assert_eq!(reasons(&why(&node, "queued").await), ["concurrency"]);
     verb(&node, "pause", "queued", json!({})).await.unwrap();
     assert_eq!(reasons(&why(&node, "queued").await), ["resume"]);

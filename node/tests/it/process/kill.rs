@@ -47,7 +47,9 @@ impl Production {
     /// Starts the node at an address; port 0 asks for a free one.
     pub(crate) fn start(&self, address: &str) -> Node {
         let mut command = self.command(address);
-        Node::spawn(command.stderr(append(&self.data_dir.with_extension("log"))))
+        let log = self.data_dir.with_extension("log");
+        Node::try_spawn(command.stderr(append(&log)))
+            .unwrap_or_else(|status| panic!("{status}: {}", fs::read_to_string(&log).unwrap()))
     }
 
     /// The command that starts it.

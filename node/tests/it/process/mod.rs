@@ -11,6 +11,7 @@ mod session;
 mod storage;
 mod traffic;
 mod verbs;
+mod verify;
 mod worker;
 mod wrong;
 

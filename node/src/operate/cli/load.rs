@@ -1,0 +1,69 @@
+//! The flags of the commands that put a load on a node: `bench` and `verify`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::operate::cli::ClientFlags;
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What to measure.
+    #[arg(value_enum)]
+    pub(crate) workload: Workload,
+    /// Requests unanswered at a time.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) in_flight: u32,
+    /// How long to measure.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// Actors that commands and queries are spread over.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) actors: u32,
+    /// Requests a second, on schedule whatever the answers do [default: as fast as answers come].
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// A file that gets one line per acknowledged operation: its id.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Measure the baseline too; it takes half as long again.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) baseline: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Decides what is called and when faults happen [default: a random one, which is printed].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How long the workload runs; the checks come after it.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) seconds: u32,
+    /// Clients with a session each, one call at a time.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) clients: u32,
+    /// Actors they call; fewer make them meet more often.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) actors: u32,
+    /// Start a node of its own, kill it with SIGKILL so many times and start it again [3 without a number].
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) kill: Option<u32>,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// One-step durable operations, from submit to the result seen by the client.
+    Ops,
+    /// Actor commands, one commit each.
+    Commands,
+    /// Queries answered from memory.
+    Queries,
+    /// Sessions opened and kept.
+    Sessions,
+    /// Raw commits of the embedded store: needs no node.
+    Commits,
+}

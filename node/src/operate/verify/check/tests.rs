@@ -1,0 +1,3 @@
+//! What the tests of the checkers share.
+
+pub(super) mod simulated;
