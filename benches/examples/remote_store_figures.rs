@@ -69,7 +69,7 @@ async fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-/// As an actor commits: blind, with its fence and its record as read conflicts.
+/// Two rows and a conflict key, without a read: about what an actor's commit is.
 async fn commit(store: &dyn Store, task: usize) -> Result<(), Failed> {
     let mut transaction = store.begin();
     transaction.set(format!("actor/{task:04}/state").as_bytes(), &[7; 120]);
