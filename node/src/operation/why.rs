@@ -103,7 +103,7 @@ fn runner(record: &Record, standing: &Standing<'_>) -> Option<WhyWait> {
     }
     let is_at_work = standing.control.is_some_and(Control::is_running);
     if !is_at_work {
-        return Some(queued(record, standing.queue));
+        return Some(queued(record, standing));
     }
     let doing = match record.status {
         Status::Cancelling => "runner: its handler is being stopped".to_owned(),
@@ -123,11 +123,16 @@ fn runner(record: &Record, standing: &Standing<'_>) -> Option<WhyWait> {
     Some(wait(record, "runner", doing))
 }
 
-/// In its pool, or in the store while that has no place for it.
-fn queued(record: &Record, queue: Option<QueueState>) -> WhyWait {
-    let Some(queue) = queue else {
-        let detail = "queue: as many of its type are queued as may be; it is found in the store when \
-                      there is room";
+/// In its pool, on its way there, or in the store while that has no place for it.
+fn queued(record: &Record, standing: &Standing<'_>) -> WhyWait {
+    let Some(queue) = standing.queue else {
+        let detail = match standing.control {
+            Some(_) => "queue: it is on its way into the queue of its type",
+            None => {
+                "queue: as many of its type are queued as may be; it is found in the store when there \
+                 is room"
+            }
+        };
         return wait(record, "queue", detail.to_owned());
     };
     let position = format!("it is number {} of its tenant", queue.position);

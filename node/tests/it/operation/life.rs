@@ -581,7 +581,12 @@ async fn why_names_what_is_waited_for_in_each_status() {
     assert_eq!(reasons(&why(&node, "busy").await), ["runner"]);
     // Its offer is on its way to the pool for a moment.
     let arrival = async {
-        while reasons(&why(&node, "queued").await) == ["queue"] {
+        loop {
+            let found = why(&node, "queued").await;
+            if reasons(&found) != ["queue"] {
+                return;
+            }
+            assert!(found.summary.contains("on its way"), "{}", found.summary);
             tokio::task::yield_now().await;
         }
     };
