@@ -262,10 +262,13 @@ pub(crate) struct OpSubmit {
 
 #[derive(Debug, Args)]
 pub(crate) struct OpList {
+    /// Only those with this status, `waiting` for example.
     #[arg(long)]
     pub(crate) status: Option<String>,
+    /// Only those of this type.
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) operation_type: Option<OperationType>,
+    /// Only those with this label.
     #[arg(long, value_name = "K=V", value_parser = parse_label)]
     pub(crate) label: Option<(String, String)>,
     /// Submitted by this principal.
