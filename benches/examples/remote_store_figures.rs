@@ -19,12 +19,11 @@ use rustls::RootCertStore;
 use rustls::pki_types::PrivateKeyDer;
 use selvedge_cluster::Clock;
 use selvedge_cluster::peer::{
-    Credentials, Dialer, Inbound, Listener, ListenerConfig, PeerFiles, Target, node_domain,
+    Credentials, Dialer, Listener, ListenerConfig, PeerFiles, Target, node_domain,
 };
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::remote::{Remote, RemoteConfig, StoreServer};
-use selvedge_protocol::peer::Service;
 use tokio::time::Instant;
 
 type Failed = Box<dyn Error + Send + Sync>;
@@ -157,16 +156,7 @@ async fn remote(files: PeerFiles, store: Arc<dyn Store>) -> Result<Remote, Faile
         name: Some("storage".to_owned()),
     };
     let server = StoreServer::new(store);
-    tokio::spawn(listener.run(
-        std::future::pending(),
-        move |Inbound {
-                  service,
-                  stream,
-                  stopping,
-              }| match service {
-            Service::Store => Box::pin(server.clone().serve(stream, stopping)),
-        },
-    ));
+    tokio::spawn(listener.run(std::future::pending(), server.alone()));
     let dialer = Dialer::new(credentials);
     Ok(Remote::open(RemoteConfig::new(target, dialer, Clock::system())).await?)
 }

@@ -4,11 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use selvedge_cluster::peer::{Inbound, ListenError, Listener, ListenerConfig, PeerFiles};
+use selvedge_cluster::peer::{ListenError, Listener, ListenerConfig, PeerFiles};
 use selvedge_cluster::store::embedded::Embedded;
 use selvedge_cluster::store::remote::StoreServer;
 use selvedge_protocol::error::chain;
-use selvedge_protocol::peer::Service;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -51,16 +50,7 @@ impl StorageNode {
             // An error is the end of the node: the same to the port.
             let _ = stopped.await;
         };
-        let listener = tokio::spawn(listener.run(
-            stopped,
-            move |Inbound {
-                      service,
-                      stream,
-                      stopping,
-                  }| match service {
-                Service::Store => Box::pin(server.clone().serve(stream, stopping)),
-            },
-        ));
+        let listener = tokio::spawn(listener.run(stopped, server.alone()));
         tracing::info!(node = %config.name, peer = %address, "storage node serves");
         Ok(Self {
             name: config.name.clone(),

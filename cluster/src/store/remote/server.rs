@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use selvedge_protocol::codec;
 use selvedge_protocol::limits::{
     STORE_FRAME_BODY_BYTES_MAX, STORE_FRAME_PAIRS_MAX, STORE_PAGE_PAIRS_MAX, STORE_PAGES_MAX,
     STORE_PENDING_BYTES_MAX, STORE_STATUS_MS, STORE_TRANSACTION_MS_MAX, STORE_WRITE_BYTES,
 };
-use selvedge_protocol::peer::close;
 use selvedge_protocol::peer::store as wire;
 use selvedge_protocol::peer::store::{StoreAnswer, StoreRequest};
+use selvedge_protocol::peer::{Service, close};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::{Error, Isolation, Order, Range, Store, Transaction};
 use super::failure::told;
-use crate::peer::{PeerStream, Stopping, StreamError};
+use crate::peer::{Inbound, PeerStream, Stopping, StreamError};
 
 /// A store, as it is served to other nodes. A cheap handle.
 #[derive(Debug, Clone)]
@@ -53,8 +54,15 @@ impl StoreServer {
         }
     }
 
+    /// What a [`Listener`](crate::peer::Listener) runs for a node that serves its store and nothing else.
+    pub fn alone(self) -> impl Fn(Inbound) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+        move |inbound| match inbound.service {
+            Service::Store => Box::pin(self.clone().serve(inbound.stream, inbound.stopping)),
+        }
+    }
+
     /// Serves one stream to its end.
-    pub async fn serve(self, mut stream: PeerStream, mut stopping: Stopping) {
+    async fn serve(self, mut stream: PeerStream, mut stopping: Stopping) {
         let served = match tokio::time::timeout(TRANSACTION_MAX, stream.read()).await {
             Err(_elapsed) => return stream.reset(close::BUSY),
             Ok(Err(error)) => Err(error.into()),

@@ -4,13 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use selvedge_cluster::Clock;
-use selvedge_cluster::peer::{
-    Credentials, Dialer, Inbound, Listener, ListenerConfig, PeerFiles, Target,
-};
+use selvedge_cluster::peer::{Credentials, Dialer, Listener, ListenerConfig, PeerFiles, Target};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::remote::{OpenError, Remote, RemoteConfig, StoreServer};
-use selvedge_protocol::peer::Service;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -121,13 +118,7 @@ async fn listen(
         async {
             let _ = stopped.await;
         },
-        move |Inbound {
-                  service,
-                  stream,
-                  stopping,
-              }| match service {
-            Service::Store => Box::pin(server.clone().serve(stream, stopping)),
-        },
+        server.alone(),
     ));
     (shutdown, task)
 }
