@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 
 use selvedge_client::{OperationId, OperationStatus};
 use serde_json::json;
@@ -144,16 +145,13 @@ const KILLS: usize = 4;
 /// Commands between two kills.
 const COMMANDS: usize = 6;
 
-#[test]
-fn a_command_id_has_one_effect_across_kills() {
-    let scratch = tempfile::tempdir().unwrap();
-    let production = Production::new(scratch.path());
-    let mut node = production.start("127.0.0.1:0");
-    let access = production.access(&node);
+/// Sends commands with ids from a thread of its own, each until it is answered and then once more. Tells
+/// before each which it is.
+pub(super) fn visits(access: &Access, count: usize) -> (Receiver<usize>, JoinHandle<()>) {
     let (begin, begun) = channel();
-    let writer = access.clone();
+    let access = access.clone();
     let writer = std::thread::spawn(move || {
-        for number in 0..KILLS * COMMANDS {
+        for number in 0..count {
             begin.send(number).unwrap();
             let id = format!("visit {number}");
             let send = [
@@ -165,12 +163,22 @@ fn a_command_id_has_one_effect_across_kills() {
                 "--command-id",
                 &id,
             ];
-            let first = until_answered(&mut writer.client(&send));
+            let first = until_answered(&mut access.client(&send));
             assert_eq!(first["seq"], number + 1);
             // A repeat gets the stored outcome.
-            assert_eq!(until_answered(&mut writer.client(&send)), first);
+            assert_eq!(until_answered(&mut access.client(&send)), first);
         }
     });
+    (begun, writer)
+}
+
+#[test]
+fn a_command_id_has_one_effect_across_kills() {
+    let scratch = tempfile::tempdir().unwrap();
+    let production = Production::new(scratch.path());
+    let mut node = production.start("127.0.0.1:0");
+    let access = production.access(&node);
+    let (begun, writer) = visits(&access, KILLS * COMMANDS);
     while let Ok(number) = begun.recv() {
         // While the command is on its way.
         if number % COMMANDS == COMMANDS - 1 {

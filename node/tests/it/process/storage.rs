@@ -4,11 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
 
 use serde_json::json;
 
-use super::kill::{Production, until_answered};
+use super::kill::{Production, visits};
 use super::traffic::Traffic;
 use super::{Access, Node, append, fail, json, run, selvedge};
 
@@ -140,27 +139,7 @@ fn a_command_id_has_one_effect_across_kills_of_the_storage_node() {
     let peer = address(&storage).to_owned();
     let compute = cluster.compute(&storage);
     let access = cluster.access(&compute);
-    let (begin, begun) = channel();
-    let writer = access.clone();
-    let writer = std::thread::spawn(move || {
-        for number in 0..KILLS * COMMANDS {
-            begin.send(number).unwrap();
-            let id = format!("visit {number}");
-            let body = r#"{"by":1}"#;
-            let send = [
-                "actor",
-                "send",
-                "counter/visits",
-                "add",
-                body,
-                "--command-id",
-                &id,
-            ];
-            let first = until_answered(&mut writer.client(&send));
-            assert_eq!(first["seq"], number + 1);
-            assert_eq!(until_answered(&mut writer.client(&send)), first);
-        }
-    });
+    let (begun, writer) = visits(&access, KILLS * COMMANDS);
     while let Ok(number) = begun.recv() {
         if number % COMMANDS == COMMANDS - 1 {
             storage.kill();
