@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState};
+use crate::membership::view;
 use crate::plan::{Candidate, Plan};
 
 /// How fast a cluster judges.
@@ -70,9 +71,27 @@ pub struct Writes {
     pub plan: Option<Plan>,
 }
 
-/// The node was declared dead, or another of its name has joined: it stops owning at once and joins anew.
+impl Writes {
+    /// The digest of the view once all this is written.
+    fn view_after(&self, seen: &Seen) -> u64 {
+        let plan = self.plan.as_ref().or(seen.plan.as_ref());
+        let members = seen.members.iter().map(|member| {
+            let dead = self.dead.iter().find(|(name, _)| *name == member.name);
+            let node = dead.map_or(&member.node, |(_, node)| node);
+            (member.name.as_str(), node)
+        });
+        view::digest(plan.map_or(0, |plan| plan.number), members)
+    }
+}
+
+/// Why a node is no member any more. It stops owning at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ousted;
+pub enum Ousted {
+    /// It was declared dead, or removed: it may join anew.
+    Dead,
+    /// Another process has joined under its name: one of the two has to end, and that is this one.
+    Replaced,
+}
 
 /// One node's part.
 #[derive(Debug)]
@@ -141,6 +160,11 @@ impl Machine {
         }
     }
 
+    /// What it has joined as.
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
     /// Whether it is the controller, as far as it knows.
     pub fn is_controller(&self) -> bool {
         self.lease.row.as_ref().is_some_and(|it| self.holds(it))
@@ -156,9 +180,12 @@ impl Machine {
 
     /// What to write after what was seen.
     pub fn decide(&mut self, now: Instant, seen: &Seen) -> Result<Writes, Ousted> {
-        let own = seen.own.as_ref().ok_or(Ousted)?;
-        if own.incarnation != self.incarnation || own.state == NodeState::Dead {
-            return Err(Ousted);
+        let own = seen.own.as_ref().ok_or(Ousted::Dead)?;
+        if own.incarnation != self.incarnation {
+            return Err(Ousted::Replaced);
+        }
+        if !own.is_alive() {
+            return Err(Ousted::Dead);
         }
         self.lease.see(now, seen.lease.as_ref());
         let mut writes = Writes {
@@ -172,9 +199,10 @@ impl Machine {
             return Ok(writes);
         }
         self.watch(now, &seen.members);
-        writes.lease = self.next_lease(now, seen.lease.as_ref());
-        if writes.lease.is_some() {
+        if let Some(mut lease) = self.next_lease(now, seen.lease.as_ref()) {
             self.rule(now, seen, &mut writes);
+            lease.view = writes.view_after(seen);
+            writes.lease = Some(lease);
         }
         Ok(writes)
     }
@@ -209,6 +237,7 @@ impl Machine {
             incarnation: self.incarnation,
             term,
             count: 1,
+            view: 0,
         };
         match lease {
             None => Some(taken(1)),
@@ -236,11 +265,10 @@ impl Machine {
     fn rule(&self, now: Instant, seen: &Seen, writes: &mut Writes) {
         let mut candidates = Vec::with_capacity(seen.members.len());
         for member in &seen.members {
-            let is_dead = match member.node.state {
-                NodeState::Dead => continue,
-                NodeState::Serving | NodeState::Draining => self.is_silent(now, member),
-            };
-            if is_dead {
+            if !member.node.is_alive() {
+                continue;
+            }
+            if self.is_silent(now, member) {
                 let dead = NodeRecord {
                     state: NodeState::Dead,
                     ..member.node.clone()
@@ -250,10 +278,7 @@ impl Machine {
             }
             candidates.push(Candidate {
                 name: member.name.clone(),
-                weight: match member.node.state {
-                    NodeState::Serving => member.node.weight,
-                    NodeState::Draining | NodeState::Dead => 0,
-                },
+                weight: member.node.share(),
             });
         }
         let Some(plan) = &seen.plan else { return };

@@ -8,6 +8,9 @@
 pub mod machine;
 pub mod record;
 pub mod service;
+pub mod view;
 
 pub use machine::{Ousted, Timing};
+pub use record::{NodeRecord, NodeState, Role, Versions};
 pub use service::{Joining, Round, Service};
+pub use view::{Owner, View};

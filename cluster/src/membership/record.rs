@@ -11,10 +11,45 @@ pub struct NodeRecord {
     /// Raised with each join, so that a node that was declared dead is told from the one that came back.
     pub incarnation: u64,
     pub state: NodeState,
-    /// Its share of the slots, in proportion to the others'. A node that owns no actors has 0.
+    /// An operator wants it to own nothing. Stays so when the node starts again.
+    pub is_drained: bool,
+    /// Its share of the slots, in proportion to the others'. A node without the role core has 0.
     pub weight: u32,
+    pub roles: Vec<Role>,
     /// Where other nodes reach it, `host:port`.
     pub peer: String,
+    /// Where clients reach it, `host:port`; `None`: they do not.
+    pub quic: Option<String>,
+    /// The operation types that it has handlers for, where it executes operations.
+    pub operations: Vec<String>,
+    pub versions: Versions,
+}
+
+/// What a node's binary understands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// The binary's own.
+    pub binary: String,
+    /// The newest of the session protocol.
+    pub protocol: u8,
+    /// The newest of the store.
+    pub schema: u32,
+}
+
+/// What a node does, DESIGN 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes sessions over QUIC.
+    Edge,
+    /// Takes browsers over HTTP.
+    Bridge,
+    /// Owns actors.
+    Core,
+    /// Executes operations.
+    Processing,
+    /// Serves its store to other nodes; no member of the cluster.
+    Storage,
 }
 
 /// What a node is to the cluster. Only the node itself and the controller change it.
@@ -22,10 +57,36 @@ pub struct NodeRecord {
 pub enum NodeState {
     /// It takes its share.
     Serving,
-    /// It gives up what it has, and takes nothing.
-    Draining,
+    /// It is about to end: it gives up what it has, and takes nothing.
+    Leaving,
+    /// It has ended in order.
+    Left,
     /// The controller has not heard of it for too long: it owns nothing and has to join again.
     Dead,
+}
+
+impl NodeRecord {
+    /// Whether it is there, as far as the cluster knows.
+    pub const fn is_alive(&self) -> bool {
+        match self.state {
+            NodeState::Serving | NodeState::Leaving => true,
+            NodeState::Left | NodeState::Dead => false,
+        }
+    }
+
+    /// Its weight in the next plan.
+    pub const fn share(&self) -> u32 {
+        match (self.state, self.is_drained) {
+            (NodeState::Serving, false) => self.weight,
+            (NodeState::Serving, true)
+            | (NodeState::Leaving | NodeState::Left | NodeState::Dead, _) => 0,
+        }
+    }
+
+    /// Whether it has a role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
 }
 
 /// That a node is alive: a row of its own, which it alone writes.
@@ -46,6 +107,9 @@ pub struct LeaseRecord {
     pub term: u64,
     /// Raised with each renewal.
     pub count: u64,
+    /// The [`view`](crate::membership::View::digest) of the cluster as of this renewal: whoever has another one
+    /// reads it anew, so nodes find changes without reading all rows each time.
+    pub view: u64,
 }
 
 impl Record for NodeRecord {
@@ -77,9 +141,18 @@ mod tests {
         let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
         let node = NodeRecord {
             incarnation: 3,
-            state: NodeState::Draining,
+            state: NodeState::Leaving,
+            is_drained: true,
             weight: 100,
+            roles: vec![Role::Edge, Role::Core],
             peer: "127.0.0.1:7410".to_owned(),
+            quic: Some("127.0.0.1:7400".to_owned()),
+            operations: vec!["digest".to_owned()],
+            versions: Versions {
+                binary: "0.1.0".to_owned(),
+                protocol: 1,
+                schema: 1,
+            },
         };
         golden::check(directory, "node", &node);
         let beat = BeatRecord {
@@ -92,6 +165,7 @@ mod tests {
             incarnation: 3,
             term: 2,
             count: 9,
+            view: 1 << 60,
         };
         golden::check(directory, "controller-lease", &lease);
         let candidate = |name: &str| Candidate {

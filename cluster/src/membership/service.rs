@@ -11,8 +11,9 @@ use selvedge_protocol::limits::NODES_MAX;
 use tokio::time::Instant;
 
 use crate::Clock;
-use crate::membership::machine::{Machine, Member, Seen, Timing, Writes};
-use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState};
+use crate::membership::machine::{Machine, Member, Ousted, Seen, Timing, Writes};
+use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState, Role, Versions};
+use crate::membership::view::View;
 use crate::plan::Plan;
 use crate::store::keys::{ClusterKey, Family, Key, KeyRange};
 use crate::store::record::{Record, decode, encode};
@@ -23,10 +24,13 @@ use crate::store::{self, Isolation, Store, Transaction, run};
 pub struct Joining {
     /// Unique in the cluster.
     pub name: String,
-    /// Where other nodes reach it, `host:port`.
-    pub peer: String,
-    /// Its share of the slots; 0 for one that owns none.
+    /// As in [`NodeRecord`].
     pub weight: u32,
+    pub roles: Vec<Role>,
+    pub peer: String,
+    pub quic: Option<String>,
+    pub operations: Vec<String>,
+    pub versions: Versions,
 }
 
 /// A member of the cluster.
@@ -45,9 +49,11 @@ pub enum Round {
     Member {
         /// Whether it is the controller.
         is_controller: bool,
+        /// The digest of the view that the controller has seen last; `None`: there was none yet.
+        view: Option<u64>,
     },
-    /// It is not any more: it gives up all that it owns, and joins anew.
-    Ousted,
+    /// It is not any more: it gives up all that it owns.
+    Ousted(Ousted),
 }
 
 impl Service {
@@ -67,12 +73,17 @@ impl Service {
                 let key = node_key(&joining.name);
                 let before: Option<NodeRecord> =
                     read(&mut *transaction, &key, Isolation::Serializable).await?;
-                let incarnation = before.map_or(1, |before| before.incarnation + 1);
+                let incarnation = before.as_ref().map_or(1, |before| before.incarnation + 1);
                 let node = NodeRecord {
                     incarnation,
                     state: NodeState::Serving,
+                    is_drained: before.is_some_and(|before| before.is_drained),
                     weight: joining.weight,
+                    roles: joining.roles,
                     peer: joining.peer,
+                    quic: joining.quic,
+                    operations: joining.operations,
+                    versions: joining.versions,
                 };
                 transaction.set(&key.encode(), &encode(&node));
                 Ok((transaction, incarnation))
@@ -97,9 +108,12 @@ impl Service {
     pub async fn round(&mut self, now: Instant) -> Result<Round, store::Error> {
         let mut transaction = self.store.begin();
         let seen = self.see(now, &mut *transaction).await?;
-        let Ok(writes) = self.machine.decide(now, &seen) else {
-            return Ok(Round::Ousted);
+        let writes = match self.machine.decide(now, &seen) {
+            Ok(writes) => writes,
+            Err(ousted) => return Ok(Round::Ousted(ousted)),
         };
+        let lease = writes.lease.as_ref().or(seen.lease.as_ref());
+        let view = lease.map(|lease| lease.view);
         self.write(&mut *transaction, &writes);
         match transaction.commit().await {
             Ok(_) => self.machine.committed(now, &writes),
@@ -109,23 +123,34 @@ impl Service {
         }
         Ok(Round::Member {
             is_controller: self.machine.is_controller(),
+            view,
         })
     }
 
-    /// Asks for an end: the plan moves everything elsewhere. Repeat rounds until nothing is owned.
-    pub async fn drain(&self, clock: &Clock) -> Result<(), store::Error> {
+    /// Says that the node is about to end: the plan moves all that it has elsewhere. Repeat rounds until it
+    /// owns nothing.
+    pub async fn begin_to_leave(&self, clock: &Clock) -> Result<(), store::Error> {
+        self.become_state(clock, NodeState::Leaving).await
+    }
+
+    /// Says that the node ends in order. There are no rounds after this.
+    pub async fn leave(&self, clock: &Clock) -> Result<(), store::Error> {
+        self.become_state(clock, NodeState::Left).await
+    }
+
+    /// Unless it is no member any more.
+    async fn become_state(&self, clock: &Clock, state: NodeState) -> Result<(), store::Error> {
         let key = node_key(&self.name);
+        let incarnation = self.machine.incarnation();
         run(&*self.store, clock, |mut transaction| {
             let key = key.clone();
             async move {
                 let node: Option<NodeRecord> =
                     read(&mut *transaction, &key, Isolation::Serializable).await?;
-                if let Some(node) = node.filter(|node| node.state == NodeState::Serving) {
-                    let draining = NodeRecord {
-                        state: NodeState::Draining,
-                        ..node
-                    };
-                    transaction.set(&key.encode(), &encode(&draining));
+                let is_member =
+                    |node: &NodeRecord| node.incarnation == incarnation && node.is_alive();
+                if let Some(node) = node.filter(is_member) {
+                    transaction.set(&key.encode(), &encode(&NodeRecord { state, ..node }));
                 }
                 Ok((transaction, ()))
             }
@@ -134,16 +159,29 @@ impl Service {
         .map(|_| ())
     }
 
-    /// The plan as it is published.
-    pub async fn plan(&self) -> Result<Plan, store::Error> {
+    /// The members and the plan as they are stored.
+    pub async fn view(&self) -> Result<View, store::Error> {
         let mut transaction = self.store.begin();
+        let lease: Option<LeaseRecord> = read(
+            &mut *transaction,
+            &ClusterKey::Lease.into(),
+            Isolation::Snapshot,
+        )
+        .await?;
         let plan = read(
             &mut *transaction,
             &ClusterKey::Plan.into(),
             Isolation::Snapshot,
         )
         .await?;
-        Ok(plan.unwrap_or_else(|| Plan::empty(self.slots)))
+        let members = named::<NodeRecord>(&mut *transaction, Family::Node).await?;
+        Ok(View {
+            name: self.name.clone(),
+            incarnation: self.machine.incarnation(),
+            plan: plan.unwrap_or_else(|| Plan::empty(self.slots)),
+            members: members.into_iter().collect(),
+            controller: lease.map(|lease| lease.holder),
+        })
     }
 
     async fn see(

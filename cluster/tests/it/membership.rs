@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_cluster::Clock;
-use selvedge_cluster::membership::{Joining, Round, Service, Timing};
+use selvedge_cluster::membership::{Joining, Ousted, Role, Round, Service, Timing, Versions};
 use selvedge_cluster::plan::Plan;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::{self, Store};
@@ -40,8 +40,16 @@ impl World {
     async fn join(&self, number: u32) -> Service {
         let joining = Joining {
             name: format!("node-{number}"),
-            peer: format!("127.0.0.1:{}", 7_410 + number),
             weight: 1,
+            roles: vec![Role::Core],
+            peer: format!("127.0.0.1:{}", 7_410 + number),
+            quic: None,
+            operations: Vec::new(),
+            versions: Versions {
+                binary: "0.1.0".to_owned(),
+                protocol: 1,
+                schema: 1,
+            },
         };
         let store = Arc::clone(&self.store);
         Service::join(store, &self.clock, SLOTS, joining, self.timing)
@@ -56,7 +64,7 @@ impl World {
             self.now += self.timing.beat;
             for node in nodes.iter_mut() {
                 let round = node.round(self.now).await.unwrap();
-                assert_ne!(round, Round::Ousted);
+                assert!(matches!(round, Round::Member { .. }), "{round:?}");
             }
         }
     }
@@ -73,23 +81,27 @@ async fn one_grows_to_three_and_shrinks_again() {
     let mut world = World::new().await;
     let mut one = world.join(1).await;
     world.pass(&mut [&mut one], SECOND).await;
-    assert_eq!(count(&one.plan().await.unwrap(), 1), 64);
+    assert_eq!(count(&one.view().await.unwrap().plan, 1), 64);
     let (mut two, mut three) = (world.join(2).await, world.join(3).await);
     world
         .pass(&mut [&mut one, &mut two, &mut three], SECOND)
         .await;
-    let plan = two.plan().await.unwrap();
+    // Whoever has read the view knows that it is the controller's.
+    let view = two.view().await.unwrap();
+    let round = three.round(world.now).await.unwrap();
+    assert!(matches!(round, Round::Member { view: Some(digest), .. } if digest == view.digest()));
+    let plan = view.plan;
     assert!((1..=3).all(|number| (21..=22).contains(&count(&plan, number))));
     // Drained, one of them has nothing, and the others what it had.
-    two.drain(&world.clock).await.unwrap();
+    two.begin_to_leave(&world.clock).await.unwrap();
     world
         .pass(&mut [&mut one, &mut two, &mut three], SECOND)
         .await;
-    let drained = three.plan().await.unwrap();
+    let drained = three.view().await.unwrap().plan;
     assert_eq!([1, 2, 3].map(|number| count(&drained, number)), [32, 0, 32]);
     // The controller dies: another one finds out.
     world.pass(&mut [&mut two, &mut three], 2 * SECOND).await;
-    let left = three.plan().await.unwrap();
+    let left = three.view().await.unwrap().plan;
     assert_eq!([1, 2, 3].map(|number| count(&left, number)), [0, 0, 64]);
 }
 
@@ -99,16 +111,18 @@ async fn whoever_was_declared_dead_is_told_and_joins_anew() {
     let (mut one, mut two) = (world.join(1).await, world.join(2).await);
     world.pass(&mut [&mut one, &mut two], SECOND).await;
     world.pass(&mut [&mut one], 3 * SECOND).await;
-    assert_eq!(count(&one.plan().await.unwrap(), 2), 0);
-    assert_eq!(two.round(world.now).await.unwrap(), Round::Ousted);
-    assert_eq!(two.round(world.now).await.unwrap(), Round::Ousted);
+    assert_eq!(count(&one.view().await.unwrap().plan, 2), 0);
+    let dead = Round::Ousted(Ousted::Dead);
+    assert_eq!(two.round(world.now).await.unwrap(), dead);
+    assert_eq!(two.round(world.now).await.unwrap(), dead);
     let mut again = world.join(2).await;
     world.pass(&mut [&mut one, &mut again], SECOND).await;
-    assert_eq!(count(&one.plan().await.unwrap(), 2), 32);
+    assert_eq!(count(&one.view().await.unwrap().plan, 2), 32);
     // Of two under one name the later is the member.
-    assert_eq!(two.round(world.now).await.unwrap(), Round::Ousted);
+    let replaced = Round::Ousted(Ousted::Replaced);
+    assert_eq!(two.round(world.now).await.unwrap(), replaced);
     let mut third = world.join(2).await;
-    assert_eq!(again.round(world.now).await.unwrap(), Round::Ousted);
+    assert_eq!(again.round(world.now).await.unwrap(), replaced);
     world.pass(&mut [&mut one, &mut third], SECOND).await;
 }
 
@@ -117,18 +131,18 @@ async fn a_controller_that_was_replaced_decides_nothing() {
     let mut world = World::new().await;
     let (mut one, mut two) = (world.join(1).await, world.join(2).await);
     world.pass(&mut [&mut one, &mut two], SECOND).await;
-    let controller = Round::Member {
-        is_controller: true,
-    };
-    assert_eq!(one.round(world.now).await.unwrap(), controller);
+    let is_controller =
+        |round| matches!(round, Round::Member { is_controller, .. } if is_controller);
+    assert!(is_controller(one.round(world.now).await.unwrap()));
     // It stands still; the other takes over and plans without it.
     world.pass(&mut [&mut two], 3 * SECOND).await;
-    assert_eq!(two.round(world.now).await.unwrap(), controller);
-    let plan = two.plan().await.unwrap();
+    assert!(is_controller(two.round(world.now).await.unwrap()));
+    let plan = two.view().await.unwrap().plan;
     // It wakes, and would now find the other silent for as long, had it a say.
     world.now += 5 * SECOND;
-    assert_eq!(one.round(world.now).await.unwrap(), Round::Ousted);
-    assert_eq!(two.plan().await.unwrap(), plan);
+    let dead = Round::Ousted(Ousted::Dead);
+    assert_eq!(one.round(world.now).await.unwrap(), dead);
+    assert_eq!(two.view().await.unwrap().plan, plan);
     assert_eq!(count(&plan, 2), 64);
 }
 
@@ -143,10 +157,12 @@ async fn rounds_at_the_same_time_decide_each_plan_once() {
         let now = world.now + world.timing.beat * round;
         let rounds = nodes.iter_mut().map(|node| node.round(now));
         for result in futures::future::join_all(rounds).await {
-            assert_ne!(result.unwrap(), Round::Ousted);
+            assert!(matches!(result.unwrap(), Round::Member { .. }));
         }
     }
-    let plan = nodes[0].plan().await.unwrap();
+    let view = nodes[0].view().await.unwrap();
+    assert_eq!(view.members.len(), 5);
+    let plan = view.plan;
     assert_eq!(plan.nodes().count(), 5);
     assert!((1..=5).all(|number| (12..=13).contains(&count(&plan, number))));
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::membership::record::Versions;
 
 const SLOTS: u16 = 64;
 /// The step of simulated time.
@@ -87,8 +88,17 @@ impl Cluster {
         let node = NodeRecord {
             incarnation,
             state: NodeState::Serving,
+            is_drained: false,
             weight: 1,
+            roles: Vec::new(),
             peer: String::new(),
+            quic: None,
+            operations: Vec::new(),
+            versions: Versions {
+                binary: String::new(),
+                protocol: 1,
+                schema: 1,
+            },
         };
         let row = (self.rows.commits, node);
         self.rows.nodes.insert(name.clone(), row);
@@ -141,7 +151,7 @@ impl Cluster {
                     commit_at: now + delay,
                 });
             }
-            Err(Ousted) => {
+            Err(Ousted::Dead | Ousted::Replaced) => {
                 self.ousted += 1;
                 self.join(number);
             }
