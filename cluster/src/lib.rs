@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod clock;
+pub mod forward;
 pub mod membership;
 pub mod metrics;
 pub mod peer;

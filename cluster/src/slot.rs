@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) timers: Chore,
     pub(crate) outbox: Chore,
     pub(crate) awake: Chore,
+    /// Requests for it that wait for an owner: what comes later goes behind them.
+    pub(crate) held: AtomicUsize,
     /// Answers that wait for a proof that the slot is still ours.
     pub(crate) unproven: Mutex<Unproven>,
 }
@@ -114,6 +116,7 @@ impl Slot {
             timers: Chore::new(),
             outbox: Chore::new(),
             awake: Chore::new(),
+            held: AtomicUsize::new(0),
             unproven: Mutex::new(Unproven::default()),
         }
     }

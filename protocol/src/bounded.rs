@@ -14,8 +14,8 @@ use crate::frame::{Extensions, Position};
 use crate::ids::OperationType;
 use crate::limits::{
     FRAME_LIST_LEN_MAX, INLINE_BYTES_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
-    STORE_FRAME_PAIRS_MAX, STORE_KEY_BYTES_MAX, STORE_RANGE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX,
-    TOKEN_BYTES_MAX,
+    PAYLOAD_BYTES_MAX, STORE_FRAME_PAIRS_MAX, STORE_KEY_BYTES_MAX, STORE_RANGE_KEY_BYTES_MAX,
+    STORE_VALUE_BYTES_MAX, TOKEN_BYTES_MAX,
 };
 use crate::peer::store::Pair;
 
@@ -60,6 +60,11 @@ bounded! {
     value: bytes -> Bytes, STORE_VALUE_BYTES_MAX;
     stored: optional_bytes -> Option<Bytes>, STORE_VALUE_BYTES_MAX;
     pairs: list -> Vec<Pair>, STORE_FRAME_PAIRS_MAX;
+    principal: text -> String, LABEL_BYTES_MAX;
+    owner: optional_text -> Option<String>, LABEL_BYTES_MAX;
+    large_body: bytes -> Bytes, PAYLOAD_BYTES_MAX;
+    large_payload: optional_bytes -> Option<Bytes>, PAYLOAD_BYTES_MAX;
+    large_snapshot: bytes -> Bytes, PAYLOAD_BYTES_MAX;
     path: text -> String, MESSAGE_BYTES_MAX;
     reason: text -> String, MESSAGE_BYTES_MAX;
 }

@@ -10,7 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::frame::{ClientFrame, ServerFrame};
-use crate::limits::{FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, STORE_FRAME_BODY_BYTES_MAX};
+use crate::limits::{
+    ACTOR_FRAME_BODY_BYTES_MAX, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES,
+    STORE_FRAME_BODY_BYTES_MAX,
+};
+use crate::peer::actors::{ActorAnswer, ActorRequest};
 use crate::peer::store::{StoreAnswer, StoreRequest};
 use crate::version;
 
@@ -136,6 +140,21 @@ frames!(StoreAnswer(STORE_FRAME_BODY_BYTES_MAX, STORE) {
     135 => Status,
 });
 
+frames!(ActorRequest(ACTOR_FRAME_BODY_BYTES_MAX, ACTORS) {
+    1 => Command,
+    2 => Query,
+    3 => Tell,
+    4 => Subscribe,
+});
+
+frames!(ActorAnswer(ACTOR_FRAME_BODY_BYTES_MAX, ACTORS) {
+    129 => Answer,
+    130 => Elsewhere,
+    131 => Opened,
+    132 => Item,
+    133 => Ended,
+});
+
 /// Appends the frame, header and body, to `out`; nothing of it if it is too large.
 pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
@@ -229,6 +248,11 @@ const WIRE: Configuration<LittleEndian, Varint, Limit<WIRE_COUNT_MAX>> =
 const STORE_COUNT_MAX: usize = 8 * STORE_FRAME_BODY_BYTES_MAX;
 const STORE: Configuration<LittleEndian, Varint, Limit<STORE_COUNT_MAX>> =
     bincode::config::standard().with_limit::<STORE_COUNT_MAX>();
+
+/// The same for the frames between nodes about actors.
+const ACTORS_COUNT_MAX: usize = 8 * ACTOR_FRAME_BODY_BYTES_MAX;
+const ACTORS: Configuration<LittleEndian, Varint, Limit<ACTORS_COUNT_MAX>> =
+    bincode::config::standard().with_limit::<ACTORS_COUNT_MAX>();
 
 /// A record may be as large as a transaction.
 const RECORD_BYTES_MAX: usize = crate::limits::STORE_TRANSACTION_BYTES_MAX;

@@ -47,8 +47,17 @@ pub const PEER_IDLE_MS_MAX: u64 = 2_000;
 pub const PEER_BACKOFF_MS: u64 = 20;
 pub const PEER_BACKOFF_MS_MAX: u64 = 1_000;
 /// Streams that one node may have open to another: a store's transactions twice over, as a stream's place
-/// is given back a moment after its end, and its watches.
-pub const PEER_STREAMS_MAX: u32 = 3_200;
+/// is given back a moment after its end, its watches, and the subscriptions of clients.
+pub const PEER_STREAMS_MAX: u32 = 3_200 + 16_384;
+/// The body of one frame between nodes about actors: a command with the largest body and payload.
+pub const ACTOR_FRAME_BODY_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX + 128 * 1024;
+/// Requests that a node has sent to others and has no answer to, or that wait for an owner.
+pub const FORWARDED_MAX: usize = 65_536;
+/// The same by what they carry: eight of the largest for each of three other nodes, or all of usual size.
+pub const FORWARDED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long a request waits for an owner that answers, milliseconds: a failover and some more. Its client
+/// sends it again after that, perhaps to another node.
+pub const FORWARDED_MS_MAX: u64 = 5_000;
 
 /// Transactions that one node has open on a storage node at a time; others wait for their turn.
 pub const STORE_TRANSACTIONS_MAX: usize = 1_024;

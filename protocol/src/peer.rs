@@ -10,6 +10,7 @@
 //! Both ends are nodes of one cluster, known to each other by certificates of its authority. A stream for
 //! a service or version that the other end does not serve is reset with [`close::UNSERVED`].
 
+pub mod actors;
 pub mod store;
 
 /// ALPN protocol id of the peer port.
@@ -20,6 +21,8 @@ pub const ALPN: &[u8] = b"selvedge-peer/1";
 pub enum Service {
     /// Transactions on the other node's store, see [`store`].
     Store,
+    /// Commands, queries and subscriptions to actors that the other node owns, see [`actors`].
+    Actors,
 }
 
 /// The first bytes of a stream.
@@ -40,13 +43,14 @@ impl Service {
     const fn ordinal(self) -> u8 {
         match self {
             Self::Store => 1,
+            Self::Actors => 2,
         }
     }
 
     /// The version that this build speaks.
     const fn version(self) -> u8 {
         match self {
-            Self::Store => 1,
+            Self::Store | Self::Actors => 1,
         }
     }
 
@@ -59,6 +63,7 @@ impl Service {
     pub fn of([ordinal, version]: Preface) -> Result<Self, PrefaceError> {
         let service = match ordinal {
             1 => Self::Store,
+            2 => Self::Actors,
             other => return Err(PrefaceError::Service(other)),
         };
         if version != service.version() {

@@ -15,9 +15,9 @@ use selvedge_protocol::frame::{Outcome, Success};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::actor::activation::Message;
 use crate::actor::core::Core;
 use crate::actor::kind::{MESSAGE_REFUSED, Origin, RefusedMessage, json};
+use crate::actor::letter::{Letter, Request};
 use crate::actor::load::epoch;
 use crate::actor::record::{OutboxRecord, Stored, TimerRecord};
 use crate::actor::request::{CommandRequest, Identity, ReplyTo, ScopedAddress, asked};
@@ -209,12 +209,13 @@ async fn fire_timers(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error
             };
             let body = TimerRecord::decode(value)?.body;
             answers.push(in_turn(core, Which::Timers, move |reply| {
-                core.send(&scoped(&actor), reply, |caller| Message::Fire {
+                let letter = Letter::Fire {
+                    actor: scoped(&actor),
                     name,
                     due_ms,
                     body,
-                    caller,
-                });
+                };
+                core.send(letter, reply);
             }));
         }
         for outcome in join_all(answers).await {
@@ -279,7 +280,7 @@ async fn deliver(core: &Arc<Core>, from: ActorPath, seq: u64, message: OutboxRec
         address: message.to,
     };
     let request = CommandRequest {
-        actor: to.clone(),
+        actor: to,
         principal: Arc::from(format!("actor:{}", from.address)),
         origin: Origin::Actor,
         identity: Identity::Id(message_id(&from, seq, "")),
@@ -289,7 +290,7 @@ async fn deliver(core: &Arc<Core>, from: ActorPath, seq: u64, message: OutboxRec
         deadline: None,
     };
     let outcome = in_turn(core, Which::Outbox, |reply| {
-        core.send(&to, reply, |caller| Message::Command(request, caller));
+        core.send(Letter::Request(Request::Command(request)), reply);
     });
     let outcome = outcome.await;
     match &outcome {
@@ -326,9 +327,7 @@ async fn tell_refused(
             deadline: None,
         };
         let told = in_turn(core, Which::Outbox, |reply| {
-            core.send(&scoped(from), reply, |caller| {
-                Message::Command(request, caller)
-            });
+            core.send(Letter::Request(Request::Command(request)), reply);
         });
         let told = told.await;
         if !is_final(&told) {
@@ -374,7 +373,7 @@ async fn wake(core: &Arc<Core>, slot: &Slot) -> Result<bool, store::Error> {
         for (key, _) in &rows {
             let actor = scoped(&row(key)?.0);
             answers.push(in_turn(core, Which::Awake, move |reply| {
-                core.send(&actor, reply, Message::Wake);
+                core.send(Letter::Wake(actor), reply);
             }));
         }
         // Answered when activated, so that no more than a page is activated at once.

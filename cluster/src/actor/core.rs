@@ -1,8 +1,8 @@
 //! What all parts of a host share: configuration, store, clock, kinds, slots, and the way of a request
 //! to its actor.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ractor::{ActorRef, ActorRuntime, MessagingErr};
 use selvedge_protocol::frame::Outcome;
@@ -15,9 +15,11 @@ use crate::actor::activation::{Activation, Hosting, Message};
 use crate::actor::chore::InWork;
 use crate::actor::host::HostConfig;
 use crate::actor::hosted::Kinds;
+use crate::actor::letter::{Letter, Request};
 use crate::actor::machine::{Moment, Name};
 use crate::actor::mailbox::{Caller, Load, Mailbox};
 use crate::actor::request::{ReplyTo, ScopedAddress};
+use crate::forward::Forward;
 use crate::metrics;
 use crate::slot::{Entry, Slot};
 use crate::store::Store;
@@ -42,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) in_work: InWork,
     /// For what has to wait where nothing may.
     pub(crate) runtime: Handle,
+    /// The way to the actors of other nodes, once there is one.
+    pub(crate) forward: OnceLock<Forward>,
 }
 
 /// Trouble with the store is logged so often at most.
@@ -51,12 +55,31 @@ const TROUBLE_TOLD_MS: u64 = 1_000;
 /// well send the next request.
 enum Refused {
     /// The slot takes no requests.
-    Closed(ReplyTo),
+    Closed(Box<NotHere>),
     Overloaded(ReplyTo),
     /// There is nobody to supervise the actor.
     Unsupervised(ReplyTo),
     /// The activation died; its callers hear `unavailable` as this is dropped.
     Dead(Box<MessagingErr<Message>>),
+}
+
+/// A letter to an actor whose slot this node does not own, or gives up.
+#[derive(Debug)]
+pub(crate) struct NotHere {
+    pub(crate) letter: Letter,
+    pub(crate) reply: ReplyTo,
+}
+
+impl NotHere {
+    /// Of a letter that was one.
+    pub(crate) fn into_request(self) -> (Request, ReplyTo) {
+        match self.letter {
+            Letter::Request(request) => (request, self.reply),
+            letter @ (Letter::Fire { .. } | Letter::Wake(_)) => {
+                unreachable!("a request came back as {letter:?}")
+            }
+        }
+    }
 }
 
 impl Core {
@@ -81,6 +104,7 @@ impl Core {
             chores: Notify::new(),
             in_work: InWork::default(),
             runtime: Handle::current(),
+            forward: OnceLock::new(),
         })
     }
 
@@ -119,61 +143,84 @@ impl Core {
         }
     }
 
-    /// Hands a request to its actor, activating it if need be. Never waits.
-    pub(crate) fn send(
-        self: &Arc<Self>,
-        actor: &ScopedAddress,
-        reply: ReplyTo,
-        message: impl FnOnce(Caller) -> Message,
-    ) {
-        if self.is_stopping.load(Ordering::Acquire) {
-            return reply.answer(failure(ErrorCode::Unavailable, "this node is stopping"));
-        }
-        let slot = self.slot_of(actor);
-        match self.send_within(slot, actor, reply, message) {
-            Ok(()) => {}
-            Err(Refused::Closed(reply)) => {
+    /// Hands a letter to its actor, activating it if need be, or to the node that owns it. Never waits.
+    pub(crate) fn send(self: &Arc<Self>, letter: Letter, reply: ReplyTo) {
+        let slot = self.slot_of(letter.actor());
+        let sent = match slot.held.load(Ordering::Acquire) {
+            0 => self.send_here(letter, reply),
+            // Behind those that came before.
+            _ => Err(Box::new(NotHere { letter, reply })),
+        };
+        let Err(not_here) = sent else {
+            return;
+        };
+        let NotHere { letter, reply } = *not_here;
+        match (self.forward.get(), letter) {
+            (Some(forward), Letter::Request(request)) => forward.send(request, reply),
+            (None, Letter::Request(_)) | (_, Letter::Fire { .. } | Letter::Wake(_)) => {
                 let text = "this node does not own the actor";
                 reply.answer(failure(ErrorCode::Unavailable, text));
             }
+        }
+    }
+
+    /// The same, if this node owns the actor.
+    pub(crate) fn send_here(
+        self: &Arc<Self>,
+        letter: Letter,
+        reply: ReplyTo,
+    ) -> Result<(), Box<NotHere>> {
+        if self.is_stopping.load(Ordering::Acquire) {
+            reply.answer(failure(ErrorCode::Unavailable, "this node is stopping"));
+            return Ok(());
+        }
+        let slot = self.slot_of(letter.actor());
+        match self.send_within(slot, letter, reply) {
+            Ok(()) => {}
+            Err(Refused::Closed(not_here)) => return Err(not_here),
             Err(Refused::Overloaded(reply)) => reply.answer(overloaded()),
             Err(Refused::Unsupervised(reply)) => drop(reply),
             Err(Refused::Dead(unsent)) => drop(unsent),
         }
+        Ok(())
     }
 
     fn send_within(
         self: &Arc<Self>,
         slot: &Slot,
-        actor: &ScopedAddress,
+        letter: Letter,
         reply: ReplyTo,
-        message: impl FnOnce(Caller) -> Message,
     ) -> Result<(), Refused> {
         let tick = self.tick.load(Ordering::Relaxed);
         let mut directory = slot.directory.lock();
         if !slot.is_open() {
-            return Err(Refused::Closed(reply));
+            let not_here = NotHere { letter, reply };
+            return Err(Refused::Closed(Box::new(not_here)));
         }
-        let Some(entry) = directory.get(actor) else {
-            let Some(entry) = self.activate(slot, actor) else {
+        let Some((actor, entry)) = directory.get_key_value(letter.actor()) else {
+            let actor = letter.actor().clone();
+            let Some(entry) = self.activate(slot, &actor) else {
                 return Err(Refused::Unsupervised(reply));
             };
             let Some(permit) = entry.mailbox.permit(tick) else {
                 return Err(Refused::Overloaded(reply));
             };
-            let sent = post(&entry, message(Caller::new(reply, Some(permit))));
-            directory.insert(actor.clone(), entry);
+            let caller = Caller::new(reply, Some(permit));
+            let sent = post(&entry, letter.into_message(caller));
+            directory.insert(actor, entry);
             return sent.map_err(Refused::Dead);
         };
         let Some(permit) = entry.mailbox.permit(tick) else {
             return Err(Refused::Overloaded(reply));
         };
-        let unsent = match post(entry, message(Caller::new(reply, Some(permit)))) {
+        let caller = Caller::new(reply, Some(permit));
+        let unsent = match post(entry, letter.into_message(caller)) {
             Ok(()) => return Ok(()),
             Err(unsent) => unsent,
         };
+        let actor = actor.clone();
         // The activation has died and its supervisor has not heard of it yet: the next one takes over.
-        let Some(entry) = self.activate(slot, actor) else {
+        let Some(entry) = self.activate(slot, &actor) else {
             return Err(Refused::Dead(unsent));
         };
         let message = match *unsent {
@@ -183,7 +230,7 @@ impl Core {
             }
         };
         let sent = post(&entry, message);
-        directory.insert(actor.clone(), entry);
+        directory.insert(actor, entry);
         sent.map_err(Refused::Dead)
     }
 

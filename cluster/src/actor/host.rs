@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use selvedge_protocol::frame::{Outcome, Since};
-use selvedge_protocol::{ActorKind, ErrorCode, Failure, SessionId, Tenant};
+use selvedge_protocol::peer::actors::Tell;
+use selvedge_protocol::{ActorKind, Failure, SessionId, Tenant};
 use tokio::task::AbortHandle;
 
 use crate::Clock;
-use crate::actor::activation::Message;
 use crate::actor::chore;
 use crate::actor::core::Core;
 use crate::actor::hosted::Kinds;
+use crate::actor::letter::{Letter, Request};
 use crate::actor::load::epoch;
 use crate::actor::record::{Fence, Stored};
 use crate::actor::request::{
@@ -21,6 +22,7 @@ use crate::actor::request::{
 };
 use crate::actor::subscription::Subscription;
 use crate::actor::supervisor::Root;
+use crate::forward::{Forward, ForwardConfig};
 use crate::slot::Slot;
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Store};
@@ -46,6 +48,7 @@ pub struct Host {
 
 #[derive(Debug)]
 struct Life {
+    core: Arc<Core>,
     root: Root,
     chores: AbortHandle,
 }
@@ -53,6 +56,9 @@ struct Life {
 impl Drop for Life {
     fn drop(&mut self) {
         self.chores.abort();
+        if let Some(forward) = self.core.forward.get() {
+            forward.stop();
+        }
     }
 }
 
@@ -94,7 +100,11 @@ impl Host {
             .await
             .map_err(store::Error::Stopped)?;
         let chores = tokio::spawn(chore::run(Arc::clone(&core))).abort_handle();
-        let life = Arc::new(Life { root, chores });
+        let life = Arc::new(Life {
+            core: Arc::clone(&core),
+            root,
+            chores,
+        });
         Ok(Self { core, life })
     }
 
@@ -109,6 +119,9 @@ impl Host {
                     self.core.schedule(chore, 0);
                 }
             }
+        }
+        if let Some(forward) = self.core.forward.get() {
+            forward.look();
         }
         Ok(())
     }
@@ -140,9 +153,8 @@ impl Host {
 
     /// Sends a command to its actor. Never waits; refusals come as answers.
     pub fn command(&self, request: CommandRequest, reply: ReplyTo) {
-        let actor = request.actor.clone();
         self.core
-            .send(&actor, reply, |caller| Message::Command(request, caller));
+            .send(Letter::Request(Request::Command(request)), reply);
     }
 
     /// The same, waiting for the answer.
@@ -154,9 +166,8 @@ impl Host {
 
     /// Sends a query to its actor. Never waits.
     pub fn query(&self, request: QueryRequest, reply: ReplyTo) {
-        let actor = request.actor.clone();
         self.core
-            .send(&actor, reply, |caller| Message::Query(request, caller));
+            .send(Letter::Request(Request::Query(request)), reply);
     }
 
     /// The events of an actor from a position on. Does not activate it.
@@ -165,14 +176,17 @@ impl Host {
         actor: ScopedAddress,
         since: Since,
     ) -> Result<Subscription, Failure> {
-        if self.core.is_stopping.load(Ordering::Acquire) || !self.core.slot_of(&actor).is_open() {
-            let text = "this node does not serve the actor; subscribe again";
-            return Err(Failure::new(ErrorCode::Unavailable, text));
-        }
         Subscription::open(Arc::clone(&self.core), actor, since).await
     }
 
-    /// Tells whoever is subscribed to the actor on this node now. Lossy.
+    /// Begins to send what is asked for actors of other nodes to those, and to serve what they ask: from now on
+    /// requests, subscriptions and messages of actors reach their actor on whichever node it is.
+    pub fn forward(&self, config: ForwardConfig) -> Forward {
+        let start = || Forward::start(&self.core, config);
+        self.core.forward.get_or_init(start).clone()
+    }
+
+    /// Tells whoever is subscribed to the actor now. Lossy.
     pub fn tell_subscribers(
         &self,
         actor: &ScopedAddress,
@@ -180,12 +194,24 @@ impl Host {
         name: &str,
         data: &Bytes,
     ) {
+        let slot = self.core.slot_of(actor);
+        if let Some(forward) = self.core.forward.get()
+            && !slot.is_open()
+        {
+            return forward.tell(Tell {
+                tenant: actor.tenant.clone(),
+                actor: actor.address.clone(),
+                from,
+                name: name.to_owned(),
+                data: data.clone(),
+            });
+        }
         let item = SubscriptionItem::Ephemeral {
             from,
             name: name.to_owned(),
             data: data.clone(),
         };
-        self.core.slot_of(actor).hub.tell(actor, item);
+        slot.hub.tell(actor, item);
     }
 
     /// Keys of the actors of a kind in order, after `after`, at most `limit`.
@@ -250,6 +276,9 @@ impl Host {
     pub async fn stop(&self) {
         self.core.is_stopping.store(true, Ordering::Release);
         self.life.chores.abort();
+        if let Some(forward) = self.core.forward.get() {
+            forward.stop();
+        }
         self.core.load.drained().await;
         for slot in &self.core.slots {
             slot.hub.close();

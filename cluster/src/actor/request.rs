@@ -88,6 +88,11 @@ impl ReplyTo {
         }
     }
 
+    /// Says nothing: who waits is told otherwise.
+    pub(crate) fn dismiss(mut self) {
+        self.sink = None;
+    }
+
     /// Gives the answer.
     pub fn answer(mut self, outcome: Outcome) {
         if let Some(sink) = self.sink.take() {

@@ -53,6 +53,14 @@ pub struct Inbound {
     pub stopping: Stopping,
 }
 
+impl Inbound {
+    /// This node does not serve that.
+    pub fn unserved(mut self) {
+        tracing::warn!(service = ?self.service, "a node asks for what is not served here");
+        self.stream.reset(close::UNSERVED);
+    }
+}
+
 /// Tells long-lived streams that the node stops.
 #[derive(Debug, Clone)]
 pub struct Stopping(watch::Receiver<bool>);

@@ -1,9 +1,9 @@
 //! A stream between nodes as frames. Services read and write with it; it knows none of them.
 
 use bytes::BytesMut;
-use quinn::{ReadError, ReadExactError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{Connection, ReadError, ReadExactError, RecvStream, SendStream, VarInt, WriteError};
 use selvedge_protocol::codec::{self, Frame};
-use selvedge_protocol::peer::Preface;
+use selvedge_protocol::peer::{Preface, Service};
 
 /// Why a stream gives or takes no more frames.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,24 +25,55 @@ pub enum StreamError {
 /// Both directions of a stream, whose first bytes have been dealt with.
 #[derive(Debug)]
 pub struct PeerStream {
-    send: SendStream,
+    reader: PeerReader,
+    writer: PeerWriter,
+}
+
+/// What the other end says.
+#[derive(Debug)]
+pub struct PeerReader {
     receive: RecvStream,
     input: BytesMut,
 }
 
+/// What is said to the other end.
+#[derive(Debug)]
+pub struct PeerWriter {
+    send: SendStream,
+}
+
 impl PeerStream {
     pub(crate) fn new(send: SendStream, receive: RecvStream) -> Self {
-        Self {
-            send,
-            receive,
-            input: BytesMut::new(),
-        }
+        let input = BytesMut::new();
+        Self::unite(PeerReader { receive, input }, PeerWriter { send })
+    }
+
+    /// Opens a stream for a service.
+    pub(crate) async fn open(
+        connection: &Connection,
+        service: Service,
+    ) -> Result<Self, StreamError> {
+        let opened = connection.open_bi().await;
+        let (send, receive) = opened.map_err(|error| StreamError::Lost(error.to_string()))?;
+        let mut stream = Self::new(send, receive);
+        stream.write(&service.preface()).await?;
+        Ok(stream)
+    }
+
+    /// The two directions, for who reads and writes at the same time.
+    pub fn split(self) -> (PeerReader, PeerWriter) {
+        (self.reader, self.writer)
+    }
+
+    /// Undoes [`Self::split`].
+    pub const fn unite(reader: PeerReader, writer: PeerWriter) -> Self {
+        Self { reader, writer }
     }
 
     /// The first bytes, which say what the stream is for.
     pub(super) async fn read_preface(&mut self) -> Result<Preface, StreamError> {
         let mut preface = Preface::default();
-        let read = self.receive.read_exact(&mut preface).await;
+        let read = self.reader.receive.read_exact(&mut preface).await;
         read.map_err(|error| match error {
             ReadExactError::FinishedEarly(_) => StreamError::Cut,
             ReadExactError::ReadError(error) => error.into(),
@@ -50,6 +81,42 @@ impl PeerStream {
         Ok(preface)
     }
 
+    /// As [`PeerReader::read`].
+    pub async fn read<F: Frame>(&mut self) -> Result<Option<F>, StreamError> {
+        self.reader.read().await
+    }
+
+    /// Whether something was received that no frame was made of yet.
+    pub fn has_input(&self) -> bool {
+        !self.reader.input.is_empty()
+    }
+
+    /// As [`PeerWriter::write`].
+    pub async fn write(&mut self, frames: &[u8]) -> Result<(), StreamError> {
+        self.writer.write(frames).await
+    }
+
+    /// Says that nothing more comes.
+    pub fn finish(&mut self) {
+        // Fails only if it was finished or reset before.
+        let _ = self.writer.send.finish();
+    }
+
+    /// Ends both directions at once: what was not received is void.
+    pub fn reset(&mut self, code: u32) {
+        let code = VarInt::from_u32(code);
+        // Both fail only on a stream that has ended.
+        let _ = self.writer.send.reset(code);
+        let _ = self.reader.receive.stop(code);
+    }
+
+    /// Completes when the other end wants no more, or is gone.
+    pub async fn stopped(&self) {
+        let _ = self.writer.send.stopped().await;
+    }
+}
+
+impl PeerReader {
     /// The next frame; `None` when the other end has said all. Cancelled in between, it goes on where it was.
     pub async fn read<F: Frame>(&mut self) -> Result<Option<F>, StreamError> {
         loop {
@@ -63,34 +130,12 @@ impl PeerStream {
             }
         }
     }
+}
 
-    /// Whether something was received that no frame was made of yet.
-    pub fn has_input(&self) -> bool {
-        !self.input.is_empty()
-    }
-
+impl PeerWriter {
     /// Hands frames over to be sent. Waits while the other end takes none.
     pub async fn write(&mut self, frames: &[u8]) -> Result<(), StreamError> {
         Ok(self.send.write_all(frames).await?)
-    }
-
-    /// Says that nothing more comes.
-    pub fn finish(&mut self) {
-        // Fails only if it was finished or reset before.
-        let _ = self.send.finish();
-    }
-
-    /// Ends both directions at once: what was not received is void.
-    pub fn reset(&mut self, code: u32) {
-        let code = VarInt::from_u32(code);
-        // Both fail only on a stream that has ended.
-        let _ = self.send.reset(code);
-        let _ = self.receive.stop(code);
-    }
-
-    /// Completes when the other end wants no more, or is gone.
-    pub async fn stopped(&self) {
-        let _ = self.send.stopped().await;
     }
 }
 

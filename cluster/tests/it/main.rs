@@ -6,6 +6,7 @@
     reason = "a test stops at the first error; clippy knows tests by their attribute only"
 )]
 mod actor;
+mod forward;
 mod membership;
 mod peer;
 mod store;

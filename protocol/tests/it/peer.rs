@@ -1,17 +1,22 @@
 //! The frames between nodes: their bytes never change, and no bytes do harm.
 
+use std::fmt::Debug;
+
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use selvedge_protocol::codec::{self, Error, Frame};
+use selvedge_protocol::frame::{Consistency, Since};
 use selvedge_protocol::limits::{
     STORE_FRAME_BODY_BYTES_MAX, STORE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX,
 };
+use selvedge_protocol::peer::actors::{self, ActorAnswer, ActorRequest};
 use selvedge_protocol::peer::store::{
     Add, Begin, Begun, Changed, Clear, ClearRange, Commit, Committed, Follow, Get, Isolation,
     Large, Order, Pair, Pairs, Range, ReadConflict, Set, SetVersionstamped, Status, StoreAnswer,
     StoreFailure, StoreRequest, Value, Watch, WriteConflict,
 };
+use selvedge_protocol::{ActorAddress, CommandId, ErrorCode, Failure, SessionId, Tenant};
 
 use crate::allocation::allocated_by;
 use crate::golden::{from_hex, to_hex};
@@ -61,6 +66,46 @@ fn answers() -> Vec<StoreAnswer> {
     ]
 }
 
+fn scoped() -> (Tenant, ActorAddress) {
+    (Tenant::default_tenant(), "room/42".parse().unwrap())
+}
+
+#[rustfmt::skip] // One frame a line.
+fn actor_requests() -> Vec<ActorRequest> {
+    let (tenant, actor) = scoped();
+    let command = actors::Command {
+        id: 1, plan: 2, deadline_ms: 300, tenant: tenant.clone(), actor: actor.clone(), principal: "admin".to_owned(),
+        sender: actors::Sender::Client(Some(SessionId::from_u128(5))),
+        identity: actors::Identity::Session { session: SessionId::from_u128(5), number: 7, acknowledged: 6 },
+        name: "say".to_owned(), body: some("{}"), payload: None,
+    };
+    let by = |sender, identity, payload| ActorRequest::Command(actors::Command { sender, identity, payload, ..command.clone() });
+    vec![
+        ActorRequest::Command(command.clone()),
+        by(actors::Sender::Client(None), actors::Identity::Natural, Some(some("p"))),
+        by(actors::Sender::Actor, actors::Identity::Id(CommandId::from_u128(9)), None),
+        by(actors::Sender::Node, actors::Identity::Natural, None),
+        ActorRequest::Query(actors::Query { id: 2, plan: 2, deadline_ms: 0, tenant: tenant.clone(), actor: actor.clone(), name: "get".to_owned(), body: some(""), consistency: Consistency::Linearizable }),
+        ActorRequest::Tell(actors::Tell { tenant: tenant.clone(), actor: actor.clone(), from: SessionId::from_u128(5), name: "typing".to_owned(), data: some("1") }),
+        ActorRequest::Subscribe(actors::Subscribe { plan: 2, tenant, actor, since: Since::After(3) }),
+    ]
+}
+
+#[rustfmt::skip] // One frame a line.
+fn actor_answers() -> Vec<ActorAnswer> {
+    let failure = Failure::new(ErrorCode::Unavailable, "no");
+    vec![
+        ActorAnswer::Answer(actors::Answer { id: 1, result: Ok(actors::Done { body: some("1"), seq: 2, version: 3 }) }),
+        ActorAnswer::Answer(actors::Answer { id: 1, result: Err(failure.clone()) }),
+        ActorAnswer::Elsewhere(actors::Elsewhere { id: 1, plan: 3, owner: Some("node-2".to_owned()) }),
+        ActorAnswer::Opened(actors::Opened { position: 3 }),
+        ActorAnswer::Item(actors::Item::Event { seq: 4, kind: "said".to_owned(), time_ms: 1_000, data: some("{}") }),
+        ActorAnswer::Item(actors::Item::Gap { after: 1, seq: 4, snapshot: some("{}") }),
+        ActorAnswer::Item(actors::Item::Ephemeral { from: SessionId::from_u128(5), name: "typing".to_owned(), data: some("1") }),
+        ActorAnswer::Ended(actors::Ended { failure }),
+    ]
+}
+
 fn encoded<F: Frame>(frame: &F) -> Vec<u8> {
     let mut out = Vec::new();
     codec::encode(frame, &mut out).unwrap();
@@ -71,32 +116,42 @@ fn decoded<F: Frame>(bytes: &[u8]) -> Result<F, Error> {
     codec::decode_whole(BytesMut::from(bytes))
 }
 
-#[test]
-fn frames_between_nodes_have_their_golden_bytes() {
-    let golden: Vec<&str> = include_str!("../golden/peer-store.v1.txt")
-        .lines()
-        .collect();
-    let mut lines: Vec<String> = requests().iter().map(|it| to_hex(&encoded(it))).collect();
-    lines.extend(answers().iter().map(|it| to_hex(&encoded(it))));
+/// Each frame has the bytes of its line, and each ordinal a line.
+fn check_golden<Q, A>(golden: &str, requests: Vec<Q>, answers: Vec<A>)
+where
+    Q: Frame + PartialEq + Debug,
+    A: Frame + PartialEq + Debug,
+{
+    let golden: Vec<&str> = golden.lines().collect();
+    let mut lines: Vec<String> = requests.iter().map(|it| to_hex(&encoded(it))).collect();
+    lines.extend(answers.iter().map(|it| to_hex(&encoded(it))));
     assert!(
         lines == golden,
         "the bytes are fixed; new frames get new lines\n{}",
         lines.join("\n")
     );
     let bytes: Vec<_> = golden.iter().map(|line| from_hex(line)).collect();
-    let (first, rest) = bytes.split_at(requests().len());
-    for (bytes, request) in first.iter().zip(requests()) {
+    let (first, rest) = bytes.split_at(requests.len());
+    for (bytes, request) in first.iter().zip(requests) {
         assert_eq!(decoded(bytes), Ok(request));
     }
-    for (bytes, answer) in rest.iter().zip(answers()) {
+    for (bytes, answer) in rest.iter().zip(answers) {
         assert_eq!(decoded(bytes), Ok(answer));
     }
-    for ordinal in StoreRequest::ORDINALS.iter().chain(StoreAnswer::ORDINALS) {
+    for ordinal in Q::ORDINALS.iter().chain(A::ORDINALS) {
         assert!(
             bytes.iter().any(|bytes| bytes[5] == ordinal.0),
             "{ordinal:?}"
         );
     }
+}
+
+#[test]
+fn frames_between_nodes_have_their_golden_bytes() {
+    let store = include_str!("../golden/peer-store.v1.txt");
+    check_golden(store, requests(), answers());
+    let actors = include_str!("../golden/peer-actors.v1.txt");
+    check_golden(actors, actor_requests(), actor_answers());
 }
 
 #[test]
@@ -136,6 +191,15 @@ proptest! {
         let ((request, answer), allocated) =
             allocated_by(|| (decoded::<StoreRequest>(&bytes), decoded::<StoreAnswer>(&bytes)));
         // The input twice, a list of pairs for one byte each, and the texts of errors.
+        prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
+        if let Ok(request) = request {
+            prop_assert_eq!(decoded(&encoded(&request)), Ok(request));
+        }
+        if let Ok(answer) = answer {
+            prop_assert_eq!(decoded(&encoded(&answer)), Ok(answer));
+        }
+        let ((request, answer), allocated) =
+            allocated_by(|| (decoded::<ActorRequest>(&bytes), decoded::<ActorAnswer>(&bytes)));
         prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
         if let Ok(request) = request {
             prop_assert_eq!(decoded(&encoded(&request)), Ok(request));

@@ -1,0 +1,453 @@
+//! Requests for actors of other nodes: sent to the owner by the plan, once more if that was wrong, and held for
+//! a moment while an actor has no owner.
+//!
+//! The host calls it for slots that are not its own, the peer port for what other nodes ask of it. Whoever is
+//! asked by another node answers for itself or says who else does: nothing is forwarded twice. A request that
+//! is sent again keeps its identity, so that it takes effect once.
+
+#![expect(
+    clippy::vec_box,
+    reason = "parcels go from list to list, and back in errors: as boxes that is cheap"
+)]
+
+mod outlet;
+mod parcel;
+mod pending;
+mod server;
+mod subscription;
+mod wire;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use quinn::Connection;
+use selvedge_protocol::ErrorCode;
+use selvedge_protocol::limits::FORWARDED_MS_MAX;
+use selvedge_protocol::peer::actors::Tell;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+pub(crate) use subscription::RemoteSubscription;
+
+use crate::actor::core::{Core, failure};
+use crate::actor::letter::{Letter, Request};
+use crate::actor::request::{ReplyTo, ScopedAddress, SubscriptionItem};
+use crate::forward::outlet::Outlet;
+use crate::forward::parcel::{AskedBy, Parcel, Room};
+use crate::membership::{NodeRecord, Owner, View};
+use crate::peer::{Inbound, Links};
+use crate::slot::Slot;
+
+/// What is not as the view of the cluster says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// Another node knows a later plan.
+    Plan,
+    /// There is no connection to a node.
+    Node(String),
+}
+
+/// What a forward is made of.
+pub struct ForwardConfig {
+    /// The cluster as this node sees it.
+    pub views: watch::Receiver<Arc<View>>,
+    pub links: Links,
+    /// Called with what should be looked at. Must not wait.
+    pub doubt: Box<dyn Fn(Doubt) + Send + Sync>,
+}
+
+/// The way to the actors of other nodes. A cheap handle.
+#[derive(Clone)]
+pub struct Forward(Arc<Inner>);
+
+struct Inner {
+    core: Weak<Core>,
+    config: ForwardConfig,
+    outlets: Mutex<HashMap<String, Arc<Outlet>>>,
+    /// What has no owner that could be asked, in the order in which it came.
+    held: Mutex<Vec<Box<Parcel>>>,
+    room: Arc<Room>,
+    /// Something may have changed for what is held.
+    changed: Notify,
+    /// The same, for subscriptions that look for the owner.
+    moved: Notify,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Forward {
+    /// Begins to forward for a host. Needs a tokio runtime.
+    pub(crate) fn start(core: &Arc<Core>, config: ForwardConfig) -> Self {
+        let forward = Self(Arc::new(Inner {
+            core: Arc::downgrade(core),
+            config,
+            outlets: Mutex::default(),
+            held: Mutex::default(),
+            room: Arc::default(),
+            changed: Notify::new(),
+            moved: Notify::new(),
+            task: Mutex::default(),
+        }));
+        let task = tokio::spawn(watch_over(Arc::downgrade(&forward.0)));
+        *forward.0.task.lock() = Some(task);
+        forward
+    }
+
+    /// The cluster as it is known here.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.0.config.views.borrow())
+    }
+
+    /// Serves a stream of another node. Boxed by the caller.
+    pub async fn serve(self, inbound: Inbound) {
+        let Inbound {
+            stream,
+            mut stopping,
+            ..
+        } = inbound;
+        tokio::select! {
+            () = server::serve(self, stream) => {}
+            // Its slots were given up before: nobody waits for anything here.
+            () = stopping.begun() => {}
+        }
+    }
+
+    /// Ends it: what is unanswered is answered with `unavailable`.
+    pub(crate) fn stop(&self) {
+        if let Some(task) = self.0.task.lock().take() {
+            task.abort();
+        }
+        let outlets = std::mem::take(&mut *self.0.outlets.lock());
+        drop(outlets);
+        let held = std::mem::take(&mut *self.0.held.lock());
+        drop(held);
+    }
+
+    /// Sends a request to the owner of its actor, which is not this node, or not yet.
+    pub(crate) fn send(&self, request: Request, reply: ReplyTo) {
+        self.take_in(request, reply, None);
+    }
+
+    /// Slots of this host have changed: what is held may go on.
+    pub(crate) fn look(&self) {
+        self.0.changed.notify_one();
+        self.0.moved.notify_waiters();
+    }
+
+    /// Completes when something may have changed for who looks for an owner.
+    pub(crate) async fn moved(&self) {
+        let mut views = self.0.config.views.clone();
+        tokio::select! {
+            () = self.0.moved.notified() => {}
+            _ = views.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+
+    /// Completes when the owner of a slot is not this node.
+    pub(crate) async fn owner_is_not(&self, slot: u16, name: &str) {
+        let mut views = self.0.config.views.clone();
+        let is_other = |view: &Arc<View>| !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name);
+        if views.wait_for(is_other).await.is_err() {
+            // Nobody follows the cluster any more: this node stops.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The owner of a slot and a connection to it, if that is another node and there is one.
+    pub(crate) fn connection(&self, slot: u16) -> Option<(Arc<str>, Connection)> {
+        match self.view().owner(slot) {
+            Owner::There { name, node } => {
+                let connection = self.outlet(name, node).connection()?;
+                Some((Arc::from(name), connection))
+            }
+            Owner::Here | Owner::Nobody => None,
+        }
+    }
+
+    /// Passes an ephemeral message on. Lossy.
+    pub(crate) fn tell(&self, tell: Tell) {
+        let Some(core) = self.0.core.upgrade() else {
+            return;
+        };
+        let slot = tell.actor.slot(&tell.tenant, core.config.slots);
+        let view = self.view();
+        if let Owner::There { name, node } = view.owner(slot) {
+            self.outlet(name, node).tell(tell);
+        }
+    }
+
+    /// Another node asks.
+    fn asked(&self, request: Request, by: AskedBy) {
+        let Some(core) = self.0.core.upgrade() else {
+            return by.reply().answer(failure(ErrorCode::Unavailable, STOPPING));
+        };
+        let slot = core.slot_of(request.actor());
+        if slot.held.load(Ordering::Acquire) > 0 {
+            let reply = by.reply();
+            return self.take_in(request, reply, Some(by));
+        }
+        // Mostly it is asked by right.
+        let Err(not_here) = core.send_here(Letter::Request(request), by.reply()) else {
+            return;
+        };
+        let (request, reply) = not_here.into_request();
+        self.take_in(request, reply, Some(by));
+    }
+
+    /// Another node passes a message on.
+    fn told(&self, tell: Tell) {
+        let Some(core) = self.0.core.upgrade() else {
+            return;
+        };
+        let actor = ScopedAddress {
+            tenant: tell.tenant,
+            address: tell.actor,
+        };
+        let item = SubscriptionItem::Ephemeral {
+            from: tell.from,
+            name: tell.name,
+            data: tell.data,
+        };
+        core.slot_of(&actor).hub.tell(&actor, item);
+    }
+
+    fn take_in(&self, request: Request, reply: ReplyTo, asked_by: Option<AskedBy>) {
+        let Some(core) = self.0.core.upgrade() else {
+            return reply.answer(failure(ErrorCode::Unavailable, STOPPING));
+        };
+        let Some(permit) = self.0.room.permit(wire::bytes(&request)) else {
+            let text = "too many requests wait for other nodes; come back later";
+            return reply.answer(failure(ErrorCode::Overloaded, text));
+        };
+        let latest = Instant::now() + Duration::from_millis(FORWARDED_MS_MAX);
+        let deadline = match &request {
+            Request::Command(command) => command.deadline,
+            Request::Query(query) => query.deadline,
+        };
+        let parcel = Box::new(Parcel {
+            request,
+            reply,
+            asked_by,
+            until: deadline.map_or(latest, |deadline| deadline.min(latest)),
+            is_hinted: false,
+            permit,
+        });
+        if parcel.is_ahead_of(self.view().plan.number) {
+            self.doubt(Doubt::Plan);
+        }
+        let slot = core.slot_of(parcel.request.actor());
+        if slot.held.load(Ordering::Acquire) > 0 {
+            // Behind those that came before.
+            return self.hold(slot, parcel);
+        }
+        self.dispatch(&core, parcel);
+    }
+
+    /// Sends a parcel where it belongs by now, or holds it.
+    fn dispatch(&self, core: &Arc<Core>, parcel: Box<Parcel>) {
+        let slot = core.slot_of(parcel.request.actor());
+        let Err(parcel) = send_here(core, parcel) else {
+            return;
+        };
+        let view = self.view();
+        match view.owner(slot.number) {
+            Owner::There { name, node } if !parcel.is_ahead_of(view.plan.number) => {
+                let Some(parcel) = parcel.tell_elsewhere(view.plan.number, name) else {
+                    return;
+                };
+                let outlet = self.outlet(name, node);
+                if let Err(parcel) = outlet.send(Instant::now(), view.plan.number, parcel) {
+                    self.hold(slot, parcel);
+                }
+            }
+            Owner::Here | Owner::There { .. } | Owner::Nobody => self.hold(slot, parcel),
+        }
+    }
+
+    fn hold(&self, slot: &Slot, parcel: Box<Parcel>) {
+        slot.held.fetch_add(1, Ordering::AcqRel);
+        self.0.held.lock().push(parcel);
+        // It may have become this node's in this moment.
+        if slot.is_open() {
+            self.look();
+        }
+    }
+
+    /// The node that was asked says who else owns the actor.
+    fn elsewhere(&self, mut parcel: Box<Parcel>, plan: u64, owner: Option<&str>) {
+        let Some(core) = self.0.core.upgrade() else {
+            return;
+        };
+        let view = self.view();
+        if plan > view.plan.number {
+            self.doubt(Doubt::Plan);
+        }
+        let slot = core.slot_of(parcel.request.actor());
+        let hint = owner.filter(|owner| !parcel.is_hinted && *owner != view.name);
+        let node = hint.and_then(|owner| view.members.get_key_value(owner));
+        let Some((name, node)) = node.filter(|(_, node)| node.is_alive()) else {
+            return self.hold(slot, parcel);
+        };
+        parcel.is_hinted = true;
+        let sent = self.outlet(name, node).send(Instant::now(), plan, parcel);
+        if let Err(parcel) = sent {
+            self.hold(slot, parcel);
+        }
+    }
+
+    fn doubt(&self, doubt: Doubt) {
+        (self.0.config.doubt)(doubt);
+    }
+
+    fn outlet(&self, name: &str, node: &NodeRecord) -> Arc<Outlet> {
+        let mut outlets = self.0.outlets.lock();
+        let open = || {
+            let link = self.0.config.links.to(name, &node.peer);
+            Arc::new(Outlet::open(
+                self.clone(),
+                name.to_owned(),
+                node.incarnation,
+                link,
+            ))
+        };
+        match outlets.entry(name.to_owned()) {
+            // One of an earlier life is found and closed by the next look.
+            Entry::Occupied(entry) if entry.get().incarnation() >= node.incarnation => {
+                Arc::clone(entry.get())
+            }
+            Entry::Occupied(mut entry) => {
+                let before = entry.insert(open());
+                self.0.held.lock().extend(self.counted(before.close()));
+                self.look();
+                Arc::clone(entry.get())
+            }
+            Entry::Vacant(vacant) => Arc::clone(vacant.insert(open())),
+        }
+    }
+
+    /// Parcels that are about to be held.
+    fn counted(&self, parcels: Vec<Box<Parcel>>) -> Vec<Box<Parcel>> {
+        if let Some(core) = self.0.core.upgrade() {
+            for parcel in &parcels {
+                let slot = core.slot_of(parcel.request.actor());
+                slot.held.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        parcels
+    }
+
+    /// Moves on what can, gives up what has waited too long.
+    fn look_through(&self, core: &Arc<Core>, now: Instant) {
+        let view = self.view();
+        let mut moved = Vec::new();
+        self.0.outlets.lock().retain(|name, outlet| {
+            let node = view.members.get(name);
+            let is_there = node
+                .is_some_and(|node| node.is_alive() && node.incarnation == outlet.incarnation());
+            if !is_there {
+                moved.extend(outlet.close());
+                return false;
+            }
+            let has_moved = |parcel: &Parcel| {
+                let slot = core.slot_of(parcel.request.actor()).number;
+                !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name)
+            };
+            let look = outlet.look(now, has_moved);
+            look.expired
+                .into_iter()
+                .for_each(|parcel: Box<Parcel>| parcel.give_up());
+            moved.extend(look.moved);
+            true
+        });
+        let moved = self.counted(moved);
+        let held = {
+            let mut held = self.0.held.lock();
+            // Those that were sent came before those that never were.
+            held.splice(0..0, moved);
+            std::mem::take(&mut *held)
+        };
+        for parcel in held {
+            let slot = core.slot_of(parcel.request.actor());
+            if parcel.until <= now {
+                parcel.give_up();
+            } else {
+                self.dispatch(core, parcel);
+            }
+            // After it was sent, so that what comes meanwhile stays behind it.
+            slot.held.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Hands a parcel to its actor, if that is this node's.
+fn send_here(core: &Arc<Core>, parcel: Box<Parcel>) -> Result<(), Box<Parcel>> {
+    let slot = core.slot_of(parcel.request.actor());
+    if !slot.is_open() {
+        return Err(parcel);
+    }
+    let Parcel {
+        request,
+        reply,
+        asked_by,
+        until,
+        is_hinted,
+        permit,
+    } = *parcel;
+    let Err(not_here) = core.send_here(Letter::Request(request), reply) else {
+        return Ok(());
+    };
+    let (request, reply) = not_here.into_request();
+    Err(Box::new(Parcel {
+        request,
+        reply,
+        asked_by,
+        until,
+        is_hinted,
+        permit,
+    }))
+}
+
+/// Looks through what waits whenever something has changed, and from time to time.
+async fn watch_over(forward: Weak<Inner>) {
+    let Some(mut views) = forward.upgrade().map(|it| it.config.views.clone()) else {
+        return;
+    };
+    let mut tick = tokio::time::interval(LOOK_AGAIN);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let Some(forward) = forward.upgrade().map(Forward) else {
+            return;
+        };
+        tokio::select! {
+            () = forward.0.changed.notified() => {}
+            _ = tick.tick() => {}
+            Ok(()) = views.changed() => forward.0.moved.notify_waiters(),
+        }
+        let Some(core) = forward.0.core.upgrade() else {
+            return;
+        };
+        forward.look_through(&core, Instant::now());
+    }
+}
+
+const STOPPING: &str = "this node is stopping";
+/// How late a parcel is given up, and one is tried again that nothing has changed for.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+impl fmt::Debug for ForwardConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ForwardConfig")
+    }
+}
+
+impl fmt::Debug for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Forward({} held)", self.0.held.lock().len())
+    }
+}

@@ -1,0 +1,182 @@
+//! The way to one other node: keeps a stream to it for as long as there is a connection, sends what is for it
+//! and hands its answers back.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use quinn::Connection;
+use selvedge_protocol::peer::actors::{ActorAnswer, Tell};
+use selvedge_protocol::peer::{Service, close};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::forward::parcel::Parcel;
+use crate::forward::pending::Pending;
+use crate::forward::{Doubt, Forward, wire};
+use crate::peer::{Link, LinkState, PeerReader, PeerStream, PeerWriter, StreamError};
+
+#[derive(Debug)]
+pub(super) struct Outlet {
+    shared: Arc<Shared>,
+    /// The node that it leads to, as it has joined.
+    incarnation: u64,
+    link: Arc<Link>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    node: String,
+    pending: Mutex<Pending>,
+    wake: Notify,
+}
+
+impl Outlet {
+    /// Needs a tokio runtime.
+    pub(super) fn open(forward: Forward, node: String, incarnation: u64, link: Arc<Link>) -> Self {
+        let shared = Arc::new(Shared {
+            node,
+            pending: Mutex::default(),
+            wake: Notify::new(),
+        });
+        let task = tokio::spawn(run(forward, Arc::clone(&shared), Arc::clone(&link)));
+        Self {
+            shared,
+            incarnation,
+            link,
+            task: task.abort_handle(),
+        }
+    }
+
+    pub(super) const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// The connection, while there is one.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        match &*self.link.state().borrow() {
+            LinkState::Up(connection) => Some(connection.clone()),
+            LinkState::Opening | LinkState::Down(_) => None,
+        }
+    }
+
+    /// Sends a parcel, now or once there is a stream. Hands it back if the node is gone.
+    pub(super) fn send(
+        &self,
+        now: Instant,
+        plan: u64,
+        parcel: Box<Parcel>,
+    ) -> Result<(), Box<Parcel>> {
+        self.shared.pending.lock().send(now, plan, parcel)?;
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn tell(&self, tell: Tell) {
+        self.shared.pending.lock().tell(tell);
+        self.shared.wake.notify_one();
+    }
+
+    /// What is not to wait here any longer: its time is over, or it may go elsewhere.
+    pub(super) fn look(&self, now: Instant, has_moved: impl Fn(&Parcel) -> bool) -> Look {
+        let mut pending = self.shared.pending.lock();
+        Look {
+            expired: pending.expired(now),
+            moved: pending.moved(has_moved),
+        }
+    }
+
+    /// The node is gone: everything that it has not answered goes elsewhere.
+    pub(super) fn close(&self) -> Vec<Box<Parcel>> {
+        self.task.abort();
+        self.shared.pending.lock().close()
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(super) struct Look {
+    pub(super) expired: Vec<Box<Parcel>>,
+    pub(super) moved: Vec<Box<Parcel>>,
+}
+
+async fn run(forward: Forward, shared: Arc<Shared>, link: Arc<Link>) {
+    let mut state = link.state();
+    loop {
+        let now = state.borrow_and_update().clone();
+        match now {
+            LinkState::Opening => {}
+            LinkState::Down(_) => forward.doubt(Doubt::Node(shared.node.clone())),
+            LinkState::Up(connection) => {
+                let error = converse(&forward, &shared, &connection).await;
+                shared.pending.lock().disconnect();
+                let node = &shared.node;
+                tracing::debug!(node, %error, "no stream to a node any more");
+                // A new connection is the remedy; this one may have ended by itself.
+                connection.close(close::DONE.into(), b"no stream");
+            }
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends and hears until the stream breaks.
+async fn converse(forward: &Forward, shared: &Shared, connection: &Connection) -> StreamError {
+    let (mut reader, mut writer) = match PeerStream::open(connection, Service::Actors).await {
+        Ok(stream) => stream.split(),
+        Err(error) => return error,
+    };
+    let plan = forward.view().plan.number;
+    shared.pending.lock().connect(Instant::now(), plan);
+    tokio::select! {
+        ended = hear(forward, shared, &mut reader) => ended,
+        ended = say(shared, &mut writer) => ended,
+    }
+}
+
+async fn say(shared: &Shared, writer: &mut PeerWriter) -> StreamError {
+    loop {
+        let out = shared.pending.lock().take_out();
+        if out.is_empty() {
+            shared.wake.notified().await;
+            // Others that ask in this moment share the packet.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if let Err(error) = writer.write(&out).await {
+            return error;
+        }
+    }
+}
+
+async fn hear(forward: &Forward, shared: &Shared, reader: &mut PeerReader) -> StreamError {
+    loop {
+        match reader.read().await {
+            Ok(Some(ActorAnswer::Answer(answer))) => {
+                let parcel = shared.pending.lock().answered(answer.id);
+                if let Some(parcel) = parcel {
+                    parcel.reply.answer(wire::outcome(answer));
+                }
+            }
+            Ok(Some(ActorAnswer::Elsewhere(elsewhere))) => {
+                let parcel = shared.pending.lock().answered(elsewhere.id);
+                if let Some(parcel) = parcel {
+                    forward.elsewhere(parcel, elsewhere.plan, elsewhere.owner.as_deref());
+                }
+            }
+            Ok(Some(ActorAnswer::Opened(_) | ActorAnswer::Item(_) | ActorAnswer::Ended(_))) => {
+                tracing::warn!(node = shared.node, "a node tells events among its answers");
+                return StreamError::Cut;
+            }
+            Ok(None) => return StreamError::Cut,
+            Err(error) => return error,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A request on its way to the owner of its actor, wherever that is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::limits::{FORWARDED_BYTES_MAX, FORWARDED_MAX};
+use selvedge_protocol::peer::actors::Elsewhere;
+use selvedge_protocol::{ErrorCode, Failure};
+use tokio::time::Instant;
+
+use crate::actor::letter::Request;
+use crate::actor::request::{AnswerSink, ReplyTo};
+use crate::forward::server::Answers;
+
+/// A request and who waits for its answer.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) request: Request,
+    pub(super) reply: ReplyTo,
+    /// The node that asks, if it is another one: it is told where to ask instead, so that nothing is
+    /// forwarded twice.
+    pub(super) asked_by: Option<AskedBy>,
+    /// Given up after this.
+    pub(super) until: Instant,
+    /// A node has already said that another one owns the actor, and been believed.
+    pub(super) is_hinted: bool,
+    pub(super) permit: Permit,
+}
+
+/// Another node, and how it knows its request.
+#[derive(Debug, Clone)]
+pub(super) struct AskedBy {
+    pub(super) answers: Arc<Answers>,
+    pub(super) id: u64,
+    /// The plan by which it was sent.
+    pub(super) plan: u64,
+}
+
+impl AskedBy {
+    pub(super) fn reply(&self) -> ReplyTo {
+        ReplyTo::new(Arc::clone(&self.answers) as Arc<dyn AnswerSink>, self.id)
+    }
+}
+
+impl Parcel {
+    pub(super) fn fail(self: Box<Self>, code: ErrorCode, text: &str) {
+        self.reply
+            .answer(Outcome::Failure(Failure::new(code, text)));
+    }
+
+    /// Whether it was sent by a later plan than this one.
+    pub(super) fn is_ahead_of(&self, plan: u64) -> bool {
+        self.asked_by.as_ref().is_some_and(|by| by.plan > plan)
+    }
+
+    /// Tells the node that asked who else owns the actor. Hands one of this node back.
+    pub(super) fn tell_elsewhere(self: Box<Self>, plan: u64, owner: &str) -> Option<Box<Self>> {
+        let Some(by) = &self.asked_by else {
+            return Some(self);
+        };
+        by.answers.elsewhere(Elsewhere {
+            id: by.id,
+            plan,
+            owner: Some(owner.to_owned()),
+        });
+        self.reply.dismiss();
+        None
+    }
+
+    /// Its time is over.
+    pub(super) fn give_up(self: Box<Self>) {
+        let text =
+            "no node answered for the actor in time; send it again with the same number or id";
+        self.fail(ErrorCode::Unavailable, text);
+    }
+}
+
+/// The room that a node has for parcels.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Room {
+    pub(super) fn permit(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
+        let permit = Permit {
+            room: Arc::clone(self),
+            bytes,
+        };
+        // Given back by its drop, if it is one too many.
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        (count < FORWARDED_MAX && before < FORWARDED_BYTES_MAX).then_some(permit)
+    }
+}
+
+/// The place of a parcel; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.room.count.fetch_sub(1, Ordering::Relaxed);
+        self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,365 @@
+//! Requests for actors of other nodes, over real sockets. Who owns what is told by hand here, and so is every
+//! lie about it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::{Host, HostConfig, Identity, Kinds, Subscription, SubscriptionItem};
+use selvedge_cluster::forward::{Doubt, ForwardConfig};
+use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
+use selvedge_cluster::peer::{Credentials, Dialer, Links, Listener, ListenerConfig};
+use selvedge_cluster::plan::{Candidate, Plan};
+use selvedge_cluster::store::Store;
+use selvedge_protocol::frame::Since;
+use selvedge_protocol::{ErrorCode, SessionId};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::actor::faults::Faulty;
+use crate::actor::kinds::Tally;
+use crate::actor::world::*;
+use crate::peer::authority::{Authority, Validity};
+
+const SLOTS: u16 = 8;
+/// How long anything may take before it counts as hung. Never a measure of speed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Cluster {
+    world: World,
+    authority: Authority,
+    directory: tempfile::TempDir,
+    members: BTreeMap<String, NodeRecord>,
+    plan: Plan,
+}
+
+struct Node {
+    name: String,
+    host: Host,
+    views: watch::Sender<Arc<View>>,
+    doubts: Arc<Mutex<Vec<Doubt>>>,
+    listener: JoinHandle<()>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+impl Cluster {
+    fn new() -> Self {
+        Self {
+            world: World::new(),
+            authority: Authority::new(),
+            directory: tempfile::tempdir().unwrap(),
+            members: BTreeMap::new(),
+            plan: Plan::empty(SLOTS),
+        }
+    }
+
+    /// A node that owns nothing and knows nobody yet.
+    async fn node(&mut self, name: &str) -> Node {
+        let store: Arc<dyn Store> = Arc::new(Faulty {
+            inner: Arc::clone(&self.world.store) as Arc<dyn Store>,
+            dice: Clock::manual(0, 1),
+            percent: 0,
+            is_exclusive: false,
+        });
+        let config = HostConfig {
+            node: name.to_owned(),
+            idle_ms: 60_000,
+            slots: SLOTS,
+        };
+        let kinds = Kinds::default().with(Tally);
+        let host = Host::idle(config, store, self.world.clock.clone(), kinds)
+            .await
+            .unwrap();
+        let files = self
+            .authority
+            .issue(self.directory.path(), name, Validity::Now);
+        let credentials = Credentials::read(files).unwrap();
+        let listening = ListenerConfig {
+            node: name.to_owned(),
+            address: "127.0.0.1:0".parse().unwrap(),
+        };
+        let listener = Listener::bind(&listening, credentials.clone()).unwrap();
+        let record = NodeRecord {
+            incarnation: self
+                .members
+                .get(name)
+                .map_or(1, |node| node.incarnation + 1),
+            state: NodeState::Serving,
+            is_drained: false,
+            weight: 1,
+            roles: vec![Role::Core],
+            peer: listener.local_addr().to_string(),
+            quic: None,
+            operations: Vec::new(),
+            versions: Versions {
+                binary: String::new(),
+                protocol: 1,
+                schema: 1,
+            },
+        };
+        self.members.insert(name.to_owned(), record);
+        let view = View {
+            name: name.to_owned(),
+            plan: Plan::empty(SLOTS),
+            ..View::default()
+        };
+        let views = watch::Sender::new(Arc::new(view));
+        let doubts = Arc::<Mutex<Vec<Doubt>>>::default();
+        let told = Arc::clone(&doubts);
+        let forward = host.forward(ForwardConfig {
+            views: views.subscribe(),
+            links: Links::new(Dialer::new(credentials), Clock::system()),
+            doubt: Box::new(move |doubt| told.lock().push(doubt)),
+        });
+        let serve = move |inbound| -> futures::future::BoxFuture<'static, ()> {
+            Box::pin(forward.clone().serve(inbound))
+        };
+        let listener = tokio::spawn(listener.run(std::future::pending(), serve));
+        Node {
+            name: name.to_owned(),
+            host,
+            views,
+            doubts,
+            listener,
+        }
+    }
+
+    /// From now on this node owns everything, by the next plan.
+    fn give_all_to(&mut self, name: &str) {
+        let candidate = Candidate {
+            name: name.to_owned(),
+            weight: 1,
+        };
+        self.plan = self.plan.next(&[candidate]);
+    }
+
+    /// The node learns of the cluster as it is.
+    fn tell(&self, node: &Node) {
+        node.views.send_replace(Arc::new(View {
+            name: node.name.clone(),
+            incarnation: 1,
+            plan: self.plan.clone(),
+            members: self.members.clone(),
+            controller: None,
+        }));
+    }
+}
+
+fn all() -> Vec<u16> {
+    (0..SLOTS).collect()
+}
+
+fn numbered(number: u64) -> Identity {
+    Identity::Session {
+        session: SessionId::from_u128(9),
+        number,
+        acknowledged: 0,
+    }
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap()
+}
+
+async fn next_seq(subscription: &mut Subscription) -> u64 {
+    match soon(subscription.next()).await.unwrap() {
+        SubscriptionItem::Event(event) => event.seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_asks_the_owner() {
+    let mut cluster = Cluster::new();
+    let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
+    cluster.give_all_to("owner");
+    owner.host.take(&all()).await.unwrap();
+    cluster.tell(&owner);
+    cluster.tell(&other);
+    for number in 1..=200 {
+        let outcome = soon(add(&other.host, "a", numbered(number))).await;
+        assert_eq!(sum_in(outcome), number);
+    }
+    assert_eq!(soon(sum(&other.host, "a")).await, 200);
+    // A repeat gets the answer of the first, and refusals come as they are.
+    let repeat = soon(add(&other.host, "a", numbered(7))).await;
+    assert_eq!(sum_in(repeat), 7);
+    let refused = soon(
+        other
+            .host
+            .ask(command("a", "no", "null", Identity::Natural)),
+    )
+    .await;
+    assert_eq!(code(refused), ErrorCode::UnknownCommand);
+    assert_eq!(other.host.owned(), [0_u16; 0]);
+    // What is far over a frame of the session protocol goes through as well.
+    let mut large = command("b", "add", "1", Identity::Natural);
+    large.payload = Some(vec![7; 1_000_000].into());
+    ok(soon(other.host.ask(large)).await);
+}
+
+fn sum_in(outcome: selvedge_protocol::frame::Outcome) -> u64 {
+    crate::actor::world::number(&ok(outcome))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_owner_says_who_it_is_and_the_request_is_sent_once_more() {
+    let mut cluster = Cluster::new();
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    let other = cluster.node("other").await;
+    cluster.give_all_to("one");
+    cluster.tell(&other);
+    // Which does not hear of what follows.
+    cluster.give_all_to("two");
+    cluster.tell(&one);
+    cluster.tell(&two);
+    two.host.take(&all()).await.unwrap();
+    assert_eq!(sum_in(soon(add(&other.host, "a", numbered(1))).await), 1);
+    assert!(other.doubts.lock().contains(&Doubt::Plan));
+    // Nor does the new owner know, if it is the one that is behind: it waits for the plan.
+    cluster.give_all_to("one");
+    two.host.give_up(&all()).await;
+    cluster.tell(&other);
+    let waiting = tokio::spawn({
+        let host = other.host.clone();
+        async move { add(&host, "a", numbered(2)).await }
+    });
+    let told = async {
+        while !one.doubts.lock().contains(&Doubt::Plan) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(told).await;
+    cluster.tell(&one);
+    one.host.take(&all()).await.unwrap();
+    assert_eq!(sum_in(soon(waiting).await.unwrap()), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_owner_is_held_in_order() {
+    let mut cluster = Cluster::new();
+    let (one, other) = (cluster.node("one").await, cluster.node("other").await);
+    cluster.tell(&one);
+    cluster.tell(&other);
+    let mut answers = Vec::new();
+    for number in 1..=100 {
+        let (reply, answer) = reply();
+        other
+            .host
+            .command(command("a", "add", "1", numbered(number)), reply);
+        answers.push(answer);
+    }
+    // Nobody had them; then one node has.
+    cluster.give_all_to("one");
+    one.host.take(&all()).await.unwrap();
+    cluster.tell(&one);
+    cluster.tell(&other);
+    for (answer, expected) in answers.into_iter().zip(1..) {
+        assert_eq!(sum_in(soon(answer).await.unwrap()), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_answers_in_time_is_unavailable() {
+    let mut cluster = Cluster::new();
+    let other = cluster.node("other").await;
+    cluster.tell(&other);
+    let outcome = soon(add(&other.host, "a", numbered(1))).await;
+    assert_eq!(code(outcome), ErrorCode::Unavailable);
+    let mut request = command("a", "add", "1", numbered(1));
+    request.deadline = Some(tokio::time::Instant::now());
+    assert_eq!(
+        code(soon(other.host.ask(request)).await),
+        ErrorCode::Unavailable
+    );
+}
+
+/// An owner ends in the midst of requests: they are sent again to the next, and none takes effect twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_and_subscriptions_outlive_their_owner() {
+    let mut cluster = Cluster::new();
+    let (one, two) = (cluster.node("one").await, cluster.node("two").await);
+    let other = cluster.node("other").await;
+    cluster.give_all_to("one");
+    one.host.take(&all()).await.unwrap();
+    for node in [&one, &two, &other] {
+        cluster.tell(node);
+    }
+    let mut events = soon(other.host.subscribe(actor("a"), Since::After(0)))
+        .await
+        .unwrap();
+    let writing = tokio::spawn({
+        let host = other.host.clone();
+        async move {
+            for number in 1..=300 {
+                // What is unavailable is asked again under its number, as clients do.
+                while let selvedge_protocol::frame::Outcome::Failure(failure) =
+                    add(&host, "a", numbered(number)).await
+                {
+                    assert_eq!(failure.code, ErrorCode::Unavailable);
+                }
+            }
+        }
+    });
+    for seq in 1..=100 {
+        assert_eq!(next_seq(&mut events).await, seq);
+    }
+    drop(one);
+    cluster.members.remove("one");
+    cluster.give_all_to("two");
+    two.host.take(&all()).await.unwrap();
+    cluster.tell(&two);
+    cluster.tell(&other);
+    for seq in 101..=300 {
+        assert_eq!(next_seq(&mut events).await, seq);
+    }
+    soon(writing).await.unwrap();
+    assert_eq!(soon(sum(&other.host, "a")).await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ephemeral_messages_reach_subscribers_of_all_nodes() {
+    let mut cluster = Cluster::new();
+    let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
+    cluster.give_all_to("owner");
+    owner.host.take(&all()).await.unwrap();
+    cluster.tell(&owner);
+    cluster.tell(&other);
+    let mut here = owner
+        .host
+        .subscribe(actor("a"), Since::Latest)
+        .await
+        .unwrap();
+    let mut there = soon(other.host.subscribe(actor("a"), Since::Latest))
+        .await
+        .unwrap();
+    let data = bytes::Bytes::from_static(b"{}");
+    let told = async {
+        // Lossy: the first may find no stream yet.
+        loop {
+            let from = SessionId::from_u128(1);
+            other
+                .host
+                .tell_subscribers(&actor("a"), from, "typing", &data);
+            tokio::task::yield_now().await;
+            if let Ok(item) = tokio::time::timeout(Duration::from_millis(20), there.next()).await {
+                return item.unwrap();
+            }
+        }
+    };
+    let heard = soon(told).await;
+    assert!(matches!(heard, SubscriptionItem::Ephemeral { name, .. } if name == "typing"));
+    assert!(matches!(
+        soon(here.next()).await.unwrap(),
+        SubscriptionItem::Ephemeral { .. }
+    ));
+}
