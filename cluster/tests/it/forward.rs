@@ -208,7 +208,7 @@ async fn a_node_asks_the_owner() {
 }
 
 fn sum_in(outcome: selvedge_protocol::frame::Outcome) -> u64 {
-    crate::actor::world::number(&ok(outcome))
+    number(&ok(outcome))
 }
 
 #[tokio::test(flavor = "multi_thread")]
