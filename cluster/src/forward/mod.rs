@@ -17,8 +17,8 @@ mod server;
 mod subscription;
 mod wire;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -70,7 +70,7 @@ struct Inner {
     core: Weak<Core>,
     config: ForwardConfig,
     outlets: Mutex<HashMap<String, Arc<Outlet>>>,
-    /// What has no owner that could be asked, in the order in which it came.
+    /// What has no owner that could be asked.
     held: Mutex<Vec<Box<Parcel>>>,
     room: Arc<Room>,
     /// Something may have changed for what is held.
@@ -234,6 +234,7 @@ impl Forward {
             request,
             reply,
             asked_by,
+            number: self.0.room.number(),
             until: deadline.map_or(latest, |deadline| deadline.min(latest)),
             is_hinted: false,
             permit,
@@ -249,25 +250,27 @@ impl Forward {
         self.dispatch(&core, parcel);
     }
 
-    /// Sends a parcel where it belongs by now, or holds it.
-    fn dispatch(&self, core: &Arc<Core>, parcel: Box<Parcel>) {
+    /// Sends a parcel where it belongs by now, or holds it. Answers whether it was sent.
+    fn dispatch(&self, core: &Arc<Core>, parcel: Box<Parcel>) -> bool {
         let slot = core.slot_of(parcel.request.actor());
         let Err(parcel) = send_here(core, parcel) else {
-            return;
+            return true;
         };
         let view = self.view();
         match view.owner(slot.number) {
             Owner::There { name, node } if !parcel.is_ahead_of(view.plan.number) => {
                 let Some(parcel) = parcel.tell_elsewhere(view.plan.number, name) else {
-                    return;
+                    return true;
                 };
                 let outlet = self.outlet(name, node);
-                if let Err(parcel) = outlet.send(Instant::now(), view.plan.number, parcel) {
-                    self.hold(slot, parcel);
+                match outlet.send(Instant::now(), view.plan.number, parcel) {
+                    Ok(()) => return true,
+                    Err(parcel) => self.hold(slot, parcel),
                 }
             }
             Owner::Here | Owner::There { .. } | Owner::Nobody => self.hold(slot, parcel),
         }
+        false
     }
 
     fn hold(&self, slot: &Slot, parcel: Box<Parcel>) {
@@ -366,18 +369,19 @@ impl Forward {
             true
         });
         let moved = self.counted(moved);
-        let held = {
-            let mut held = self.0.held.lock();
-            // Those that were sent came before those that never were.
-            held.splice(0..0, moved);
-            std::mem::take(&mut *held)
-        };
+        let mut held = std::mem::take(&mut *self.0.held.lock());
+        held.extend(moved);
+        held.sort_unstable_by_key(|parcel| parcel.number);
+        // Slots that have no owner yet, though they may get one in this moment.
+        let mut waiting = HashSet::new();
         for parcel in held {
             let slot = core.slot_of(parcel.request.actor());
             if parcel.until <= now {
                 parcel.give_up();
-            } else {
-                self.dispatch(core, parcel);
+            } else if waiting.contains(&slot.number) {
+                self.hold(slot, parcel);
+            } else if !self.dispatch(core, parcel) {
+                waiting.insert(slot.number);
             }
             // After it was sent, so that what comes meanwhile stays behind it.
             slot.held.fetch_sub(1, Ordering::AcqRel);
@@ -395,6 +399,7 @@ fn send_here(core: &Arc<Core>, parcel: Box<Parcel>) -> Result<(), Box<Parcel>> {
         request,
         reply,
         asked_by,
+        number,
         until,
         is_hinted,
         permit,
@@ -407,6 +412,7 @@ fn send_here(core: &Arc<Core>, parcel: Box<Parcel>) -> Result<(), Box<Parcel>> {
         request,
         reply,
         asked_by,
+        number,
         until,
         is_hinted,
         permit,

@@ -1,7 +1,7 @@
 //! A request on its way to the owner of its actor, wherever that is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::{FORWARDED_BYTES_MAX, FORWARDED_MAX};
@@ -21,6 +21,8 @@ pub(super) struct Parcel {
     /// The node that asks, if it is another one: it is told where to ask instead, so that nothing is
     /// forwarded twice.
     pub(super) asked_by: Option<AskedBy>,
+    /// Counts the parcels of this node: those of a slot keep their order.
+    pub(super) number: u64,
     /// Given up after this.
     pub(super) until: Instant,
     /// A node has already said that another one owns the actor, and been believed.
@@ -81,9 +83,16 @@ impl Parcel {
 pub(super) struct Room {
     count: AtomicUsize,
     bytes: AtomicUsize,
+    /// All that ever were.
+    numbers: AtomicU64,
 }
 
 impl Room {
+    /// The number of the next parcel.
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(super) fn permit(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
         let permit = Permit {
             room: Arc::clone(self),

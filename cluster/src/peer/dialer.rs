@@ -117,6 +117,26 @@ impl Dialer {
         }
     }
 
+    /// Connects from a socket that is open already, where addresses are of its family: nodes that serve others
+    /// have one address for both directions.
+    pub(super) fn from_endpoint(credentials: Credentials, endpoint: Endpoint) -> Self {
+        let is_v6 = endpoint.local_addr().is_ok_and(|address| address.is_ipv6());
+        let endpoints = match is_v6 {
+            false => Endpoints {
+                v4: Some(endpoint),
+                v6: None,
+            },
+            true => Endpoints {
+                v4: None,
+                v6: Some(endpoint),
+            },
+        };
+        Self {
+            credentials,
+            endpoints: Arc::new(Mutex::new(endpoints)),
+        }
+    }
+
     /// Tries the addresses of a node one after the other.
     pub async fn connect(&self, target: &Target) -> Result<Connection, ConnectError> {
         let address = target.address.clone();

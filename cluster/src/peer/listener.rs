@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::credentials::Credentials;
+use super::dialer::Dialer;
 use super::identity::Identity;
 use super::reset::ResetKey;
 use super::stream::PeerStream;
@@ -105,6 +106,11 @@ impl Listener {
             endpoint,
             credentials,
         })
+    }
+
+    /// Connects to other nodes from this port, for as long as it is open.
+    pub fn dialer(&self) -> Dialer {
+        Dialer::from_endpoint(self.credentials.clone(), self.endpoint.clone())
     }
 
     /// The address with its real port.

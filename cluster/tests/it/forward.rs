@@ -12,7 +12,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Identity, Kinds, Subscription, SubscriptionItem};
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
-use selvedge_cluster::peer::{Credentials, Dialer, Links, Listener, ListenerConfig};
+use selvedge_cluster::peer::{Credentials, Links, Listener, ListenerConfig};
 use selvedge_cluster::plan::{Candidate, Plan};
 use selvedge_cluster::store::Store;
 use selvedge_protocol::frame::Since;
@@ -87,7 +87,7 @@ impl Cluster {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
         };
-        let listener = Listener::bind(&listening, credentials.clone()).unwrap();
+        let listener = Listener::bind(&listening, credentials).unwrap();
         let record = NodeRecord {
             incarnation: self
                 .members
@@ -117,7 +117,7 @@ impl Cluster {
         let told = Arc::clone(&doubts);
         let forward = host.forward(ForwardConfig {
             views: views.subscribe(),
-            links: Links::new(Dialer::new(credentials), Clock::system()),
+            links: Links::new(listener.dialer(), Clock::system()),
             doubt: Box::new(move |doubt| told.lock().push(doubt)),
         });
         let serve = move |inbound| -> futures::future::BoxFuture<'static, ()> {

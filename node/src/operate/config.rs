@@ -6,6 +6,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use selvedge_cluster::membership::Role;
+use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::operate::cli::NodeFlags;
@@ -24,6 +26,11 @@ pub(crate) struct NodeConfig {
     pub(crate) quic: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// What clients are told instead of `quic`, `host:port`.
+    pub(crate) advertise_quic: Option<String>,
+    /// What other nodes are told instead of `peer`.
+    pub(crate) advertise_peer: Option<String>,
+    pub(crate) weight: u32,
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) tls: TlsConfig,
     pub(crate) token_file: Option<PathBuf>,
@@ -50,17 +57,6 @@ pub(crate) enum StoreUrl {
     FoundationDb(PathBuf),
 }
 
-/// What a node does. See DESIGN 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
-    Edge,
-    Bridge,
-    Core,
-    Processing,
-    Storage,
-}
-
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -72,6 +68,9 @@ struct File {
     quic: Option<String>,
     peer: Option<String>,
     http: Option<String>,
+    advertise_quic: Option<String>,
+    advertise_peer: Option<String>,
+    weight: Option<u32>,
     ready_file: Option<PathBuf>,
     tls: TlsTable,
     token_file: Option<PathBuf>,
@@ -95,6 +94,13 @@ impl NodeConfig {
         let quic = origins.pick("quic", flags.quic, file.quic);
         let peer = origins.pick("peer", flags.peer, file.peer);
         let http = origins.pick("http", flags.http, file.http);
+        let advertise_quic =
+            origins.pick("advertise_quic", flags.advertise_quic, file.advertise_quic);
+        let advertise_peer =
+            origins.pick("advertise_peer", flags.advertise_peer, file.advertise_peer);
+        let text = |weight: Option<u32>| weight.map(|weight| weight.to_string());
+        let weight = origins.pick("weight", text(flags.weight), text(file.weight));
+        let weight = weight.and_then(|weight| weight.parse().ok());
         let ready_file = origins.pick("ready_file", flags.ready_file, file.ready_file);
         let table = TlsTable {
             peer_ca: origins.pick("tls.peer_ca", flags.peer_ca, file.tls.peer_ca.clone()),
@@ -108,7 +114,7 @@ impl NodeConfig {
         };
         let by = |key| origins.of(key);
         let store = StoreUrl::parse(&by("store"), store.as_deref().unwrap_or("embedded"))?;
-        let roles = self::roles(&by("roles"), roles.as_deref())?;
+        let roles = self::roles(&by("roles"), roles.as_deref(), &store)?;
         if roles.contains(&Role::Storage) && store != StoreUrl::Embedded {
             return Err(CommandFailure::usage(format!(
                 "{}: a node with the role storage serves its embedded store; leave --store out",
@@ -123,6 +129,10 @@ impl NodeConfig {
             quic: address(&by("quic"), quic, "127.0.0.1:7400")?,
             peer: address(&by("peer"), peer, "127.0.0.1:7410")?,
             http: address(&by("http"), http, "127.0.0.1:7480")?,
+            advertise_quic: advertised(&by("advertise_quic"), advertise_quic)?,
+            advertise_peer: advertised(&by("advertise_peer"), advertise_peer)?,
+            // A node of twice the weight has twice the actors.
+            weight: within(&by("weight"), weight, 100, 1..=10_000)?,
             ready_file: self::ready_file(&by("ready_file"), ready_file)?,
             tls: TlsConfig::of(table, |key| origins.of(key))?,
             token_file: file.token_file,
@@ -149,6 +159,11 @@ impl NodeConfig {
     /// Whether the node serves its store to others and nothing else.
     pub(crate) fn is_storage(&self) -> bool {
         self.roles.contains(&Role::Storage)
+    }
+
+    /// Whether the node has a role.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
     }
 
     /// The name of what gave a key its value, for errors.
@@ -248,8 +263,9 @@ pub(crate) fn node_name(by: &str, name: String) -> Result<String, CommandFailure
     }
 }
 
-/// The roles of a list with commas: of this version, all that one node needs, or storage alone.
-fn roles(by: &str, listed: Option<&str>) -> Result<Vec<Role>, CommandFailure> {
+/// The roles of a list with commas: any of them on a store that nodes share, all that one node needs on one of
+/// its own, or storage alone.
+fn roles(by: &str, listed: Option<&str>, store: &StoreUrl) -> Result<Vec<Role>, CommandFailure> {
     let Some(listed) = listed else {
         return Ok(vec![Role::Edge, Role::Bridge, Role::Core, Role::Processing]);
     };
@@ -290,11 +306,16 @@ fn roles(by: &str, listed: Option<&str>) -> Result<Vec<Role>, CommandFailure> {
             ))),
         };
     }
-    for role in [Role::Edge, Role::Core, Role::Processing] {
-        if !roles.contains(&role) {
+    let needed = match store {
+        // Nobody else can do it.
+        StoreUrl::Embedded => [Role::Edge, Role::Core, Role::Processing].as_slice(),
+        StoreUrl::Node { .. } | StoreUrl::FoundationDb(_) => &[],
+    };
+    for role in needed {
+        if !roles.contains(role) {
             return Err(CommandFailure::usage(format!(
-                "{by}: {} is missing; a node of this version works alone and needs edge, core and \
-                 processing",
+                "{by}: {} is missing; a node with an embedded store is alone and needs edge, core and \
+                 processing; roles are divided among nodes with --store node:HOST:PORT",
                 format!("{role:?}").to_lowercase()
             )));
         }
@@ -313,6 +334,18 @@ fn address(by: &str, text: Option<String>, default: &str) -> Result<SocketAddr, 
             "{by}: {text:?} is not an address: use HOST:PORT, for example {default}"
         ))
     })
+}
+
+/// An address that is told to others; it is looked up by them.
+fn advertised(by: &str, text: Option<String>) -> Result<Option<String>, CommandFailure> {
+    match text {
+        Some(text) if !is_address(&text) || text.len() > LABEL_BYTES_MAX => {
+            Err(CommandFailure::usage(format!(
+                "{by}: {text:?} is not an address that others can use: give HOST:PORT"
+            )))
+        }
+        text => Ok(text),
+    }
 }
 
 /// Found wrong now, not when the node is ready.
@@ -388,6 +421,13 @@ mod tests {
     }
 
     #[test]
+    fn roles_are_divided_among_nodes_that_share_a_store() {
+        let text = "store = 'node:db:7410'\nroles = ['core']";
+        let config = from_text(text, NodeFlags::default()).unwrap();
+        assert!(config.has(Role::Core) && !config.has(Role::Edge));
+    }
+
+    #[test]
     fn every_wrong_field_is_named_with_its_remedy() {
         for (text, named) in [
             ("nmae = 'a'", "nmae"),
@@ -402,6 +442,8 @@ mod tests {
             ("ready_file = '/nowhere/ready'", "ready_file"),
             ("worker_lease_ms = 'soon'", "worker_lease_ms"),
             ("drain_seconds = 0", "drain_seconds"),
+            ("weight = 0", "weight"),
+            ("advertise_peer = 'here'", "HOST:PORT"),
             ("[tls]\ncertificate = 'a'", "tls.key"),
             (
                 "[tls]\npeer_ca = 'a'\npeer_key = 'b'",

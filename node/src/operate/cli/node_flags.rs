@@ -32,12 +32,21 @@ pub(crate) struct NodeFlags {
     /// Where clients connect, QUIC over UDP; port 0 asks for a free one [default: 127.0.0.1:7400].
     #[arg(long, value_name = "ADDR", env = "SELVEDGE_QUIC")]
     pub(crate) quic: Option<String>,
-    /// Where other nodes connect to a storage node, QUIC over UDP [default: 127.0.0.1:7410].
+    /// Where other nodes connect, QUIC over UDP [default: 127.0.0.1:7410].
     #[arg(long, value_name = "ADDR", env = "SELVEDGE_PEER")]
     pub(crate) peer: Option<String>,
     /// Where browsers connect, HTTP [default: 127.0.0.1:7480].
     #[arg(long, value_name = "ADDR", env = "SELVEDGE_HTTP")]
     pub(crate) http: Option<String>,
+    /// What clients are told as this node's address, HOST:PORT, where it is not that of --quic.
+    #[arg(long, value_name = "ADDR", env = "SELVEDGE_ADVERTISE_QUIC")]
+    pub(crate) advertise_quic: Option<String>,
+    /// What other nodes are told as this node's address, HOST:PORT, where it is not that of --peer.
+    #[arg(long, value_name = "ADDR", env = "SELVEDGE_ADVERTISE_PEER")]
+    pub(crate) advertise_peer: Option<String>,
+    /// The node's share of the actors, in proportion to the weights of the others [default: 100].
+    #[arg(long, value_name = "N", env = "SELVEDGE_WEIGHT")]
+    pub(crate) weight: Option<u32>,
     /// The authority of the cluster's nodes, PEM; see `selvedge cluster`.
     #[arg(long, value_name = "FILE", env = "SELVEDGE_PEER_CA")]
     pub(crate) peer_ca: Option<PathBuf>,
