@@ -7,6 +7,7 @@ pub mod actor;
 pub mod clock;
 pub mod membership;
 pub mod metrics;
+pub mod ownership;
 pub mod peer;
 pub mod plan;
 pub mod slot;

@@ -7,5 +7,6 @@
 )]
 mod actor;
 mod membership;
+mod ownership;
 mod peer;
 mod store;
