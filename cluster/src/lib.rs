@@ -8,6 +8,7 @@ pub mod clock;
 pub mod forward;
 pub mod membership;
 pub mod metrics;
+pub mod ownership;
 pub mod peer;
 pub mod plan;
 pub mod slot;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef};
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::STORE_TRANSACTION_MS_MAX;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::actor::activation::Message;
@@ -50,6 +51,21 @@ pub(crate) struct Slot {
     pub(crate) held: AtomicUsize,
     /// Answers that wait for a proof that the slot is still ours.
     pub(crate) unproven: Mutex<Unproven>,
+    changes: Arc<Changes>,
+}
+
+/// Tells whoever cares that some slots of a host stand otherwise than before.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(watch::Sender<u64>);
+
+impl Changes {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
+    fn raise(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
 }
 
 /// What a slot is to this host.
@@ -102,7 +118,7 @@ pub(crate) struct Chore {
 }
 
 impl Slot {
-    pub(crate) fn new(number: u16) -> Self {
+    pub(crate) fn new(number: u16, changes: Arc<Changes>) -> Self {
         Self {
             number,
             fence_key: Key::SlotFence { slot: number }.encode(),
@@ -118,6 +134,7 @@ impl Slot {
             awake: Chore::new(),
             held: AtomicUsize::new(0),
             unproven: Mutex::new(Unproven::default()),
+            changes,
         }
     }
 
@@ -129,18 +146,25 @@ impl Slot {
     /// before goes: another host may have had the slot in between.
     pub(crate) fn take(&self, epoch: u64) {
         self.leave();
-        let _directory = self.directory.lock();
-        self.epoch.store(epoch, Ordering::Release);
-        self.doubt();
-        self.stand(Standing::Open);
+        {
+            let _directory = self.directory.lock();
+            self.epoch.store(epoch, Ordering::Release);
+            self.doubt();
+            self.stand(Standing::Open);
+        }
+        self.changes.raise();
     }
 
     /// Takes no more requests.
     pub(crate) fn close(&self) {
-        let _directory = self.directory.lock();
-        if self.standing() == Standing::Open {
+        {
+            let _directory = self.directory.lock();
+            if self.standing() != Standing::Open {
+                return;
+            }
             self.stand(Standing::Closing);
         }
+        self.changes.raise();
     }
 
     /// Whether everything that the slot's actors took is answered.
@@ -190,21 +214,27 @@ impl Slot {
 
     /// Another host has taken the slot that this one took at `epoch`.
     pub(crate) fn lose(&self, epoch: u64) {
-        if epoch == self.epoch() && self.leave() {
+        if self.leave_at(Some(epoch)).is_some() {
             tracing::warn!(slot = self.number, epoch, "slot lost to another owner");
         }
     }
 
-    /// The slot is this host's no more: what it has of it in memory may be old, so it goes. Answers whether
-    /// it was.
-    pub(crate) fn leave(&self) -> bool {
-        let entries = {
+    /// The slot is this host's no more: what it has of it in memory may be old, so it goes. Answers the epoch
+    /// at which it was.
+    pub(crate) fn leave(&self) -> Option<u64> {
+        self.leave_at(None)
+    }
+
+    /// The same, if it was taken at this epoch.
+    fn leave_at(&self, taken_at: Option<u64>) -> Option<u64> {
+        let (entries, epoch) = {
             let mut directory = self.directory.lock();
-            if self.standing() == Standing::Foreign {
-                return false;
+            let epoch = self.epoch();
+            if self.standing() == Standing::Foreign || taken_at.is_some_and(|it| it != epoch) {
+                return None;
             }
             self.stand(Standing::Foreign);
-            std::mem::take(&mut *directory)
+            (std::mem::take(&mut *directory), epoch)
         };
         for entry in entries.into_values() {
             entry.activation.stop(None);
@@ -213,7 +243,8 @@ impl Slot {
             spare.stop(None);
         }
         self.hub.close();
-        true
+        self.changes.raise();
+        Some(epoch)
     }
 
     /// An activation that has no actor, if there is one. It may have died since.

@@ -21,7 +21,7 @@ use crate::actor::mailbox::{Caller, Load, Mailbox};
 use crate::actor::request::{ReplyTo, ScopedAddress};
 use crate::forward::Forward;
 use crate::metrics;
-use crate::slot::{Entry, Slot};
+use crate::slot::{Changes, Entry, Slot};
 use crate::store::Store;
 use crate::store::keys::ActorPrefix;
 
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) kinds: Kinds,
     pub(crate) slots: Box<[Slot]>,
+    /// Raised with each slot that is taken, closed or left.
+    pub(crate) changes: Arc<Changes>,
     pub(crate) load: Arc<Load>,
     /// Whether no new requests are taken.
     pub(crate) is_stopping: AtomicBool,
@@ -90,13 +92,16 @@ impl Core {
         clock: Clock,
         kinds: Kinds,
     ) -> Arc<Self> {
-        let slots = (0..config.slots).map(Slot::new).collect();
+        let changes = Arc::new(Changes::default());
+        let slot = |number| Slot::new(number, Arc::clone(&changes));
+        let slots = (0..config.slots).map(slot).collect();
         Arc::new(Self {
             config,
             store,
             clock,
             kinds,
             slots,
+            changes,
             load: Arc::default(),
             is_stopping: AtomicBool::new(false),
             tick: AtomicU64::new(1),

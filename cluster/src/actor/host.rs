@@ -8,6 +8,7 @@ use bytes::Bytes;
 use selvedge_protocol::frame::{Outcome, Since};
 use selvedge_protocol::peer::actors::Tell;
 use selvedge_protocol::{ActorKind, Failure, SessionId, Tenant};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::Clock;
@@ -15,15 +16,14 @@ use crate::actor::chore;
 use crate::actor::core::Core;
 use crate::actor::hosted::Kinds;
 use crate::actor::letter::{Letter, Request};
-use crate::actor::load::epoch;
-use crate::actor::record::{Fence, Stored};
 use crate::actor::request::{
     CommandRequest, QueryRequest, ReplyTo, ScopedAddress, SubscriptionItem, asked,
 };
 use crate::actor::subscription::Subscription;
 use crate::actor::supervisor::Root;
+use crate::actor::taking::{self, Claim, Left, MayTake, SLOTS_TAKEN_AT_ONCE, Taking, Wish, take};
 use crate::forward::{Forward, ForwardConfig};
-use crate::slot::Slot;
+use crate::slot::{Slot, Standing};
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Store};
 
@@ -78,8 +78,9 @@ impl Host {
         }
         let core = Core::new(config, store, clock, kinds);
         let all: Vec<&Slot> = core.slots.iter().collect();
+        let wish = Wish::alone();
         for slots in all.chunks(SLOTS_TAKEN_AT_ONCE) {
-            take(&core, slots).await?;
+            take(&core, slots, &wish).await?;
         }
         chore::recover(&core).await?;
         Self::supervised(core).await
@@ -108,22 +109,30 @@ impl Host {
         Ok(Self { core, life })
     }
 
-    /// Takes slots, whoever has them: from now on nobody else can commit to their actors. Their timers,
-    /// messages and actors that are to be awake go on here. Numbers that are no slots are left out.
-    pub async fn take(&self, numbers: &[u16]) -> Result<(), store::Error> {
+    /// Takes slots under a claim, whoever has them as far as `may_take` lets it: from now on nobody else can
+    /// commit to their actors. Their timers, messages and actors that are to be awake go on here; what this host
+    /// had of them in memory goes. Numbers that are no slots are left out.
+    ///
+    /// After an error some of them may be taken; [`Self::owned`] says which.
+    pub async fn take(
+        &self,
+        numbers: &[u16],
+        claim: Claim,
+        may_take: &MayTake<'_>,
+    ) -> Result<Taking, store::Error> {
+        let wish = Wish::of(claim, may_take);
         let slots: Vec<&Slot> = self.slots(numbers).collect();
+        let mut taking = Taking::default();
         for slots in slots.chunks(SLOTS_TAKEN_AT_ONCE) {
-            take(&self.core, slots).await?;
-            for slot in slots {
+            let of_these = take(&self.core, slots, &wish).await?;
+            for slot in self.slots(&of_these.taken) {
                 for chore in [&slot.timers, &slot.outbox, &slot.awake] {
                     self.core.schedule(chore, 0);
                 }
             }
+            taking.add(of_these);
         }
-        if let Some(forward) = self.core.forward.get() {
-            forward.look();
-        }
-        Ok(())
+        Ok(taking)
     }
 
     /// Gives slots up: their actors take no more requests, those that they took are answered, then nothing
@@ -136,6 +145,56 @@ impl Host {
         for slot in self.slots(numbers) {
             slot.leave();
         }
+    }
+
+    /// Takes no more requests for these slots.
+    pub(crate) fn close(&self, numbers: &[u16]) {
+        self.slots(numbers).for_each(Slot::close);
+    }
+
+    /// Completes when everything that the actors of one of these slots took is answered, and answers with all
+    /// slots of which that is so.
+    pub(crate) async fn quiet(&self, numbers: &[u16]) -> Vec<u16> {
+        let is_quiet = || self.slots(numbers).any(Slot::is_quiet);
+        self.core.load.quiet(is_quiet).await;
+        let quiet = self.slots(numbers).filter(|slot| slot.is_quiet());
+        quiet.map(|slot| slot.number).collect()
+    }
+
+    /// Leaves slots at once: nothing of them is in memory any more, whatever is unanswered.
+    pub(crate) fn leave(&self, numbers: &[u16]) -> Vec<Left> {
+        let left = self.slots(numbers).filter_map(|slot| {
+            let epoch = slot.leave()?;
+            Some(Left {
+                number: slot.number,
+                epoch,
+            })
+        });
+        left.collect()
+    }
+
+    /// Says in the store that nobody has these slots, unless somebody has taken them meanwhile: whoever is to
+    /// have them next need not wait.
+    pub(crate) async fn release(&self, left: &[Left]) -> Result<(), store::Error> {
+        taking::release(&self.core, left).await
+    }
+
+    /// Raised, from any number, with each slot that is opened here, closed or left. What it means is to be
+    /// looked up, in [`Self::owned`] for one.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.core.changes.subscribe()
+    }
+
+    /// The slots of which it has anything, ascending: those that it serves, and those that it is giving up.
+    pub fn held(&self) -> Vec<u16> {
+        let held = |slot: &&Slot| slot.standing() != Standing::Foreign;
+        let slots = self.core.slots.iter().filter(held);
+        slots.map(|slot| slot.number).collect()
+    }
+
+    /// The name of this node.
+    pub fn node(&self) -> &str {
+        &self.core.config.node
     }
 
     /// The slots that it serves, ascending.
@@ -285,45 +344,4 @@ impl Host {
         }
         self.life.root.stop().await;
     }
-}
-
-/// Slots taken in one transaction: some kilobytes each, far below its bounds.
-const SLOTS_TAKEN_AT_ONCE: usize = 256;
-
-/// Raises the fences of slots in one transaction: from then on no earlier owner can commit.
-async fn take(core: &Core, slots: &[&Slot]) -> Result<(), store::Error> {
-    // Two hosts that start at once conflict with each other; one of them is through each time.
-    const ATTEMPTS_MAX: usize = 10;
-    let mut failed = store::Error::Conflict;
-    for _ in 0..ATTEMPTS_MAX {
-        match try_take(core, slots).await {
-            Ok(()) => return Ok(()),
-            // An unknown commit raised the fences or did not; raising them again does no harm.
-            Err(error) if error.may_be_retried() => failed = error,
-            Err(store::Error::CommitUnknown) => failed = store::Error::CommitUnknown,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(failed)
-}
-
-async fn try_take(core: &Core, slots: &[&Slot]) -> Result<(), store::Error> {
-    let mut transaction = core.store.begin();
-    let mut epochs = Vec::with_capacity(slots.len());
-    for slot in slots {
-        let fence = transaction
-            .get(&slot.fence_key, Isolation::Serializable)
-            .await?;
-        let fence = Fence {
-            epoch: epoch(fence.as_ref())? + 1,
-            node: core.config.node.clone(),
-        };
-        transaction.set(&slot.fence_key, &fence.encode());
-        epochs.push(fence.epoch);
-    }
-    transaction.commit().await?;
-    for (slot, epoch) in slots.iter().zip(epochs) {
-        slot.take(epoch);
-    }
-    Ok(())
 }

@@ -23,6 +23,7 @@ mod record;
 mod stored;
 mod subscription;
 mod supervisor;
+mod taking;
 
 pub use host::{Host, HostConfig};
 pub use hosted::Kinds;
@@ -35,3 +36,4 @@ pub use request::{
 };
 pub use stored::{StoredState, stored_state};
 pub use subscription::Subscription;
+pub use taking::{Claim, Holder, MayTake, Taking};

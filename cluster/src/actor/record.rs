@@ -28,10 +28,23 @@ pub(crate) trait Stored: Record {
 }
 
 /// Who owns a slot: compared within each commit's transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fence {
+    /// Raised with each take; none is 0.
     pub(crate) epoch: u64,
+    /// Empty once it has given the slot up.
     pub(crate) node: String,
+    /// What the node had joined the cluster as; 0: it was alone.
+    pub(crate) incarnation: u64,
+    /// The number of the plan under which it took the slot: nobody takes it under an earlier one.
+    pub(crate) plan: u64,
+}
+
+/// Format 1 of it.
+#[derive(Deserialize)]
+struct Fence1 {
+    epoch: u64,
+    node: String,
 }
 
 /// An actor: counters, timers, and its state while that is small.
@@ -136,12 +149,29 @@ macro_rules! stored {
 }
 
 stored! {
-    Fence: "slot fence",
     SessionRecord: "session",
     OutcomeRecord: "command outcome",
     TimerRecord: "timer",
     OutboxRecord: "outbox message",
     EventsRecord: "events",
+}
+
+impl Record for Fence {
+    const FORMAT: u8 = 2;
+
+    fn upcast(format: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
+        let upcast = |fence: Fence1| Self {
+            epoch: fence.epoch,
+            node: fence.node,
+            incarnation: 0,
+            plan: 0,
+        };
+        (format == 1).then(|| decode_record(body).map(upcast))
+    }
+}
+
+impl Stored for Fence {
+    const NAME: &'static str = "slot fence";
 }
 
 impl Record for ActorRecord {

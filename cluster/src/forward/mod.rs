@@ -133,8 +133,8 @@ impl Forward {
         self.take_in(request, reply, None);
     }
 
-    /// Slots of this host have changed: what is held may go on.
-    pub(crate) fn look(&self) {
+    /// Something has changed: what is held may go on.
+    fn look(&self) {
         self.0.changed.notify_one();
         self.0.moved.notify_waiters();
     }
@@ -424,6 +424,10 @@ async fn watch_over(forward: Weak<Inner>) {
     let Some(mut views) = forward.upgrade().map(|it| it.config.views.clone()) else {
         return;
     };
+    let core = forward.upgrade().and_then(|it| it.core.upgrade());
+    let Some(mut slots) = core.map(|core| core.changes.subscribe()) else {
+        return;
+    };
     let mut tick = tokio::time::interval(LOOK_AGAIN);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -434,6 +438,7 @@ async fn watch_over(forward: Weak<Inner>) {
             () = forward.0.changed.notified() => {}
             _ = tick.tick() => {}
             Ok(()) = views.changed() => forward.0.moved.notify_waiters(),
+            Ok(()) = slots.changed() => forward.0.moved.notify_waiters(),
         }
         let Some(core) = forward.0.core.upgrade() else {
             return;

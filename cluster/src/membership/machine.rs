@@ -3,6 +3,9 @@
 //! A round reads some rows, asks the machine what to write, and commits; the machine hears whether that
 //! happened. It compares what it sees with what it saw before, by its own monotonic time: no clock of
 //! another node matters, and a wrong judgement of a slow node costs a move of slots, never safety.
+//!
+//! Only the time that it watched counts. While a node stood still, or its store was away, it saw nothing, and
+//! the silence of others was perhaps its own.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -100,6 +103,7 @@ pub struct Machine {
     incarnation: u64,
     timing: Timing,
     beats: u64,
+    attention: Attention,
     lease: Watched<LeaseRecord>,
     members: HashMap<String, Watched<Sign>>,
     suspects: HashSet<String>,
@@ -108,11 +112,60 @@ pub struct Machine {
 /// A sign of life: a beat, or a join before the first.
 type Sign = (u64, Option<BeatRecord>);
 
-/// A row, and when it was last seen to change.
+/// For how long a node has watched: a clock that runs at most so far between two looks.
+#[derive(Debug)]
+struct Attention {
+    watched: Duration,
+    looked: Option<Instant>,
+    /// When it began to see anything, after it had not for too long to judge anybody.
+    since: Duration,
+    /// So much counts of the time between two looks. One that is half a beat late has a reason that others
+    /// may have as well.
+    counted_max: Duration,
+    /// After so long it begins anew.
+    blind: Duration,
+}
+
+impl Attention {
+    fn new(timing: Timing) -> Self {
+        Self {
+            watched: Duration::ZERO,
+            looked: None,
+            since: Duration::ZERO,
+            counted_max: timing.beat + timing.beat / 2,
+            blind: timing.dead,
+        }
+    }
+
+    fn gap(&self, now: Instant) -> Duration {
+        let since = |looked| now.saturating_duration_since(looked);
+        self.looked.map_or(Duration::ZERO, since)
+    }
+
+    fn at(&self, now: Instant) -> Duration {
+        self.watched + self.gap(now).min(self.counted_max)
+    }
+
+    fn look(&mut self, now: Instant) {
+        self.watched = self.at(now);
+        if self.gap(now) >= self.blind {
+            self.since = self.watched;
+        }
+        self.looked = Some(now);
+    }
+
+    /// How long something was the same, of the time that counts.
+    fn age<T>(&self, now: Duration, watched: &Watched<T>) -> Duration {
+        let since = watched.since.unwrap_or(now).max(self.since);
+        now.saturating_sub(since)
+    }
+}
+
+/// A row, and when it was last seen to change, by [`Attention`].
 #[derive(Debug)]
 struct Watched<T> {
     row: Option<T>,
-    since: Option<Instant>,
+    since: Option<Duration>,
 }
 
 impl<T> Default for Watched<T> {
@@ -125,17 +178,11 @@ impl<T> Default for Watched<T> {
 }
 
 impl<T: PartialEq + Clone> Watched<T> {
-    fn see(&mut self, now: Instant, row: Option<&T>) {
+    fn see(&mut self, now: Duration, row: Option<&T>) {
         if self.since.is_none() || self.row.as_ref() != row {
             self.row = row.cloned();
             self.since = Some(now);
         }
-    }
-
-    /// How long it has been the same.
-    fn age(&self, now: Instant) -> Duration {
-        self.since
-            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 
@@ -147,6 +194,7 @@ impl Machine {
             incarnation,
             timing,
             beats: 0,
+            attention: Attention::new(timing),
             lease: Watched::default(),
             members: HashMap::new(),
             suspects: HashSet::new(),
@@ -174,12 +222,14 @@ impl Machine {
     pub fn wants_all(&self, now: Instant) -> bool {
         match &self.lease.row {
             None => true,
-            Some(lease) => lease.holder == self.name || self.is_lease_over(now),
+            Some(lease) => lease.holder == self.name || self.is_lease_over(self.attention.at(now)),
         }
     }
 
-    /// What to write after what was seen.
-    pub fn decide(&mut self, now: Instant, seen: &Seen) -> Result<Writes, Ousted> {
+    /// What to write after what was seen: asked for at `asked`, and there by `now`. What has not changed was
+    /// silent until it was asked for, what has may have done so only now: a round that takes long, or in
+    /// which the node stood still, makes nobody look older.
+    pub fn decide(&mut self, asked: Instant, now: Instant, seen: &Seen) -> Result<Writes, Ousted> {
         let own = seen.own.as_ref().ok_or(Ousted::Dead)?;
         if own.incarnation != self.incarnation {
             return Err(Ousted::Replaced);
@@ -187,6 +237,9 @@ impl Machine {
         if !own.is_alive() {
             return Err(Ousted::Dead);
         }
+        let asked = self.attention.at(asked);
+        self.attention.look(now);
+        let now = self.attention.watched;
         self.lease.see(now, seen.lease.as_ref());
         let mut writes = Writes {
             beat: Some(BeatRecord {
@@ -199,8 +252,8 @@ impl Machine {
             return Ok(writes);
         }
         self.watch(now, &seen.members);
-        if let Some(mut lease) = self.next_lease(now, seen.lease.as_ref()) {
-            self.rule(now, seen, &mut writes);
+        if let Some(mut lease) = self.next_lease(asked, seen.lease.as_ref()) {
+            self.rule(asked, seen, &mut writes);
             lease.view = writes.view_after(seen);
             writes.lease = Some(lease);
         }
@@ -208,16 +261,17 @@ impl Machine {
     }
 
     /// What was decided is durable.
-    pub fn committed(&mut self, now: Instant, writes: &Writes) {
+    pub fn committed(&mut self, writes: &Writes) {
         if let Some(beat) = writes.beat {
             self.beats = beat.count;
         }
         if writes.lease.is_some() {
-            self.lease.see(now, writes.lease.as_ref());
+            self.lease
+                .see(self.attention.watched, writes.lease.as_ref());
         }
     }
 
-    fn watch(&mut self, now: Instant, members: &[Member]) {
+    fn watch(&mut self, now: Duration, members: &[Member]) {
         self.members
             .retain(|name, _| members.iter().any(|member| member.name == *name));
         for member in members {
@@ -231,7 +285,7 @@ impl Machine {
     }
 
     /// The lease as this node takes or renews it; `None`: somebody else has it.
-    fn next_lease(&self, now: Instant, lease: Option<&LeaseRecord>) -> Option<LeaseRecord> {
+    fn next_lease(&self, now: Duration, lease: Option<&LeaseRecord>) -> Option<LeaseRecord> {
         let taken = |term| LeaseRecord {
             holder: self.name.clone(),
             incarnation: self.incarnation,
@@ -257,12 +311,12 @@ impl Machine {
         lease.holder == self.name && lease.incarnation == self.incarnation
     }
 
-    fn is_lease_over(&self, now: Instant) -> bool {
-        self.lease.age(now) >= self.timing.lease
+    fn is_lease_over(&self, now: Duration) -> bool {
+        self.attention.age(now, &self.lease) >= self.timing.lease
     }
 
     /// Declares the silent dead, and plans for the others.
-    fn rule(&self, now: Instant, seen: &Seen, writes: &mut Writes) {
+    fn rule(&self, now: Duration, seen: &Seen, writes: &mut Writes) {
         let mut candidates = Vec::with_capacity(seen.members.len());
         for member in &seen.members {
             if !member.node.is_alive() {
@@ -290,7 +344,7 @@ impl Machine {
 
     /// Whether a node has been silent for too long. The one that lost its lease was already silent before
     /// this node began to watch all.
-    fn is_silent(&self, now: Instant, member: &Member) -> bool {
+    fn is_silent(&self, now: Duration, member: &Member) -> bool {
         let name = member.name.as_str();
         if name == self.name {
             return false;
@@ -298,13 +352,13 @@ impl Machine {
         let own = self
             .members
             .get(name)
-            .map_or(Duration::ZERO, |it| it.age(now));
+            .map_or(Duration::ZERO, |it| self.attention.age(now, it));
         let lease = self.lease.row.as_ref();
         let is_holder = lease.is_some_and(|lease| {
             lease.holder == name && lease.incarnation == member.node.incarnation
         });
         let as_holder = match is_holder {
-            true => self.lease.age(now),
+            true => self.attention.age(now, &self.lease),
             false => Duration::ZERO,
         };
         let limit = match self.suspects.contains(name) {

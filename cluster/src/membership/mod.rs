@@ -1,16 +1,18 @@
 //! The members of a cluster, by rows in its store: who is there, who is alive, who owns which slot.
 //!
-//! [`record`] is what is stored, [`machine`] decides (pure), [`Member`](service::Service) runs its rounds on a
-//! store. Each node beats on a row of its own. One of them, the controller, holds a lease, declares dead
-//! who is silent, and publishes plans; whatever it writes stands in one transaction with its lease, so that one
-//! that was replaced can write nothing. The nodes of a binary do not run it yet: today each owns all slots.
+//! [`record`] is what is stored, [`machine`] decides (pure), [`service`] runs its rounds on a store, and
+//! [`member`] is the task that runs them on time and publishes the view. Each node beats on a row of its own.
+//! One of them, the controller, holds a lease, declares dead who is silent, and publishes plans; whatever it
+//! writes stands in one transaction with its lease, so that one that was replaced can write nothing.
 
 pub mod machine;
+pub mod member;
 pub mod record;
 pub mod service;
 pub mod view;
 
 pub use machine::{Ousted, Timing};
+pub use member::{Leave, Member, MemberConfig, MemberError, Standing};
 pub use record::{NodeRecord, NodeState, Role, Versions};
-pub use service::{Joining, Round, Service};
+pub use service::{Joining, Round, Service, ring};
 pub use view::{Owner, View};

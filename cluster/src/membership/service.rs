@@ -86,6 +86,7 @@ impl Service {
                     versions: joining.versions,
                 };
                 transaction.set(&key.encode(), &encode(&node));
+                ring(&mut *transaction);
                 Ok((transaction, incarnation))
             }
         })
@@ -98,17 +99,26 @@ impl Service {
         })
     }
 
+    /// What the node has joined as.
+    pub const fn incarnation(&self) -> u64 {
+        self.machine.incarnation()
+    }
+
     /// A link to a node broke.
     pub fn suspect(&mut self, node: &str) {
         self.machine.suspect(node);
     }
 
     /// Reads, decides and writes once. Call it every [`Timing::beat`]. After an error it is as if the round had
-    /// not been.
-    pub async fn round(&mut self, now: Instant) -> Result<Round, store::Error> {
+    /// not been. `clock` is asked before it reads and after.
+    pub async fn round(
+        &mut self,
+        clock: impl Fn() -> Instant + Send,
+    ) -> Result<Round, store::Error> {
+        let asked = clock();
         let mut transaction = self.store.begin();
-        let seen = self.see(now, &mut *transaction).await?;
-        let writes = match self.machine.decide(now, &seen) {
+        let seen = self.see(asked, &mut *transaction).await?;
+        let writes = match self.machine.decide(asked, clock(), &seen) {
             Ok(writes) => writes,
             Err(ousted) => return Ok(Round::Ousted(ousted)),
         };
@@ -116,7 +126,7 @@ impl Service {
         let view = lease.map(|lease| lease.view);
         self.write(&mut *transaction, &writes);
         match transaction.commit().await {
-            Ok(_) => self.machine.committed(now, &writes),
+            Ok(_) => self.machine.committed(&writes),
             // Somebody decided at the same time: the next round sees what.
             Err(store::Error::Conflict) => {}
             Err(error) => return Err(error),
@@ -151,6 +161,7 @@ impl Service {
                     |node: &NodeRecord| node.incarnation == incarnation && node.is_alive();
                 if let Some(node) = node.filter(is_member) {
                     transaction.set(&key.encode(), &encode(&NodeRecord { state, ..node }));
+                    ring(&mut *transaction);
                 }
                 Ok((transaction, ()))
             }
@@ -229,6 +240,12 @@ impl Service {
             transaction.set(&Key::from(ClusterKey::Plan).encode(), &encode(plan));
         }
     }
+}
+
+/// Makes the controller look now, and not only with its next beat. Whoever writes what it is to act on calls
+/// this in the same transaction.
+pub fn ring(transaction: &mut dyn Transaction) {
+    transaction.add(&Key::from(ClusterKey::Bell).encode(), 1);
 }
 
 /// All nodes, each with its beat.

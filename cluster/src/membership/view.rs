@@ -46,6 +46,13 @@ impl View {
         }
     }
 
+    /// Whether a node is there that joined under this name as this incarnation; 0 is any.
+    pub fn is_there(&self, name: &str, incarnation: u64) -> bool {
+        self.members.get(name).is_some_and(|node| {
+            node.is_alive() && (incarnation == 0 || node.incarnation == incarnation)
+        })
+    }
+
     /// Other nodes that are there and have a role.
     pub fn others(&self, role: Role) -> impl Iterator<Item = (&str, &NodeRecord)> {
         let others = self

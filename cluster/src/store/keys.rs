@@ -28,6 +28,7 @@
 //! beat            (17, name)
 //! lease           (18)                                            of the controller
 //! plan            (19)
+//! bell            (20)                                            for the controller
 //! ```
 
 mod cluster;
@@ -167,6 +168,7 @@ pub enum Family {
     Beat = 17,
     ControllerLease = 18,
     Plan = 19,
+    Bell = 20,
 }
 
 impl Key {

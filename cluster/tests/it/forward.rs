@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{Host, HostConfig, Identity, Kinds, Subscription, SubscriptionItem};
+use selvedge_cluster::actor::{
+    Claim, Host, HostConfig, Identity, Kinds, Subscription, SubscriptionItem,
+};
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
 use selvedge_cluster::peer::{Credentials, Links, Listener, ListenerConfig};
@@ -142,6 +144,15 @@ impl Cluster {
         self.plan = self.plan.next(&[candidate]);
     }
 
+    /// The node takes all slots, under the plan as it is.
+    async fn take(&self, node: &Node) {
+        let claim = Claim {
+            plan: self.plan.number,
+            incarnation: 1,
+        };
+        node.host.take(&all(), claim, &|_, _| true).await.unwrap();
+    }
+
     /// The node learns of the cluster as it is.
     fn tell(&self, node: &Node) {
         node.views.send_replace(Arc::new(View {
@@ -182,7 +193,7 @@ async fn a_node_asks_the_owner() {
     let mut cluster = Cluster::new();
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
-    owner.host.take(&all()).await.unwrap();
+    cluster.take(&owner).await;
     cluster.tell(&owner);
     cluster.tell(&other);
     for number in 1..=200 {
@@ -222,7 +233,7 @@ async fn a_wrong_owner_says_who_it_is_and_the_request_is_sent_once_more() {
     cluster.give_all_to("two");
     cluster.tell(&one);
     cluster.tell(&two);
-    two.host.take(&all()).await.unwrap();
+    cluster.take(&two).await;
     assert_eq!(sum_in(soon(add(&other.host, "a", numbered(1))).await), 1);
     assert!(other.doubts.lock().contains(&Doubt::Plan));
     // Nor does the new owner know, if it is the one that is behind: it waits for the plan.
@@ -240,7 +251,7 @@ async fn a_wrong_owner_says_who_it_is_and_the_request_is_sent_once_more() {
     };
     soon(told).await;
     cluster.tell(&one);
-    one.host.take(&all()).await.unwrap();
+    cluster.take(&one).await;
     assert_eq!(sum_in(soon(waiting).await.unwrap()), 2);
 }
 
@@ -260,7 +271,7 @@ async fn what_has_no_owner_is_held_in_order() {
     }
     // Nobody had them; then one node has.
     cluster.give_all_to("one");
-    one.host.take(&all()).await.unwrap();
+    cluster.take(&one).await;
     cluster.tell(&one);
     cluster.tell(&other);
     for (answer, expected) in answers.into_iter().zip(1..) {
@@ -290,7 +301,7 @@ async fn requests_and_subscriptions_outlive_their_owner() {
     let (one, two) = (cluster.node("one").await, cluster.node("two").await);
     let other = cluster.node("other").await;
     cluster.give_all_to("one");
-    one.host.take(&all()).await.unwrap();
+    cluster.take(&one).await;
     for node in [&one, &two, &other] {
         cluster.tell(node);
     }
@@ -316,7 +327,7 @@ async fn requests_and_subscriptions_outlive_their_owner() {
     drop(one);
     cluster.members.remove("one");
     cluster.give_all_to("two");
-    two.host.take(&all()).await.unwrap();
+    cluster.take(&two).await;
     cluster.tell(&two);
     cluster.tell(&other);
     for seq in 101..=300 {
@@ -331,7 +342,7 @@ async fn ephemeral_messages_reach_subscribers_of_all_nodes() {
     let mut cluster = Cluster::new();
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
-    owner.host.take(&all()).await.unwrap();
+    cluster.take(&owner).await;
     cluster.tell(&owner);
     cluster.tell(&other);
     let mut here = owner

@@ -8,5 +8,6 @@
 mod actor;
 mod forward;
 mod membership;
+mod ownership;
 mod peer;
 mod store;

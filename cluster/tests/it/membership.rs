@@ -62,8 +62,9 @@ impl World {
         let end = self.now + time;
         while self.now < end {
             self.now += self.timing.beat;
+            let now = self.now;
             for node in nodes.iter_mut() {
-                let round = node.round(self.now).await.unwrap();
+                let round = node.round(|| now).await.unwrap();
                 assert!(matches!(round, Round::Member { .. }), "{round:?}");
             }
         }
@@ -88,7 +89,7 @@ async fn one_grows_to_three_and_shrinks_again() {
         .await;
     // Whoever has read the view knows that it is the controller's.
     let view = two.view().await.unwrap();
-    let round = three.round(world.now).await.unwrap();
+    let round = three.round(|| world.now).await.unwrap();
     assert!(matches!(round, Round::Member { view: Some(digest), .. } if digest == view.digest()));
     let plan = view.plan;
     assert!((1..=3).all(|number| (21..=22).contains(&count(&plan, number))));
@@ -113,16 +114,16 @@ async fn whoever_was_declared_dead_is_told_and_joins_anew() {
     world.pass(&mut [&mut one], 3 * SECOND).await;
     assert_eq!(count(&one.view().await.unwrap().plan, 2), 0);
     let dead = Round::Ousted(Ousted::Dead);
-    assert_eq!(two.round(world.now).await.unwrap(), dead);
-    assert_eq!(two.round(world.now).await.unwrap(), dead);
+    assert_eq!(two.round(|| world.now).await.unwrap(), dead);
+    assert_eq!(two.round(|| world.now).await.unwrap(), dead);
     let mut again = world.join(2).await;
     world.pass(&mut [&mut one, &mut again], SECOND).await;
     assert_eq!(count(&one.view().await.unwrap().plan, 2), 32);
     // Of two under one name the later is the member.
     let replaced = Round::Ousted(Ousted::Replaced);
-    assert_eq!(two.round(world.now).await.unwrap(), replaced);
+    assert_eq!(two.round(|| world.now).await.unwrap(), replaced);
     let mut third = world.join(2).await;
-    assert_eq!(again.round(world.now).await.unwrap(), replaced);
+    assert_eq!(again.round(|| world.now).await.unwrap(), replaced);
     world.pass(&mut [&mut one, &mut third], SECOND).await;
 }
 
@@ -133,15 +134,15 @@ async fn a_controller_that_was_replaced_decides_nothing() {
     world.pass(&mut [&mut one, &mut two], SECOND).await;
     let is_controller =
         |round| matches!(round, Round::Member { is_controller, .. } if is_controller);
-    assert!(is_controller(one.round(world.now).await.unwrap()));
+    assert!(is_controller(one.round(|| world.now).await.unwrap()));
     // It stands still; the other takes over and plans without it.
     world.pass(&mut [&mut two], 3 * SECOND).await;
-    assert!(is_controller(two.round(world.now).await.unwrap()));
+    assert!(is_controller(two.round(|| world.now).await.unwrap()));
     let plan = two.view().await.unwrap().plan;
     // It wakes, and would now find the other silent for as long, had it a say.
     world.now += 5 * SECOND;
     let dead = Round::Ousted(Ousted::Dead);
-    assert_eq!(one.round(world.now).await.unwrap(), dead);
+    assert_eq!(one.round(|| world.now).await.unwrap(), dead);
     assert_eq!(two.view().await.unwrap().plan, plan);
     assert_eq!(count(&plan, 2), 64);
 }
@@ -155,7 +156,7 @@ async fn rounds_at_the_same_time_decide_each_plan_once() {
     }
     for round in 1..=40 {
         let now = world.now + world.timing.beat * round;
-        let rounds = nodes.iter_mut().map(|node| node.round(now));
+        let rounds = nodes.iter_mut().map(|node| node.round(move || now));
         for result in futures::future::join_all(rounds).await {
             assert!(matches!(result.unwrap(), Round::Member { .. }));
         }

@@ -22,10 +22,21 @@ fn address() -> ActorAddress {
 
 #[test]
 fn fences_stay_readable() {
-    check(&Fence {
+    let now = Fence {
         epoch: 3,
         node: "node-1".to_owned(),
-    });
+        incarnation: 2,
+        plan: 70_000,
+    };
+    let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let older = golden::check(directory, "slot-fence", &now);
+    // Taken by a node that was alone.
+    let first = Fence {
+        incarnation: 0,
+        plan: 0,
+        ..now
+    };
+    assert_eq!(older, [(1, first)]);
 }
 
 #[test]

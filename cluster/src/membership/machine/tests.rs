@@ -143,7 +143,7 @@ impl Cluster {
         let (now, read_at) = (self.now, self.rows.commits);
         let node = &mut self.nodes[number];
         node.next = now + self.timing.beat;
-        match node.machine.as_mut().unwrap().decide(now, &seen) {
+        match node.machine.as_mut().unwrap().decide(now, now, &seen) {
             Ok(writes) => {
                 node.pending = Some(Pending {
                     read_at,
@@ -195,7 +195,7 @@ impl Cluster {
         }
         self.nodes[number].beat_at = self.now;
         let machine = self.nodes[number].machine.as_mut().unwrap();
-        machine.committed(self.now, &writes);
+        machine.committed(&writes);
     }
 
     fn run(&mut self, time: Duration) {

@@ -13,6 +13,8 @@ pub enum ClusterKey {
     Lease,
     /// Which node owns which slot.
     Plan,
+    /// A number that is raised for the controller to look before its next beat.
+    Bell,
 }
 
 impl ClusterKey {
@@ -22,6 +24,7 @@ impl ClusterKey {
             Self::Beat { name } => pack(Family::Beat, &(name.as_str(),)),
             Self::Lease => pack(Family::ControllerLease, &()),
             Self::Plan => pack(Family::Plan, &()),
+            Self::Bell => pack(Family::Bell, &()),
         }
     }
 }

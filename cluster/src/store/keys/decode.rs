@@ -85,17 +85,21 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
             let tenant = Tenant::new(tenant)?;
             Key::Audit { tenant, number }
         }
-        Family::Node | Family::Beat | Family::ControllerLease | Family::Plan => {
+        Family::Node | Family::Beat | Family::ControllerLease | Family::Plan | Family::Bell => {
             cluster(family, rest)?.into()
         }
     })
 }
 
 fn cluster(family: Family, rest: &[u8]) -> Result<ClusterKey, Reason> {
-    if matches!(family, Family::ControllerLease | Family::Plan) {
+    if matches!(
+        family,
+        Family::ControllerLease | Family::Plan | Family::Bell
+    ) {
         let () = tuple(rest)?;
         return Ok(match family {
             Family::Plan => ClusterKey::Plan,
+            Family::Bell => ClusterKey::Bell,
             _ => ClusterKey::Lease,
         });
     }
@@ -217,7 +221,7 @@ impl From<IdError> for Reason {
     }
 }
 
-const FAMILIES: [Family; 19] = [
+const FAMILIES: [Family; 20] = [
     Family::Meta,
     Family::Migration,
     Family::SlotFence,
@@ -237,4 +241,5 @@ const FAMILIES: [Family; 19] = [
     Family::Beat,
     Family::ControllerLease,
     Family::Plan,
+    Family::Bell,
 ];

@@ -106,6 +106,7 @@ fn keys() -> impl Strategy<Value = Key> {
         texts().prop_map(|name| ClusterKey::Beat { name }.into()),
         Just(ClusterKey::Lease.into()),
         Just(ClusterKey::Plan.into()),
+        Just(ClusterKey::Bell.into()),
     ]
 }
 

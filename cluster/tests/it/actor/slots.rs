@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{Host, HostConfig, Identity, Kinds, SubscriptionItem};
+use selvedge_cluster::actor::{Claim, Host, HostConfig, Identity, Kinds, SubscriptionItem, Taking};
 use selvedge_cluster::store::Store;
 use selvedge_protocol::frame::Since;
 use selvedge_protocol::{ErrorCode, SessionId};
@@ -35,6 +35,19 @@ async fn idle(world: &World, node: &str) -> Host {
         .unwrap()
 }
 
+/// By force, all under one plan.
+async fn take(host: &Host, slots: &[u16]) -> Taking {
+    take_under(host, slots, 1).await
+}
+
+async fn take_under(host: &Host, slots: &[u16], plan: u64) -> Taking {
+    let claim = Claim {
+        plan,
+        incarnation: 1,
+    };
+    host.take(slots, claim, &|_, _| true).await.unwrap()
+}
+
 fn slot(key: &str) -> u16 {
     let actor = actor(key);
     actor.address.slot(&actor.tenant, SLOTS)
@@ -59,7 +72,7 @@ async fn a_host_serves_what_it_has_taken() {
     assert_eq!(one.owned(), [0_u16; 0]);
     let refused = add(&one, "a", Identity::Natural).await;
     assert_eq!(code(refused), ErrorCode::Unavailable);
-    one.take(&all()).await.unwrap();
+    take(&one, &all()).await;
     ok(add(&one, "a", Identity::Natural).await);
     one.give_up(&[slot("a")]).await;
     assert_eq!(one.owned().len(), usize::from(SLOTS) - 1);
@@ -67,18 +80,49 @@ async fn a_host_serves_what_it_has_taken() {
     assert_eq!(code(refused), ErrorCode::Unavailable);
     assert!(one.subscribe(actor("a"), Since::Latest).await.is_err());
     // Whoever takes it goes on where the other stood; so does the first when it has it again.
-    two.take(&[slot("a"), SLOTS]).await.unwrap();
+    take(&two, &[slot("a"), SLOTS]).await;
     assert_eq!(number(&ok(add(&two, "a", Identity::Natural).await)), 2);
     two.give_up(&all()).await;
-    one.take(&[slot("a")]).await.unwrap();
+    take(&one, &[slot("a")]).await;
     assert_eq!(sum(&one, "a").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_is_not_taken_back_under_an_older_plan() {
+    let world = World::new();
+    let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
+    take_under(&one, &all(), 4).await;
+    ok(add(&one, "a", Identity::Natural).await);
+    // Of some by the next plan, of the others by the same one.
+    let taking = take_under(&two, &[0, 1, 2], 5).await;
+    assert_eq!(taking.taken, [0, 1, 2]);
+    assert_eq!(take_under(&two, &[3], 4).await.taken, [3]);
+    // The first has not noticed; what it knows to have lost it does not get back.
+    one.give_up(&all()).await;
+    let taking = take_under(&one, &all(), 4).await;
+    assert_eq!(taking.outdated, [0, 1, 2]);
+    assert_eq!(taking.taken, [3, 4, 5, 6, 7]);
+    assert_eq!(one.owned(), [3, 4, 5, 6, 7]);
+    // A node that is alone asks for no plan, and leaves the numbers as they are.
+    let store = Arc::clone(&world.store) as Arc<dyn Store>;
+    let config = HostConfig {
+        node: "alone".to_owned(),
+        idle_ms: 60_000,
+        slots: SLOTS,
+    };
+    let kinds = Kinds::default().with(Tally);
+    let alone = Host::start(config, store, world.clock.clone(), kinds).await;
+    assert_eq!(sum(&alone.unwrap(), "a").await, 1);
+    one.give_up(&all()).await;
+    assert_eq!(take_under(&one, &all(), 4).await.outdated, [0, 1, 2]);
+    assert_eq!(take_under(&one, &[0, 1, 2], 5).await.taken, [0, 1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_messages_and_subscribers_go_on_at_the_new_owner() {
     let world = World::new();
     let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
-    one.take(&all()).await.unwrap();
+    take(&one, &all()).await;
     let timer = r#"{"name":"later","due":1000500}"#;
     ok(one
         .ask(command("a", "timer", timer, Identity::Natural))
@@ -90,7 +134,7 @@ async fn timers_messages_and_subscribers_go_on_at_the_new_owner() {
         ErrorCode::Unavailable
     );
     world.clock.advance(Duration::from_secs(1));
-    two.take(&all()).await.unwrap();
+    take(&two, &all()).await;
     let since = Since::After(events.position());
     let mut events = two.subscribe(actor("a"), since).await.unwrap();
     let fired = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
@@ -125,7 +169,7 @@ async fn moves_under_load(graceful: bool) {
     const COMMANDS: u64 = 200;
     let world = World::new();
     let hosts = [idle(&world, "one").await, idle(&world, "two").await];
-    hosts[0].take(&all()).await.unwrap();
+    take(&hosts[0], &all()).await;
     let is_over = Arc::new(AtomicBool::new(false));
     let moving = {
         let (hosts, is_over) = (hosts.clone(), Arc::clone(&is_over));
@@ -137,7 +181,7 @@ async fn moves_under_load(graceful: bool) {
                     if graceful {
                         from.give_up(&[slot]).await;
                     }
-                    to.take(&[slot]).await.unwrap();
+                    take(to, &[slot]).await;
                 }
                 moves += 1;
             }
@@ -160,7 +204,7 @@ async fn moves_under_load(graceful: bool) {
     assert!(moving.await.unwrap() > 1, "slots have moved");
     let [one, two] = hosts;
     one.give_up(&all()).await;
-    two.take(&all()).await.unwrap();
+    take(&two, &all()).await;
     let mut total = 0;
     for key in 0..16 {
         total += sum(&two, &key.to_string()).await;
@@ -182,7 +226,7 @@ async fn slots_taken_by_force_under_load_lose_and_repeat_nothing() {
 async fn what_was_taken_before_the_end_is_answered() {
     let world = World::new();
     let host = idle(&world, "one").await;
-    host.take(&all()).await.unwrap();
+    take(&host, &all()).await;
     let mut answers = Vec::new();
     for number in 0..500_u64 {
         let (reply, answer) = reply();

@@ -1,0 +1,8 @@
+//! Whole nodes but for their sessions: hosts that follow their memberships, on one store, in real time.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod gate;
+mod moves;
+mod trouble;
+mod world;
