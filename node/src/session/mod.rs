@@ -6,6 +6,7 @@
 //! Nothing here knows QUIC.
 
 mod actor;
+mod handle;
 mod inbox;
 mod link;
 mod registry;
@@ -14,7 +15,7 @@ mod service;
 mod supervisor;
 mod work;
 
-pub use actor::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
+pub use handle::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
 pub use link::{Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
 pub use room::{NodeRoom, Room, Taken};
 pub use service::{Inside, SessionConfig, Sessions, StartError};

@@ -16,9 +16,8 @@ use selvedge_protocol::{ErrorCode, Failure, SessionId};
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
 use crate::processing::worker::Workers;
-use crate::session::actor::{
-    Attachment, ConnectionNumber, Message, SessionActor, SessionHandle, Start,
-};
+use crate::session::actor::{Attachment, Message, SessionActor, Start};
+use crate::session::handle::{ConnectionNumber, SessionHandle};
 use crate::session::link::LinkSender;
 use crate::session::registry::Registry;
 use crate::session::supervisor::Supervisor;
