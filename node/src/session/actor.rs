@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
+use crate::session::elsewhere::Elsewhere;
 use crate::session::handle::{BatchPermit, ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
@@ -52,6 +53,10 @@ pub(super) enum Message {
     Drain {
         deadline_ms: u32,
     },
+    /// The session is to go on at another node, while this one goes on as well.
+    Move,
+    /// Its commands have had their time.
+    MoveNow(ConnectionNumber),
     /// The node stops now.
     Stop,
     /// Another actor serves this session now: two connections resumed it at once.
@@ -74,6 +79,7 @@ pub(super) struct Start {
     pub(super) work: Work,
     pub(super) detached: Duration,
     pub(super) registry: Arc<Registry>,
+    pub(super) elsewhere: Arc<Elsewhere>,
     pub(super) attachment: Attachment,
 }
 
@@ -90,7 +96,21 @@ pub(super) struct State {
     /// Where the replies to commands with a payload of their own go.
     replies: HashMap<u64, oneshot::Sender<Reply>>,
     detached: Duration,
+    elsewhere: Arc<Elsewhere>,
+    departure: Departure,
     registration: Registration,
+}
+
+/// Whether the session is on its way out of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Departure {
+    No,
+    /// To move once no task is at work: till then it is served as ever, but gets no more tasks.
+    Due,
+    /// To move once its commands are answered; it takes no more requests.
+    Begun,
+    /// The node stops. No other session takes this one's place here.
+    Final,
 }
 
 impl Actor for SessionActor {
@@ -115,6 +135,8 @@ impl Actor for SessionActor {
             attachment: None,
             replies: HashMap::new(),
             detached: start.detached,
+            elsewhere: start.elsewhere,
+            departure: Departure::No,
             registration,
         };
         state.attach(start.attachment);
@@ -181,6 +203,7 @@ impl State {
                 }
             }
             Message::Drain { deadline_ms } => {
+                self.departure = Departure::Final;
                 self.machine.drain();
                 self.work.away();
                 if let Some((_, link)) = &self.attachment {
@@ -189,19 +212,63 @@ impl State {
                     ))]);
                 }
             }
-            Message::Stop => myself.stop(None),
+            Message::Move => {
+                let is_served = self.attachment.is_some() && self.departure == Departure::No;
+                if is_served && !self.elsewhere.is_empty() {
+                    self.departure = Departure::Due;
+                    self.work.away();
+                }
+            }
+            Message::MoveNow(connection) => {
+                if self.is_current(connection) && self.departure == Departure::Begun {
+                    self.leave(myself);
+                }
+            }
+            Message::Stop => self.leave(myself),
             Message::Replaced => {
                 self.end(End::Failed(replaced()));
                 myself.stop(None);
             }
         }
-        if self.machine.is_draining() && (self.machine.is_idle() || self.attachment.is_none()) {
-            self.end(End::Failed(Failure::new(
-                ErrorCode::Unavailable,
-                "the node has stopped; connect again and resume",
-            )));
-            myself.stop(None);
+        self.depart(myself);
+    }
+
+    /// Goes on with the departure, if there is one, as far as what is in flight allows.
+    fn depart(&mut self, myself: &ActorRef<Message>) {
+        if self.departure == Departure::Due
+            && !self.machine.holds_leases()
+            && let Some((connection, _)) = self.attachment
+        {
+            self.departure = Departure::Begun;
+            self.machine.drain();
+            myself.send_after(MOVE_MAX, move || Message::MoveNow(connection));
         }
+        let is_over = match self.departure {
+            Departure::No | Departure::Due => false,
+            Departure::Begun => self.machine.is_movable(),
+            // Where the client has nowhere to go yet, its queries are better answered here.
+            Departure::Final if self.elsewhere.is_empty() => self.machine.is_idle(),
+            Departure::Final => self.machine.is_movable(),
+        };
+        let is_left = self.departure == Departure::Final && self.attachment.is_none();
+        if is_over || is_left {
+            self.leave(myself);
+        }
+    }
+
+    /// Ends the session here; its client goes on with it elsewhere, or here in a moment.
+    fn leave(&mut self, myself: &ActorRef<Message>) {
+        if self.attachment.is_some() {
+            let stopped = || {
+                End::Failed(Failure::new(
+                    ErrorCode::Unavailable,
+                    "the node has stopped; connect again and resume",
+                ))
+            };
+            let end = self.elsewhere.next().map_or_else(stopped, End::Elsewhere);
+            self.end(end);
+        }
+        myself.stop(None);
     }
 
     fn is_current(&self, connection: ConnectionNumber) -> bool {
@@ -211,6 +278,7 @@ impl State {
     fn attach(&mut self, attachment: Attachment) {
         self.end(End::Failed(replaced()));
         self.machine.attached();
+        self.stay();
         self.work.away();
         self.replies = HashMap::new();
         self.registration.attached();
@@ -223,11 +291,23 @@ impl State {
         self.attachment = Some((connection, link));
     }
 
+    /// A client that has come back is served: it had nowhere else to go.
+    fn stay(&mut self) {
+        match self.departure {
+            Departure::No | Departure::Final => {}
+            Departure::Due | Departure::Begun => {
+                self.departure = Departure::No;
+                self.machine.serve();
+            }
+        }
+    }
+
     fn detach(&mut self, myself: &ActorRef<Message>) {
         let Some((connection, _)) = self.attachment.take() else {
             return;
         };
         self.replies = HashMap::new();
+        self.stay();
         self.machine.detached();
         self.work.away();
         if self.registration.detached(connection) {
@@ -265,6 +345,8 @@ impl State {
                     myself.stop(None);
                     return;
                 }
+                // It moves: what it takes it says again where it goes.
+                Ok(Action::Ready(_)) if self.departure != Departure::No => {}
                 Ok(Action::Ready(ready)) => {
                     if let Err(failure) = self.work.ready(&self.caller, myself, &ready) {
                         self.push(outgoing);
@@ -427,6 +509,10 @@ impl State {
         }
     }
 }
+
+/// How long the commands of a session that moves may take to be answered: those that take longer are sent again
+/// from where it goes, and have one effect all the same.
+const MOVE_MAX: Duration = Duration::from_secs(2);
 
 fn deadline(now: Instant, after_ms: u32) -> Option<Instant> {
     (after_ms > 0).then(|| now + Duration::from_millis(u64::from(after_ms)))

@@ -6,6 +6,7 @@
 //! Nothing here knows QUIC.
 
 mod actor;
+mod elsewhere;
 mod handle;
 mod inbox;
 mod link;
@@ -15,6 +16,7 @@ mod service;
 mod supervisor;
 mod work;
 
+pub use elsewhere::{OtherNodes, no_other_nodes};
 pub use handle::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
 pub use link::{Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
 pub use room::{NodeRoom, Room, Taken};

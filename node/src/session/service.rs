@@ -11,12 +11,13 @@ use selvedge_cluster::Clock;
 use selvedge_protocol::frame::{ClientFrame, Hello, Welcome};
 use selvedge_protocol::limits::SESSION_DETACHED_MS_MAX;
 use selvedge_protocol::session::server::{self, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, servers};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
 use crate::processing::worker::Workers;
 use crate::session::actor::{Attachment, Message, SessionActor, Start};
+use crate::session::elsewhere::{Elsewhere, OtherNodes};
 use crate::session::handle::{ConnectionNumber, SessionHandle};
 use crate::session::link::LinkSender;
 use crate::session::registry::Registry;
@@ -60,6 +61,8 @@ pub struct Inside {
     pub authenticator: Arc<dyn Authenticator>,
     pub resume_key: ResumeKey,
     pub clock: Clock,
+    /// Where sessions go when this node drains; [`no_other_nodes`](super::no_other_nodes) where it is alone.
+    pub others: OtherNodes,
 }
 
 impl fmt::Debug for Inside {
@@ -83,6 +86,7 @@ struct Shared {
     inside: Inside,
     registry: Arc<Registry>,
     supervisor: ActorRef<()>,
+    elsewhere: Arc<Elsewhere>,
     connections: AtomicU64,
     /// Milliseconds that a drain may take; 0 while there is none.
     draining_ms: AtomicU32,
@@ -94,7 +98,10 @@ impl Sessions {
         let (supervisor, _) = Supervisor::spawn(None, Supervisor, inside.clock.clone())
             .await
             .map_err(|error| StartError(error.to_string()))?;
+        let first = usize::try_from(inside.clock.random() >> 32).unwrap_or(0);
+        let elsewhere = Arc::new(Elsewhere::new(inside.others.clone(), first));
         Ok(Self(Arc::new(Shared {
+            elsewhere,
             registry: Arc::new(Registry::new(config.detached_max)),
             config,
             inside,
@@ -183,6 +190,25 @@ impl Sessions {
         }
     }
 
+    /// Tells all present sessions to go on at other nodes, while this one goes on: the first step of a drain that
+    /// lets the process live. Each leaves once its tasks have ended and its commands are answered. Sessions
+    /// that come later, or come back because they find nobody else, are served. Does nothing where no other node
+    /// is known. Answers how many sessions were told.
+    pub fn redirect_all(&self) -> usize {
+        let Shared {
+            registry,
+            elsewhere,
+            ..
+        } = &*self.0;
+        if elsewhere.is_empty() {
+            return 0;
+        }
+        let sessions = registry.len();
+        tracing::info!(sessions, "sessions move to other nodes");
+        registry.tell_all(|| Message::Move);
+        sessions
+    }
+
     /// Waits until the supervisor has failed: sessions crashed beyond its budget.
     pub async fn failed(&self) {
         // Without a time limit the wait ends with the supervisor only.
@@ -224,7 +250,7 @@ impl Sessions {
 
     fn welcome(&self, version: u8, caller: &Caller, resumed: bool) -> Welcome {
         let Shared { config, inside, .. } = &*self.0;
-        Welcome {
+        let mut welcome = Welcome {
             version,
             session: caller.session,
             resumed,
@@ -236,7 +262,9 @@ impl Sessions {
             node: config.node.clone(),
             limits: server::limits(config.idle_ms),
             ext: Vec::new(),
-        }
+        };
+        servers::announce(&mut welcome, &self.0.elsewhere.all());
+        welcome
     }
 
     /// Gives the connection to the live session, or to a new actor for it.
@@ -250,6 +278,7 @@ impl Sessions {
             inside,
             registry,
             supervisor,
+            elsewhere,
             ..
         } = &*self.0;
         let mut attachment = Box::new(attachment);
@@ -268,6 +297,7 @@ impl Sessions {
             work: Work::new(inside.workers.clone()),
             detached: Duration::from_millis(config.detached_ms),
             registry: Arc::clone(registry),
+            elsewhere: Arc::clone(elsewhere),
             attachment: *attachment,
             caller,
         };
