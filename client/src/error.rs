@@ -64,7 +64,7 @@ pub enum ConnectError {
     Broken { address: String, reason: String },
     /// Several servers or addresses were tried, and they failed for different reasons.
     #[error("no server can be used: {}", listed(.0))]
-    Several(Vec<ConnectError>),
+    Several(Vec<Self>),
     /// The server refused the session.
     #[error("{address} refused the session: {failure}{remedy}", remedy = remedy(.failure))]
     Refused { address: String, failure: Failure },

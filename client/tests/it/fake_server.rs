@@ -80,6 +80,8 @@ pub(crate) struct Faults {
 pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) connections: u32,
+    /// Connections that have ended.
+    pub(crate) ended: u32,
     pub(crate) sessions: u128,
     pub(crate) goodbyes: u32,
     /// How often each command was carried out, by what identifies it.
@@ -217,6 +219,8 @@ impl FakeServer {
                     // Nothing more is said on a connection that a fault has broken.
                     connection.close(FAULT, b"fault");
                 }
+                server.look(|world| world.ended += 1);
+                server.note();
             });
         }
     }

@@ -1,11 +1,12 @@
 //! Several servers of one cluster: which is found, and how a session goes on when one is lost or leaves.
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use selvedge_client::{Client, ConnectError, EventItem, Events, Session, Since, Target, actor};
 use selvedge_protocol::frame::{Redirect, ServerFrame};
 use selvedge_protocol::limits::SERVERS_MAX;
+use tokio::time::Instant;
 
 use crate::fake_server::{FakeServer, Faults};
 use crate::relay::Relay;
@@ -233,11 +234,14 @@ async fn the_only_server_is_found_again() {
     assert_eq!(add(session).await, 1);
     relay.lose_answers();
     let lost = session.command(counter(), "add", ()).start().await.unwrap();
-    server.until(|world| world.commands.len() == 2).await;
-    server.until(|world| world.connections == 1).await;
+    // The client gives up, and its farewell arrives.
+    server.until(|world| world.ended == 1).await;
     relay.mend();
     assert_eq!(lost.await.unwrap().seq, 2);
-    assert_eq!(server.look(|world| world.effects.len()), 2);
+    server.look(|world| {
+        assert_eq!((world.connections, world.sessions), (2, 1));
+        assert_eq!(world.effects.len(), 2);
+    });
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ pub(super) enum Message {
         _permit: BatchPermit,
     },
     PayloadCommand(ConnectionNumber, Box<PayloadCommand>),
+    /// No more bytes of a streamed payload come.
+    PayloadEnded(ConnectionNumber),
     SubscriptionOpened(ConnectionNumber, u64, Box<Result<u64, Failure>>),
     SubscriptionEnded(ConnectionNumber, u64, Box<Option<Failure>>),
     /// Answers are in the inbox.
@@ -95,6 +97,8 @@ pub(super) struct State {
     attachment: Option<(ConnectionNumber, LinkSender)>,
     /// Where the replies to commands with a payload of their own go.
     replies: HashMap<u64, oneshot::Sender<Reply>>,
+    /// Payloads that are being handed through: nobody could send them again.
+    streamed: usize,
     detached: Duration,
     elsewhere: Arc<Elsewhere>,
     departure: Departure,
@@ -105,7 +109,7 @@ pub(super) struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Departure {
     No,
-    /// To move once no task is at work: till then it is served as ever, but gets no more tasks.
+    /// To move once no task is at work and no payload is handed through: till then it is served as ever, but gets no more tasks.
     Due,
     /// To move once its commands are answered; it takes no more requests.
     Begun,
@@ -134,6 +138,7 @@ impl Actor for SessionActor {
             inbox,
             attachment: None,
             replies: HashMap::new(),
+            streamed: 0,
             detached: start.detached,
             elsewhere: start.elsewhere,
             departure: Departure::No,
@@ -175,9 +180,13 @@ impl State {
                 let reply = self.machine.subscription_ended(id, *failure);
                 self.send(reply);
             }
+            Message::PayloadEnded(connection) if self.is_current(connection) => {
+                self.streamed = self.streamed.saturating_sub(1);
+            }
             // From a connection that another has replaced.
             Message::Frames { .. }
             | Message::PayloadCommand(..)
+            | Message::PayloadEnded(_)
             | Message::SubscriptionOpened(..)
             | Message::SubscriptionEnded(..) => {}
             Message::Answers => self.answers(),
@@ -202,23 +211,8 @@ impl State {
                     myself.stop(None);
                 }
             }
-            Message::Drain { deadline_ms } => {
-                self.departure = Departure::Final;
-                self.machine.drain();
-                self.work.away();
-                if let Some((_, link)) = &self.attachment {
-                    link.push(vec![Outgoing::Frame(ServerFrame::Notice(
-                        Notice::Draining { deadline_ms },
-                    ))]);
-                }
-            }
-            Message::Move => {
-                let is_served = self.attachment.is_some() && self.departure == Departure::No;
-                if is_served && !self.elsewhere.is_empty() {
-                    self.departure = Departure::Due;
-                    self.work.away();
-                }
-            }
+            Message::Drain { deadline_ms } => self.drain(deadline_ms),
+            Message::Move => self.begin_to_move(),
             Message::MoveNow(connection) => {
                 if self.is_current(connection) && self.departure == Departure::Begun {
                     self.leave(myself);
@@ -233,10 +227,27 @@ impl State {
         self.depart(myself);
     }
 
+    fn drain(&mut self, deadline_ms: u32) {
+        self.departure = Departure::Final;
+        self.machine.drain();
+        self.work.away();
+        let notice = ServerFrame::Notice(Notice::Draining { deadline_ms });
+        self.push(vec![Outgoing::Frame(notice)]);
+    }
+
+    fn begin_to_move(&mut self) {
+        let is_served = self.attachment.is_some() && self.departure == Departure::No;
+        if is_served && !self.elsewhere.is_empty() {
+            self.departure = Departure::Due;
+            self.work.away();
+        }
+    }
+
     /// Goes on with the departure, if there is one, as far as what is in flight allows.
     fn depart(&mut self, myself: &ActorRef<Message>) {
         if self.departure == Departure::Due
             && !self.machine.holds_leases()
+            && self.streamed == 0
             && let Some((connection, _)) = self.attachment
         {
             self.departure = Departure::Begun;
@@ -246,9 +257,11 @@ impl State {
         let is_over = match self.departure {
             Departure::No | Departure::Due => false,
             Departure::Begun => self.machine.is_movable(),
-            // Where the client has nowhere to go yet, its queries are better answered here.
-            Departure::Final if self.elsewhere.is_empty() => self.machine.is_idle(),
-            Departure::Final => self.machine.is_movable(),
+            Departure::Final => {
+                // Where the client has nowhere to go yet, its queries are better answered here.
+                let has_asked = self.elsewhere.is_empty() && !self.machine.is_idle();
+                self.machine.is_movable() && self.streamed == 0 && !has_asked
+            }
         };
         let is_left = self.departure == Departure::Final && self.attachment.is_none();
         if is_over || is_left {
@@ -281,6 +294,7 @@ impl State {
         self.stay();
         self.work.away();
         self.replies = HashMap::new();
+        self.streamed = 0;
         self.registration.attached();
         let Attachment {
             connection,
@@ -307,6 +321,7 @@ impl State {
             return;
         };
         self.replies = HashMap::new();
+        self.streamed = 0;
         self.stay();
         self.machine.detached();
         self.work.away();
@@ -402,6 +417,9 @@ impl State {
             reply,
         } = call;
         let number = command.number;
+        if let CommandPayload::Streamed { .. } = payload {
+            self.streamed += 1;
+        }
         match self.machine.handle_command(command) {
             Ok(Action::Command(command)) => {
                 self.replies.insert(number, reply);

@@ -122,6 +122,11 @@ impl SessionReporter {
         self.send(Message::PayloadCommand(self.connection, Box::new(command)));
     }
 
+    /// The bytes of a streamed payload have ended, however they did.
+    pub fn payload_ended(&self) {
+        self.send(Message::PayloadEnded(self.connection));
+    }
+
     /// The subscription was opened after a position, or could not be.
     pub fn subscription_opened(&self, id: u64, opened: Result<u64, Failure>) {
         self.send(Message::SubscriptionOpened(
