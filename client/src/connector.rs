@@ -91,10 +91,15 @@ impl Connector {
 
     /// The session is open, and may go on at these servers as well.
     pub(crate) fn welcomed(&mut self, servers: Vec<String>) {
-        self.servers.learn(servers);
+        self.learn(servers);
         if let Some(opened) = self.opened.take() {
             let _ = opened.send(Ok(()));
         }
+    }
+
+    /// The session may go on at these servers.
+    pub(crate) fn learn(&mut self, servers: Vec<String>) {
+        self.servers.learn(servers);
     }
 
     /// The connection was a good one: the next is tried at once.

@@ -14,7 +14,7 @@ use selvedge_protocol::frame::{
     ClientFrame, EphemeralSend, Goodbye, Notice, Outcome, Reply, Request, ServerFrame,
 };
 use selvedge_protocol::session::client::{Introduction, Machine, NewCommand, NewQuery, Output};
-use selvedge_protocol::{ErrorCode, Failure};
+use selvedge_protocol::{ErrorCode, Failure, servers};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{
     Duration, Instant, Interval, MissedTickBehavior, Sleep, sleep, sleep_until, timeout,
@@ -297,6 +297,11 @@ impl Driver {
     }
 
     fn take_frame(&mut self, frame: ServerFrame) -> Option<Leave> {
+        if let ServerFrame::Reply(reply) = &frame
+            && !reply.ext.is_empty()
+        {
+            self.connector.learn(servers::named(&reply.ext));
+        }
         let random = self.random.next();
         match self.machine.handle(frame, random, &mut self.out) {
             Output::None => {}

@@ -10,7 +10,7 @@ use selvedge_protocol::limits::SERVERS_MAX;
 pub(crate) struct Servers {
     /// As the program named them; never empty.
     named: Vec<String>,
-    /// What the last Welcome that told of others told of.
+    /// What the cluster told last of others.
     told: Vec<String>,
     /// Where the session is or was last.
     current: Option<Current>,
@@ -72,7 +72,7 @@ impl Servers {
         });
     }
 
-    /// A Welcome told of others. Without any, those that were told before stand.
+    /// The cluster told of others. Without any, those that were told before stand.
     pub(crate) fn learn(&mut self, mut servers: Vec<String>) {
         servers.truncate(SERVERS_MAX);
         if !servers.is_empty() {

@@ -109,8 +109,12 @@ impl Silence {
     }
 
     fn verdict(&mut self, look: Look) -> Verdict {
-        let limit = (SILENT_MAX * (1 << self.alarms.min(ALARMS_MAX)))
-            .max(look.round_trip * ROUND_TRIPS_MIN);
+        let patience = match look.expecting {
+            Expecting::Welcome => WELCOME_MAX,
+            Expecting::Something | Expecting::Answer => SILENT_MAX,
+        };
+        let limit =
+            (patience * (1 << self.alarms.min(ALARMS_MAX))).max(look.round_trip * ROUND_TRIPS_MIN);
         match (look.expecting, self.asked) {
             (_, Some(asked)) if asked >= limit => {
                 self.alarms = self.alarms.saturating_add(1);
@@ -152,6 +156,8 @@ const STEP_MAX: Duration = Duration::from_millis(500);
 const QUIET_MIN: Duration = Duration::from_millis(250);
 /// Silence after which a server that was asked is dead. In it QUIC repeats what was sent five times and more.
 const SILENT_MAX: Duration = Duration::from_secs(1);
+/// The same for a server that was just connected to: it may be greeting all clients of one that is lost.
+const WELCOME_MAX: Duration = Duration::from_secs(3);
 /// On long links so many round trips, which a server that is busy makes long as well.
 const ROUND_TRIPS_MIN: u32 = 6;
 /// Each alarm in a row doubles the patience, so many times: a server that is too busy to say anything is not made

@@ -1,15 +1,16 @@
 //! Servers of a cluster as texts: the list that a client is given (`host:port`, several separated by commas),
-//! and the same list in a Welcome, which names the other nodes that serve clients.
+//! and the same list in a Welcome, which names the other nodes that serve clients, and in a Reply when they
+//! have changed since.
 //!
-//! A Welcome carries it in extension 3, UTF-8. Whoever reads it takes what is usable of it: it is a hint of
+//! Both carry it in extension 3, UTF-8. Whoever reads it takes what is usable of it: it is a hint of
 //! where else to go, and no connection is worth less without it. No bytes move here.
 
 use bytes::Bytes;
 
-use crate::frame::Welcome;
+use crate::frame::Extensions;
 use crate::limits::{LABEL_BYTES_MAX, SERVERS_MAX};
 
-/// The extension of a Welcome that names other nodes.
+/// The extension of a Welcome or Reply that names other nodes.
 pub const EXTENSION: u16 = 3;
 
 /// Why a text is no list of servers.
@@ -46,8 +47,8 @@ pub fn parse(text: &str) -> Result<Vec<String>, Error> {
     }
 }
 
-/// Says in a Welcome where else clients are served, best first; what is past the bounds is left out.
-pub fn announce(welcome: &mut Welcome, servers: &[String]) {
+/// Says where else clients are served, best first; what is past the bounds is left out.
+pub fn announce(ext: &mut Extensions, servers: &[String]) {
     let named: Vec<&str> = servers
         .iter()
         .map(String::as_str)
@@ -56,13 +57,13 @@ pub fn announce(welcome: &mut Welcome, servers: &[String]) {
         .collect();
     if !named.is_empty() {
         let list = Bytes::from(named.join(SEPARATOR));
-        welcome.ext.push((EXTENSION, list));
+        ext.push((EXTENSION, list));
     }
 }
 
 /// Where else clients are served, best first. What is not usable, or too much, is passed over.
-pub fn named(welcome: &Welcome) -> Vec<String> {
-    let value = welcome.ext.iter().find(|(number, _)| *number == EXTENSION);
+pub fn named(ext: &Extensions) -> Vec<String> {
+    let value = ext.iter().find(|(number, _)| *number == EXTENSION);
     let Some(Ok(text)) = value.map(|(_, value)| std::str::from_utf8(value)) else {
         return Vec::new();
     };
@@ -87,19 +88,9 @@ const SEPARATOR: &str = ",";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::SessionId;
-    use crate::session::server::limits;
 
-    fn welcome() -> Welcome {
-        Welcome {
-            version: 1,
-            session: SessionId::from_u128(1),
-            resumed: false,
-            resume_token: Bytes::new(),
-            node: "node-1".to_owned(),
-            limits: limits(30_000),
-            ext: vec![(9, Bytes::from_static(b"kept"))],
-        }
+    fn others() -> Extensions {
+        vec![(9, Bytes::from_static(b"kept"))]
     }
 
     fn many(count: usize) -> Vec<String> {
@@ -122,37 +113,32 @@ mod tests {
     }
 
     #[test]
-    fn what_a_welcome_announces_is_read_within_bounds() {
-        assert_eq!(named(&welcome()), [""; 0]);
-        let mut alone = welcome();
+    fn what_is_announced_is_read_within_bounds() {
+        assert_eq!(named(&others()), [""; 0]);
+        let mut alone = others();
         announce(&mut alone, &[]);
-        assert_eq!(alone, welcome(), "nothing is announced where nobody is");
+        assert_eq!(alone, others(), "nothing is announced where nobody is");
         for count in [1, 3, SERVERS_MAX, SERVERS_MAX + 5] {
-            let mut welcome = welcome();
-            announce(&mut welcome, &many(count));
-            assert_eq!(named(&welcome), many(count.min(SERVERS_MAX)));
+            let mut ext = others();
+            announce(&mut ext, &many(count));
+            assert_eq!(named(&ext), many(count.min(SERVERS_MAX)));
         }
-        let mut odd = welcome();
-        announce(
-            &mut odd,
-            &["a,b:1".to_owned(), "c".to_owned(), "d:4".to_owned()],
-        );
+        let mut odd = others();
+        announce(&mut odd, &["a,b:1", "c", "d:4"].map(str::to_owned));
         assert_eq!(named(&odd), ["d:4"]);
     }
 
     #[test]
     fn what_is_not_usable_is_passed_over() {
         let of = |value: Vec<u8>| {
-            let mut welcome = welcome();
-            welcome.ext.push((EXTENSION, value.into()));
-            named(&welcome)
+            let mut ext = others();
+            ext.push((EXTENSION, value.into()));
+            named(&ext)
         };
         assert_eq!(of(b"\xff\xfe".to_vec()), [""; 0]);
         assert_eq!(of(Vec::new()), [""; 0]);
-        assert_eq!(
-            of(b",,a:1,b,:2,c:x,d:70000,[::1]:4".to_vec()),
-            ["a:1", "[::1]:4"]
-        );
+        let odd = b",,a:1,b,:2,c:x,d:70000,[::1]:4";
+        assert_eq!(of(odd.to_vec()), ["a:1", "[::1]:4"]);
         let long = format!("{}:1,b:2", "a".repeat(300));
         assert_eq!(of(long.into_bytes()), ["b:2"]);
         assert_eq!(of(many(100).join(",").into_bytes()).len(), SERVERS_MAX);

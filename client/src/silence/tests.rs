@@ -91,7 +91,7 @@ fn who_listens_notices_a_while_after_the_keep_alive() {
 fn a_hello_that_nobody_answers_asks_as_well() {
     let mut world = World::new();
     let took = world.dies(Expecting::Welcome);
-    assert!(took >= SILENT_MAX && took <= ms(1_300), "{took:?}");
+    assert!(took >= WELCOME_MAX && took <= ms(3_300), "{took:?}");
     assert!(world.pings.is_empty(), "nothing is said before the welcome");
 }
 

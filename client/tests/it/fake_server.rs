@@ -71,8 +71,9 @@ pub(crate) struct Faults {
     pub(crate) snapshot_bytes: usize,
     /// Queries that are never answered.
     pub(crate) silent_queries: bool,
-    /// Other servers that the Welcome names.
+    /// Other servers that the Welcome names, and each answer to a command does.
     pub(crate) elsewhere: Vec<String>,
+    pub(crate) elsewhere_since: Vec<String>,
 }
 
 /// What the server has seen and stored.
@@ -305,7 +306,7 @@ impl FakeServer {
                 },
                 ext: Vec::new(),
             };
-            servers::announce(&mut welcome, &world.faults.elsewhere);
+            servers::announce(&mut welcome.ext, &world.faults.elsewhere);
             Ok(welcome)
         })
     }
@@ -434,7 +435,11 @@ impl FakeServer {
             if take(&mut world.faults.drop_after_command) {
                 return None;
             }
-            Some(reply(request, Outcome::Success(done)))
+            let mut reply = reply(request, Outcome::Success(done));
+            if let ServerFrame::Reply(reply) = &mut reply {
+                servers::announce(&mut reply.ext, &world.faults.elsewhere_since);
+            }
+            Some(reply)
         })
     }
 

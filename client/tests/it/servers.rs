@@ -225,6 +225,22 @@ async fn the_servers_of_the_welcome_are_there_when_the_only_one_that_was_named_d
 }
 
 #[tokio::test]
+async fn a_server_that_has_joined_since_is_known_as_well() {
+    let first = FakeServer::start(Faults::default());
+    let second = first.beside();
+    let relay = Relay::to(&first.address()).await;
+    let client = first.builder().server(&relay.address);
+    let client = client.connect().await.unwrap();
+    first.look(|world| world.faults.elsewhere_since = vec![second.address()]);
+    assert_eq!(add(client.session()).await, 1);
+    relay.cut();
+    assert_eq!(add(client.session()).await, 2);
+    first.look(|world| {
+        assert_eq!(world.commands, [(first.port(), 1), (second.port(), 2)]);
+    });
+}
+
+#[tokio::test]
 async fn the_only_server_is_found_again() {
     let server = FakeServer::start(Faults::default());
     let relay = Relay::to(&server.address()).await;

@@ -15,12 +15,12 @@ use selvedge_protocol::frame::{
     Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
-use selvedge_protocol::{ErrorCode, Failure, Target, task_payload};
+use selvedge_protocol::{ErrorCode, Failure, Target, servers, task_payload};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
-use crate::session::elsewhere::Elsewhere;
+use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{BatchPermit, ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
@@ -71,6 +71,8 @@ pub(super) struct Attachment {
     pub(super) connection: ConnectionNumber,
     pub(super) link: LinkSender,
     pub(super) welcome: Welcome,
+    /// The other nodes that the Welcome tells of.
+    pub(super) told: Told,
 }
 
 /// What a session starts with.
@@ -101,6 +103,7 @@ pub(super) struct State {
     streamed: usize,
     detached: Duration,
     elsewhere: Arc<Elsewhere>,
+    told: Option<Told>,
     departure: Departure,
     registration: Registration,
 }
@@ -141,6 +144,7 @@ impl Actor for SessionActor {
             streamed: 0,
             detached: start.detached,
             elsewhere: start.elsewhere,
+            told: None,
             departure: Departure::No,
             registration,
         };
@@ -300,7 +304,9 @@ impl State {
             connection,
             link,
             welcome,
+            told,
         } = attachment;
+        self.told = Some(told);
         link.push(vec![Outgoing::Frame(ServerFrame::Welcome(welcome))]);
         self.attachment = Some((connection, link));
     }
@@ -497,7 +503,10 @@ impl State {
 
     /// What tells an answer, unless it goes where its payload came from or nobody waits for it.
     fn answer(&mut self, request: Request, outcome: Outcome) -> Option<Outgoing> {
-        let reply = self.machine.answered(request, outcome)?;
+        let mut reply = self.machine.answered(request, outcome)?;
+        if let Some(others) = self.told.as_mut().and_then(Told::news) {
+            servers::announce(&mut reply.ext, others);
+        }
         if !self.replies.is_empty()
             && let Request::Command(number) = request
             && let Some(waiting) = self.replies.remove(&number)

@@ -16,6 +16,33 @@ pub fn no_other_nodes() -> OtherNodes {
     watch::channel(Arc::from([])).1
 }
 
+/// What the client of one session knows of them.
+#[derive(Debug)]
+pub(super) struct Told {
+    others: OtherNodes,
+    told: Arc<[String]>,
+}
+
+impl Told {
+    /// `told` is what the client was told last.
+    pub(super) const fn new(others: OtherNodes, told: Arc<[String]>) -> Self {
+        Self { others, told }
+    }
+
+    /// What the client is to be told, if it is anything new. Costs next to nothing if there was no change.
+    pub(super) fn news(&mut self) -> Option<&[String]> {
+        if !self.others.has_changed().unwrap_or(false) {
+            return None;
+        }
+        let now = Arc::clone(&self.others.borrow_and_update());
+        if now.is_empty() || now == self.told {
+            return None;
+        }
+        self.told = now;
+        Some(&self.told)
+    }
+}
+
 /// The choice among them.
 #[derive(Debug)]
 pub(super) struct Elsewhere {
@@ -36,6 +63,11 @@ impl Elsewhere {
     /// All of them, best first.
     pub(super) fn all(&self) -> Arc<[String]> {
         Arc::clone(&self.others.borrow())
+    }
+
+    /// A way to hear of changes, for one session.
+    pub(super) fn watch(&self) -> OtherNodes {
+        self.others.clone()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -79,6 +111,23 @@ mod tests {
             Some("b:2"),
             "the last word stands"
         );
+    }
+
+    #[test]
+    fn a_client_is_told_what_is_new_once() {
+        let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let (sender, others) = watch::channel::<Arc<[String]>>(list(&["a:1"]));
+        let mut told = Told::new(others, list(&["a:1"]));
+        assert_eq!(told.news(), None);
+        sender.send_replace(list(&["a:1"]));
+        assert_eq!(told.news(), None, "the same again");
+        sender.send_replace(list(&["a:1", "b:2"]));
+        assert_eq!(told.news().unwrap(), ["a:1", "b:2"]);
+        assert_eq!(told.news(), None);
+        sender.send_replace(list(&[]));
+        assert_eq!(told.news(), None, "that nobody is there helps nobody");
+        drop(sender);
+        assert_eq!(told.news(), None);
     }
 
     #[test]

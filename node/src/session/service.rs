@@ -17,7 +17,7 @@ use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
 use crate::processing::worker::Workers;
 use crate::session::actor::{Attachment, Message, SessionActor, Start};
-use crate::session::elsewhere::{Elsewhere, OtherNodes};
+use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
 use crate::session::handle::{ConnectionNumber, SessionHandle};
 use crate::session::link::LinkSender;
 use crate::session::registry::Registry;
@@ -145,10 +145,14 @@ impl Sessions {
         };
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
+        let others = shared.elsewhere.all();
+        let mut welcome = self.welcome(greeting.version, &caller, opened.resumed);
+        servers::announce(&mut welcome.ext, &others);
         let attachment = Attachment {
             connection,
             link,
-            welcome: self.welcome(greeting.version, &caller, opened.resumed),
+            welcome,
+            told: Told::new(shared.elsewhere.watch(), others),
         };
         let actor = self.attach(caller, attachment).await?;
         // A drain that began in the meantime may have missed this session.
@@ -250,7 +254,7 @@ impl Sessions {
 
     fn welcome(&self, version: u8, caller: &Caller, resumed: bool) -> Welcome {
         let Shared { config, inside, .. } = &*self.0;
-        let mut welcome = Welcome {
+        Welcome {
             version,
             session: caller.session,
             resumed,
@@ -262,9 +266,7 @@ impl Sessions {
             node: config.node.clone(),
             limits: server::limits(config.idle_ms),
             ext: Vec::new(),
-        };
-        servers::announce(&mut welcome, &self.0.elsewhere.all());
-        welcome
+        }
     }
 
     /// Gives the connection to the live session, or to a new actor for it.

@@ -248,7 +248,7 @@ fn welcome() -> Vec<(String, ServerFrame)> {
     };
     let mut elsewhere = body.clone();
     servers::announce(
-        &mut elsewhere,
+        &mut elsewhere.ext,
         &["node-2.example:7400".into(), "[2001:db8::3]:7400".into()],
     );
     vec![
@@ -306,6 +306,11 @@ fn replies() -> Vec<(String, ServerFrame)> {
         "reply.failure_full",
         reply(Request::Command(1), outcome),
     ));
+    let mut elsewhere = reply(Request::Command(1), success("null"));
+    if let ServerFrame::Reply(reply) = &mut elsewhere {
+        servers::announce(&mut reply.ext, &["node-2.example:7400".into()]);
+    }
+    all.push(named("reply.servers", elsewhere));
     all
 }
 

@@ -127,7 +127,7 @@ async fn sessions_are_told_of_the_others_and_spread_over_them_once_they_are_answ
     let mut peers = Vec::new();
     for _ in 0..6 {
         let (mut peer, welcome) = node.session().await;
-        assert_eq!(servers::named(&welcome), others);
+        assert_eq!(servers::named(&welcome.ext), others);
         for number in 1..=3 {
             peer.send(&[ClientFrame::Command(command(number, "hold"))])
                 .await;
@@ -155,6 +155,23 @@ async fn sessions_are_told_of_the_others_and_spread_over_them_once_they_are_answ
     let [a, b, c] = others;
     assert_eq!(places, [a, a, b, b, c, c]);
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn nodes_that_join_are_told_with_the_next_answer() {
+    let (tell, others) = watch::channel(Arc::from([]));
+    let node = Node::among(others, Stand::new()).await;
+    let (mut peer, welcome) = node.session().await;
+    assert_eq!(servers::named(&welcome.ext), [""; 0]);
+    tell.send_replace(["b.example:1".to_owned()].into());
+    for (number, expected) in (1..).zip([vec!["b.example:1"], vec![]]) {
+        peer.send(&[ClientFrame::Command(command(number, "add"))])
+            .await;
+        let reply = peer.reply().await;
+        assert_eq!(servers::named(&reply.ext), expected);
+    }
+    let (_, welcome) = node.session().await;
+    assert_eq!(servers::named(&welcome.ext), ["b.example:1"]);
 }
 
 #[tokio::test]
@@ -231,7 +248,7 @@ async fn a_command_that_takes_too_long_is_answered_elsewhere() {
 async fn a_node_alone_sends_nobody_away() {
     let node = Node::start().await;
     let (mut peer, welcome) = node.session().await;
-    assert_eq!(servers::named(&welcome), [""; 0]);
+    assert_eq!(servers::named(&welcome.ext), [""; 0]);
     assert_eq!(node.sessions.redirect_all(), 0);
     peer.send(&[ClientFrame::Command(command(1, "add"))]).await;
     success(peer.reply().await, Request::Command(1));

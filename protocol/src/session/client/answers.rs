@@ -43,7 +43,7 @@ impl<C, S> Machine<C, S> {
         {
             return violation("the welcome is not one that this client can use");
         }
-        let servers = servers::named(&welcome);
+        let servers = servers::named(&welcome.ext);
         let resumed = welcome.resumed && self.session == Some(welcome.session);
         let unknown = if self.session.is_some() && !resumed {
             self.start_over()
