@@ -32,7 +32,7 @@ use selvedge_node::demo_app;
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Gateway;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
-use selvedge_node::session::{Inside, SessionConfig, Sessions};
+use selvedge_node::session::{Inside, SessionConfig, Sessions, no_other_nodes};
 use selvedge_protocol::frame::{ClientFrame, Consistency, Hello, Query, ServerFrame};
 use selvedge_protocol::limits::SESSION_STREAMS_MAX;
 use selvedge_protocol::{Target, codec, version};
@@ -413,6 +413,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         authenticator: Arc::new(DevelopmentToken::new("figures", Secret::new("figures"))),
         resume_key: ResumeKey::new(&[0; 32]),
         clock,
+        others: no_other_nodes(),
     };
     let sessions = Sessions::start(SessionConfig::new("figures"), inside).await?;
     let config = EdgeConfig::new((Ipv4Addr::LOCALHOST, 0).into());

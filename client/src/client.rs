@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_protocol::session::client::Introduction;
-use selvedge_protocol::{Failure, Tenant, limits};
-use socket2::Domain;
+use selvedge_protocol::{Failure, Tenant, limits, servers};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::connector::Connector;
 use crate::driver::{Driver, Opening, Patience};
 use crate::error::ConnectError;
+use crate::servers::Servers;
 use crate::session::{Session, Shared};
+use crate::silence::Silence;
 use crate::token::Token;
-use crate::transport::{Transport, TransportSettings, udp_socket};
+use crate::transport::{Transport, TransportSettings};
 
 /// A connected client: it holds one session, which goes on over as many connections as it takes.
 #[derive(Debug, Clone)]
@@ -39,9 +41,7 @@ impl Client {
 
     /// Moves to another local UDP socket, as when a laptop changes its network. The connection goes on.
     pub fn rebind(&self) -> std::io::Result<()> {
-        let endpoint = self.session.endpoint();
-        let domain = Domain::for_address(endpoint.local_addr()?);
-        endpoint.rebind(udp_socket(domain)?)
+        self.session.endpoints().rebind()
     }
 }
 
@@ -67,7 +67,9 @@ enum Authority {
 }
 
 impl ClientBuilder {
-    /// `host:port` of a node's QUIC address for clients.
+    /// `host:port` of a node's QUIC address for clients, or of several nodes of one cluster, separated by
+    /// commas: at most 16. At first they are tried in this order, the next a moment after the one before. Further
+    /// nodes are learned from the cluster.
     pub fn server(mut self, server: impl Into<String>) -> Self {
         self.server = Some(server.into());
         self
@@ -85,7 +87,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The name in the server's certificate, where it is not the host that is connected to.
+    /// The name in the certificates of all servers, where it is not the host that is connected to.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
@@ -115,8 +117,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How often an idle connection says that it is alive. A server that is silent for five times this
-    /// is taken for dead.
+    /// How often an idle connection says that it is alive. A server that says nothing at all for a second after
+    /// it was asked is left for another; one that nobody asks anything, after five times this.
     pub const fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = interval;
         self
@@ -140,8 +142,8 @@ impl ClientBuilder {
                 Err(source) => return Err(ConnectError::AuthorityFile { path, source }),
             },
         };
+        let servers = checked(self.server.as_deref())?;
         let transport = Transport::new(TransportSettings {
-            server: self.server.ok_or(ConnectError::NoServer)?,
             server_name: self.server_name,
             authority,
             keep_alive: self.keep_alive,
@@ -157,22 +159,22 @@ impl ClientBuilder {
             controls,
             closing,
             ended,
-            endpoint: transport.endpoint().clone(),
+            endpoints: transport.endpoints(),
         };
         let (opened, is_open) = oneshot::channel();
         let driver = Driver::new(Opening {
             introduction,
-            transport,
+            connector: Connector::new(transport, servers, opened, self.connect_timeout),
+            silence: Silence::new(self.keep_alive),
             commands: command_queue,
             queries: query_queue,
             controls: control_queue,
             closing: is_closing,
-            connect_timeout: self.connect_timeout,
             patience: self.patience,
         });
         let session = Session::new(shared);
         tokio::spawn(async move {
-            driver.run(opened).await;
+            driver.run().await;
             drop(end);
         });
         match is_open.await {
@@ -202,6 +204,16 @@ impl ClientBuilder {
             tenant: tenant.map_err(|error| setting("tenant", error.to_string()))?,
             agent: self.agent.clone(),
         })
+    }
+}
+
+fn checked(servers: Option<&str>) -> Result<Servers, ConnectError> {
+    match servers::parse(servers.ok_or(ConnectError::NoServer)?) {
+        Ok(named) => Ok(Servers::new(named)),
+        Err(error) => Err(ConnectError::Setting {
+            what: "server",
+            reason: error.to_string(),
+        }),
     }
 }
 

@@ -4,6 +4,7 @@
 //! all that is ready, so that a busy session costs one write and one wake-up for many calls.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -12,22 +13,23 @@ use selvedge_protocol::codec;
 use selvedge_protocol::frame::{
     ClientFrame, EphemeralSend, Goodbye, Notice, Outcome, Reply, Request, ServerFrame,
 };
-use selvedge_protocol::session::client::{
-    Introduction, Machine, NewCommand, NewQuery, Output, backoff_ms,
+use selvedge_protocol::session::client::{Introduction, Machine, NewCommand, NewQuery, Output};
+use selvedge_protocol::{ErrorCode, Failure, servers};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{
+    Duration, Instant, Interval, MissedTickBehavior, Sleep, sleep, sleep_until, timeout,
 };
-use selvedge_protocol::{ErrorCode, Failure};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::call::Ticket;
-use crate::error::{CallError, ConnectError};
+use crate::connector::{Connector, is_closing};
+use crate::error::CallError;
 use crate::events::{Listener, Reading};
 use crate::link::{Done, Inbound, Link, lost, unavailable};
 use crate::payload::Uploaded;
 use crate::random::Random;
 use crate::session::Control;
-use crate::transport::Transport;
+use crate::silence::{Expecting, Look, STEP, Silence, Verdict};
 use crate::turn::end_of_line;
 use crate::work::Work;
 use crate::worker::WorkerEvent;
@@ -35,12 +37,12 @@ use crate::worker::WorkerEvent;
 /// What a driver is made of.
 pub(crate) struct Opening {
     pub(crate) introduction: Introduction,
-    pub(crate) transport: Transport,
+    pub(crate) connector: Connector,
+    pub(crate) silence: Silence,
     pub(crate) commands: mpsc::Receiver<(NewCommand, Ticket)>,
     pub(crate) queries: mpsc::Receiver<(NewQuery, Ticket)>,
     pub(crate) controls: mpsc::Receiver<Control>,
     pub(crate) closing: watch::Receiver<bool>,
-    pub(crate) connect_timeout: Duration,
     pub(crate) patience: Option<Patience>,
 }
 
@@ -54,24 +56,19 @@ impl std::fmt::Debug for Patience {
     }
 }
 
-/// Who waits for the session to be opened for the first time.
-type Opened = oneshot::Sender<Result<(), ConnectError>>;
-
 pub(crate) struct Driver {
     machine: Machine<Ticket, Listener>,
-    transport: Transport,
+    connector: Connector,
+    silence: Silence,
+    /// Completes when it is time to look whether the server is there; while something is expected of it.
+    look: Pin<Box<Sleep>>,
+    is_watched: bool,
+    pings: u64,
+    began: Instant,
     commands: mpsc::Receiver<(NewCommand, Ticket)>,
     queries: mpsc::Receiver<(NewQuery, Ticket)>,
     controls: mpsc::Receiver<Control>,
     closing: watch::Receiver<bool>,
-    /// Until the first Welcome.
-    opened: Option<Opened>,
-    give_up_at: Instant,
-    last_error: Option<ConnectError>,
-    /// Where the server sent us, for one attempt.
-    redirect: Option<String>,
-    /// Connections in a row that did not last.
-    attempts: u32,
     ready_since: Option<Instant>,
     random: Random,
     /// Requests that wait for their next attempt. The number keeps keys apart.
@@ -102,16 +99,16 @@ impl Driver {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             machine: Machine::new(opening.introduction),
-            transport: opening.transport,
+            connector: opening.connector,
+            silence: opening.silence,
+            look: Box::pin(sleep(STEP)),
+            is_watched: false,
+            pings: 0,
+            began: Instant::now(),
             commands: opening.commands,
             queries: opening.queries,
             controls: opening.controls,
             closing: opening.closing,
-            opened: None,
-            give_up_at: Instant::now() + opening.connect_timeout,
-            last_error: None,
-            redirect: None,
-            attempts: 0,
             ready_since: None,
             random: Random::new(),
             timers: BTreeMap::new(),
@@ -125,15 +122,14 @@ impl Driver {
         }
     }
 
-    /// Keeps the session going until it is closed. Tells `opened` how its opening went.
-    pub(crate) async fn run(mut self, opened: Opened) {
-        self.opened = Some(opened);
+    /// Keeps the session going until it is closed.
+    pub(crate) async fn run(mut self) {
         let mut refusal = None;
-        while let Some(connection) = self.establish().await {
+        while let Some(connection) = self.connector.establish(&mut self.closing).await {
             match self.serve(connection).await {
                 Leave::Again(reason) => {
                     info!(%reason, "connection left");
-                    if self.opened.is_some() && !self.may_try_on(self.refused(reason)) {
+                    if !self.connector.may_go_on(reason) {
                         break;
                     }
                 }
@@ -148,55 +144,11 @@ impl Driver {
         self.end(refusal);
     }
 
-    /// Tries until there is a connection; `None` if there is no use or nobody wants it any more.
-    async fn establish(&mut self) -> Option<Connection> {
-        loop {
-            let pause_ms = match self.attempts {
-                0 => 0,
-                attempts => backoff_ms(attempts, self.random.next()),
-            };
-            self.attempts = self.attempts.saturating_add(1);
-            let redirect = self.redirect.take();
-            let attempt = async {
-                sleep(Duration::from_millis(u64::from(pause_ms))).await;
-                self.transport.connect(redirect.as_deref()).await
-            };
-            let error = tokio::select! {
-                attempt = attempt => match attempt {
-                    Ok(connection) => return Some(connection),
-                    Err(error) => Some(error),
-                },
-                () = sleep_until(self.give_up_at), if self.opened.is_some() => None,
-                () = is_closing(&mut self.closing) => return None,
-            };
-            let error = error
-                .or_else(|| self.last_error.take())
-                .unwrap_or_else(|| self.transport.unreachable());
-            debug!(%error, "no connection");
-            if !self.may_try_on(error) {
-                return None;
-            }
-        }
-    }
-
-    /// Whether to go on after this error. Before the session was open for the first time, the caller
-    /// who waits for it may be told instead.
-    fn may_try_on(&mut self, error: ConnectError) -> bool {
-        let Some(opened) = self.opened.take() else {
-            return true;
-        };
-        if error.may_pass() && Instant::now() < self.give_up_at {
-            self.last_error = Some(error);
-            self.opened = Some(opened);
-            return true;
-        }
-        let _ = opened.send(Err(error));
-        false
-    }
-
     async fn serve(&mut self, connection: Connection) -> Leave {
         self.out.clear();
         self.ready_since = None;
+        self.silence.connected();
+        self.is_watched = false;
         let opening = timeout(TICK, Link::open(connection));
         let Ok(Ok(mut link)) = opening.await else {
             return Leave::Again(unavailable("no stream could be opened"));
@@ -224,7 +176,8 @@ impl Driver {
             .ready_since
             .is_some_and(|since| since.elapsed() >= LASTING)
         {
-            self.attempts = 0;
+            self.connector.lasted();
+            self.silence.lasted();
         }
         if let Leave::Asked = leave {
             let goodbye = ClientFrame::Goodbye(Goodbye { failure: None });
@@ -240,6 +193,10 @@ impl Driver {
         self.start_uploads(link);
         link.control.refill(&mut self.out);
         let is_ready = self.machine.is_ready();
+        if !self.is_watched && self.is_expecting() {
+            self.is_watched = true;
+            self.look.as_mut().reset(Instant::now() + STEP);
+        }
         // Past this the server is not reading: new work waits with its callers.
         let is_open = is_ready && self.out.len() < OUTGOING_BYTES_MAX;
         let command_room = self.machine.command_room().min(BATCH_MAX);
@@ -278,6 +235,7 @@ impl Driver {
             () = sleep_until(link.welcome_by), if !is_ready => {
                 return Some(Leave::Again(unavailable("the server does not answer the hello")));
             },
+            () = &mut self.look, if self.is_watched => return self.look(link),
             _ = self.tick.tick() => self.keep_house(),
             () = is_closing(&mut self.closing) => return Some(Leave::Asked),
         }
@@ -339,6 +297,11 @@ impl Driver {
     }
 
     fn take_frame(&mut self, frame: ServerFrame) -> Option<Leave> {
+        if let ServerFrame::Reply(reply) = &frame
+            && !reply.ext.is_empty()
+        {
+            self.connector.learn(servers::named(&reply.ext));
+        }
         let random = self.random.next();
         match self.machine.handle(frame, random, &mut self.out) {
             Output::None => {}
@@ -346,7 +309,11 @@ impl Driver {
                 Outcome::Success(success) => Ok(success),
                 Outcome::Failure(failure) => Err(CallError::Failure(failure)),
             }),
-            Output::Ready { resumed, unknown } => {
+            Output::Ready {
+                resumed,
+                unknown,
+                servers,
+            } => {
                 debug!(resumed, session = ?self.machine.session(), "session open");
                 self.ready_since = Some(Instant::now());
                 if !resumed {
@@ -355,9 +322,7 @@ impl Driver {
                 for ticket in unknown {
                     ticket.answer(Err(CallError::OutcomeUnknown));
                 }
-                if let Some(opened) = self.opened.take() {
-                    let _ = opened.send(Ok(()));
-                }
+                self.connector.welcomed(servers);
             }
             Output::Wait {
                 request,
@@ -389,7 +354,9 @@ impl Driver {
                 self.work.tell(WorkerEvent::Void { lease });
             }
             Output::Reconnect { address, reason } => {
-                self.redirect = address;
+                if let Some(address) = address {
+                    self.connector.redirect(address);
+                }
                 return Some(Leave::Again(reason));
             }
             Output::Closed(failure) => return Some(Leave::Refused(failure)),
@@ -522,6 +489,46 @@ impl Driver {
         }
     }
 
+    /// Looks whether the server is there, and leaves it if it is not.
+    fn look(&mut self, link: &mut Link) -> Option<Leave> {
+        if !self.is_expecting() {
+            self.silence.rest();
+            self.is_watched = false;
+            return None;
+        }
+        let has_sent = link.control.has_taken();
+        let verdict = self.silence.look(Look {
+            now: self.began.elapsed(),
+            datagrams: link.connection.stats().udp_rx.datagrams,
+            round_trip: link.connection.rtt(),
+            expecting: match () {
+                () if !self.machine.is_ready() => Expecting::Welcome,
+                () if self.machine.has_unanswered() && has_sent => Expecting::Answer,
+                () => Expecting::Something,
+            },
+        });
+        let wait = match verdict {
+            Verdict::Wait(wait) => wait,
+            Verdict::Probe(wait) => {
+                self.pings += 1;
+                self.machine.ping(self.pings, &mut self.out);
+                wait
+            }
+            Verdict::Dead(silent) => {
+                let message = format!("the server has been silent for {} ms", silent.as_millis());
+                return Some(Leave::Again(unavailable(message)));
+            }
+        };
+        self.look.as_mut().reset(Instant::now() + wait);
+        None
+    }
+
+    /// Whether anything is expected of the server.
+    fn is_expecting(&self) -> bool {
+        let machine = &self.machine;
+        !machine.is_ready() || machine.has_unanswered() || machine.is_listening()
+    }
+
     /// What need not be prompt: subscriptions nobody listens to, and acknowledgements.
     fn keep_house(&mut self) {
         self.machine
@@ -529,18 +536,9 @@ impl Driver {
         self.machine.acknowledge(&mut self.out);
     }
 
-    fn refused(&self, failure: Failure) -> ConnectError {
-        ConnectError::Refused {
-            address: self.transport.server().to_owned(),
-            failure,
-        }
-    }
-
     /// Tells everybody that it is over.
-    fn end(mut self, refusal: Option<Failure>) {
-        if let (Some(opened), Some(failure)) = (self.opened.take(), &refusal) {
-            let _ = opened.send(Err(self.refused(failure.clone())));
-        }
+    fn end(self, refusal: Option<Failure>) {
+        self.connector.end(refusal.as_ref());
         let error = || {
             refusal
                 .clone()
@@ -567,11 +565,6 @@ fn tell(connection: &Connection, message: EphemeralSend) {
     if let Err(error) = connection.send_datagram(bytes.into()) {
         debug!(%error, "ephemeral message lost");
     }
-}
-
-/// Waits until the session is to be closed, or nobody holds it any more.
-async fn is_closing(closing: &mut watch::Receiver<bool>) {
-    let _ = closing.wait_for(|is_closing| *is_closing).await;
 }
 
 /// Calls taken in one turn.

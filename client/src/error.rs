@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use selvedge_protocol::error::chain;
 use selvedge_protocol::{ErrorCode, Failure, IdError};
 
 /// Why no session could be opened.
@@ -61,6 +62,9 @@ pub enum ConnectError {
     /// The connection was broken while the session was opened.
     #[error("the connection to {address} was broken: {reason}")]
     Broken { address: String, reason: String },
+    /// Several servers or addresses were tried, and they failed for different reasons.
+    #[error("no server can be used: {}", listed(.0))]
+    Several(Vec<Self>),
     /// The server refused the session.
     #[error("{address} refused the session: {failure}{remedy}", remedy = remedy(.failure))]
     Refused { address: String, failure: Failure },
@@ -81,15 +85,36 @@ impl ConnectError {
             | Self::Unreachable { .. }
             | Self::Certificate { .. }
             | Self::Protocol { .. }
-            | Self::Broken { .. } => None,
+            | Self::Broken { .. }
+            | Self::Several(_) => None,
+        }
+    }
+
+    /// What several attempts come to together, at least one.
+    pub(crate) fn all(mut errors: Vec<Self>) -> Self {
+        if errors.len() == 1 {
+            return errors.remove(0);
+        }
+        let mut silent = Vec::new();
+        for error in &errors {
+            if let Self::Unreachable { address } = error {
+                silent.push(address.as_str());
+            }
+        }
+        match silent.len() == errors.len() {
+            true => Self::Unreachable {
+                address: silent.join(", "),
+            },
+            false => Self::Several(errors),
         }
     }
 
     /// Whether another attempt may end otherwise with nothing changed on this side.
-    pub(crate) const fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Address { .. } | Self::Unreachable { .. } | Self::Broken { .. } => true,
             Self::Refused { failure, .. } => failure.code.may_be_retried(),
+            Self::Several(errors) => errors.iter().any(Self::may_pass),
             Self::NoServer
             | Self::NoAuthority
             | Self::AuthorityFile { .. }
@@ -100,6 +125,12 @@ impl ConnectError {
             | Self::Protocol { .. } => false,
         }
     }
+}
+
+fn listed(errors: &[ConnectError]) -> String {
+    // They are no chain of causes, so each tells its own.
+    let texts: Vec<String> = errors.iter().map(|error| chain(error)).collect();
+    texts.join("; ")
 }
 
 fn remedy(failure: &Failure) -> &'static str {

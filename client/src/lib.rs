@@ -33,14 +33,18 @@
 
 mod call;
 mod client;
+mod connector;
 mod driver;
 mod error;
 mod events;
 mod link;
 pub mod operation;
 mod payload;
+mod race;
 mod random;
+mod servers;
 mod session;
+mod silence;
 mod stream;
 mod submit;
 mod task;

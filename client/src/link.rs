@@ -29,6 +29,8 @@ pub(crate) struct ControlStream {
     /// Being written; `written` bytes of it are.
     sending: Vec<u8>,
     written: usize,
+    /// Whether anything was taken to be written since somebody asked.
+    has_taken: bool,
     /// Read and not yet decoded.
     pub(crate) received: BytesMut,
 }
@@ -64,6 +66,7 @@ impl Link {
                 receive,
                 sending: Vec::new(),
                 written: 0,
+                has_taken: false,
                 received: BytesMut::new(),
             },
             inbound,
@@ -126,8 +129,14 @@ impl ControlStream {
         if self.is_written() && !out.is_empty() {
             self.sending.clear();
             self.written = 0;
+            self.has_taken = true;
             std::mem::swap(&mut self.sending, out);
         }
+    }
+
+    /// Whether anything was taken to be written since this was last asked.
+    pub(crate) const fn has_taken(&mut self) -> bool {
+        std::mem::replace(&mut self.has_taken, false)
     }
 
     /// Writes on and reads on; whichever comes first. Loses nothing when dropped in between.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quinn::Endpoint;
 use selvedge_protocol::Target;
 use selvedge_protocol::frame::{EphemeralSend, Since, StepReport, StepResult, WorkerReady};
 use selvedge_protocol::session::client::{NewCommand, NewQuery};
@@ -13,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::call::{Body, CommandCall, QueryCall, Ticket};
 use crate::error::CallError;
 use crate::events::{Events, Listener};
+use crate::transport::Endpoints;
 use crate::worker::WorkerEvent;
 
 /// A session with the cluster. It outlives connections: calls that are waiting when one breaks are
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) closing: watch::Sender<bool>,
     /// Closed when the driver has ended.
     pub(crate) ended: watch::Receiver<()>,
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoints: Arc<Endpoints>,
 }
 
 /// What a caller wants of the driver, calls apart.
@@ -155,8 +155,8 @@ impl Session {
         let _ = self.shared.controls.try_send(control);
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.shared.endpoint
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.shared.endpoints
     }
 
     async fn control(&self, control: Control) -> Result<(), CallError> {

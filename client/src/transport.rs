@@ -1,9 +1,9 @@
-//! Sockets, TLS and QUIC settings: one endpoint per client, one connection attempt at a time.
+//! Sockets, TLS and QUIC settings: one socket per client and version of IP.
 //!
-//! The driver calls it to get from a host name to a connection. It never speaks the session protocol.
+//! The connector calls it to get from a host name to a connection. It never speaks the session protocol.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
@@ -19,20 +19,19 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
 use crate::error::ConnectError;
+use crate::race::first_success;
 
-/// Makes connections to one server.
+/// Makes connections.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    endpoint: Endpoint,
+    endpoints: Arc<Endpoints>,
     config: ClientConfig,
-    server: String,
-    /// The name in the server's certificate; by default the host of `server`.
+    /// The name in the servers' certificates; by default the host of each.
     server_name: Option<String>,
 }
 
 /// What a transport is made of.
 pub(crate) struct TransportSettings {
-    pub(crate) server: String,
     pub(crate) server_name: Option<String>,
     /// PEM.
     pub(crate) authority: Vec<u8>,
@@ -43,45 +42,39 @@ impl Transport {
     /// Opens the socket. Must be called within a Tokio runtime.
     pub(crate) fn new(settings: TransportSettings) -> Result<Self, ConnectError> {
         let config = client_config(&settings.authority, settings.keep_alive)?;
-        let socket = udp_socket(Domain::IPV4).map_err(ConnectError::Socket)?;
-        let endpoint = Endpoint::new(
-            quinn::EndpointConfig::default(),
-            None,
-            socket,
-            Arc::new(quinn::TokioRuntime),
-        )
-        .map_err(ConnectError::Socket)?;
         Ok(Self {
-            endpoint,
+            endpoints: Arc::new(Endpoints {
+                ipv4: endpoint(Domain::IPV4).map_err(ConnectError::Socket)?,
+                ipv6: Mutex::new(None),
+            }),
             config,
-            server: settings.server,
             server_name: settings.server_name,
         })
     }
 
-    /// Tries the addresses of the server one after the other, each for a while.
-    pub(crate) async fn connect(&self, redirect: Option<&str>) -> Result<Connection, ConnectError> {
-        let server = redirect.unwrap_or(&self.server);
-        let found = tokio::net::lookup_host(server).await;
+    /// Tries the addresses of a server, `host:port`, staggered, each for a while.
+    pub(crate) async fn connect(&self, server: &str) -> Result<Connection, ConnectError> {
+        let found = tokio::time::timeout(LOOKUP_MAX, tokio::net::lookup_host(server)).await;
+        let found = found.unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()));
         let mut addresses: Vec<SocketAddr> = match found {
             Ok(addresses) => addresses.take(ADDRESSES_MAX).collect(),
             Err(source) => return Err(address_error(server, source)),
         };
+        if addresses.is_empty() {
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(address_error(server, source));
+        }
         // `localhost` often means ::1 first, where a node that listens on 127.0.0.1 never answers.
         addresses.sort_by_key(SocketAddr::is_ipv6);
-        let name = self
-            .server_name
-            .as_deref()
-            .unwrap_or_else(|| host(&self.server));
-        let mut error = address_error(server, std::io::ErrorKind::NotFound.into());
-        for address in addresses {
+        let name = self.server_name.as_deref().unwrap_or_else(|| host(server));
+        first_success(addresses.into_iter().map(|address| async move {
             match tokio::time::timeout(ATTEMPT_MAX, self.connect_to(address, name)).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(refused)) => error = refused,
-                Err(_elapsed) => error = unreachable(address),
+                Ok(result) => result,
+                Err(_elapsed) => Err(unreachable(address)),
             }
-        }
-        Err(error)
+        }))
+        .await
+        .map_err(ConnectError::all)
     }
 
     async fn connect_to(
@@ -89,13 +82,8 @@ impl Transport {
         address: SocketAddr,
         name: &str,
     ) -> Result<Connection, ConnectError> {
-        let local = self.endpoint.local_addr().map_err(ConnectError::Socket)?;
-        if local.is_ipv6() != address.is_ipv6() {
-            let socket = udp_socket(Domain::for_address(address)).map_err(ConnectError::Socket)?;
-            self.endpoint.rebind(socket).map_err(ConnectError::Socket)?;
-        }
-        let connecting = self
-            .endpoint
+        let endpoint = self.endpoints.to(address).map_err(ConnectError::Socket)?;
+        let connecting = endpoint
             .connect_with(self.config.clone(), address, name)
             .map_err(|error| ConnectError::Setting {
                 what: "server name",
@@ -106,26 +94,59 @@ impl Transport {
             .map_err(|error| connect_error(address, &error))
     }
 
-    /// What to say when there was no time for an answer.
-    pub(crate) fn unreachable(&self) -> ConnectError {
-        ConnectError::Unreachable {
-            address: self.server.clone(),
-        }
-    }
-
-    /// The server, as it was named.
-    pub(crate) fn server(&self) -> &str {
-        &self.server
-    }
-
-    /// The endpoint, to move it to another socket and to close it.
-    pub(crate) const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// The endpoints, to move them to other sockets.
+    pub(crate) fn endpoints(&self) -> Arc<Endpoints> {
+        Arc::clone(&self.endpoints)
     }
 }
 
+/// The sockets of a client: connections to servers of both versions of IP may be tried at the same time.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    ipv4: Endpoint,
+    /// Made when a server has such an address.
+    ipv6: Mutex<Option<Endpoint>>,
+}
+
+impl Endpoints {
+    /// Moves all to other local sockets.
+    pub(crate) fn rebind(&self) -> std::io::Result<()> {
+        self.ipv4.rebind(udp_socket(Domain::IPV4)?)?;
+        match &*self.ipv6() {
+            Some(endpoint) => endpoint.rebind(udp_socket(Domain::IPV6)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The one that reaches this address.
+    fn to(&self, address: SocketAddr) -> std::io::Result<Endpoint> {
+        if address.is_ipv4() {
+            return Ok(self.ipv4.clone());
+        }
+        let mut ipv6 = self.ipv6();
+        match &*ipv6 {
+            Some(endpoint) => Ok(endpoint.clone()),
+            None => Ok(ipv6.insert(endpoint(Domain::IPV6)?).clone()),
+        }
+    }
+
+    fn ipv6(&self) -> MutexGuard<'_, Option<Endpoint>> {
+        // Nothing that is done under the lock leaves it half done.
+        self.ipv6.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn endpoint(domain: Domain) -> std::io::Result<Endpoint> {
+    Endpoint::new(
+        quinn::EndpointConfig::default(),
+        None,
+        udp_socket(domain)?,
+        Arc::new(quinn::TokioRuntime),
+    )
+}
+
 /// A UDP socket on a free port, with large buffers: a burst of answers overruns the usual ones.
-pub(crate) fn udp_socket(domain: Domain) -> std::io::Result<UdpSocket> {
+fn udp_socket(domain: Domain) -> std::io::Result<UdpSocket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     for result in [
         socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES),
@@ -254,6 +275,8 @@ fn host(server: &str) -> &str {
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// A name with more addresses than this is not tried to its end.
 const ADDRESSES_MAX: usize = 8;
+/// How long a name is looked up. Resolvers ask several name servers, and some wait long for each.
+const LOOKUP_MAX: Duration = Duration::from_secs(5);
 /// How long one address is tried. A node that is there answers in milliseconds.
 const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 /// A connection is given up after this many silent keep-alive intervals: three lost packets in a row

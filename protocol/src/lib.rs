@@ -12,6 +12,7 @@ pub mod frame;
 pub mod ids;
 pub mod limits;
 pub mod peer;
+pub mod servers;
 pub mod session;
 pub mod task_payload;
 pub mod time;

@@ -104,6 +104,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Elements of any list inside a frame.
 pub const FRAME_LIST_LEN_MAX: usize = 1_024;
 
+/// Servers that a client is told of by its program, and as many again that a Welcome names: enough that some
+/// are there whatever has happened to others, and all are tried within seconds.
+pub const SERVERS_MAX: usize = 16;
+
 /// Unanswered commands a session may have. 128 fill a link; 1,024 leave room for long round trips.
 pub const SESSION_WINDOW: u64 = 1_024;
 /// Unanswered queries a session may have, for the same reason.

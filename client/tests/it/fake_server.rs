@@ -10,17 +10,18 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, ServerConfig};
+use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use selvedge_client::{
     Client, ClientBuilder, ErrorCode, Failure, SessionId, Since, Success, Target,
 };
 use selvedge_protocol::frame::{
-    ClientFrame, Command, EphemeralEvent, Event, Goodbye, Hello, Outcome, Payload, Query, Reply,
-    Request, ServerFrame, SessionLimits, StepReport, Subscribe, Welcome, WorkerReady,
+    ClientFrame, Command, EphemeralEvent, Event, Goodbye, Hello, Outcome, Payload, Ping, Pong,
+    Query, Reply, Request, ServerFrame, SessionLimits, StepReport, Subscribe, Welcome, WorkerReady,
 };
 use selvedge_protocol::limits::NAME_BYTES_MAX;
 use selvedge_protocol::version;
-use selvedge_protocol::{codec, task_payload};
+use selvedge_protocol::{codec, servers, task_payload};
 use tokio::sync::{mpsc, watch};
 
 mod large;
@@ -70,6 +71,9 @@ pub(crate) struct Faults {
     pub(crate) snapshot_bytes: usize,
     /// Queries that are never answered.
     pub(crate) silent_queries: bool,
+    /// Other servers that the Welcome names, and each answer to a command does.
+    pub(crate) elsewhere: Vec<String>,
+    pub(crate) elsewhere_since: Vec<String>,
 }
 
 /// What the server has seen and stored.
@@ -77,6 +81,8 @@ pub(crate) struct Faults {
 pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) connections: u32,
+    /// Connections that have ended.
+    pub(crate) ended: u32,
     pub(crate) sessions: u128,
     pub(crate) goodbyes: u32,
     /// How often each command was carried out, by what identifies it.
@@ -84,6 +90,10 @@ pub(crate) struct World {
     outcomes: HashMap<String, Success>,
     pub(crate) streams: HashMap<String, Vec<Bytes>>,
     pub(crate) payloads: Vec<(Payload, usize)>,
+    /// The port of each connection's server that said Welcome, and of each command with its number.
+    pub(crate) welcomes: Vec<u16>,
+    pub(crate) commands: Vec<(u16, u64)>,
+    pub(crate) pings: u32,
     pub(crate) subscribes: Vec<Since>,
     pub(crate) unsubscribed: u32,
     pub(crate) acknowledged: u64,
@@ -102,36 +112,56 @@ pub(crate) struct FakeServer {
     pub(crate) world: Arc<Mutex<World>>,
     pub(crate) changed: watch::Sender<u64>,
     endpoint: Endpoint,
-    authority: String,
+    key: Arc<CertifiedKey<KeyPair>>,
 }
 
 impl FakeServer {
     pub(crate) fn start(faults: Faults) -> Self {
         let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let authority = key.cert.pem();
-        let config = server_config(key.cert.der().clone(), key.signing_key.serialize_der());
-        let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let endpoint = Endpoint::server(config, address).unwrap();
         let world = World {
             faults,
             ..World::default()
         };
+        let world = Arc::new(Mutex::new(world));
+        Self::serving(world, watch::channel(0).0, Arc::new(key))
+    }
+
+    /// Another server of the same cluster: what one has stored and seen, all have.
+    pub(crate) fn beside(&self) -> Self {
+        let (world, changed) = (Arc::clone(&self.world), self.changed.clone());
+        Self::serving(world, changed, Arc::clone(&self.key))
+    }
+
+    fn serving(
+        world: Arc<Mutex<World>>,
+        changed: watch::Sender<u64>,
+        key: Arc<CertifiedKey<KeyPair>>,
+    ) -> Self {
+        let config = server_config(key.cert.der().clone(), key.signing_key.serialize_der());
+        let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let server = Self {
-            world: Arc::new(Mutex::new(world)),
-            changed: watch::channel(0).0,
-            endpoint,
-            authority,
+            world,
+            changed,
+            endpoint: Endpoint::server(config, address).unwrap(),
+            key,
         };
         tokio::spawn(server.clone().accept());
         server
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.endpoint.local_addr().unwrap().port()
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
     pub(crate) fn builder(&self) -> ClientBuilder {
-        let port = self.endpoint.local_addr().unwrap().port();
         Client::builder()
-            .server(format!("127.0.0.1:{port}"))
+            .server(self.address())
             .server_name("localhost")
-            .ca_pem(self.authority.clone())
+            .ca_pem(self.key.cert.pem())
             .token(TOKEN)
     }
 
@@ -190,6 +220,8 @@ impl FakeServer {
                     // Nothing more is said on a connection that a fault has broken.
                     connection.close(FAULT, b"fault");
                 }
+                server.look(|world| world.ended += 1);
+                server.note();
             });
         }
     }
@@ -204,6 +236,8 @@ impl FakeServer {
         let session = match self.hello(&hello) {
             Ok(welcome) => {
                 let session = welcome.session;
+                self.look(|world| world.welcomes.push(self.port()));
+                self.note();
                 write(&mut send, &ServerFrame::Welcome(welcome)).await?;
                 session
             }
@@ -256,7 +290,7 @@ impl FakeServer {
                     world.sessions
                 }
             };
-            Ok(Welcome {
+            let mut welcome = Welcome {
                 version: version::CURRENT,
                 session: SessionId::from_u128(session),
                 resumed: hello.resume.is_some(),
@@ -271,7 +305,9 @@ impl FakeServer {
                     idle_ms: 0,
                 },
                 ext: Vec::new(),
-            })
+            };
+            servers::announce(&mut welcome.ext, &world.faults.elsewhere);
+            Ok(welcome)
         })
     }
 
@@ -326,6 +362,11 @@ impl FakeServer {
                     let _ = receive.stop(0u32.into());
                     return Some(());
                 }
+                ClientFrame::Ping(Ping { nonce }) => {
+                    self.look(|world| world.pings += 1);
+                    let pong = ServerFrame::Pong(Pong { nonce });
+                    let _ = replies.send(pong).await;
+                }
                 other => panic!("unexpected {other:?}"),
             }
             self.note();
@@ -348,6 +389,7 @@ impl FakeServer {
     ) -> Option<ServerFrame> {
         self.look(|world| {
             let request = Request::Command(command.number);
+            world.commands.push((self.port(), command.number));
             if take(&mut world.faults.drop_before_command) {
                 return None;
             }
@@ -393,7 +435,11 @@ impl FakeServer {
             if take(&mut world.faults.drop_after_command) {
                 return None;
             }
-            Some(reply(request, Outcome::Success(done)))
+            let mut reply = reply(request, Outcome::Success(done));
+            if let ServerFrame::Reply(reply) = &mut reply {
+                servers::announce(&mut reply.ext, &world.faults.elsewhere_since);
+            }
+            Some(reply)
         })
     }
 

@@ -7,5 +7,7 @@ mod fake_server;
 mod large;
 mod operations;
 mod reconnect;
+mod relay;
+mod servers;
 mod subscriptions;
 mod worker;

@@ -1,10 +1,10 @@
-//! Ends connections: the last words, and the close codes of the table in [`super`].
+//! Ends connections: the last words, where else to go among them, and the close codes of the table in [`super`].
 
 use std::time::Duration;
 
 use quinn::{Connection, SendStream, VarInt};
 use selvedge_protocol::codec;
-use selvedge_protocol::frame::{Goodbye, ServerFrame};
+use selvedge_protocol::frame::{Goodbye, Redirect, ServerFrame};
 use selvedge_protocol::session::server::bounded;
 use selvedge_protocol::{ErrorCode, Failure};
 
@@ -26,6 +26,7 @@ const REASON_BYTES_MAX: usize = 512;
 pub(super) fn close(connection: &Connection, end: &End) {
     match end {
         End::Done => connection.close(DONE, b""),
+        End::Elsewhere(_) => connection.close(code(ErrorCode::Unavailable), MOVED.as_bytes()),
         End::Failed(failure) => {
             let reason = failure.to_string();
             let length = REASON_BYTES_MAX.min(reason.len());
@@ -43,15 +44,11 @@ pub(super) async fn say_goodbye(
     end: End,
     linger: Duration,
 ) {
-    let goodbye = ServerFrame::Goodbye(Goodbye {
-        failure: match &end {
-            End::Done => None,
-            End::Failed(failure) => Some(bounded(failure.clone())),
-        },
-    });
     let mut bytes = pending.to_vec();
-    if let Err(error) = codec::encode(&goodbye, &mut bytes) {
-        tracing::error!(%error, "last words fit no frame");
+    for frame in last_words(&end) {
+        if let Err(error) = codec::encode(&frame, &mut bytes) {
+            tracing::error!(%error, "last words fit no frame");
+        }
     }
     let delivered = async {
         control.write_all(&bytes).await.ok()?;
@@ -63,6 +60,25 @@ pub(super) async fn say_goodbye(
     let _ = tokio::time::timeout(linger, delivered).await;
     close(connection, &end);
 }
+
+/// A client that cannot follow a Redirect reads on, and finds the Goodbye.
+fn last_words(end: &End) -> Vec<ServerFrame> {
+    let goodbye = |failure| ServerFrame::Goodbye(Goodbye { failure });
+    match end {
+        End::Done => vec![goodbye(None)],
+        End::Failed(failure) => vec![goodbye(Some(bounded(failure.clone())))],
+        End::Elsewhere(address) => vec![
+            ServerFrame::Redirect(Redirect {
+                address: address.clone(),
+                ext: Vec::new(),
+            }),
+            goodbye(Some(Failure::new(ErrorCode::Unavailable, MOVED))),
+        ],
+    }
+}
+
+/// Why a session that goes on elsewhere ends here.
+const MOVED: &str = "the session moves to another node; connect there and resume";
 
 /// The bytes on a stream are not frames.
 pub(super) fn malformed(error: &codec::Error) -> Failure {

@@ -137,6 +137,7 @@ impl Upload {
         let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
         let reply = self.execute(command, CommandPayload::Streamed { length, chunks });
         let (reply, ()) = tokio::join!(reply, self.pump(sender, length));
+        self.session.payload_ended();
         Ok(reply.ok())
     }
 

@@ -118,8 +118,8 @@ pub(crate) struct Demo {
 /// Where a client command goes. Without any of these: the profile that `dev` left in the data directory.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientFlags {
-    /// The node's client address.
-    #[arg(long, value_name = "HOST:PORT", env = "SELVEDGE_SERVER")]
+    /// The node's client address; several nodes of one cluster are separated by commas.
+    #[arg(long, value_name = "HOST:PORT,...", env = "SELVEDGE_SERVER")]
     pub(crate) server: Option<String>,
     /// The certificate authority to trust, PEM.
     #[arg(long, value_name = "FILE", env = "SELVEDGE_CA")]

@@ -89,7 +89,8 @@ impl From<ConnectError> for CommandFailure {
             | ConnectError::Unreachable { .. }
             | ConnectError::Certificate { .. }
             | ConnectError::Protocol { .. }
-            | ConnectError::Broken { .. } => Exit::Unavailable,
+            | ConnectError::Broken { .. }
+            | ConnectError::Several(_) => Exit::Unavailable,
         };
         Self::new(exit, chain(&error))
     }

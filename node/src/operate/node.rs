@@ -29,7 +29,7 @@ use crate::operate::config::{NodeConfig, StoreUrl};
 use crate::operate::failure::{CommandFailure, Exit};
 use crate::operate::peer::PeerIdentity;
 use crate::operate::tls_files::TlsFiles;
-use crate::session::{Inside, SessionConfig, Sessions};
+use crate::session::{Inside, SessionConfig, Sessions, no_other_nodes};
 
 /// A node that serves.
 #[derive(Debug)]
@@ -275,6 +275,7 @@ async fn sessions(
         authenticator: Arc::new(DevelopmentToken::new("admin", token)),
         resume_key: ResumeKey::new(meta.session_key.as_bytes()),
         clock,
+        others: no_other_nodes(),
     };
     Sessions::start(SessionConfig::new(&config.name), inside)
         .await

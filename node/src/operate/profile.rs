@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use selvedge_client::{Client, ClientBuilder, Failure, Tenant};
+use selvedge_protocol::servers;
 use serde::{Deserialize, Serialize};
 
 use crate::operate::certificates::write_private;
@@ -20,7 +21,7 @@ use crate::operate::output::say;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Profile {
-    /// `host:port` of the client port.
+    /// `host:port` of the client port; of several nodes, separated by commas.
     pub(crate) server: String,
     pub(crate) ca_file: PathBuf,
     pub(crate) token: String,
@@ -131,17 +132,21 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// An address by its form; whether anybody is there is found out later.
-fn checked_server((by, server): (String, &OsStr)) -> Result<String, CommandFailure> {
-    let server = server.to_string_lossy();
-    match server.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-            Ok(server.into_owned())
+/// Addresses by their form; whether anybody is there is found out later.
+fn checked_server((by, given): (String, &OsStr)) -> Result<String, CommandFailure> {
+    let given = given.to_string_lossy();
+    let servers = servers::parse(&given)
+        .map_err(|error| CommandFailure::usage(format!("{by}: {given:?}: {error}")))?;
+    for server in servers {
+        let (host, port) = server.rsplit_once(':').unwrap_or_default();
+        if host.is_empty() || port.parse::<u16>().is_err() {
+            return Err(CommandFailure::usage(format!(
+                "{by}: {server:?} is not an address: use HOST:PORT, for example localhost:7400; \
+                 several are separated by commas"
+            )));
         }
-        Some(_) | None => Err(CommandFailure::usage(format!(
-            "{by}: {server:?} is not an address: use HOST:PORT, for example localhost:7400"
-        ))),
     }
+    Ok(given.into_owned())
 }
 
 fn checked_authority((by, path): (String, &OsStr)) -> Result<&Path, CommandFailure> {
@@ -185,6 +190,25 @@ const FILE: &str = "profile.json";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_of_several_servers_is_checked() {
+        let check = |text: &str| checked_server(("--server".to_owned(), text.as_ref()));
+        for good in ["localhost:7400", "a:1,b:2, [::1]:3"] {
+            assert_eq!(check(good).unwrap(), good);
+        }
+        let many = (0..17).map(|port| format!("a:{port}")).collect::<Vec<_>>();
+        for (wrong, part) in [
+            ("a:1,b", "\"b\" is not an address"),
+            ("a:1,:2", "HOST:PORT"),
+            ("a:1,,b:2", "missing"),
+            ("", "missing"),
+            (&many.join(","), "at most 16"),
+        ] {
+            let said = check(wrong).unwrap_err().message;
+            assert!(said.contains(part) && said.contains("--server"), "{said}");
+        }
+    }
 
     #[test]
     fn a_garbled_profile_is_named_with_its_remedy() {

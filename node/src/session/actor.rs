@@ -15,149 +15,17 @@ use selvedge_protocol::frame::{
     Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, task_payload};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use selvedge_protocol::{ErrorCode, Failure, Target, servers, task_payload};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
+use crate::session::elsewhere::{Elsewhere, Told};
+use crate::session::handle::{BatchPermit, ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
 use crate::session::registry::{Registration, Registry};
 use crate::session::work::Work;
-
-/// A connection's hold on its session. Dropped, it leaves the session detached.
-#[derive(Debug)]
-pub struct SessionHandle {
-    session: SessionId,
-    connection: ConnectionNumber,
-    actor: ActorRef<Message>,
-    /// One permit per batch of frames in the mailbox, which itself has no bound.
-    batches: Arc<Semaphore>,
-}
-
-/// Tells the connections of a node apart, so that a session ignores what comes from an old one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ConnectionNumber(pub(super) u64);
-
-/// Leave to hand over one batch of frames.
-#[derive(Debug)]
-pub struct BatchPermit {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Batches a connection may have in its session's mailbox: one at work, one to follow.
-const BATCHES_MAX: usize = 2;
-
-/// A command that came with a payload of its own.
-#[derive(Debug)]
-pub struct PayloadCommand {
-    pub command: Command,
-    pub payload: CommandPayload,
-    /// Where its reply goes. Dropped where there is none for this connection.
-    pub reply: oneshot::Sender<Reply>,
-}
-
-impl SessionHandle {
-    pub(super) fn new(
-        session: SessionId,
-        connection: ConnectionNumber,
-        actor: ActorRef<Message>,
-    ) -> Self {
-        Self {
-            session,
-            connection,
-            actor,
-            batches: Arc::new(Semaphore::new(BATCHES_MAX)),
-        }
-    }
-
-    /// The id of the session.
-    pub const fn session(&self) -> SessionId {
-        self.session
-    }
-
-    /// Waits until the session can take a batch. `None` once it has ended.
-    pub async fn permit(&self) -> Option<BatchPermit> {
-        Arc::clone(&self.batches)
-            .acquire_owned()
-            .await
-            .ok()
-            .map(|permit| BatchPermit { _permit: permit })
-    }
-
-    /// Leave at once or not at all: for what may be lost.
-    pub fn try_permit(&self) -> Option<BatchPermit> {
-        Arc::clone(&self.batches)
-            .try_acquire_owned()
-            .ok()
-            .map(|permit| BatchPermit { _permit: permit })
-    }
-
-    /// Hands over frames in their order.
-    pub fn frames(&self, permit: BatchPermit, frames: Vec<ClientFrame>) {
-        self.send(Message::Frames {
-            connection: self.connection,
-            frames,
-            _permit: permit,
-        });
-    }
-
-    /// What the tasks of a connection need to report, without keeping the session attached.
-    pub fn reporter(&self) -> SessionReporter {
-        SessionReporter {
-            connection: self.connection,
-            actor: self.actor.clone(),
-        }
-    }
-
-    fn send(&self, message: Message) {
-        // A session that has ended has ended its link as well, and that is where connections hear it.
-        let _ = self.actor.send_message(message);
-    }
-}
-
-impl Drop for SessionHandle {
-    fn drop(&mut self) {
-        self.send(Message::Detached(self.connection));
-    }
-}
-
-/// A way to report to the session of a connection, for the tasks of its streams.
-#[derive(Debug, Clone)]
-pub struct SessionReporter {
-    connection: ConnectionNumber,
-    actor: ActorRef<Message>,
-}
-
-impl SessionReporter {
-    /// Hands over a command that came on a stream of its own. Callers are bounded by the streams a
-    /// client may open.
-    pub fn payload_command(&self, command: PayloadCommand) {
-        self.send(Message::PayloadCommand(self.connection, Box::new(command)));
-    }
-
-    /// The subscription was opened after a position, or could not be.
-    pub fn subscription_opened(&self, id: u64, opened: Result<u64, Failure>) {
-        self.send(Message::SubscriptionOpened(
-            self.connection,
-            id,
-            Box::new(opened),
-        ));
-    }
-
-    /// The subscription has ended by itself.
-    pub fn subscription_ended(&self, id: u64, failure: Option<Failure>) {
-        self.send(Message::SubscriptionEnded(
-            self.connection,
-            id,
-            Box::new(failure),
-        ));
-    }
-
-    fn send(&self, message: Message) {
-        let _ = self.actor.send_message(message);
-    }
-}
 
 /// What a session actor hears.
 #[derive(Debug)]
@@ -170,6 +38,8 @@ pub(super) enum Message {
         _permit: BatchPermit,
     },
     PayloadCommand(ConnectionNumber, Box<PayloadCommand>),
+    /// No more bytes of a streamed payload come.
+    PayloadEnded(ConnectionNumber),
     SubscriptionOpened(ConnectionNumber, u64, Box<Result<u64, Failure>>),
     SubscriptionEnded(ConnectionNumber, u64, Box<Option<Failure>>),
     /// Answers are in the inbox.
@@ -185,6 +55,10 @@ pub(super) enum Message {
     Drain {
         deadline_ms: u32,
     },
+    /// The session is to go on at another node, while this one goes on as well.
+    Move,
+    /// Its commands have had their time.
+    MoveNow(ConnectionNumber),
     /// The node stops now.
     Stop,
     /// Another actor serves this session now: two connections resumed it at once.
@@ -197,6 +71,8 @@ pub(super) struct Attachment {
     pub(super) connection: ConnectionNumber,
     pub(super) link: LinkSender,
     pub(super) welcome: Welcome,
+    /// The other nodes that the Welcome tells of.
+    pub(super) told: Told,
 }
 
 /// What a session starts with.
@@ -207,6 +83,7 @@ pub(super) struct Start {
     pub(super) work: Work,
     pub(super) detached: Duration,
     pub(super) registry: Arc<Registry>,
+    pub(super) elsewhere: Arc<Elsewhere>,
     pub(super) attachment: Attachment,
 }
 
@@ -222,8 +99,25 @@ pub(super) struct State {
     attachment: Option<(ConnectionNumber, LinkSender)>,
     /// Where the replies to commands with a payload of their own go.
     replies: HashMap<u64, oneshot::Sender<Reply>>,
+    /// Payloads that are being handed through: nobody could send them again.
+    streamed: usize,
     detached: Duration,
+    elsewhere: Arc<Elsewhere>,
+    told: Option<Told>,
+    departure: Departure,
     registration: Registration,
+}
+
+/// Whether the session is on its way out of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Departure {
+    No,
+    /// To move once no task is at work and no payload is handed through: till then it is served as ever, but gets no more tasks.
+    Due,
+    /// To move once its commands are answered; it takes no more requests.
+    Begun,
+    /// The node stops. No other session takes this one's place here.
+    Final,
 }
 
 impl Actor for SessionActor {
@@ -247,7 +141,11 @@ impl Actor for SessionActor {
             inbox,
             attachment: None,
             replies: HashMap::new(),
+            streamed: 0,
             detached: start.detached,
+            elsewhere: start.elsewhere,
+            told: None,
+            departure: Departure::No,
             registration,
         };
         state.attach(start.attachment);
@@ -286,9 +184,13 @@ impl State {
                 let reply = self.machine.subscription_ended(id, *failure);
                 self.send(reply);
             }
+            Message::PayloadEnded(connection) if self.is_current(connection) => {
+                self.streamed = self.streamed.saturating_sub(1);
+            }
             // From a connection that another has replaced.
             Message::Frames { .. }
             | Message::PayloadCommand(..)
+            | Message::PayloadEnded(_)
             | Message::SubscriptionOpened(..)
             | Message::SubscriptionEnded(..) => {}
             Message::Answers => self.answers(),
@@ -313,28 +215,77 @@ impl State {
                     myself.stop(None);
                 }
             }
-            Message::Drain { deadline_ms } => {
-                self.machine.drain();
-                self.work.away();
-                if let Some((_, link)) = &self.attachment {
-                    link.push(vec![Outgoing::Frame(ServerFrame::Notice(
-                        Notice::Draining { deadline_ms },
-                    ))]);
+            Message::Drain { deadline_ms } => self.drain(deadline_ms),
+            Message::Move => self.begin_to_move(),
+            Message::MoveNow(connection) => {
+                if self.is_current(connection) && self.departure == Departure::Begun {
+                    self.leave(myself);
                 }
             }
-            Message::Stop => myself.stop(None),
+            Message::Stop => self.leave(myself),
             Message::Replaced => {
                 self.end(End::Failed(replaced()));
                 myself.stop(None);
             }
         }
-        if self.machine.is_draining() && (self.machine.is_idle() || self.attachment.is_none()) {
-            self.end(End::Failed(Failure::new(
-                ErrorCode::Unavailable,
-                "the node has stopped; connect again and resume",
-            )));
-            myself.stop(None);
+        self.depart(myself);
+    }
+
+    fn drain(&mut self, deadline_ms: u32) {
+        self.departure = Departure::Final;
+        self.machine.drain();
+        self.work.away();
+        let notice = ServerFrame::Notice(Notice::Draining { deadline_ms });
+        self.push(vec![Outgoing::Frame(notice)]);
+    }
+
+    fn begin_to_move(&mut self) {
+        let is_served = self.attachment.is_some() && self.departure == Departure::No;
+        if is_served && !self.elsewhere.is_empty() {
+            self.departure = Departure::Due;
+            self.work.away();
         }
+    }
+
+    /// Goes on with the departure, if there is one, as far as what is in flight allows.
+    fn depart(&mut self, myself: &ActorRef<Message>) {
+        if self.departure == Departure::Due
+            && !self.machine.holds_leases()
+            && self.streamed == 0
+            && let Some((connection, _)) = self.attachment
+        {
+            self.departure = Departure::Begun;
+            self.machine.drain();
+            myself.send_after(MOVE_MAX, move || Message::MoveNow(connection));
+        }
+        let is_over = match self.departure {
+            Departure::No | Departure::Due => false,
+            Departure::Begun => self.machine.is_movable(),
+            Departure::Final => {
+                // Where the client has nowhere to go yet, its queries are better answered here.
+                let has_asked = self.elsewhere.is_empty() && !self.machine.is_idle();
+                self.machine.is_movable() && self.streamed == 0 && !has_asked
+            }
+        };
+        let is_left = self.departure == Departure::Final && self.attachment.is_none();
+        if is_over || is_left {
+            self.leave(myself);
+        }
+    }
+
+    /// Ends the session here; its client goes on with it elsewhere, or here in a moment.
+    fn leave(&mut self, myself: &ActorRef<Message>) {
+        if self.attachment.is_some() {
+            let stopped = || {
+                End::Failed(Failure::new(
+                    ErrorCode::Unavailable,
+                    "the node has stopped; connect again and resume",
+                ))
+            };
+            let end = self.elsewhere.next().map_or_else(stopped, End::Elsewhere);
+            self.end(end);
+        }
+        myself.stop(None);
     }
 
     fn is_current(&self, connection: ConnectionNumber) -> bool {
@@ -344,16 +295,31 @@ impl State {
     fn attach(&mut self, attachment: Attachment) {
         self.end(End::Failed(replaced()));
         self.machine.attached();
+        self.stay();
         self.work.away();
         self.replies = HashMap::new();
+        self.streamed = 0;
         self.registration.attached();
         let Attachment {
             connection,
             link,
             welcome,
+            told,
         } = attachment;
+        self.told = Some(told);
         link.push(vec![Outgoing::Frame(ServerFrame::Welcome(welcome))]);
         self.attachment = Some((connection, link));
+    }
+
+    /// A client that has come back is served: it had nowhere else to go.
+    fn stay(&mut self) {
+        match self.departure {
+            Departure::No | Departure::Final => {}
+            Departure::Due | Departure::Begun => {
+                self.departure = Departure::No;
+                self.machine.serve();
+            }
+        }
     }
 
     fn detach(&mut self, myself: &ActorRef<Message>) {
@@ -361,6 +327,8 @@ impl State {
             return;
         };
         self.replies = HashMap::new();
+        self.streamed = 0;
+        self.stay();
         self.machine.detached();
         self.work.away();
         if self.registration.detached(connection) {
@@ -398,6 +366,8 @@ impl State {
                     myself.stop(None);
                     return;
                 }
+                // It moves: what it takes it says again where it goes.
+                Ok(Action::Ready(_)) if self.departure != Departure::No => {}
                 Ok(Action::Ready(ready)) => {
                     if let Err(failure) = self.work.ready(&self.caller, myself, &ready) {
                         self.push(outgoing);
@@ -453,6 +423,9 @@ impl State {
             reply,
         } = call;
         let number = command.number;
+        if let CommandPayload::Streamed { .. } = payload {
+            self.streamed += 1;
+        }
         match self.machine.handle_command(command) {
             Ok(Action::Command(command)) => {
                 self.replies.insert(number, reply);
@@ -530,7 +503,10 @@ impl State {
 
     /// What tells an answer, unless it goes where its payload came from or nobody waits for it.
     fn answer(&mut self, request: Request, outcome: Outcome) -> Option<Outgoing> {
-        let reply = self.machine.answered(request, outcome)?;
+        let mut reply = self.machine.answered(request, outcome)?;
+        if let Some(others) = self.told.as_mut().and_then(Told::news) {
+            servers::announce(&mut reply.ext, others);
+        }
         if !self.replies.is_empty()
             && let Request::Command(number) = request
             && let Some(waiting) = self.replies.remove(&number)
@@ -560,6 +536,10 @@ impl State {
         }
     }
 }
+
+/// How long the commands of a session that moves may take to be answered: those that take longer are sent again
+/// from where it goes, and have one effect all the same.
+const MOVE_MAX: Duration = Duration::from_secs(2);
 
 fn deadline(now: Instant, after_ms: u32) -> Option<Instant> {
     (after_ms > 0).then(|| now + Duration::from_millis(u64::from(after_ms)))

@@ -60,6 +60,8 @@ pub struct Ready {
 pub enum End {
     /// All is said.
     Done,
+    /// All is said here; the client goes on at this address of another node, `host:port`, if it can.
+    Elsewhere(String),
     Failed(Failure),
 }
 

@@ -6,6 +6,8 @@
 //! Nothing here knows QUIC.
 
 mod actor;
+mod elsewhere;
+mod handle;
 mod inbox;
 mod link;
 mod registry;
@@ -14,7 +16,8 @@ mod service;
 mod supervisor;
 mod work;
 
-pub use actor::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
+pub use elsewhere::{OtherNodes, no_other_nodes};
+pub use handle::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
 pub use link::{Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
 pub use room::{NodeRoom, Room, Taken};
 pub use service::{Inside, SessionConfig, Sessions, StartError};

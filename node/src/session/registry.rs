@@ -9,7 +9,8 @@ use ractor::ActorRef;
 use selvedge_protocol::SessionId;
 use tokio::sync::Notify;
 
-use crate::session::actor::{ConnectionNumber, Message};
+use crate::session::actor::Message;
+use crate::session::handle::ConnectionNumber;
 
 /// All live sessions.
 #[derive(Debug)]

@@ -11,14 +11,14 @@ use selvedge_cluster::Clock;
 use selvedge_protocol::frame::{ClientFrame, Hello, Welcome};
 use selvedge_protocol::limits::SESSION_DETACHED_MS_MAX;
 use selvedge_protocol::session::server::{self, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, servers};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
 use crate::processing::worker::Workers;
-use crate::session::actor::{
-    Attachment, ConnectionNumber, Message, SessionActor, SessionHandle, Start,
-};
+use crate::session::actor::{Attachment, Message, SessionActor, Start};
+use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
+use crate::session::handle::{ConnectionNumber, SessionHandle};
 use crate::session::link::LinkSender;
 use crate::session::registry::Registry;
 use crate::session::supervisor::Supervisor;
@@ -61,6 +61,8 @@ pub struct Inside {
     pub authenticator: Arc<dyn Authenticator>,
     pub resume_key: ResumeKey,
     pub clock: Clock,
+    /// Where sessions go when this node drains; [`no_other_nodes`](super::no_other_nodes) where it is alone.
+    pub others: OtherNodes,
 }
 
 impl fmt::Debug for Inside {
@@ -84,6 +86,7 @@ struct Shared {
     inside: Inside,
     registry: Arc<Registry>,
     supervisor: ActorRef<()>,
+    elsewhere: Arc<Elsewhere>,
     connections: AtomicU64,
     /// Milliseconds that a drain may take; 0 while there is none.
     draining_ms: AtomicU32,
@@ -95,7 +98,10 @@ impl Sessions {
         let (supervisor, _) = Supervisor::spawn(None, Supervisor, inside.clock.clone())
             .await
             .map_err(|error| StartError(error.to_string()))?;
+        let first = usize::try_from(inside.clock.random() >> 32).unwrap_or(0);
+        let elsewhere = Arc::new(Elsewhere::new(inside.others.clone(), first));
         Ok(Self(Arc::new(Shared {
+            elsewhere,
             registry: Arc::new(Registry::new(config.detached_max)),
             config,
             inside,
@@ -139,10 +145,14 @@ impl Sessions {
         };
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
+        let others = shared.elsewhere.all();
+        let mut welcome = self.welcome(greeting.version, &caller, opened.resumed);
+        servers::announce(&mut welcome.ext, &others);
         let attachment = Attachment {
             connection,
             link,
-            welcome: self.welcome(greeting.version, &caller, opened.resumed),
+            welcome,
+            told: Told::new(shared.elsewhere.watch(), others),
         };
         let actor = self.attach(caller, attachment).await?;
         // A drain that began in the meantime may have missed this session.
@@ -182,6 +192,25 @@ impl Sessions {
             tracing::warn!(sessions = registry.len(), "sessions cut off by the drain");
             registry.tell_all(|| Message::Stop);
         }
+    }
+
+    /// Tells all present sessions to go on at other nodes, while this one goes on: the first step of a drain that
+    /// lets the process live. Each leaves once its tasks have ended and its commands are answered. Sessions
+    /// that come later, or come back because they find nobody else, are served. Does nothing where no other node
+    /// is known. Answers how many sessions were told.
+    pub fn redirect_all(&self) -> usize {
+        let Shared {
+            registry,
+            elsewhere,
+            ..
+        } = &*self.0;
+        if elsewhere.is_empty() {
+            return 0;
+        }
+        let sessions = registry.len();
+        tracing::info!(sessions, "sessions move to other nodes");
+        registry.tell_all(|| Message::Move);
+        sessions
     }
 
     /// Waits until the supervisor has failed: sessions crashed beyond its budget.
@@ -251,6 +280,7 @@ impl Sessions {
             inside,
             registry,
             supervisor,
+            elsewhere,
             ..
         } = &*self.0;
         let mut attachment = Box::new(attachment);
@@ -269,6 +299,7 @@ impl Sessions {
             work: Work::new(inside.workers.clone()),
             detached: Duration::from_millis(config.detached_ms),
             registry: Arc::clone(registry),
+            elsewhere: Arc::clone(elsewhere),
             attachment: *attachment,
             caller,
         };

@@ -23,8 +23,8 @@ use self::tasks::Tasks;
 use crate::codec;
 use crate::error::{ErrorCode, Failure};
 use crate::frame::{
-    Ack, ClientFrame, Command, Hello, Notice, Outcome, Position, Query, Request, SessionLimits,
-    Since, Subscribe, Task, Unsubscribe,
+    Ack, ClientFrame, Command, Hello, Notice, Outcome, Ping, Position, Query, Request,
+    SessionLimits, Since, Subscribe, Task, Unsubscribe,
 };
 use crate::ids::{SessionId, Target, Tenant};
 use crate::limits;
@@ -50,6 +50,8 @@ pub enum Output<C, S> {
         resumed: bool,
         /// Callers whose commands may or may not have taken effect in a session that is gone.
         unknown: Vec<C>,
+        /// Where else the session may go on, best first; bounded by `limits::SERVERS_MAX`.
+        servers: Vec<String>,
     },
     /// A caller has its answer.
     Answer { ticket: C, outcome: Outcome },
@@ -426,6 +428,23 @@ impl<C, S> Machine<C, S> {
     /// The bounds that the server last stated.
     pub const fn limits(&self) -> &SessionLimits {
         &self.limits
+    }
+
+    /// Whether a request waits for its answer.
+    pub fn has_unanswered(&self) -> bool {
+        !self.commands.is_empty() || !self.queries.is_empty()
+    }
+
+    /// Whether the client waits for what the server says by itself: events, or tasks.
+    pub fn is_listening(&self) -> bool {
+        !self.subscriptions.is_empty() || self.tasks.is_some()
+    }
+
+    /// Asks for a sign of life. Answered by a Pong, which needs no handling.
+    pub fn ping(&self, nonce: u64, out: &mut Vec<u8>) {
+        if self.is_ready {
+            append(&ClientFrame::Ping(Ping { nonce }), out);
+        }
     }
 
     /// Everything up to this number is answered.

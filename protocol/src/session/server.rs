@@ -155,6 +155,11 @@ impl Session {
         self.is_draining = true;
     }
 
+    /// Takes requests again: the node goes on, and its client has come back.
+    pub fn serve(&mut self) {
+        self.is_draining = false;
+    }
+
     /// Handles a frame of the control stream. An error ends the connection.
     pub fn handle_frame(&mut self, frame: ClientFrame) -> Result<Action, Failure> {
         match frame {
@@ -329,8 +334,19 @@ impl Session {
 
     /// Whether nothing is in flight, and no task at work.
     pub fn is_idle(&self) -> bool {
-        let holds_leases = self.tasks.as_ref().is_some_and(|tasks| tasks.has_leases());
-        self.commands.is_empty() && self.queries.is_empty() && !holds_leases
+        self.is_movable() && self.queries.is_empty()
+    }
+
+    /// Whether the session can go on elsewhere with nothing lost: no command in flight, and no task at work.
+    /// Queries are asked again there.
+    pub fn is_movable(&self) -> bool {
+        self.commands.is_empty() && !self.holds_leases()
+    }
+
+    /// Whether a task is at work.
+    pub fn holds_leases(&self) -> bool {
+        let tasks = self.tasks.as_ref();
+        tasks.is_some_and(|tasks| tasks.has_leases())
     }
 
     /// Whether no more requests are taken.

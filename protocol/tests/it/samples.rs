@@ -13,7 +13,7 @@ use selvedge_protocol::{
     ActorAddress, CommandId, ErrorCode, Failure, OperationId, OperationType, SessionId, Target,
     Tenant,
 };
-use selvedge_protocol::{attachment, task_payload};
+use selvedge_protocol::{attachment, servers, task_payload};
 
 use crate::any::Any;
 
@@ -246,9 +246,15 @@ fn welcome() -> Vec<(String, ServerFrame)> {
         ext: vec![(1, Bytes::from_static(b"e"))],
         ..body.clone()
     };
+    let mut elsewhere = body.clone();
+    servers::announce(
+        &mut elsewhere.ext,
+        &["node-2.example:7400".into(), "[2001:db8::3]:7400".into()],
+    );
     vec![
         named("welcome", ServerFrame::Welcome(body)),
         named("welcome.resumed", ServerFrame::Welcome(resumed)),
+        named("welcome.servers", ServerFrame::Welcome(elsewhere)),
     ]
 }
 
@@ -300,6 +306,11 @@ fn replies() -> Vec<(String, ServerFrame)> {
         "reply.failure_full",
         reply(Request::Command(1), outcome),
     ));
+    let mut elsewhere = reply(Request::Command(1), success("null"));
+    if let ServerFrame::Reply(reply) = &mut elsewhere {
+        servers::announce(&mut reply.ext, &["node-2.example:7400".into()]);
+    }
+    all.push(named("reply.servers", elsewhere));
     all
 }
 

@@ -21,7 +21,7 @@ use selvedge_node::demo_app;
 use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls, RunError};
 use selvedge_node::gateway::Gateway;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
-use selvedge_node::session::{Inside, SessionConfig, Sessions};
+use selvedge_node::session::{Inside, SessionConfig, Sessions, no_other_nodes};
 use selvedge_protocol::ErrorCode;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -89,6 +89,7 @@ impl Node {
             authenticator: Arc::new(DevelopmentToken::new("tester", Secret::new(TOKEN))),
             resume_key: ResumeKey::new(&[7; 32]),
             clock,
+            others: no_other_nodes(),
         };
         let sessions = SessionConfig::new("node-1");
         let sessions = Sessions::start(sessions, inside).await.unwrap();

@@ -1,12 +1,16 @@
 //! Commands with a payload of their own, each on a stream of its own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use quinn::SendStream;
-use selvedge_protocol::frame::{ClientFrame, Command, Payload, Reply, Request};
+use selvedge_protocol::frame::{ClientFrame, Command, Payload, Reply, Request, ServerFrame};
 use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
+use tokio::sync::watch;
 
 use super::peer::{Node, Peer, Reader, close_code, command, encode, failure, query, success};
+use super::service::Stand;
 
 async fn begin(peer: &Peer, command: Command) -> (SendStream, Reader) {
     let (mut send, recv) = peer.connection.open_bi().await.unwrap();
@@ -151,4 +155,27 @@ async fn only_commands_with_a_payload_go_on_such_streams() {
         .unwrap();
     recv.read_to_end(usize::MAX).await.unwrap_err();
     assert_eq!(node.stand.count(), 0);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_handed_through_has_its_end_before_the_session_moves() {
+    let others = watch::channel(Arc::from(["b.example:1".to_owned()])).1;
+    let node = Node::among(others, Stand::new()).await;
+    let (mut peer, _) = node.session().await;
+    let streamed = measure(1, Payload::Streamed { length: None });
+    let (mut send, mut reader) = begin(&peer, streamed).await;
+    send.write_all(&[7; 10]).await.unwrap();
+    node.stand.0.received.acquire().await.unwrap().forget();
+    node.sessions.redirect_all();
+    // Till then all goes on.
+    peer.send(&[ClientFrame::Command(command(2, "add"))]).await;
+    success(peer.reply().await, Request::Command(2));
+    send.write_all(&[7; 10]).await.unwrap();
+    send.finish().unwrap();
+    let measured = success(reader.reply().await, Request::Command(1));
+    assert_eq!(&measured.body[..], b"20");
+    match peer.next().await {
+        Some(ServerFrame::Redirect(redirect)) => assert_eq!(redirect.address, "b.example:1"),
+        next => panic!("not sent elsewhere: {next:?}"),
+    }
 }

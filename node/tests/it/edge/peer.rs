@@ -14,7 +14,7 @@ use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Service;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
 use selvedge_node::processing::worker::Workers;
-use selvedge_node::session::{Inside, SessionConfig, Sessions};
+use selvedge_node::session::{Inside, OtherNodes, SessionConfig, Sessions, no_other_nodes};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Consistency, Hello, Outcome, Payload, Query, Reply, Request, ServerFrame,
     Since, Subscribe, Success, Welcome,
@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) sessions: Sessions,
     pub(super) address: SocketAddr,
     certificate: CertificateDer<'static>,
+    /// The same, PEM.
+    pub(super) authority: String,
     shutdown: oneshot::Sender<()>,
     pub(super) running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
 }
@@ -45,6 +47,7 @@ pub(super) fn inside(service: Arc<dyn Service>, workers: Option<Workers>) -> Ins
         authenticator: Arc::new(DevelopmentToken::new("tester", Secret::new(TOKEN))),
         resume_key: ResumeKey::new(&[7; 32]),
         clock: Clock::system(),
+        others: no_other_nodes(),
     }
 }
 
@@ -62,6 +65,15 @@ impl Node {
         let stand = Stand::new();
         let inside = inside(Arc::new(stand.clone()), None);
         Self::around(edge, session, inside, stand).await
+    }
+
+    /// One that knows of others, before the same stand-in as they.
+    pub(super) async fn among(others: OtherNodes, stand: Stand) -> Self {
+        let inside = Inside {
+            others,
+            ..inside(Arc::new(stand.clone()), None)
+        };
+        Self::around(config(), SessionConfig::new("test"), inside, stand).await
     }
 
     /// One with something else inside; the stand-in is idle then.
@@ -89,6 +101,7 @@ impl Node {
             sessions,
             address,
             certificate,
+            authority: issued.cert.pem(),
             shutdown,
             running,
         }

@@ -12,13 +12,14 @@ use selvedge_cluster::store::{Store, migration};
 use selvedge_node::Application;
 use selvedge_node::app::{Place, Running};
 use selvedge_node::gateway::Gateway;
-use selvedge_node::session::SessionConfig;
+use selvedge_node::session::{Inside, OtherNodes, SessionConfig, no_other_nodes};
 use selvedge_protocol::frame::{
     ClientFrame, Goodbye, Hello, Notice, Outcome, Ping, Reply, Request, ServerFrame, StepReport,
     StepResult, Task, Welcome, WorkerReady,
 };
 use selvedge_protocol::{ErrorCode, Failure, Target, Tenant, time};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::peer::{Node, PATIENCE, Peer, command, config, hello, inside, query, success};
 use super::service::Stand;
@@ -48,6 +49,11 @@ struct Client {
 
 impl World {
     async fn new(lease: Duration) -> Self {
+        Self::among(no_other_nodes(), lease).await
+    }
+
+    /// A node that knows of others.
+    async fn among(others: OtherNodes, lease: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config_of = EmbeddedConfig::new(directory.path().join("store"));
         let store: Arc<dyn Store> = Arc::new(Embedded::open(config_of).unwrap());
@@ -65,7 +71,10 @@ impl World {
         let application = Application::builder().build().unwrap().worker_lease(lease);
         let application = application.start(place).await.unwrap();
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
-        let inside = inside(Arc::new(gateway), Some(application.workers()));
+        let inside = Inside {
+            others,
+            ..inside(Arc::new(gateway), Some(application.workers()))
+        };
         let session = SessionConfig::new("test");
         let node = Node::around(config(), session, inside, Stand::new()).await;
         let client = Client {
@@ -78,6 +87,14 @@ impl World {
             _directory: directory,
             client,
         }
+    }
+
+    /// Another node, before the same operations.
+    async fn beside(&self) -> Node {
+        let (host, operations) = (&self.application.host, &self.application.operations);
+        let gateway = Gateway::new(host.clone(), operations.clone());
+        let inside = inside(Arc::new(gateway), Some(self.application.workers()));
+        Node::around(config(), SessionConfig::new("beside"), inside, Stand::new()).await
     }
 
     async fn ask(&mut self, id: &str, name: &str, body: Value) -> Result<Value, Failure> {
@@ -469,6 +486,48 @@ async fn a_draining_node_lets_tasks_finish_and_gives_no_more() {
     worker.send(&[done(task.lease, "1")]).await;
     assert_eq!(worker.expelled().await.code, ErrorCode::Unavailable);
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_is_sent_elsewhere_finishes_first_and_gets_no_more_here() {
+    let others = watch::channel(Arc::from(["b.example:1".to_owned()])).1;
+    let mut world = World::among(others, LONG).await;
+    let (mut worker, welcome) = world.worker_of(None, 2).await;
+    world.submit("a").await;
+    let first = task(&mut worker).await;
+    world.node.sessions.redirect_all();
+    // Its own session goes as well: the other one is for those that ask.
+    let other = world.beside().await;
+    world.client = Client {
+        peer: other.session().await.0,
+        asked: 0,
+    };
+    world.submit("b").await;
+    // What it says it takes does not count here any more; requests and heartbeats do.
+    worker
+        .send(&[ready(&["resize"], 2), beat(first.lease, "")])
+        .await;
+    settled(&mut worker, 11).await;
+    worker.send(&[query(1, "list", "{}")]).await;
+    assert_eq!(worker.reply().await.request, Request::Query(1));
+    worker.send(&[done(first.lease, r#""here""#)]).await;
+    match worker.next().await {
+        Some(ServerFrame::Redirect(redirect)) => assert_eq!(redirect.address, "b.example:1"),
+        next => panic!("not sent elsewhere: {next:?}"),
+    }
+    assert_eq!(worker.expelled().await.code, ErrorCode::Unavailable);
+    let ended = world.ended("a").await;
+    assert_eq!(
+        (&ended["result"], &ended["attempt"]),
+        (&json!("here"), &json!(1))
+    );
+
+    let (mut resumed, _) = other.resume(&welcome).await;
+    resumed.send(&[ready(&["resize"], 2)]).await;
+    let next = task(&mut resumed).await;
+    assert_eq!((operation(&next), next.attempt), ("b".to_owned(), 1));
+    resumed.send(&[done(next.lease, r#""there""#)]).await;
+    assert_eq!(world.ended("b").await["result"], "there");
 }
 
 #[tokio::test]

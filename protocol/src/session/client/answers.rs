@@ -6,6 +6,7 @@ use crate::attachment;
 use crate::error::{ErrorCode, Failure};
 use crate::frame::{ClientFrame, Goodbye, Outcome, Reply, Request, ServerFrame, Success, Welcome};
 use crate::limits;
+use crate::servers;
 use crate::version;
 
 impl<C, S> Machine<C, S> {
@@ -42,6 +43,7 @@ impl<C, S> Machine<C, S> {
         {
             return violation("the welcome is not one that this client can use");
         }
+        let servers = servers::named(&welcome.ext);
         let resumed = welcome.resumed && self.session == Some(welcome.session);
         let unknown = if self.session.is_some() && !resumed {
             self.start_over()
@@ -66,7 +68,11 @@ impl<C, S> Machine<C, S> {
             .unwrap_or(self.next_query);
         self.send_queries(out);
         self.send_ready(resumed, out);
-        Output::Ready { resumed, unknown }
+        Output::Ready {
+            resumed,
+            unknown,
+            servers,
+        }
     }
 
     /// The old session is gone. Commands that cannot have taken effect, or that are recognised by an id

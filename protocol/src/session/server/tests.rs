@@ -67,6 +67,33 @@ fn done() -> Outcome {
     })
 }
 
+#[test]
+fn what_can_go_on_elsewhere_may_move() {
+    let mut session = attached();
+    assert!(session.is_movable() && session.is_idle());
+    // Asked again there.
+    session.handle_frame(query(1)).unwrap();
+    assert!(session.is_movable() && !session.is_idle());
+    session.handle_frame(subscribe(1)).unwrap();
+    assert!(session.is_movable());
+    let first = session.handle_frame(ClientFrame::Command(command(1, 0)));
+    assert!(matches!(first, Ok(Action::Command(_))));
+    assert!(!session.is_movable());
+    session.answered(Request::Command(1), done()).unwrap();
+    assert!(session.is_movable());
+}
+
+#[test]
+fn who_has_drained_serves_again() {
+    let mut session = attached();
+    session.drain();
+    let late = session.handle_frame(ClientFrame::Command(command(1, 0)));
+    assert_eq!(refused(&late.unwrap()), Some(ErrorCode::Unavailable));
+    session.serve();
+    let again = session.handle_frame(ClientFrame::Command(command(1, 0)));
+    assert!(matches!(again, Ok(Action::Command(_))));
+}
+
 /// The code of a reply that refuses, `None` for whatever else.
 fn refused(action: &Action) -> Option<ErrorCode> {
     match action {
