@@ -9,6 +9,8 @@ mod form;
 mod gather;
 mod own_node;
 mod process;
+#[cfg(test)]
+mod relay;
 mod report;
 mod run;
 mod submitter;
