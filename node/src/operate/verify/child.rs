@@ -56,8 +56,8 @@ impl Program {
         let failed = |error: std::io::Error| self.other(format!("cannot be started: {error}"));
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         for (name, _) in std::env::vars_os() {
-            // What configures other nodes is not meant for this one.
-            if name.to_string_lossy().starts_with("SELVEDGE_") {
+            // What configures other nodes is not meant for this one, but for how much is told.
+            if name.to_string_lossy().starts_with("SELVEDGE_") && name != LOG_VARIABLE {
                 command.env_remove(name);
             }
         }
@@ -155,6 +155,8 @@ pub(super) fn log(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.log"))
 }
 
+/// How much nodes say in their logs.
+const LOG_VARIABLE: &str = "SELVEDGE_LOG";
 /// Lines of the log that tell why it ended.
 const LINES_MAX: usize = 20;
 /// Longer than a recovery of all that a run can write.

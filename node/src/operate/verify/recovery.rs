@@ -1,5 +1,7 @@
 //! How long calls to actors found no success because of a fault: pure, from the history.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use crate::operate::verify::check::actor::Record;
@@ -28,8 +30,10 @@ pub(super) fn measure(faults: &mut [Fault], records: &[Record]) -> Option<Recove
         // What comes after the next fault began is its doing.
         let next = spans.iter().map(|(next_ms, _)| *next_ms);
         let next = next.filter(|next_ms| *next_ms > end_ms).min();
-        let until_ms = (end_ms + AFTERMATH_MS).min(next.unwrap_or(u64::MAX));
-        let gaps = successes.iter().map(|of| gap_ms(of, at_ms, until_ms));
+        let next_ms = next.unwrap_or(u64::MAX);
+        let until_ms = (end_ms + AFTERMATH_MS).min(next_ms);
+        let gaps = successes.iter();
+        let gaps = gaps.map(|of| gap_ms(of, at_ms..until_ms, next_ms));
         let gaps: Vec<_> = gaps.collect();
         fault.recovery_ms = gaps.iter().copied().max();
         all.extend(gaps);
@@ -53,14 +57,16 @@ fn successes(record: &Record) -> Vec<u64> {
     at
 }
 
-/// The longest time to the next success, of all that begin between two moments: at the first of them, or with a success.
-fn gap_ms(successes: &[u64], from_ms: u64, until_ms: u64) -> u64 {
-    let (from, until) = (from_ms * 1_000, until_ms.saturating_mul(1_000));
+/// The longest time to the next success, of all that begin within a span: at its start, or with a success. None counts
+/// past `end_ms`.
+fn gap_ms(successes: &[u64], span_ms: Range<u64>, end_ms: u64) -> u64 {
+    let us = |ms: u64| ms.saturating_mul(1_000);
+    let (from, until, end) = (us(span_ms.start), us(span_ms.end), us(end_ms));
     let first = successes.partition_point(|at| *at < from);
     let mut longest = 0;
     let mut since = from;
     for &at in &successes[first..] {
-        longest = longest.max(at - since);
+        longest = longest.max(at.min(end).saturating_sub(since));
         since = at;
         if at >= until {
             break;
@@ -87,19 +93,22 @@ mod tests {
     #[test]
     fn a_gap_counts_from_the_fault_to_the_next_success() {
         let every_10_ms: Vec<u64> = (0..100).map(|it| it * 10 * MS).collect();
-        assert_eq!(gap_ms(&every_10_ms, 205, 300), 10);
-        let mut with_gap = every_10_ms;
+        let to_next = |of: &[u64], span| gap_ms(of, span, u64::MAX);
+        assert_eq!(to_next(&every_10_ms, 205..300), 10);
+        let mut with_gap = every_10_ms.clone();
         with_gap.retain(|at| !(300 * MS..700 * MS).contains(at));
-        assert_eq!(gap_ms(&with_gap, 295, 320), 405);
-        assert_eq!(gap_ms(&with_gap, 0, 320), 410, "it begins within");
-        assert_eq!(gap_ms(&with_gap, 0, 280), 10, "it begins later");
-        assert_eq!(gap_ms(&with_gap, 400, 500), 300, "what is left of it");
+        assert_eq!(to_next(&with_gap, 295..320), 405);
+        assert_eq!(to_next(&with_gap, 0..320), 410, "it begins within");
+        assert_eq!(to_next(&with_gap, 0..280), 10, "it begins later");
+        assert_eq!(to_next(&with_gap, 400..500), 300, "what is left of it");
+        let another = gap_ms(&with_gap, 0..295, 295);
+        assert_eq!(another, 10, "the rest is the next one's");
     }
 
     #[test]
     fn without_a_success_there_is_nothing_to_measure() {
-        assert_eq!(gap_ms(&[], 0, 10), 0);
-        assert_eq!(gap_ms(&[5], 10, 20), 0);
+        assert_eq!(gap_ms(&[], 0..10, 10), 0);
+        assert_eq!(gap_ms(&[5], 10..20, 20), 0);
         assert_eq!(measure(&mut [], &[]), None);
     }
 
