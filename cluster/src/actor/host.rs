@@ -1,6 +1,8 @@
 //! The host: runs the actors of the slots that this node owns. The node's gateway, its operations and
 //! its processing call it; it never waits for an actor unless asked to.
 
+use std::collections::HashMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,7 +27,7 @@ use crate::actor::supervisor::Root;
 use crate::forward::{Forward, ForwardConfig};
 use crate::slot::Slot;
 use crate::store::keys::{Key, KeyRange};
-use crate::store::{self, Isolation, Store};
+use crate::store::{self, Isolation, Order, Range, Store, Transaction};
 
 /// The bounds of a host.
 #[derive(Debug, Clone)]
@@ -111,7 +113,9 @@ impl Host {
     /// Takes slots, whoever has them: from now on nobody else can commit to their actors. Their timers,
     /// messages and actors that are to be awake go on here. Numbers that are no slots are left out.
     pub async fn take(&self, numbers: &[u16]) -> Result<(), store::Error> {
-        let slots: Vec<&Slot> = self.slots(numbers).collect();
+        let mut slots: Vec<&Slot> = self.slots(numbers).collect();
+        // Neighbours are read together.
+        slots.sort_unstable_by_key(|slot| slot.number);
         for slots in slots.chunks(SLOTS_TAKEN_AT_ONCE) {
             take(&self.core, slots).await?;
             for slot in slots {
@@ -230,7 +234,7 @@ impl Host {
             };
             let tenant = tenant.clone();
             let key = Key::Catalog { tenant, address }.encode();
-            range.begin = std::ops::Bound::Excluded(Bytes::from(key));
+            range.begin = Bound::Excluded(Bytes::from(key));
         }
         let rows = self.core.store.begin().range(range).await?;
         let keys = rows.iter().filter_map(|(key, _)| match Key::decode(key) {
@@ -307,15 +311,36 @@ async fn take(core: &Core, slots: &[&Slot]) -> Result<(), store::Error> {
     Err(failed)
 }
 
+/// What is stored of the fences of slots, and maybe of others between them. One read for all: the store may be a round
+/// trip away, and a thousand of them are seconds without an owner.
+async fn fences(
+    transaction: &mut dyn Transaction,
+    slots: &[&Slot],
+) -> Result<HashMap<Bytes, Bytes>, store::Error> {
+    let numbers = || slots.iter().map(|slot| slot.number);
+    let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else {
+        return Ok(HashMap::new());
+    };
+    let bound = |slot| Bound::Included(Key::SlotFence { slot }.encode().into());
+    let pairs = transaction.range(Range {
+        begin: bound(first),
+        end: bound(last),
+        order: Order::Ascending,
+        limit: usize::from(last - first) + 1,
+        // Those of others are none of our business: each of ours is made a conflict by its name.
+        isolation: Isolation::Snapshot,
+    });
+    Ok(pairs.await?.into_iter().collect())
+}
+
 async fn try_take(core: &Core, slots: &[&Slot]) -> Result<(), store::Error> {
     let mut transaction = core.store.begin();
+    let stored = fences(&mut *transaction, slots).await?;
     let mut epochs = Vec::with_capacity(slots.len());
     for slot in slots {
-        let fence = transaction
-            .get(&slot.fence_key, Isolation::Serializable)
-            .await?;
+        transaction.add_read_conflict(&slot.fence_key);
         let fence = Fence {
-            epoch: epoch(fence.as_ref())? + 1,
+            epoch: epoch(stored.get(&*slot.fence_key))? + 1,
             node: core.config.node.clone(),
         };
         transaction.set(&slot.fence_key, &fence.encode());
