@@ -79,7 +79,8 @@ pub(crate) enum Command {
     /// repeats; subscribers come and go; operations are submitted. Then: is there one order that explains all
     /// answers of each actor, did each command take effect once, did events come in order without gap or repeat,
     /// did each step of an operation run once. Prints PASS, or FAIL with the smallest part of the history that
-    /// shows it and exit code 1. On a node that is running it leaves actors and operations behind whose keys
+    /// shows it and exit code 1. With --nodes it starts a cluster of its own and breaks it as it is told; the faults
+    /// follow from the seed, and the report says how long each kept actors from answering. On a node that is running it leaves actors and operations behind whose keys
     /// and ids begin with `verify-`.
     Verify(Verify),
     /// Print completions for a shell.

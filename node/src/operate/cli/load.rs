@@ -47,9 +47,41 @@ pub(crate) struct Verify {
     /// Actors they call; fewer make them meet more often.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) actors: u32,
-    /// Start a node of its own, kill it with SIGKILL so many times and start it again [3 without a number].
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    /// Start a cluster of its own: a storage node and so many nodes, with a network in between that can be broken.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) nodes: Option<u8>,
+    /// Kill a node with SIGKILL and start it again, so many times [3 without a number]; without --nodes, a node of
+    /// its own that is alone.
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub(crate) kill: Option<u32>,
+    /// Stop a node with SIGSTOP for up to 10 s and let it go on, so many times [3 without a number].
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) stop: Option<u32>,
+    /// Cut a node off from the store, its peers, clients or all of them for up to 5 s, both ways or one way, so many
+    /// times [3 without a number].
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) partition: Option<u32>,
+    /// Kill the storage node with SIGKILL and start it again, so many times [3 without a number].
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) storage_kill: Option<u32>,
+    /// Let a node leave by SIGTERM and come back, so many times [3 without a number].
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) drain: Option<u32>,
+    /// Let another node join and leave by SIGTERM, so many times [3 without a number].
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) join: Option<u32>,
+    /// Lose so many of a hundred datagrams, on all links of the cluster and its clients.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) loss: Option<u8>,
+    /// Delay datagrams on all links by so much, and up to half as much more.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=500))]
+    pub(crate) delay: Option<u64>,
+    /// Let others overtake so many of a hundred datagrams, on all links.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) reorder: Option<u8>,
+    /// Repeat so many of a hundred datagrams, on all links.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) duplicate: Option<u8>,
     #[command(flatten)]
     pub(crate) client: ClientFlags,
 }

@@ -1,8 +1,9 @@
 //! Starts all who take part in a run, ends them in order, and puts together what they saw, by actor.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use selvedge_client::{CallError, Success};
+use selvedge_client::{CallError, Client, Success};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
@@ -52,6 +53,8 @@ pub(super) struct Everybody {
     processes: Vec<Part<Notes>>,
     submitters: Vec<Part<Submitted>>,
     audiences: Vec<Audience>,
+    /// A read of each subject, from after all faults.
+    settled: Vec<Recorded>,
 }
 
 /// The subscribers of one actor.
@@ -67,6 +70,8 @@ pub(super) struct Seen {
     pub(super) records: Vec<Record>,
     pub(super) jobs: Vec<Job>,
     pub(super) violations: Vec<Violation>,
+    /// What calls of unknown outcome were told, and how many of them.
+    pub(super) errors: BTreeMap<String, u64>,
 }
 
 /// Whether the node has what is verified: asks each actor once, before anything is written.
@@ -103,15 +108,29 @@ impl Everybody {
             processes,
             submitters,
             audiences,
+            settled: Vec::new(),
         })
+    }
+
+    /// Waits until each actor answers again, while everybody goes on: what recovers late is seen to.
+    pub(super) async fn settle(&mut self, run: &Run) -> Result<(), CommandFailure> {
+        let reads = run.subjects.iter().map(async |subject| {
+            let (called_us, success) = settled(run, subject).await?;
+            let shown = shown(subject, &success)?;
+            Ok::<_, CommandFailure>(read_of(self.clients, called_us, run.now_us(), &shown))
+        });
+        self.settled = futures::future::try_join_all(reads).await?;
+        Ok(())
     }
 
     /// Waits for those who act, reads the final states, and lets subscribers hear of them.
     pub(super) async fn finish(self, run: &Arc<Run>) -> Result<Seen, CommandFailure> {
         let mut submitted = Submitted::default();
+        let reads = self.settled.into_iter();
         let mut by_subject: Vec<(Vec<Recorded>, Vec<_>)> =
-            run.subjects.iter().map(|_| Default::default()).collect();
+            reads.map(|read| (vec![read], Vec::new())).collect();
         let mut violations = Vec::new();
+        let mut errors = BTreeMap::new();
         for part in self.processes {
             let notes = part.end().await?;
             for (subject, recorded) in notes.recorded {
@@ -121,6 +140,9 @@ impl Everybody {
                 by_subject[subject].1.push(repeat);
             }
             violations.extend(notes.violations);
+            for (error, count) in notes.errors {
+                *errors.entry(error).or_default() += count;
+            }
         }
         for part in self.submitters {
             let part = part.end().await?;
@@ -134,12 +156,9 @@ impl Everybody {
         for ((subject, audience), (mut recorded, repeats)) in
             subjects.zip(self.audiences).zip(by_subject)
         {
-            let called_us = run.now_us();
-            let success = read(run, subject).await?;
-            let last = subject.shown(&success).map_err(|error| {
-                CommandFailure::failed(format!("{} shows no state: {error}", subject.name))
-            })?;
-            recorded.push(last_read(self.clients, called_us, run.now_us(), &last));
+            let (called_us, success) = settled(run, subject).await?;
+            let last = shown(subject, &success)?;
+            recorded.push(read_of(self.clients, called_us, run.now_us(), &last));
             records.push(Record {
                 name: subject.name.clone(),
                 kind: subject.kind,
@@ -157,7 +176,33 @@ impl Everybody {
             records,
             jobs: submitted.jobs,
             violations,
+            errors,
         })
+    }
+}
+
+/// Waits until an actor answers again, with whatever it takes: nothing is broken any more. Says when that call began.
+async fn settled(run: &Run, subject: &Subject) -> Result<(u64, Success), CommandFailure> {
+    let begun = run.clock.monotonic();
+    let mut other: Option<Client> = None;
+    loop {
+        let called_us = run.now_us();
+        let session = other.as_ref().map_or(&run.other, Client::session);
+        let call = session.query(subject.target.clone(), "get", ());
+        match call.deadline(PATIENCE).send().await {
+            Ok(success) => return Ok((called_us, success)),
+            Err(error) if run.clock.monotonic() - begun >= SETTLE_MAX => {
+                return Err(CommandFailure::failed(format!(
+                    "{} does not answer, though all faults were over {SETTLE_MAX:?} ago: {error}",
+                    subject.name
+                )));
+            }
+            // Maybe it is the session that is lost.
+            Err(_) => {
+                sleep(DELIVERY_PAUSE).await;
+                other = Some(run.connect().await?);
+            }
+        }
     }
 }
 
@@ -166,7 +211,7 @@ async fn delivered(run: &Run, intents: &[Intent]) -> Result<(), CommandFailure> 
     let is_done = |intent: &&Intent| matches!(intent.fate, Fate::Acknowledged { .. });
     let expected = intents.iter().filter(is_done).count() as u64;
     for _ in 0..DELIVERY_TRIES {
-        let success = read(run, &run.sent).await?;
+        let (_, success) = settled(run, &run.sent).await?;
         match run.sent.shown(&success) {
             Ok(Shown {
                 state: View::Register { appended, .. },
@@ -178,9 +223,15 @@ async fn delivered(run: &Run, intents: &[Intent]) -> Result<(), CommandFailure> 
     Ok(())
 }
 
-/// The read of the final state is a call like any other.
-fn last_read(process: u32, called_us: u64, at_us: u64, last: &Shown) -> Recorded {
-    let answer = Answer::State(last.state.clone());
+fn shown(subject: &Subject, success: &Success) -> Result<Shown, CommandFailure> {
+    subject.shown(success).map_err(|error| {
+        CommandFailure::failed(format!("{} shows no state: {error}", subject.name))
+    })
+}
+
+/// Such a read is a call like any other.
+fn read_of(process: u32, called_us: u64, at_us: u64, shown: &Shown) -> Recorded {
+    let answer = Answer::State(shown.state.clone());
     Recorded {
         call: Call {
             process,
@@ -188,7 +239,7 @@ fn last_read(process: u32, called_us: u64, at_us: u64, last: &Shown) -> Recorded
             called_us,
             outcome: Outcome::Answered { answer, at_us },
         },
-        seq: Some(last.seq),
+        seq: Some(shown.seq),
     }
 }
 
@@ -225,6 +276,13 @@ impl Audience {
 }
 
 impl Seen {
+    /// Of the actors that clients call all the time.
+    pub(super) fn called(&self) -> &[Record] {
+        // The last is the one that only sagas send to.
+        let called = self.records.split_last();
+        called.map_or(&[], |(_, called)| called)
+    }
+
     pub(super) fn operations(&self) -> u64 {
         let calls: usize = self
             .records
@@ -247,6 +305,8 @@ const SUBMITTERS: u64 = 2;
 const SUBSCRIBERS: u64 = 2;
 /// Keeps the decisions of subscribers apart from those of clients.
 const LISTENERS: u64 = 1 << 36;
+/// A cluster that is whole again is at work within seconds; a minute is as good as never.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
 /// Messages between actors take milliseconds; after a restart they begin anew.
 const DELIVERY_TRIES: u32 = 400;
 const DELIVERY_PAUSE: Duration = Duration::from_millis(50);

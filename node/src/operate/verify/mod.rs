@@ -5,62 +5,74 @@
 //! its seed; the order in which a node meets them does not, so a seed repeats the work and not each race.
 
 pub(crate) mod check;
+mod child;
+mod cluster;
 mod form;
 mod gather;
-mod own_node;
+mod inject;
+mod network;
 mod process;
+mod recovery;
+mod relay;
 mod report;
 mod run;
+mod schedule;
 mod submitter;
 mod subscriber;
+mod target;
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use selvedge_client::{Client, ClientBuilder};
 use selvedge_cluster::Clock;
 use tokio::sync::watch;
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Duration, MissedTickBehavior, interval, interval_at, sleep_until};
 
 use crate::operate::cli::Verify;
 use crate::operate::commands::serve::wait_for_stop;
 use crate::operate::failure::CommandFailure;
-use crate::operate::origin::flag_or_variable;
 use crate::operate::output::{Printer, Progress};
-use crate::operate::profile;
 use crate::operate::verify::check::actor::ActorKind;
-use crate::operate::verify::check::{Violation, actor, operations};
+use crate::operate::verify::check::{Check, Violation, actor, operations};
+use crate::operate::verify::cluster::Cluster;
 use crate::operate::verify::form::Subject;
 use crate::operate::verify::gather::{Everybody, Seen};
-use crate::operate::verify::own_node::OwnNode;
-use crate::operate::verify::report::{Fault, FaultKind, Report, Verdict, describe};
-use crate::operate::verify::run::{Beginning, Choices, Run};
+use crate::operate::verify::inject::{Injected, inject};
+use crate::operate::verify::report::{Fault, Report, Verdict, describe};
+use crate::operate::verify::run::{Beginning, Run};
+use crate::operate::verify::target::Target;
 
 /// Runs the workload, judges it and prints the result.
 pub(crate) async fn run(printer: Printer, flags: Verify) -> Result<(), CommandFailure> {
     let seed = flags.seed.unwrap_or_else(|| Clock::system().random() >> 32);
-    check_flags(&flags)?;
+    target::check_flags(&flags)?;
     // From here on: a signal ends this command, and with it what it has started.
     let mut stop = std::pin::pin!(wait_for_stop());
     let interrupted = || {
         let message = format!("interrupted; nothing is verified (the seed was {seed})");
         CommandFailure::failed(message)
     };
-    let mut target = tokio::select! {
-        opened = Target::open(&flags) => opened?,
+    let target = tokio::select! {
+        opened = Target::open(&flags, seed) => opened?,
         () = &mut stop => return Err(interrupted()),
     };
     let judged = tokio::select! {
-        judged = verify(printer, &flags, seed, &mut target) => judged,
-        () = &mut stop => Err(interrupted()),
+        judged = verify(printer, &flags, seed, &target) => judged,
+        () = &mut stop => {
+            target.close(false).await;
+            return Err(interrupted());
+        }
     };
-    let is_kept = matches!(&judged, Ok(report) if report.result == Verdict::Fail);
+    let is_kept = !matches!(&judged, Ok(report) if report.result == Verdict::Pass);
     if let Some(dir) = target.close(is_kept).await {
-        printer.warn(&format!(
-            "the node's data and log are kept in {}",
-            dir.display()
-        ));
+        printer.warn(&format!("data and logs are kept in {}", dir.display()));
     }
-    let report = judged?;
+    let report = judged.map_err(|mut failure| {
+        failure.message.push_str(&format!(" (the seed was {seed})"));
+        failure
+    })?;
     printer.result(&report, describe);
     match report.result {
         Verdict::Pass => Ok(()),
@@ -71,81 +83,44 @@ pub(crate) async fn run(printer: Printer, flags: Verify) -> Result<(), CommandFa
     }
 }
 
-fn check_flags(flags: &Verify) -> Result<(), CommandFailure> {
-    let Some(kills) = flags.kill else {
-        return Ok(());
-    };
-    if kills > flags.seconds {
-        return Err(CommandFailure::usage(format!(
-            "--kill {kills}: at most one in each of the {} seconds of --seconds",
-            flags.seconds
-        )));
-    }
-    match &flags.client.server {
-        Some(server) if flag_or_variable("server", server).starts_with("--") => {
-            Err(CommandFailure::usage(
-                "--kill starts a node of its own, and kills no other: leave --server out",
-            ))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Where the run goes.
-enum Target {
-    Live(ClientBuilder),
-    Own(Box<OwnNode>),
-}
-
-impl Target {
-    async fn open(flags: &Verify) -> Result<Self, CommandFailure> {
-        match flags.kill {
-            None => Ok(Self::Live(profile::builder(&flags.client)?)),
-            Some(_) => Ok(Self::Own(Box::new(OwnNode::start().await?))),
-        }
-    }
-
-    fn builder(&self, flags: &Verify) -> ClientBuilder {
-        match (self, &flags.client.tenant) {
-            (Self::Live(builder), _) => builder.clone(),
-            (Self::Own(node), None) => node.builder(),
-            (Self::Own(node), Some(tenant)) => node.builder().tenant(tenant),
-        }
-    }
-
-    async fn close(self, is_kept: bool) -> Option<std::path::PathBuf> {
-        match self {
-            Self::Live(_) => None,
-            Self::Own(node) => node.stop(is_kept).await,
-        }
-    }
-}
-
 /// The whole of a run.
 async fn verify(
     printer: Printer,
     flags: &Verify,
     seed: u64,
-    target: &mut Target,
+    target: &Target,
 ) -> Result<Report, CommandFailure> {
-    let builder = target.builder(flags);
-    let client = builder.clone().connect().await?;
+    let builders = target.builders(flags);
+    let client = builders[0].clone().connect().await?;
     let (stop, stopped) = watch::channel(false);
-    let run = Arc::new(begin(flags, seed, builder, &client, stopped)?);
+    let run = Arc::new(begin(flags, seed, builders, &client, stopped)?);
     gather::probe(&run).await?;
     printer.warn(&format!("verifying with seed {seed}"));
-    let everybody = Everybody::begin(&run, flags.clients).await?;
-    let mut progress = printer.progress(flags.seconds.into(), "verifying, seconds");
-    let faults = pass_time(flags, &run, target, &mut progress).await?;
-    progress.finish();
-    stop.send_replace(true);
-    let seconds = run.began.elapsed().as_secs_f64();
+    let mut everybody = Everybody::begin(&run, flags.clients).await?;
+    let progress = printer.progress(flags.seconds.into(), "verifying, seconds");
+    let injected = pass_time(flags, &run, target, progress).await?;
+    let lasting = Fault::lasting(&target::usual(flags), run.now_us() / 1_000);
     if run.is_full() {
         printer.warn("ended early: these are as many changes as are checked at a time");
     }
-    let seen = everybody.finish(&run).await?;
+    if let Some(cluster) = target.cluster() {
+        cluster.heal().await?;
+    }
+    everybody.settle(&run).await?;
+    stop.send_replace(true);
+    let seconds = run.began.elapsed().as_secs_f64();
+    let mut seen = everybody.finish(&run).await?;
     client.close().await;
+    let mut faults = lasting;
+    for injected in injected {
+        faults.push(injected.fault);
+        seen.violations.extend(injected.violation);
+    }
+    faults.sort_by_key(|fault| fault.at_ms);
+    let recovery_ms = recovery::measure(&mut faults, seen.called());
+    seen.violations.extend(departure(target, &faults, &seen));
     let (operations, unknown) = (seen.operations(), seen.unknown());
+    let errors = std::mem::take(&mut seen.errors);
     let violations = judge(printer, seen).await?;
     Ok(Report {
         result: match violations.is_empty() {
@@ -153,20 +128,41 @@ async fn verify(
             false => Verdict::Fail,
         },
         seed,
+        nodes: target.cluster().map(Cluster::nodes),
         operations,
         unknown,
+        errors,
         clients: flags.clients,
         actors: flags.actors,
         seconds: (seconds * 1_000.0).round() / 1_000.0,
         faults,
+        recovery_ms,
         violations,
     })
+}
+
+/// Nodes that leave in order while others are there cost no call.
+fn departure(target: &Target, faults: &[Fault], seen: &Seen) -> Option<Violation> {
+    let nodes = target.cluster().map_or(0, Cluster::nodes);
+    let is_orderly = !faults.is_empty() && faults.iter().all(|it| it.kind.is_orderly());
+    let unknown = seen.unknown();
+    if nodes < 2 || !is_orderly || unknown == 0 {
+        return None;
+    }
+    let message = format!("{unknown} calls failed though nodes only came, and left in order");
+    let mut violation = Violation::new(Check::Departure, "the cluster", message);
+    let lines = seen
+        .errors
+        .iter()
+        .map(|(error, count)| format!("{count} × {error}"));
+    violation.part = lines.collect();
+    Some(violation)
 }
 
 fn begin(
     flags: &Verify,
     seed: u64,
-    builder: ClientBuilder,
+    builders: Vec<ClientBuilder>,
     client: &Client,
     stopped: watch::Receiver<bool>,
 ) -> Result<Run, CommandFailure> {
@@ -188,7 +184,7 @@ fn begin(
     Ok(Run::new(Beginning {
         seed,
         name,
-        builder,
+        builders,
         other: client.session().clone(),
         subjects,
         sent,
@@ -200,58 +196,44 @@ fn begin(
 async fn pass_time(
     flags: &Verify,
     run: &Run,
-    target: &mut Target,
-    progress: &mut Progress,
-) -> Result<Vec<Fault>, CommandFailure> {
+    target: &Target,
+    mut progress: Progress,
+) -> Result<Vec<Injected>, CommandFailure> {
     let end = run.began + Duration::from_secs(flags.seconds.into());
-    let mut kills = moments(flags, run).into_iter().peekable();
-    let mut faults = Vec::new();
+    let planned = target::planned(flags, run.seed);
+    let cluster = target.cluster();
+    let faults = cluster.map(|cluster| planned.iter().map(|it| inject(cluster, run, it)));
+    let mut faults: FuturesUnordered<_> = faults.into_iter().flatten().collect();
+    let mut injected = Vec::with_capacity(planned.len());
     let mut tick = interval_at(run.began + SECOND, SECOND);
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    loop {
-        let next = kills.peek().copied();
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_over = false;
+    while !(is_over && faults.is_empty()) {
         tokio::select! {
             biased;
-            _ = tick.tick() => {
+            _ = tick.tick(), if !is_over => {
                 progress.advance();
                 if run.is_full() {
-                    return Ok(faults);
+                    break;
                 }
             }
-            () = sleep_until(end) => return Ok(faults),
-            () = sleep_until(next.unwrap_or(end)), if next.is_some() => {
-                kills.next();
-                if let Target::Own(node) = target {
-                    let begun = run.now_us();
-                    node.kill_and_restart().await?;
-                    let (at_ms, until_ms) = (begun / 1_000, run.now_us() / 1_000);
-                    progress.event(&format!("killed at {at_ms} ms, back at {until_ms} ms"));
-                    let lasted_ms = until_ms - at_ms;
-                    faults.push(Fault { kind: FaultKind::Kill, at_ms, lasted_ms });
+            () = sleep_until(end), if !is_over => is_over = true,
+            Some(fault) = faults.next() => {
+                let fault = fault?;
+                progress.event(&fault.fault.describe());
+                injected.push(fault);
+            }
+            _ = look.tick() => {
+                if let Some(failure) = cluster.and_then(Cluster::ended) {
+                    return Err(failure);
                 }
             }
-            failure = gone(target) => return Err(failure),
         }
     }
-}
-
-/// When the node is killed: once in each of equal parts of the run, at a moment of chance.
-fn moments(flags: &Verify, run: &Run) -> Vec<Instant> {
-    let kills = flags.kill.unwrap_or(0);
-    let choices = Choices::new(run.seed, FAULTS);
-    let part = SECOND * flags.seconds / kills.max(1);
-    let moment = |number| {
-        let part_us = u64::try_from(part.as_micros()).unwrap_or(u64::MAX);
-        run.began + part * number + Duration::from_micros(choices.below(part_us))
-    };
-    (0..kills).map(moment).collect()
-}
-
-async fn gone(target: &mut Target) -> CommandFailure {
-    match target {
-        Target::Live(_) => std::future::pending().await,
-        Target::Own(node) => node.ended().await,
-    }
+    progress.finish();
+    Ok(injected)
 }
 
 /// Holds what was seen against what is promised, off the threads that others need.
@@ -275,7 +257,7 @@ async fn judge(printer: Printer, seen: Seen) -> Result<Vec<Violation>, CommandFa
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Keeps the decisions about faults apart from those of who takes part.
-const FAULTS: u64 = 1 << 40;
+/// How soon a node that ends by itself is noticed.
+const LOOK: Duration = Duration::from_millis(250);
 /// More than anybody reads, and no more than a document should hold.
 const VIOLATIONS_MAX: usize = 100;

@@ -1,6 +1,7 @@
 //! A client as a process of the history: one call after the other on its own session, some with ids of their own
 //! and repeated. It notes what it asked, what it was told and when.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -29,8 +30,19 @@ pub(super) struct Process {
 pub(super) struct Notes {
     pub(super) recorded: Vec<(usize, Recorded)>,
     pub(super) repeats: Vec<(usize, Repeat)>,
+    /// What calls of unknown outcome were told, and how many of them.
+    pub(super) errors: BTreeMap<String, u64>,
     /// Answers that make no sense.
     pub(super) violations: Vec<Violation>,
+}
+
+impl Notes {
+    fn count(&mut self, error: &CallError) {
+        let text = error.to_string();
+        if self.errors.len() < ERRORS_MAX || self.errors.contains_key(&text) {
+            *self.errors.entry(text).or_default() += 1;
+        }
+    }
 }
 
 /// How a command is identified and how often it is sent.
@@ -124,7 +136,10 @@ impl Process {
                 }
             }
             Err(error) if is_refusal(error) => (Outcome::Refused, None),
-            Err(_) => (Outcome::Unknown, None),
+            Err(error) => {
+                self.notes.count(error);
+                (Outcome::Unknown, None)
+            }
         };
         let call = Call {
             process: self.number,
@@ -247,5 +262,7 @@ fn is_refusal(error: &CallError) -> bool {
     }
 }
 
+/// Different ones, as many as anybody reads.
+const ERRORS_MAX: usize = 16;
 /// As many as anybody reads.
 const VIOLATIONS_MAX: usize = 8;

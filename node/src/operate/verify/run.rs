@@ -1,6 +1,6 @@
 //! What all who take part in a run share: where the node is, what is written to, and when it is over.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use selvedge_client::{Client, ClientBuilder, CommandId, Session};
@@ -17,7 +17,9 @@ pub(super) struct Run {
     pub(super) seed: u64,
     /// Part of every key and id, so that no two runs meet.
     pub(super) name: String,
-    pub(super) builder: ClientBuilder,
+    /// Of as many sorts as there are nodes: each goes to another one first.
+    builders: Vec<ClientBuilder>,
+    connected: AtomicUsize,
     /// A session beside those of the clients: what they repeat comes from here as well.
     pub(super) other: Session,
     pub(super) subjects: Vec<Subject>,
@@ -36,7 +38,8 @@ pub(super) struct Run {
 pub(super) struct Beginning {
     pub(super) seed: u64,
     pub(super) name: String,
-    pub(super) builder: ClientBuilder,
+    /// At least one.
+    pub(super) builders: Vec<ClientBuilder>,
     pub(super) other: Session,
     pub(super) subjects: Vec<Subject>,
     pub(super) sent: Subject,
@@ -49,7 +52,12 @@ impl Run {
         Self {
             seed: beginning.seed,
             name: beginning.name,
-            builder: beginning.builder.connect_timeout(PATIENCE),
+            builders: beginning
+                .builders
+                .into_iter()
+                .map(|builder| builder.connect_timeout(PATIENCE))
+                .collect(),
+            connected: AtomicUsize::new(0),
             other: beginning.other,
             latest: beginning
                 .subjects
@@ -89,8 +97,11 @@ impl Run {
         CommandId::from_text(&format!("{}-{tag}", self.name))
     }
 
+    /// A session of its own, on the node whose turn it is.
     pub(super) async fn connect(&self) -> Result<Client, CommandFailure> {
-        Ok(self.builder.clone().connect().await?)
+        let turn = self.connected.fetch_add(1, Ordering::Relaxed);
+        let builder = &self.builders[turn % self.builders.len()];
+        Ok(builder.clone().connect().await?)
     }
 
     /// The decisions of one who takes part.

@@ -38,7 +38,7 @@ struct Task {
 /// Submits one operation after the other until the run is over.
 pub(super) async fn submit(run: Arc<Run>, number: u64) -> Result<Submitted, CommandFailure> {
     let choices = run.choices(SUBMITTERS + number);
-    let client = run.connect().await?;
+    let mut client = run.connect().await?;
     let mut submitted = Submitted::default();
     for count in 0..JOBS_MAX {
         if run.is_over() {
@@ -50,7 +50,7 @@ pub(super) async fn submit(run: Arc<Run>, number: u64) -> Result<Submitted, Comm
             0 => digest(&choices, id),
             _ => saga(&run, id),
         }?;
-        let job = follow(&client, &choices, &task).await?;
+        let job = follow(&run, &mut client, &choices, &task).await?;
         let is_done = job
             .end
             .as_ref()
@@ -119,23 +119,27 @@ fn operation_type(name: &str) -> Result<OperationType, CommandFailure> {
 }
 
 /// Submits an operation, by chance twice, waits for its end and submits it once more.
-async fn follow(client: &Client, choices: &Choices, task: &Task) -> Result<Job, CommandFailure> {
-    let session = client.session();
-    let mut submits = vec![seen(&insist(session, task).await?)];
+async fn follow(
+    run: &Run,
+    client: &mut Client,
+    choices: &Choices,
+    task: &Task,
+) -> Result<Job, CommandFailure> {
+    let mut submits = vec![seen(&insist(run, client, task).await?)];
     if choices.below(3) == 0 {
-        submits.push(seen(&insist(session, task).await?));
+        submits.push(seen(&insist(run, client, task).await?));
     }
     let mut events = Vec::new();
-    let ended = timeout(END_PATIENCE, watch(session, &task.id, &mut events)).await;
+    let ended = timeout(END_PATIENCE, watch(run, client, &task.id, &mut events)).await;
     let mut end = None;
     if let Ok(watched) = ended {
         watched?;
-        let operation = session.operation(&task.id).await?;
+        let operation = look(run, client, &task.id).await?;
         if operation.status.is_final() {
             end = Some(last(&operation));
         }
         if choices.below(2) == 0 {
-            submits.push(seen(&insist(session, task).await?));
+            submits.push(seen(&insist(run, client, task).await?));
         }
     }
     Ok(Job {
@@ -149,26 +153,81 @@ async fn follow(client: &Client, choices: &Choices, task: &Task) -> Result<Job, 
 }
 
 /// Submits until it is known to be accepted: with its id that is safe.
-async fn insist(session: &Session, task: &Task) -> Result<Operation, CallError> {
+async fn insist(run: &Run, client: &mut Client, task: &Task) -> Result<Operation, CommandFailure> {
     let mut tries = TRIES_MAX;
     loop {
-        match session.submit(task.submit.clone()).await {
-            Err(CallError::OutcomeUnknown) if tries > 0 => tries -= 1,
-            other => return other,
+        match client.session().submit(task.submit.clone()).await {
+            Ok(operation) => return Ok(operation),
+            Err(error) => go_on(run, client, error, &mut tries).await?,
+        }
+    }
+}
+
+async fn look(
+    run: &Run,
+    client: &mut Client,
+    id: &OperationId,
+) -> Result<Operation, CommandFailure> {
+    let mut tries = TRIES_MAX;
+    loop {
+        match client.session().operation(id).await {
+            Ok(operation) => return Ok(operation),
+            Err(error) => go_on(run, client, error, &mut tries).await?,
         }
     }
 }
 
 /// Collects the events up to the final one.
 async fn watch(
-    session: &Session,
+    run: &Run,
+    client: &mut Client,
     id: &OperationId,
     events: &mut Vec<JobEvent>,
+) -> Result<(), CommandFailure> {
+    let mut tries = TRIES_MAX;
+    loop {
+        let heard = events.last().map_or(0, |event| event.seq);
+        match watch_on(client.session(), id, heard, events).await {
+            Ok(()) => return Ok(()),
+            Err(error) => go_on(run, client, error, &mut tries).await?,
+        }
+    }
+}
+
+async fn watch_on(
+    session: &Session,
+    id: &OperationId,
+    heard: u64,
+    events: &mut Vec<JobEvent>,
 ) -> Result<(), CallError> {
-    let mut watch = session.watch(id, Since::After(0)).await?;
+    let mut watch = session.watch(id, Since::After(heard)).await?;
     while let Some(event) = watch.next().await {
         events.push(told(&event?));
     }
+    Ok(())
+}
+
+/// Whether it is worth another try after an error, which it is where only the way to the node was broken: gets
+/// another session if this one is lost.
+async fn go_on(
+    run: &Run,
+    client: &mut Client,
+    error: CallError,
+    tries: &mut u32,
+) -> Result<(), CommandFailure> {
+    let is_passing = match &error {
+        CallError::Closed => {
+            *client = run.connect().await?;
+            true
+        }
+        CallError::OutcomeUnknown | CallError::Timeout => true,
+        CallError::Failure(failure) => failure.code.may_be_retried(),
+        CallError::Payload(_) | CallError::Json(_) | CallError::Id(_) => false,
+    };
+    if !is_passing || *tries == 0 {
+        return Err(error.into());
+    }
+    *tries -= 1;
     Ok(())
 }
 
@@ -217,7 +276,7 @@ const SUBMITTERS: u64 = 1 << 32;
 const JOBS_MAX: u64 = 50_000;
 /// Small: the bytes are not what is verified.
 const PAYLOAD_BYTES_MAX: usize = 2_048;
-/// Unknown outcomes in a row.
+/// Errors of one request that may pass. Each has been waited out by the session already.
 const TRIES_MAX: u32 = 10;
 /// From the submit to the end, restarts included: the work itself takes milliseconds.
 const END_PATIENCE: Duration = Duration::from_secs(60);

@@ -35,6 +35,8 @@ pub(crate) enum Check {
     Events,
     /// Operations end, with their steps run once and the expected result.
     Operations,
+    /// A node that is told to stop ends in order, and costs no call while others are there.
+    Departure,
     /// Not broken as far as was seen: too large to decide, which is no pass.
     Undecided,
 }

@@ -1,5 +1,7 @@
 //! `selvedge verify` as a user runs it: against nodes that are right, that are killed, and that are wrong.
 
+mod cluster;
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -165,6 +167,22 @@ fn wrong_flags_are_usage_errors_and_a_missing_node_is_unavailable() {
         (
             &["--kill", "--server", "localhost:7400"],
             "leave --server out",
+        ),
+        (
+            &["--stop", "2"],
+            "--stop is done to a cluster of its own: add --nodes 3",
+        ),
+        (&["--kill", "--loss", "5"], "add --nodes 3"),
+        (&["--nodes", "0"], "--nodes"),
+        (&["--nodes", "10"], "--nodes"),
+        (&["--nodes", "3", "--loss", "51"], "--loss"),
+        (
+            &["--nodes", "3", "--kill", "--drain", "--seconds", "11"],
+            "give --seconds 12 or ask for fewer",
+        ),
+        (
+            &["--nodes", "3", "--server", "localhost:7400"],
+            "--nodes starts nodes of its own",
         ),
         (&["--data-dir", "/nowhere/at/all"], "--server"),
     ] {

@@ -1,0 +1,154 @@
+//! Where a run goes: to a node that is running, or to processes of its own. Says which flags go together.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use selvedge_client::ClientBuilder;
+
+use crate::operate::cli::Verify;
+use crate::operate::failure::CommandFailure;
+use crate::operate::origin::flag_or_variable;
+use crate::operate::profile;
+use crate::operate::verify::cluster::{Cluster, ClusterConfig};
+use crate::operate::verify::relay::Rule;
+use crate::operate::verify::run::Choices;
+use crate::operate::verify::schedule::{Planned, Wanted, kills, plan};
+
+/// Where a run goes.
+#[derive(Debug)]
+pub(super) enum Target {
+    Live(Box<ClientBuilder>),
+    Own(Box<Cluster>),
+}
+
+impl Target {
+    pub(super) async fn open(flags: &Verify, seed: u64) -> Result<Self, CommandFailure> {
+        let cluster = match (flags.nodes, flags.kill) {
+            (None, None) => return Ok(Self::Live(Box::new(profile::builder(&flags.client)?))),
+            (None, Some(_)) => Cluster::alone().await?,
+            (Some(nodes), _) => {
+                let config = ClusterConfig {
+                    nodes: nodes.into(),
+                    has_spare: flags.join.is_some(),
+                    usual: usual(flags),
+                    seed,
+                };
+                Cluster::start(config).await?
+            }
+        };
+        Ok(Self::Own(Box::new(cluster)))
+    }
+
+    /// Clients, each of which goes somewhere else first.
+    pub(super) fn builders(&self, flags: &Verify) -> Vec<ClientBuilder> {
+        let builders = match self {
+            Self::Live(builder) => return vec![builder.as_ref().clone()],
+            Self::Own(cluster) => cluster.builders().into_iter(),
+        };
+        match &flags.client.tenant {
+            None => builders.collect(),
+            Some(tenant) => builders.map(|it| it.tenant(tenant)).collect(),
+        }
+    }
+
+    /// Its processes, where they are its own.
+    pub(super) fn cluster(&self) -> Option<&Cluster> {
+        match self {
+            Self::Live(_) => None,
+            Self::Own(cluster) => Some(cluster),
+        }
+    }
+
+    /// Ends what is its own. Returns where its data and logs are, if they are to be kept.
+    pub(super) async fn close(self, is_kept: bool) -> Option<PathBuf> {
+        match self {
+            Self::Live(_) => None,
+            Self::Own(cluster) => cluster.stop(is_kept).await,
+        }
+    }
+}
+
+/// The faults of a run.
+pub(super) fn planned(flags: &Verify, seed: u64) -> Vec<Planned> {
+    let choices = Choices::new(seed, FAULTS);
+    let run = Duration::from_secs(flags.seconds.into());
+    match flags.nodes {
+        Some(nodes) => plan(&wanted(flags), nodes.into(), run, &choices),
+        None => kills(flags.kill.unwrap_or(0), run, &choices),
+    }
+}
+
+/// What the network of the cluster does all the time.
+pub(super) fn usual(flags: &Verify) -> Rule {
+    let delay = Duration::from_millis(flags.delay.unwrap_or(0));
+    Rule {
+        is_blocked: false,
+        loss_percent: flags.loss.unwrap_or(0),
+        duplicate_percent: flags.duplicate.unwrap_or(0),
+        reorder_percent: flags.reorder.unwrap_or(0),
+        delay,
+        jitter: delay / 2,
+    }
+}
+
+fn wanted(flags: &Verify) -> Wanted {
+    Wanted {
+        kill: flags.kill.unwrap_or(0),
+        stop: flags.stop.unwrap_or(0),
+        partition: flags.partition.unwrap_or(0),
+        storage_kill: flags.storage_kill.unwrap_or(0),
+        drain: flags.drain.unwrap_or(0),
+        join: flags.join.unwrap_or(0),
+    }
+}
+
+/// Refuses flags that do not go together, and says what to do.
+pub(super) fn check_flags(flags: &Verify) -> Result<(), CommandFailure> {
+    let usage = |message: String| Err(CommandFailure::usage(message));
+    let of_cluster = [
+        ("--stop", flags.stop.is_some()),
+        ("--partition", flags.partition.is_some()),
+        ("--storage-kill", flags.storage_kill.is_some()),
+        ("--drain", flags.drain.is_some()),
+        ("--join", flags.join.is_some()),
+        ("--loss", flags.loss.is_some()),
+        ("--delay", flags.delay.is_some()),
+        ("--reorder", flags.reorder.is_some()),
+        ("--duplicate", flags.duplicate.is_some()),
+    ];
+    let given = of_cluster.iter().find(|(_, is_given)| *is_given);
+    if let (Some((flag, _)), None) = (given, flags.nodes) {
+        return usage(format!(
+            "{flag} is done to a cluster of its own: add --nodes 3"
+        ));
+    }
+    let by = match (flags.nodes, flags.kill) {
+        (None, None) => return Ok(()),
+        (Some(_), _) => "--nodes",
+        (None, Some(_)) => "--kill",
+    };
+    if let Some(server) = &flags.client.server
+        && flag_or_variable("server", server).starts_with("--")
+    {
+        return usage(format!(
+            "{by} starts nodes of its own, and touches no other: leave --server out"
+        ));
+    }
+    let (seconds, faults) = (flags.seconds, wanted(flags).total());
+    match flags.nodes {
+        None if faults > seconds => usage(format!(
+            "--kill {faults}: at most one in each of the {seconds} seconds of --seconds"
+        )),
+        Some(_) if faults.saturating_mul(SECONDS_PER_FAULT) > seconds => usage(format!(
+            "{faults} faults in {seconds} seconds: each takes {SECONDS_PER_FAULT} s, recovery included; give \
+             --seconds {} or ask for fewer",
+            faults.saturating_mul(SECONDS_PER_FAULT)
+        )),
+        None | Some(_) => Ok(()),
+    }
+}
+
+/// Keeps the decisions about faults apart from those of who takes part.
+const FAULTS: u64 = 1 << 40;
+/// Less leaves no time between two of them.
+const SECONDS_PER_FAULT: u32 = 2;
