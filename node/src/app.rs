@@ -70,6 +70,15 @@ pub struct Place {
     pub clock: Clock,
 }
 
+/// Which actors an application runs.
+#[derive(Debug, Clone, Copy)]
+enum Owned {
+    /// All of its store.
+    All,
+    /// Those whose slots its host takes.
+    Taken,
+}
+
 /// An application that runs. Dropped without [`Running::stop`], its handlers end at once, as in a crash.
 #[derive(Debug)]
 pub struct Running {
@@ -86,6 +95,11 @@ impl Application {
         Builder::default()
     }
 
+    /// The operation types that it has handlers for.
+    pub fn operations(&self) -> impl Iterator<Item = &OperationType> {
+        self.handlers.keys()
+    }
+
     /// How long a worker may be silent before its step is given to another.
     #[must_use]
     pub fn worker_lease(mut self, lease: Duration) -> Self {
@@ -93,8 +107,18 @@ impl Application {
         self
     }
 
-    /// Takes the slots, recovers what was going on and serves.
+    /// Takes all slots, recovers what was going on and serves: for a node that is alone on its store.
     pub async fn start(self, place: Place) -> Result<Running, store::Error> {
+        self.start_with(place, Owned::All).await
+    }
+
+    /// The same without any slot: the host [takes](Host::take) those that this node is to have, other nodes
+    /// have the rest.
+    pub async fn start_idle(self, place: Place) -> Result<Running, store::Error> {
+        self.start_with(place, Owned::Taken).await
+    }
+
+    async fn start_with(self, place: Place, owned: Owned) -> Result<Running, store::Error> {
         let pools = Pools::new(PoolsConfig {
             handlers: self.handlers,
             store: Arc::clone(&place.store),
@@ -110,7 +134,11 @@ impl Application {
             .with(operations)
             .with(PolicyKind::new(pools.clone()))
             .with(ScheduleKind);
-        let host = Host::start(place.host, place.store, place.clock, kinds).await?;
+        let Place { host, store, clock } = place;
+        let host = match owned {
+            Owned::All => Host::start(host, store, clock, kinds).await?,
+            Owned::Taken => Host::idle(host, store, clock, kinds).await?,
+        };
         pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {

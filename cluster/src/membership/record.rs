@@ -74,6 +74,14 @@ impl NodeRecord {
         }
     }
 
+    /// Whether it is there, and is to be.
+    pub const fn is_staying(&self) -> bool {
+        match self.state {
+            NodeState::Serving => !self.is_drained,
+            NodeState::Leaving | NodeState::Left | NodeState::Dead => false,
+        }
+    }
+
     /// Its weight in the next plan.
     pub const fn share(&self) -> u32 {
         match (self.state, self.is_drained) {

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod duration;
 mod failure;
+mod membership;
 mod node;
 mod origin;
 mod output;

@@ -10,7 +10,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
-use selvedge_cluster::peer::{ConnectError, Dialer, PeerFiles, Target};
+use selvedge_cluster::membership::Role;
+use selvedge_cluster::peer::{ConnectError, Dialer, Listener, ListenerConfig, PeerFiles, Target};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
 use selvedge_cluster::store::remote::{OpenError, Remote, RemoteConfig};
@@ -27,19 +28,26 @@ use crate::identity::{DevelopmentToken, ResumeKey, Secret};
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::{NodeConfig, StoreUrl};
 use crate::operate::failure::{CommandFailure, Exit};
+use crate::operate::membership::{Membership, MembershipParts, nobody_yet};
 use crate::operate::peer::PeerIdentity;
+use crate::operate::storage::unbound as peer_unbound;
 use crate::operate::tls_files::TlsFiles;
-use crate::session::{Inside, SessionConfig, Sessions, no_other_nodes};
+use crate::session::{Inside, OtherNodes, SessionConfig, Sessions};
 
 /// A node that serves.
 #[derive(Debug)]
 pub(crate) struct Node {
     name: String,
-    quic: SocketAddr,
+    quic: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
     shutdown: Option<oneshot::Sender<()>>,
-    edge: JoinHandle<Result<(), RunError>>,
+    /// `None`: it serves no clients.
+    edge: Option<JoinHandle<Result<(), RunError>>>,
+    /// `None`: it is alone on its store.
+    membership: Option<Membership>,
     application: Running,
     store: OpenStore,
+    drain: Duration,
 }
 
 /// The store of a node, as it is closed.
@@ -48,14 +56,15 @@ enum OpenStore {
     Embedded(Arc<Embedded>),
     Remote {
         store: Arc<Remote>,
-        _identity: PeerIdentity,
+        identity: PeerIdentity,
     },
 }
 
 /// What a node is known by: to clients, and where it has anything to do with them, to other nodes.
 #[derive(Debug)]
 pub(crate) struct NodeFiles {
-    pub(crate) tls: TlsFiles,
+    /// `None`: it serves no clients.
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) peer: Option<PeerFiles>,
 }
 
@@ -67,54 +76,72 @@ impl Node {
         token: Secret,
         application: Application,
     ) -> Result<Self, CommandFailure> {
-        let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
-        let tls = check(config, &files.tls)?;
+        let tls = files
+            .tls
+            .as_ref()
+            .map(|tls| check(config, tls))
+            .transpose()?;
         usable_dir(&config.origin("data_dir"), &config.data_dir)?;
         let clock = Clock::system();
         let store = OpenStore::open(config, files.peer.as_ref(), clock.clone()).await?;
-        let shared = store.shared();
-        let meta = prepare(&*shared, &clock)
+        let listener = store.listen(config)?;
+        let meta = prepare(&*store.shared(), &clock)
             .await
-            .map_err(|error| failed(&error))?;
-
-        let place = Place {
-            host: HostConfig {
-                node: config.name.clone(),
-                idle_ms: limits::ACTOR_IDLE_MS,
-                slots: meta.slots,
-            },
-            store: shared,
-            clock: clock.clone(),
+            .map_err(|error| CommandFailure::failed(chain(&error)))?;
+        let operations = application.operations().map(ToString::to_string).collect();
+        let place = place(config, &meta, store.shared(), clock.clone());
+        let application = run(application, config, place, listener.is_none()).await?;
+        let (others, known_others) = nobody_yet();
+        let sessions = sessions(
+            config,
+            &meta,
+            token,
+            &application,
+            clock.clone(),
+            known_others,
+        )
+        .await?;
+        let edge = tls
+            .filter(|_| config.has(Role::Edge))
+            .map(|tls| bind_edge(config, &meta, tls, sessions.clone()))
+            .transpose()?;
+        let quic = edge
+            .as_ref()
+            .map(Edge::local_addr)
+            .transpose()
+            .map_err(|error| CommandFailure::failed(chain(&error)))?;
+        let peer = listener.as_ref().map(Listener::local_addr);
+        let membership = match listener {
+            None => None,
+            Some(listener) => {
+                let parts = MembershipParts {
+                    config,
+                    meta: &meta,
+                    listener,
+                    quic,
+                    operations,
+                    host: application.host.clone(),
+                    store: store.shared(),
+                    clock,
+                    others,
+                    sessions,
+                };
+                Some(Membership::start(parts).await?)
+            }
         };
-        let lease = Duration::from_millis(config.worker_lease_ms.into());
-        let application = application
-            .worker_lease(lease)
-            .start(place)
-            .await
-            .map_err(|error| failed(&error))?;
-        let sessions = sessions(config, &meta, token, &application, clock).await?;
-        let edge_config = EdgeConfig {
-            connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
-            drain: Duration::from_secs(config.drain_seconds.into()),
-            reset_key: Some(ResetKey::of_node(meta.session_key.as_bytes(), &config.name)),
-            ..EdgeConfig::new(config.quic)
-        };
-        let edge =
-            Edge::bind(edge_config, tls, sessions).map_err(|error| unbound(config, &error))?;
-        let quic = edge.local_addr().map_err(|error| failed(&error))?;
         let (shutdown, stopped) = oneshot::channel::<()>();
-        let edge = tokio::spawn(edge.run(async {
-            // An error is the end of the node without a drain: the same to the edge.
-            let _ = stopped.await;
-        }));
-        tracing::info!(node = %config.name, %quic, cluster = %meta.cluster, schema = meta.schema, "node serves");
+        let edge = edge.map(|edge| tokio::spawn(run_edge(edge, stopped)));
+        tracing::info!(node = %config.name, ?quic, ?peer, cluster = %meta.cluster, schema = meta.schema, "node serves");
         Ok(Self {
             name: config.name.clone(),
             quic,
+            peer,
             shutdown: Some(shutdown),
             edge,
+            membership,
             application,
             store,
+            drain: Duration::from_secs(config.drain_seconds.into()),
         })
     }
 
@@ -122,32 +149,114 @@ impl Node {
         &self.name
     }
 
-    /// Where clients connect, with the real port.
-    pub(crate) fn quic_address(&self) -> SocketAddr {
+    /// Where clients connect, with the real port, if they do.
+    pub(crate) const fn quic_address(&self) -> Option<SocketAddr> {
         self.quic
     }
 
-    /// Completes when the edge has ended by itself: a defect, the node is of no use any more.
+    /// Where other nodes connect, with the real port, if there are any.
+    pub(crate) const fn peer_address(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Completes when a part has ended by itself: a defect, or the node is not wanted any more.
     pub(crate) async fn failed(&mut self) -> CommandFailure {
-        match (&mut self.edge).await {
-            Ok(Ok(())) => CommandFailure::failed("the edge has ended"),
-            Ok(Err(error)) => CommandFailure::failed(chain(&error)),
-            Err(error) => CommandFailure::failed(chain(&error)),
+        let (edge, membership) = (&mut self.edge, &self.membership);
+        let edge = async {
+            match edge {
+                None => std::future::pending().await,
+                Some(edge) => match edge.await {
+                    Ok(Ok(())) => CommandFailure::failed("the edge has ended"),
+                    Ok(Err(error)) => CommandFailure::failed(chain(&error)),
+                    Err(error) => CommandFailure::failed(chain(&error)),
+                },
+            }
+        };
+        let membership = async {
+            match membership {
+                None => std::future::pending().await,
+                Some(membership) => membership.failed().await,
+            }
+        };
+        tokio::select! {
+            failure = edge => failure,
+            failure = membership => failure,
         }
     }
 
-    /// Lets what was accepted be answered, within the deadline of the configuration, then stops every
-    /// part in the reverse order of its start.
+    /// Lets what was accepted be answered and hands over what the node owns, within the deadline of the
+    /// configuration, then stops every part in the reverse order of its start.
     pub(crate) async fn drain(mut self) {
         if let Some(shutdown) = self.shutdown.take() {
             let _ = shutdown.send(());
         }
-        if let Err(error) = self.edge.await {
-            tracing::error!(%error, "the edge did not end in order");
-        }
+        let edge = async {
+            if let Some(edge) = self.edge.take()
+                && let Err(error) = edge.await
+            {
+                tracing::error!(%error, "the edge did not end in order");
+            }
+        };
+        let leaving = async {
+            if let Some(membership) = &self.membership {
+                membership.leave(self.drain).await;
+            }
+        };
+        tokio::join!(edge, leaving);
         self.application.stop().await;
+        if let Some(membership) = self.membership.take() {
+            membership.stop().await;
+        }
         self.store.close().await;
     }
+}
+
+async fn run_edge(edge: Edge, stopped: oneshot::Receiver<()>) -> Result<(), RunError> {
+    let stopped = async {
+        // An error is the end of the node without a drain: the same to the edge.
+        let _ = stopped.await;
+    };
+    edge.run(stopped).await
+}
+
+/// Starts an application whose node is alone on its store, or one of several.
+async fn run(
+    application: Application,
+    config: &NodeConfig,
+    place: Place,
+    is_alone: bool,
+) -> Result<Running, CommandFailure> {
+    let lease = Duration::from_millis(config.worker_lease_ms.into());
+    let application = application.worker_lease(lease);
+    let running = match is_alone {
+        true => application.start(place).await,
+        false => application.start_idle(place).await,
+    };
+    running.map_err(|error| CommandFailure::failed(chain(&error)))
+}
+
+fn place(config: &NodeConfig, meta: &ClusterMeta, store: Arc<dyn Store>, clock: Clock) -> Place {
+    let host = HostConfig {
+        node: config.name.clone(),
+        idle_ms: limits::ACTOR_IDLE_MS,
+        slots: meta.slots,
+    };
+    Place { host, store, clock }
+}
+
+fn bind_edge(
+    config: &NodeConfig,
+    meta: &ClusterMeta,
+    tls: EdgeTls,
+    sessions: Sessions,
+) -> Result<Edge, CommandFailure> {
+    let edge_config = EdgeConfig {
+        connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
+        drain: Duration::from_secs(config.drain_seconds.into()),
+        reset_key: Some(ResetKey::of_node(meta.session_key.as_bytes(), &config.name)),
+        ..EdgeConfig::new(config.quic)
+    };
+    Edge::bind(edge_config, tls, sessions).map_err(|error| unbound(config, &error))
 }
 
 impl OpenStore {
@@ -170,8 +279,22 @@ impl OpenStore {
             .map_err(|error| unopened(config, &error))?;
         Ok(Self::Remote {
             store: Arc::new(store),
-            _identity: identity,
+            identity,
         })
+    }
+
+    /// Opens the peer port, where the store is one that nodes share.
+    fn listen(&self, config: &NodeConfig) -> Result<Option<Listener>, CommandFailure> {
+        let Self::Remote { identity, .. } = self else {
+            return Ok(None);
+        };
+        let listening = ListenerConfig {
+            node: config.name.clone(),
+            address: config.peer,
+        };
+        Listener::bind(&listening, identity.credentials.clone())
+            .map(Some)
+            .map_err(|error| peer_unbound(config, &error))
     }
 
     fn shared(&self) -> Arc<dyn Store> {
@@ -265,6 +388,7 @@ async fn sessions(
     token: Secret,
     application: &Running,
     clock: Clock,
+    others: OtherNodes,
 ) -> Result<Sessions, CommandFailure> {
     let inside = Inside {
         service: Arc::new(Gateway::new(
@@ -275,7 +399,7 @@ async fn sessions(
         authenticator: Arc::new(DevelopmentToken::new("admin", token)),
         resume_key: ResumeKey::new(meta.session_key.as_bytes()),
         clock,
-        others: no_other_nodes(),
+        others,
     };
     Sessions::start(SessionConfig::new(&config.name), inside)
         .await

@@ -94,7 +94,7 @@ impl StorageNode {
 }
 
 /// A port that is in use is free another time; an address of another machine never is.
-fn unbound(config: &NodeConfig, error: &ListenError) -> CommandFailure {
+pub(crate) fn unbound(config: &NodeConfig, error: &ListenError) -> CommandFailure {
     match error {
         ListenError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
             let (by, said) = (config.origin("peer"), chain(error));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use selvedge_client::Client;
+use selvedge_cluster::membership::Role;
 use selvedge_cluster::peer::PeerFiles;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -74,7 +75,9 @@ async fn start_with_development_files(
     let files = DevelopmentFiles::ensure(&config.origin("data_dir"), &config.data_dir)?;
     let token = read_token("development token", &files.token)?;
     let files_of_node = NodeFiles {
-        tls: config.tls.edge.as_ref().unwrap_or(&files.tls).clone(),
+        tls: config
+            .has(Role::Edge)
+            .then(|| config.tls.edge.as_ref().unwrap_or(&files.tls).clone()),
         peer: peer::of_development(config)?,
     };
     let node = Node::start(
@@ -85,7 +88,9 @@ async fn start_with_development_files(
     )
     .await?;
     let profile = Profile {
-        server: node.quic_address().to_string(),
+        server: node
+            .quic_address()
+            .map_or_else(String::new, |quic| quic.to_string()),
         ca_file: std::path::absolute(&files.ca).unwrap_or(files.ca),
         token,
     };
@@ -105,8 +110,8 @@ pub(crate) async fn dev(
     let (node, profile) = start_with_development_files(&config, application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
-        quic: Some(profile.server.clone()),
-        peer: None,
+        quic: node.quic_address().map(|quic| quic.to_string()),
+        peer: node.peer_address().map(|peer| peer.to_string()),
         http: None,
         console: None,
         token: Some(profile.token.clone()),
@@ -134,12 +139,13 @@ pub(crate) async fn start(
         return storage(printer, &config, peer).await;
     }
     let (tls, token) = credentials(printer, &config)?;
+    let tls = config.has(Role::Edge).then_some(tls);
     let files = NodeFiles { tls, peer };
     let node = Node::start(&config, &files, Secret::new(token), application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
-        quic: Some(node.quic_address().to_string()),
-        peer: None,
+        quic: node.quic_address().map(|quic| quic.to_string()),
+        peer: node.peer_address().map(|peer| peer.to_string()),
         http: None,
         console: None,
         token: None,

@@ -95,7 +95,7 @@ mod tests {
         let every_10_ms: Vec<u64> = (0..100).map(|it| it * 10 * MS).collect();
         let to_next = |of: &[u64], span| gap_ms(of, span, u64::MAX);
         assert_eq!(to_next(&every_10_ms, 205..300), 10);
-        let mut with_gap = every_10_ms.clone();
+        let mut with_gap = every_10_ms;
         with_gap.retain(|at| !(300 * MS..700 * MS).contains(at));
         assert_eq!(to_next(&with_gap, 295..320), 405);
         assert_eq!(to_next(&with_gap, 0..320), 410, "it begins within");

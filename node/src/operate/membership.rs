@@ -1,0 +1,258 @@
+//! A node as a member of its cluster: the peer port, its membership, and the ownership of its host. Started
+//! where the store is one that nodes share; a node on a store of its own is alone and has none of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::Host;
+use selvedge_cluster::forward::{Doubt, Forward, ForwardConfig};
+use selvedge_cluster::membership::{
+    Joining, Leave, Member, MemberConfig, Role, Standing, Timing, Versions, View,
+};
+use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
+use selvedge_cluster::peer::{Inbound, Links, Listener};
+use selvedge_cluster::store::migration::ClusterMeta;
+use selvedge_cluster::store::{self, Store};
+use selvedge_protocol::error::chain;
+use selvedge_protocol::peer::Service;
+use selvedge_protocol::version;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::operate::config::NodeConfig;
+use crate::operate::failure::CommandFailure;
+use crate::session::{OtherNodes, Sessions};
+
+/// A member that runs.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    member: Member,
+    ownership: Ownership,
+    shutdown: Option<oneshot::Sender<()>>,
+    listener: JoinHandle<()>,
+    followers: [AbortHandle; 2],
+}
+
+/// What a membership is made of.
+pub(crate) struct MembershipParts<'a> {
+    pub(crate) config: &'a NodeConfig,
+    pub(crate) meta: &'a ClusterMeta,
+    pub(crate) listener: Listener,
+    /// Where clients connect, if they do.
+    pub(crate) quic: Option<SocketAddr>,
+    /// The types that it has handlers for.
+    pub(crate) operations: Vec<String>,
+    pub(crate) host: Host,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    /// Gets the addresses of the other nodes that serve clients.
+    pub(crate) others: watch::Sender<Arc<[String]>>,
+    /// They go to others when this node is not to serve them, or cannot.
+    pub(crate) sessions: Sessions,
+}
+
+impl Membership {
+    /// Joins the cluster and begins to own what its plan says. When this returns, the node owns what it is to
+    /// own, or has waited long enough for those that are to hand it over.
+    pub(crate) async fn start(parts: MembershipParts<'_>) -> Result<Self, CommandFailure> {
+        let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
+        let config = member_config(&parts);
+        let MembershipParts {
+            listener,
+            host,
+            store,
+            clock,
+            others,
+            sessions,
+            ..
+        } = parts;
+        let member = Member::start(config, store, clock.clone())
+            .await
+            .map_err(|error: store::Error| failed(&error))?;
+        let links = Links::new(listener.dialer(), clock.clone());
+        let doubting = member.clone();
+        let forward = host.forward(ForwardConfig {
+            views: member.view(),
+            links,
+            doubt: Box::new(move |doubt| match doubt {
+                Doubt::Plan => doubting.poke(),
+                Doubt::Node(name) => doubting.suspect(&name),
+            }),
+        });
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            // An error is the end of the node: the same to the port.
+            let _ = stopped.await;
+        };
+        let listener = tokio::spawn(listener.run(stopped, move |inbound| {
+            Box::pin(serve(forward.clone(), inbound))
+        }));
+        let ownership = Ownership::start(
+            OwnershipConfig::default(),
+            host.clone(),
+            member.clone(),
+            clock,
+        );
+        let settling = settled(host, member.clone());
+        let followers = [
+            tokio::spawn(tell_others(member.view(), others)).abort_handle(),
+            tokio::spawn(move_sessions(member.clone(), sessions)).abort_handle(),
+        ];
+        let membership = Self {
+            member,
+            ownership,
+            shutdown: Some(shutdown),
+            listener,
+            followers,
+        };
+        if tokio::time::timeout(SETTLE_MAX, settling).await.is_err() {
+            tracing::warn!("some slots are still waited for; the node serves without them");
+        }
+        Ok(membership)
+    }
+
+    /// Completes if the node cannot be a member any more.
+    pub(crate) async fn failed(&self) -> CommandFailure {
+        CommandFailure::failed(chain(&self.member.failed().await))
+    }
+
+    /// Hands over all that the node owns, within a time.
+    pub(crate) async fn leave(&self, limit: Duration) {
+        match self.member.leave(self.ownership.emptied(), limit).await {
+            Leave::Emptied => tracing::info!("left the cluster"),
+            Leave::Late => tracing::warn!("left the cluster with slots that nobody took in time"),
+        }
+    }
+
+    /// Closes the peer port.
+    pub(crate) async fn stop(mut self) {
+        if let Some(shutdown) = self.shutdown.take() {
+            let _ = shutdown.send(());
+        }
+        if let Err(error) = (&mut self.listener).await {
+            tracing::error!(%error, "the peer port did not end in order");
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.listener.abort();
+        for follower in &self.followers {
+            follower.abort();
+        }
+    }
+}
+
+fn member_config(parts: &MembershipParts<'_>) -> MemberConfig {
+    let config = parts.config;
+    let peer = config.advertise_peer.clone();
+    let quic = config.advertise_quic.clone();
+    MemberConfig {
+        joining: Joining {
+            name: config.name.clone(),
+            weight: match config.has(Role::Core) {
+                true => config.weight,
+                false => 0,
+            },
+            roles: config.roles.clone(),
+            peer: peer.unwrap_or_else(|| parts.listener.local_addr().to_string()),
+            quic: parts
+                .quic
+                .map(|bound| quic.unwrap_or_else(|| bound.to_string())),
+            operations: match config.has(Role::Processing) {
+                true => parts.operations.clone(),
+                false => Vec::new(),
+            },
+            versions: Versions {
+                binary: env!("CARGO_PKG_VERSION").to_owned(),
+                protocol: version::CURRENT,
+                schema: parts.meta.schema,
+            },
+        },
+        slots: parts.meta.slots,
+        timing: Timing::default(),
+    }
+}
+
+/// Completes when the host has what the plan gives it.
+async fn settled(host: Host, member: Member) {
+    let (mut changes, mut views) = (host.changes(), member.view());
+    loop {
+        changes.borrow_and_update();
+        let view = Arc::clone(&views.borrow_and_update());
+        let owned = host.owned();
+        let mut wanted = view.plan.slots_of(&view.name);
+        if wanted.all(|slot| owned.binary_search(&slot).is_ok()) {
+            return;
+        }
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            Ok(()) = views.changed() => {}
+            else => return,
+        }
+    }
+}
+
+async fn serve(forward: Forward, inbound: Inbound) {
+    match inbound.service {
+        Service::Actors => forward.serve(inbound).await,
+        Service::Store => inbound.unserved(),
+    }
+}
+
+/// Keeps the addresses of other nodes up to date, those that are to stay first.
+async fn tell_others(mut views: watch::Receiver<Arc<View>>, others: watch::Sender<Arc<[String]>>) {
+    loop {
+        let addresses = addresses(&views.borrow_and_update());
+        others.send_if_modified(|known| {
+            let is_news = **known != *addresses;
+            if is_news {
+                *known = addresses;
+            }
+            is_news
+        });
+        if views.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn addresses(view: &View) -> Arc<[String]> {
+    let stays = view
+        .others(Role::Edge)
+        .filter(|(_, node)| node.is_staying());
+    stays.filter_map(|(_, node)| node.quic.clone()).collect()
+}
+
+/// Sends sessions away once an operator drains the node, and when it is cut off from the store.
+async fn move_sessions(member: Member, sessions: Sessions) {
+    let (mut views, mut standings) = (member.view(), member.standing());
+    let mut was_good = true;
+    loop {
+        let is_drained = {
+            let view = views.borrow_and_update();
+            view.own().is_some_and(|own| own.is_drained)
+        };
+        let is_good = !is_drained && *standings.borrow_and_update() == Standing::Member;
+        if was_good && !is_good {
+            sessions.redirect_all();
+        }
+        was_good = is_good;
+        tokio::select! {
+            Ok(()) = views.changed() => {}
+            Ok(()) = standings.changed() => {}
+            else => return,
+        }
+    }
+}
+
+/// No address of any other node.
+pub(crate) fn nobody_yet() -> (watch::Sender<Arc<[String]>>, OtherNodes) {
+    watch::channel(Arc::from([]))
+}
+
+/// Longer than a handover by force takes.
+const SETTLE_MAX: Duration = Duration::from_secs(8);
