@@ -319,6 +319,50 @@ fn one_that_stood_still_is_ousted_and_comes_back_as_another() {
     }
 }
 
+#[test]
+fn nobody_dies_of_a_store_that_was_away_for_all() {
+    // How long it was, and how much later than the one before each node has its connection again.
+    let cases = [(800, 300), (5_000, 450), (60_000, 450)];
+    // At each moment of a beat: it matters who looked last.
+    for (step, (away, later)) in (0..25).flat_map(|step| cases.map(|case| (step, case))) {
+        let mut cluster = Cluster::new(3);
+        cluster.run(5 * SECOND + step * STEP);
+        let controller = cluster.controllers();
+        let until = cluster.now + Duration::from_millis(away);
+        for (number, node) in (0..).zip(&mut cluster.nodes) {
+            node.stopped_until = Some(until + Duration::from_millis(later) * number);
+        }
+        cluster.run(Duration::from_millis(away) + 10 * SECOND);
+        assert_eq!(cluster.deaths, [], "{step} {away}");
+        assert_eq!(cluster.controllers(), controller);
+        // Who does not come back is still found.
+        cluster.kill(2);
+        cluster.run(3 * SECOND);
+        assert_eq!(cluster.deaths.len(), 1);
+    }
+}
+
+#[test]
+fn a_round_that_stood_still_makes_nobody_look_older() {
+    let mut cluster = Cluster::new(2);
+    cluster.run(5 * SECOND);
+    let controller = cluster.controllers()[0];
+    // It asks, stands still, sees what the other did meanwhile, and asks again in the next moment.
+    let (asked, now) = (cluster.now, cluster.now + 5 * SECOND);
+    let mut seen = cluster.seen(controller);
+    let other = &mut seen.members[1 - controller];
+    other.beat = other.beat.map(|beat| BeatRecord {
+        count: beat.count + 20,
+        ..beat
+    });
+    let machine = cluster.nodes[controller].machine.as_mut().unwrap();
+    for (asked, now) in [(asked, now), (now, now + STEP), (now + STEP, now + STEP)] {
+        let writes = machine.decide(asked, now, &seen).unwrap();
+        assert!(writes.lease.is_some());
+        assert_eq!(writes.dead, []);
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Kill(usize),
