@@ -130,7 +130,6 @@ impl Cluster {
         };
         let storage = Member::new(STORAGE.to_owned(), storage, vec![store]);
         let found: Vec<Addresses> = network.addresses().collect();
-        let is_alone = count == 1;
         let members = held.into_iter().zip(&found).enumerate();
         let members = members.map(|(number, ([quic, peer], found))| {
             let place = Place {
@@ -138,9 +137,7 @@ impl Cluster {
                 peer: peer.address(),
             };
             let mut arguments = files.node_arguments(number, place, found.store);
-            if !is_alone {
-                arguments.extend(files::advertised(found));
-            }
+            arguments.extend(files::advertised(found));
             let name = node_name(number);
             let program = Program {
                 log: log(dir.path(), &name),

@@ -100,7 +100,7 @@ impl Files {
     }
 }
 
-/// Where a node tells others to find it: at its relays. A node that is alone has nobody to tell.
+/// Where a node tells others to find it: at its relays.
 pub(super) fn advertised(addresses: &Addresses) -> Vec<OsString> {
     let [peers, clients] = [addresses.peers, addresses.clients].map(|it| it.to_string());
     arguments(&["--advertise-peer", &peers, "--advertise-quic", &clients])
