@@ -205,7 +205,7 @@ impl Driver {
         tokio::select! {
             transferred = link.control.transfer() => match transferred {
                 Ok(()) => return self.take_frames(&mut link.control.received),
-                Err(_) => return self.take_loss(&link.connection),
+                Err(_) => return self.take_loss(link),
             },
             taken = self.queries.recv_many(&mut self.query_batch, query_room),
                 if is_open && query_room > 0 =>
@@ -364,9 +364,15 @@ impl Driver {
         None
     }
 
-    /// The connection has gone: as if its reason had been said as a Goodbye.
-    fn take_loss(&mut self, connection: &Connection) -> Option<Leave> {
-        let failure = Some(lost(connection));
+    /// The connection has gone. What had come before is heard first: it may answer, or say where to go on. Then
+    /// it is as if the reason had been said as a Goodbye.
+    fn take_loss(&mut self, link: &mut Link) -> Option<Leave> {
+        while link.control.has_left() {
+            if let Some(leave) = self.take_frames(&mut link.control.received) {
+                return Some(leave);
+            }
+        }
+        let failure = Some(lost(&link.connection));
         self.take_frame(ServerFrame::Goodbye(Goodbye { failure }))
     }
 
@@ -408,7 +414,7 @@ impl Driver {
 
     fn take_done(&mut self, done: Done, link: &mut Link) -> Option<Leave> {
         match done {
-            Done::Inbound => self.take_loss(&link.connection),
+            Done::Inbound => self.take_loss(link),
             Done::Reading(Reading::Identified {
                 subscription,
                 stream,

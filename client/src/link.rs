@@ -2,6 +2,7 @@
 //! tasks that live no longer than the connection.
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -141,7 +142,6 @@ impl ControlStream {
 
     /// Writes on and reads on; whichever comes first. Loses nothing when dropped in between.
     pub(crate) async fn transfer(&mut self) -> Result<(), ReadError> {
-        let mut chunks: [Bytes; CHUNKS_MAX] = std::array::from_fn(|_| Bytes::new());
         let has_more = !self.is_written();
         tokio::select! {
             biased;
@@ -150,20 +150,33 @@ impl ControlStream {
                 // The connection's end is seen by reading; a stopped stream is as good as that.
                 Err(_) => return Err(ReadError::ClosedStream),
             },
-            read = self.receive.read_chunks(&mut chunks) => match read? {
-                Some(count) => {
-                    for chunk in &chunks[..count] {
-                        self.received.extend_from_slice(chunk);
-                    }
-                }
-                None => return Err(ReadError::ClosedStream),
-            },
+            read = read(&mut self.receive, &mut self.received) => read?,
         }
         Ok(())
     }
 
+    /// Reads what has come and was not looked at before the connection was lost; `false` if there is no more.
+    pub(crate) fn has_left(&mut self) -> bool {
+        let left = read(&mut self.receive, &mut self.received).now_or_never();
+        matches!(left, Some(Ok(())))
+    }
+
     const fn is_written(&self) -> bool {
         self.written == self.sending.len()
+    }
+}
+
+/// Takes what has come, or waits until something has.
+async fn read(receive: &mut RecvStream, received: &mut BytesMut) -> Result<(), ReadError> {
+    let mut chunks: [Bytes; CHUNKS_MAX] = std::array::from_fn(|_| Bytes::new());
+    match receive.read_chunks(&mut chunks).await? {
+        Some(count) => {
+            for chunk in &chunks[..count] {
+                received.extend_from_slice(chunk);
+            }
+            Ok(())
+        }
+        None => Err(ReadError::ClosedStream),
     }
 }
 

@@ -87,9 +87,14 @@ impl Servers {
         }
     }
 
-    /// The server sent us there.
+    /// The server sent us there. It may be all that is left of those that are known, so it is remembered until
+    /// the cluster tells of others.
     pub(crate) fn redirect(&mut self, server: String) {
         self.leave();
+        if !self.told.contains(&server) {
+            self.told.insert(0, server.clone());
+            self.told.truncate(SERVERS_MAX);
+        }
         self.redirect = Some(server);
     }
 
@@ -171,19 +176,20 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_is_followed_once() {
+    fn a_redirect_is_followed_and_remembered() {
         let mut servers = servers(&["a", "b"]);
         servers.connected("a".to_owned());
         servers.redirect("z".to_owned());
         assert!(servers.is_redirected());
-        assert_eq!(servers.round(in_place(2)), ["z", "b", "a"]);
+        assert_eq!(servers.round(in_place(3)), ["z", "b", "a"]);
         assert!(!servers.is_redirected());
-        assert_eq!(servers.round(in_place(2)), ["b", "a"]);
+        assert_eq!(servers.round(in_place(3)), ["b", "z", "a"]);
         // To one that is known: it is tried once all the same.
         servers.redirect("b".to_owned());
-        assert_eq!(servers.round(in_place(2)), ["b", "a"]);
+        assert_eq!(servers.round(in_place(3)), ["b", "z", "a"]);
         servers.redirect("a".to_owned());
-        assert_eq!(servers.round(in_place(2)), ["a", "b"]);
+        servers.learn(texts(&["c"]));
+        assert_eq!(servers.round(in_place(4)), ["a", "b", "c"]);
     }
 
     #[test]
@@ -210,6 +216,10 @@ mod tests {
             servers.learn(many("t"));
         }
         assert_eq!(servers.round(|| 7).len(), 2 * SERVERS_MAX + 2);
+        for nth in 0..100 {
+            servers.redirect(format!("r{nth}"));
+        }
+        assert!(servers.round(|| 7).len() <= 2 * SERVERS_MAX + 1);
     }
 
     #[test]
