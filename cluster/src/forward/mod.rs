@@ -25,7 +25,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use quinn::Connection;
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::limits::FORWARDED_MS_MAX;
 use selvedge_protocol::peer::actors::Tell;
@@ -41,7 +40,7 @@ use crate::actor::request::{ReplyTo, ScopedAddress, SubscriptionItem};
 use crate::forward::outlet::Outlet;
 use crate::forward::parcel::{AskedBy, Parcel, Room};
 use crate::membership::{NodeRecord, Owner, View};
-use crate::peer::{Inbound, Links};
+use crate::peer::{Connection, Inbound, Links};
 use crate::slot::Slot;
 
 /// What is not as the view of the cluster says.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use quinn::Connection;
 use selvedge_protocol::peer::actors::{ActorAnswer, Tell};
 use selvedge_protocol::peer::{Service, close};
 use tokio::sync::Notify;
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 use crate::forward::parcel::Parcel;
 use crate::forward::pending::Pending;
 use crate::forward::{Doubt, Forward, wire};
-use crate::peer::{Link, LinkState, PeerReader, PeerStream, PeerWriter, StreamError};
+use crate::peer::{Connection, Link, LinkState, PeerReader, PeerStream, PeerWriter, StreamError};
 
 #[derive(Debug)]
 pub(super) struct Outlet {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use quinn::Connection;
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::Since;
 use selvedge_protocol::peer::Service;
@@ -14,7 +13,7 @@ use crate::actor::local::LocalSubscription;
 use crate::actor::request::{ScopedAddress, SubscriptionItem};
 use crate::forward::{Doubt, Forward, STOPPING, wire};
 use crate::membership::Owner;
-use crate::peer::{PeerStream, StreamError};
+use crate::peer::{Connection, PeerStream, StreamError};
 
 /// Opened at the owner. Ends when that is lost.
 #[derive(Debug)]

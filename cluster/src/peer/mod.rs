@@ -21,5 +21,7 @@ pub use identity::{Identity, IdentityError, PeerFiles, node_domain};
 pub use link::{Link, LinkState};
 pub use links::Links;
 pub use listener::{Inbound, ListenError, Listener, ListenerConfig, Stopping};
+/// An open connection to another node.
+pub use quinn::Connection;
 pub use reset::ResetKey;
 pub use stream::{PeerReader, PeerStream, PeerWriter, StreamError};

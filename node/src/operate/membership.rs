@@ -20,6 +20,7 @@ use selvedge_protocol::peer::Service;
 use selvedge_protocol::version;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::MissedTickBehavior;
 
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
@@ -230,18 +231,20 @@ fn addresses(view: &View) -> Arc<[String]> {
 /// Sends sessions away once an operator drains the node, and when it is cut off from the store.
 async fn move_sessions(member: Member, sessions: Sessions) {
     let (mut views, mut standings) = (member.view(), member.standing());
-    let mut was_good = true;
+    // Those that come back because they find nobody else are told again.
+    let mut again = tokio::time::interval(REDIRECT_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let is_drained = {
             let view = views.borrow_and_update();
             view.own().is_some_and(|own| own.is_drained)
         };
         let is_good = !is_drained && *standings.borrow_and_update() == Standing::Member;
-        if was_good && !is_good {
+        if !is_good {
             sessions.redirect_all();
         }
-        was_good = is_good;
         tokio::select! {
+            _ = again.tick(), if !is_good => {}
             Ok(()) = views.changed() => {}
             Ok(()) = standings.changed() => {}
             else => return,
@@ -254,5 +257,7 @@ pub(crate) fn nobody_yet() -> (watch::Sender<Arc<[String]>>, OtherNodes) {
     watch::channel(Arc::from([]))
 }
 
+/// As often as a client that finds nobody else may come back.
+const REDIRECT_AGAIN: Duration = Duration::from_secs(1);
 /// Longer than a handover by force takes.
 const SETTLE_MAX: Duration = Duration::from_secs(8);

@@ -60,7 +60,7 @@ impl Cluster {
     /// The command of a node on that store.
     fn on(&self, store: &str) -> Command {
         let mut command = self.production.command("127.0.0.1:0");
-        command.args(["--store", store]);
+        command.args(["--store", store, "--peer", "127.0.0.1:0"]);
         self.known_as(&mut command, "node-1");
         command
     }
