@@ -17,7 +17,6 @@ mod server;
 mod subscription;
 mod wire;
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -309,28 +308,20 @@ impl Forward {
 
     fn outlet(&self, name: &str, node: &NodeRecord) -> Arc<Outlet> {
         let mut outlets = self.0.outlets.lock();
-        let open = || {
-            let link = self.0.config.links.to(name, &node.peer);
-            Arc::new(Outlet::open(
-                self.clone(),
-                name.to_owned(),
-                node.incarnation,
-                link,
-            ))
-        };
-        match outlets.entry(name.to_owned()) {
-            // One of an earlier life is found and closed by the next look.
-            Entry::Occupied(entry) if entry.get().incarnation() >= node.incarnation => {
-                Arc::clone(entry.get())
-            }
-            Entry::Occupied(mut entry) => {
-                let before = entry.insert(open());
-                self.0.held.lock().extend(self.counted(before.close()));
-                self.look();
-                Arc::clone(entry.get())
-            }
-            Entry::Vacant(vacant) => Arc::clone(vacant.insert(open())),
+        // One of an earlier life of the node is closed.
+        if let Some(outlet) = outlets.get(name)
+            && outlet.incarnation() >= node.incarnation
+        {
+            return Arc::clone(outlet);
         }
+        let link = self.0.config.links.to(name, &node.peer);
+        let opened = Outlet::open(self.clone(), name.to_owned(), node.incarnation, link);
+        let outlet = Arc::new(opened);
+        if let Some(before) = outlets.insert(name.to_owned(), Arc::clone(&outlet)) {
+            self.0.held.lock().extend(self.counted(before.close()));
+            self.look();
+        }
+        outlet
     }
 
     /// Parcels that are about to be held.

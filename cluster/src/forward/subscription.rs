@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::Since;
+use selvedge_protocol::limits::FORWARDED_MS_MAX;
 use selvedge_protocol::peer::Service;
 use selvedge_protocol::peer::actors::{ActorAnswer, ActorRequest, Elsewhere, Subscribe};
 use selvedge_protocol::{ErrorCode, Failure};
@@ -24,8 +25,22 @@ pub(crate) struct RemoteSubscription {
 }
 
 impl RemoteSubscription {
-    /// Asks the node at the other end for the events of an actor.
+    /// Asks the node at the other end for the events of an actor. Gives up after some seconds: that node may have
+    /// no room for another stream.
     pub(crate) async fn open(
+        forward: &Forward,
+        owner: Arc<str>,
+        connection: &Connection,
+        actor: &ScopedAddress,
+        since: Since,
+    ) -> Result<Self, Failure> {
+        let opening = Self::try_open(forward, owner, connection, actor, since);
+        let limit = Duration::from_millis(FORWARDED_MS_MAX);
+        let opened = tokio::time::timeout(limit, opening).await;
+        opened.unwrap_or_else(|_elapsed| Err(broken(&"it takes too long")))
+    }
+
+    async fn try_open(
         forward: &Forward,
         owner: Arc<str>,
         connection: &Connection,
