@@ -9,6 +9,7 @@ mod config;
 mod duration;
 mod failure;
 mod membership;
+mod free_port;
 mod node;
 mod origin;
 mod output;

@@ -1,13 +1,13 @@
 //! One node of a cluster of our own: its process, while it has one, and its ports, while it has none.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::ops::Range;
 
 use rustix::process::Signal;
 use selvedge_cluster::Clock;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::operate::failure::{CommandFailure, Exit};
+use crate::operate::free_port;
 use crate::operate::verify::child::{Program, Ready, Running, START_PATIENCE, StartFailure};
 
 /// A node that runs or does not.
@@ -141,21 +141,13 @@ impl Address {
     /// A free one whose port the system gives to nobody who does not ask for it: while the node is down, a client
     /// that connects anew could else get it.
     pub(super) fn free(clock: &Clock) -> Result<Self, CommandFailure> {
-        let free = (0..PORT_TRIES).find_map(|_| {
-            let port = PORTS.start + clock.random() % (PORTS.end - PORTS.start);
-            let address = (Ipv4Addr::LOCALHOST, u16::try_from(port).ok()?);
-            let held = UdpSocket::bind(address).ok()?;
-            Some(Self {
-                address: address.into(),
-                held: Some(held),
-            })
+        let held = free_port::udp(clock, Ipv4Addr::LOCALHOST.into());
+        let found = held.and_then(|held| {
+            let address = held.local_addr()?;
+            let held = Some(held);
+            Ok(Self { address, held })
         });
-        free.ok_or_else(|| {
-            CommandFailure::failed(format!(
-                "{PORT_TRIES} ports from {} to {} are all in use",
-                PORTS.start, PORTS.end
-            ))
-        })
+        found.map_err(|error| CommandFailure::failed(format!("no free port: {error}")))
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -169,10 +161,6 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// Below those that Linux and the IANA give out for a moment (from 32,768).
-const PORTS: Range<u64> = 20_000..32_000;
-/// Ports that are tried: most are free.
-const PORT_TRIES: u32 = 64;
 /// Between two starts of a node that finds no store.
 const START_PAUSE: Duration = Duration::from_millis(200);
 /// Longer than a node's own deadline for a drain (30 s) and for what comes after it.
