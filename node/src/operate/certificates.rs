@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustix::fs::{Access, access};
-use selvedge_cluster::peer::PeerFiles;
+use selvedge_cluster::peer::{Identity, PeerFiles};
 use selvedge_protocol::error::chain;
 
-use crate::operate::authority::{Authority, Subject};
+use crate::operate::authority::{Authority, AuthorityError, Subject};
 use crate::operate::failure::CommandFailure;
 use crate::operate::tls_files::TlsFiles;
 
@@ -23,7 +23,7 @@ pub(crate) struct DevelopmentFiles {
 impl DevelopmentFiles {
     /// The files, made now where they are missing: all of them, or none. `by` names what gave the directory.
     pub(crate) fn ensure(by: &str, data_dir: &Path) -> Result<Self, CommandFailure> {
-        let dir = data_dir.join("development");
+        let dir = data_dir.join(DIRECTORY);
         usable_dir(by, data_dir)?;
         usable_dir(by, &dir)?;
         let files = Self {
@@ -50,34 +50,9 @@ impl DevelopmentFiles {
         data_dir: &Path,
         name: &str,
     ) -> Result<PeerFiles, CommandFailure> {
-        let dir = data_dir.join("development");
-        usable_dir(by, data_dir)?;
-        usable_dir(by, &dir)?;
-        let files = PeerFiles {
-            ca: dir.join("peer-ca.pem"),
-            certificate: dir.join("peer.pem"),
-            key: dir.join("peer.key"),
-        };
-        // The certificate is written last: if it is there, the others are complete.
-        if !files.certificate.exists() {
-            let ca_key = dir.join("peer-ca.key");
-            for half_made in [&files.ca, &files.key, &ca_key] {
-                // Of a start that was cut short.
-                let _ = std::fs::remove_file(half_made);
-            }
-            let subject = Subject {
-                name,
-                hosts: &[],
-                days: DEVELOPMENT_DAYS,
-            };
-            Authority::make(&files.ca, &ca_key, DEVELOPMENT_DAYS)
-                .and_then(|authority| authority.issue(&subject, &files.certificate, &files.key))
-                .map_err(|error| {
-                    let error = chain(&error);
-                    CommandFailure::failed(format!("development certificates: {error}"))
-                })?;
-        }
-        Ok(files)
+        let dir = data_dir.join(DIRECTORY);
+        let peers = DevelopmentPeers::ensure(by, data_dir)?;
+        peers.ensure_node(name, &dir.join("peer.pem"), &dir.join("peer.key"))
     }
 
     fn generate(&self) -> Result<(), Box<dyn std::error::Error>> {
@@ -106,6 +81,69 @@ impl DevelopmentFiles {
         Ok(())
     }
 }
+
+/// The authority of a development cluster, which signs the certificates of its nodes.
+#[derive(Debug)]
+pub(crate) struct DevelopmentPeers {
+    authority: Authority,
+    ca: PathBuf,
+}
+
+impl DevelopmentPeers {
+    /// The authority of a data directory, made now where it is missing.
+    pub(crate) fn ensure(by: &str, data_dir: &Path) -> Result<Self, CommandFailure> {
+        let dir = data_dir.join(DIRECTORY);
+        usable_dir(by, data_dir)?;
+        usable_dir(by, &dir)?;
+        let (ca, key) = (dir.join("peer-ca.pem"), dir.join("peer-ca.key"));
+        // The certificate is written last: if it is there, the key is as well.
+        let authority = match ca.exists() {
+            true => Authority::read(&ca, &key),
+            false => {
+                // Of a start that was cut short.
+                let _ = std::fs::remove_file(&key);
+                Authority::make(&ca, &key, DEVELOPMENT_DAYS)
+            }
+        };
+        let authority = authority.map_err(|error| unmade(&error))?;
+        Ok(Self { authority, ca })
+    }
+
+    /// The certificate and key of a node, made now where they are missing or of another authority.
+    pub(crate) fn ensure_node(
+        &self,
+        name: &str,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<PeerFiles, CommandFailure> {
+        let files = PeerFiles {
+            ca: self.ca.clone(),
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        };
+        if Identity::read(&files).is_ok() {
+            return Ok(files);
+        }
+        for useless in [certificate, key] {
+            let _ = std::fs::remove_file(useless);
+        }
+        let subject = Subject {
+            name,
+            hosts: &[],
+            days: DEVELOPMENT_DAYS,
+        };
+        let issued = self.authority.issue(&subject, certificate, key);
+        issued.map_err(|error| unmade(&error))
+    }
+}
+
+fn unmade(error: &AuthorityError) -> CommandFailure {
+    let error = chain(error);
+    CommandFailure::failed(format!("development certificates: {error}"))
+}
+
+/// Where the files are, in a data directory.
+const DIRECTORY: &str = "development";
 
 /// Nobody looks after the certificates of a development node.
 const DEVELOPMENT_DAYS: u32 = 3_650;
