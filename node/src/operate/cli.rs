@@ -13,7 +13,7 @@ use crate::operate::duration::parse_ms;
 
 pub(crate) use cluster::{Cluster, InitCa, IssueCert};
 pub(crate) use load::{Bench, Verify, Workload};
-pub(crate) use node_flags::NodeFlags;
+pub(crate) use node_flags::{Dev, NodeFlags, Start};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
 #[derive(Debug, Parser)]
@@ -45,9 +45,12 @@ pub(crate) enum Command {
     /// Digest every file of a directory durably, with a node of its own, and write a manifest.
     Demo(Demo),
     /// Run a development node: embedded store, certificates and a token made for you.
-    Dev(NodeFlags),
+    ///
+    /// With --nodes it is a small cluster on this machine: a storage node and that many nodes, each a process.
+    /// A node that ends by itself, or is killed, is started again some seconds later.
+    Dev(Dev),
     /// Run a node with real certificates and credentials.
-    Start(NodeFlags),
+    Start(Start),
     /// Submit, inspect and control operations.
     #[command(subcommand)]
     Op(Op),

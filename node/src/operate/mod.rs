@@ -99,8 +99,8 @@ async fn run(
 ) -> Result<(), CommandFailure> {
     match command {
         Command::Demo(demo) => commands::demo::run(printer, build(application)?, demo).await,
-        Command::Dev(flags) => commands::serve::dev(printer, flags, build(application)?).await,
-        Command::Start(flags) => commands::serve::start(printer, flags, build(application)?).await,
+        Command::Dev(dev) => commands::serve::dev(printer, dev, build(application)?).await,
+        Command::Start(start) => commands::serve::start(printer, start, build(application)?).await,
         Command::Op(op) => commands::op::run(printer, op).await,
         Command::Why(why) => commands::op::explain(printer, why).await,
         Command::Schedule(schedule) => commands::schedule::run(printer, schedule).await,
@@ -133,4 +133,4 @@ fn build(
 }
 
 /// The variable that says what is logged.
-const LOG: &str = "SELVEDGE_LOG";
+pub(crate) const LOG: &str = "SELVEDGE_LOG";

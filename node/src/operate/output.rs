@@ -112,9 +112,10 @@ impl Progress {
     }
 }
 
-/// A line on standard error, from wherever it is known.
+/// A line on standard error, from wherever it is known. A terminal that was closed is no reason to panic.
 pub(crate) fn say(text: &str) {
-    eprintln!("{text}");
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Prints a line; a reader that went away (`| head`) is no reason to panic.

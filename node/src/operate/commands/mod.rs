@@ -4,6 +4,7 @@ pub(crate) mod actor;
 pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod demo;
+mod dev_cluster;
 pub(crate) mod op;
 pub(crate) mod policy;
 pub(crate) mod schedule;

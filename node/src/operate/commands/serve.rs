@@ -13,11 +13,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::Application;
 use crate::identity::Secret;
 use crate::operate::certificates::{DevelopmentFiles, write_private};
-use crate::operate::cli::NodeFlags;
+use crate::operate::cli::{Dev, NodeFlags, Start};
+use crate::operate::commands::dev_cluster;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
 use crate::operate::node::{Node, NodeFiles};
-use crate::operate::output::Printer;
+use crate::operate::output::{Printer, say};
 use crate::operate::peer;
 use crate::operate::profile::Profile;
 use crate::operate::storage::StorageNode;
@@ -26,15 +27,15 @@ use crate::operate::tls_files::TlsFiles;
 /// What `--ready-file` gets. Addresses carry their real ports; `null` is not served by this node.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Ready {
-    node: String,
-    quic: Option<String>,
-    peer: Option<String>,
-    http: Option<String>,
-    console: Option<String>,
+pub(super) struct Ready {
+    pub(super) node: String,
+    pub(super) quic: Option<String>,
+    pub(super) peer: Option<String>,
+    pub(super) http: Option<String>,
+    pub(super) console: Option<String>,
     /// Only where the token was made for development.
-    token: Option<String>,
-    ca_file: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) ca_file: Option<String>,
 }
 
 /// A development node with a client on it.
@@ -100,10 +101,15 @@ async fn start_with_development_files(
 
 pub(crate) async fn dev(
     printer: Printer,
-    flags: NodeFlags,
+    dev: Dev,
     application: Application,
 ) -> Result<(), CommandFailure> {
-    let config = NodeConfig::load(&flags)?;
+    let config = NodeConfig::load(&dev.node)?;
+    if dev.nodes > 1 {
+        // Its nodes build applications of their own; this one was built as far as that can fail.
+        drop(application);
+        return dev_cluster::run(printer, &config, dev.nodes).await;
+    }
     if config.is_storage() {
         return storage(printer, &config, peer::of_development(&config)?).await;
     }
@@ -130,10 +136,13 @@ pub(crate) async fn dev(
 
 pub(crate) async fn start(
     printer: Printer,
-    flags: NodeFlags,
+    start: Start,
     application: Application,
 ) -> Result<(), CommandFailure> {
-    let config = NodeConfig::load(&flags)?;
+    if start.end_with_stdin {
+        end_with_stdin()?;
+    }
+    let config = NodeConfig::load(&start.node)?;
     let peer = peer::required(&config)?;
     if config.is_storage() {
         return storage(printer, &config, peer).await;
@@ -257,15 +266,24 @@ async fn serve(
     Ok(())
 }
 
+/// Writes what is ready where the configuration says.
+pub(super) fn leave_ready_file(
+    config: &NodeConfig,
+    ready: &impl Serialize,
+) -> Result<(), CommandFailure> {
+    let Some(path) = &config.ready_file else {
+        return Ok(());
+    };
+    let text = serde_json::to_string(ready).unwrap_or_default();
+    write_private(path, &text).map_err(|error| {
+        let remedy = "give a file that can be written";
+        CommandFailure::named(&config.origin("ready_file"), path, &error, remedy)
+    })
+}
+
 /// Says that the node serves: to people, and to the ready file.
 fn announce(printer: Printer, config: &NodeConfig, ready: &Ready) -> Result<(), CommandFailure> {
-    if let Some(path) = &config.ready_file {
-        let text = serde_json::to_string(ready).unwrap_or_default();
-        write_private(path, &text).map_err(|error| {
-            let remedy = "give a file that can be written";
-            CommandFailure::named(&config.origin("ready_file"), path, &error, remedy)
-        })?;
-    }
+    leave_ready_file(config, ready)?;
     printer.result(ready, |ready| {
         let mut text = match (&ready.quic, &ready.peer) {
             (Some(quic), _) => format!("{} serves clients at {quic} (QUIC)", ready.node),
@@ -281,7 +299,7 @@ fn announce(printer: Printer, config: &NodeConfig, ready: &Ready) -> Result<(), 
     Ok(())
 }
 
-fn read_token(by: &str, path: &std::path::Path) -> Result<String, CommandFailure> {
+pub(super) fn read_token(by: &str, path: &std::path::Path) -> Result<String, CommandFailure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let remedy = "give a file with one token of 16 characters or more";
         CommandFailure::named(by, path, &error, remedy)
@@ -321,6 +339,24 @@ pub(crate) fn wait_for_stop() -> impl Future<Output = ()> {
             std::process::exit(130);
         });
     }
+}
+
+/// Ends the process at once when standard input ends, which is a pipe of whoever started this node: that one was
+/// killed, and nobody else would end the node. What it acknowledged is durable; nothing else is owed.
+fn end_with_stdin() -> Result<(), CommandFailure> {
+    // A thread of its own: the runtime would wait for it at the end.
+    let watch = std::thread::Builder::new().name("stdin".to_owned());
+    let watching = watch.spawn(|| {
+        let ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        say(&match ended {
+            Ok(_) => "error: the command that started this node is gone".to_owned(),
+            Err(error) => format!("error: standard input cannot be read: {error}"),
+        });
+        std::process::exit(1);
+    });
+    watching
+        .map(drop)
+        .map_err(|error| CommandFailure::failed(format!("a thread cannot be started: {error}")))
 }
 
 /// How long anything in the process may take to end after the drain.

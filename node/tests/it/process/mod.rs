@@ -1,6 +1,7 @@
 //! The `selvedge` binary as a user runs it: real processes, real sockets, a real disk, real signals.
 
 mod demo;
+mod dev_cluster;
 mod disk;
 mod examples;
 mod forms;
