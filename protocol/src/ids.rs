@@ -232,6 +232,9 @@ pub enum Target {
     Operations,
     /// The actors of the tenant: answers the query `list`.
     Actors,
+    /// The nodes, for those who administer them: answers the queries `status`, `plan` and `why`, takes the
+    /// commands `drain`, `undrain` and `remove`, each of which may be repeated.
+    Cluster,
 }
 
 impl fmt::Display for Target {
@@ -241,6 +244,7 @@ impl fmt::Display for Target {
             Self::Operation(id) => write!(f, "operation {id}"),
             Self::Operations => f.write_str("operations"),
             Self::Actors => f.write_str("actors"),
+            Self::Cluster => f.write_str("cluster"),
         }
     }
 }

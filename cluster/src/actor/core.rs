@@ -20,6 +20,7 @@ use crate::actor::machine::{Moment, Name};
 use crate::actor::mailbox::{Caller, Load, Mailbox};
 use crate::actor::request::{ReplyTo, ScopedAddress};
 use crate::forward::Forward;
+use crate::membership::Admin;
 use crate::metrics;
 use crate::slot::{Changes, Entry, Slot};
 use crate::store::Store;
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) runtime: Handle,
     /// The way to the actors of other nodes, once there is one.
     pub(crate) forward: OnceLock<Forward>,
+    pub(crate) admin: Admin,
 }
 
 /// Trouble with the store is logged so often at most.
@@ -96,6 +98,7 @@ impl Core {
         let slot = |number| Slot::new(number, Arc::clone(&changes));
         let slots = (0..config.slots).map(slot).collect();
         Arc::new(Self {
+            admin: Admin::new(Arc::clone(&store), clock.clone(), config.slots),
             config,
             store,
             clock,

@@ -23,6 +23,7 @@ use crate::actor::subscription::Subscription;
 use crate::actor::supervisor::Root;
 use crate::actor::taking::{self, Claim, Left, MayTake, SLOTS_TAKEN_AT_ONCE, Taking, Wish, take};
 use crate::forward::{Forward, ForwardConfig};
+use crate::membership::Admin;
 use crate::slot::{Slot, Standing};
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Store};
@@ -297,6 +298,11 @@ impl Host {
             Ok(_) | Err(_) => None,
         });
         Ok(keys.collect())
+    }
+
+    /// What operators ask of the cluster and tell it.
+    pub fn admin(&self) -> &Admin {
+        &self.core.admin
     }
 
     /// Whether an actor is in memory at the moment.

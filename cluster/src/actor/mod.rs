@@ -19,7 +19,7 @@ pub(crate) mod local;
 mod machine;
 pub(crate) mod mailbox;
 mod proof;
-mod record;
+pub(crate) mod record;
 mod stored;
 mod subscription;
 mod supervisor;

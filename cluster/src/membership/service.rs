@@ -265,7 +265,7 @@ async fn members(transaction: &mut dyn Transaction) -> Result<Vec<Member>, store
         .collect())
 }
 
-async fn named<R: Record>(
+pub(super) async fn named<R: Record>(
     transaction: &mut dyn Transaction,
     family: Family,
 ) -> Result<Vec<(String, R)>, store::Error> {
@@ -280,7 +280,7 @@ async fn named<R: Record>(
     Ok(rows)
 }
 
-async fn read<R: Record>(
+pub(super) async fn read<R: Record>(
     transaction: &mut dyn Transaction,
     key: &Key,
     isolation: Isolation,
@@ -290,12 +290,12 @@ async fn read<R: Record>(
     value.map(|value| decode(&key, &value)).transpose()
 }
 
-fn node_key(name: &str) -> Key {
+pub(super) fn node_key(name: &str) -> Key {
     let name = name.to_owned();
     ClusterKey::Node { name }.into()
 }
 
-fn beat_key(name: &str) -> Key {
+pub(super) fn beat_key(name: &str) -> Key {
     let name = name.to_owned();
     ClusterKey::Beat { name }.into()
 }

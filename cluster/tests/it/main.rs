@@ -6,6 +6,7 @@
     reason = "a test stops at the first error; clippy knows tests by their attribute only"
 )]
 mod actor;
+mod admin;
 mod forward;
 mod membership;
 mod ownership;

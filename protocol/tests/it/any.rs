@@ -115,6 +115,7 @@ fn target(value: &Target) -> Variant {
         Target::Operation(_) => "Operation",
         Target::Operations => "Operations",
         Target::Actors => "Actors",
+        Target::Cluster => "Cluster",
     };
     variant("Target", name, value)
 }

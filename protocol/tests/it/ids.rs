@@ -134,9 +134,16 @@ fn an_address_needs_its_slash() {
 fn targets_are_told_in_words() {
     let actor = Target::Actor("room/42".parse().unwrap());
     let operation = Target::Operation(OperationId::new("a1").unwrap());
-    let told =
-        [actor, operation, Target::Operations, Target::Actors].map(|target| target.to_string());
-    assert_eq!(told, ["room/42", "operation a1", "operations", "actors"]);
+    let targets = [
+        actor,
+        operation,
+        Target::Operations,
+        Target::Actors,
+        Target::Cluster,
+    ];
+    let told = targets.map(|target| target.to_string());
+    let words = ["room/42", "operation a1", "operations", "actors", "cluster"];
+    assert_eq!(told, words);
 }
 
 #[test]

@@ -135,6 +135,7 @@ fn queries() -> Vec<(String, ClientFrame)> {
         query("operation", operation(), Consistency::Linearizable),
         query("operations", Target::Operations, Consistency::Eventual),
         query("actors", Target::Actors, Consistency::Eventual),
+        query("cluster", Target::Cluster, Consistency::Eventual),
     ]
 }
 

@@ -111,6 +111,7 @@ fn target() -> impl Strategy<Value = Target> {
         operation.prop_map(|text| Target::Operation(OperationId::new(text).unwrap())),
         Just(Target::Operations),
         Just(Target::Actors),
+        Just(Target::Cluster),
     ]
 }
 

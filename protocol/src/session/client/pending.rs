@@ -75,12 +75,14 @@ impl<C> Pending<C> {
         }
     }
 
-    /// Whether a repeat in another session is recognised: by the id that its caller chose, or because
-    /// operations know their own submissions and cancellations again.
+    /// Whether a repeat in another session is recognised: by the id that its caller chose, because
+    /// operations know their own submissions and cancellations again, or because commands to the cluster say
+    /// what shall be and not what to change.
     pub(super) const fn is_recognised(&self) -> bool {
         match &self.frame {
             ClientFrame::Command(command) => {
-                command.id.is_some() || matches!(command.target, Target::Operation(_))
+                command.id.is_some()
+                    || matches!(command.target, Target::Operation(_) | Target::Cluster)
             }
             ClientFrame::Hello(_)
             | ClientFrame::Query(_)
