@@ -19,10 +19,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::gateway::cluster::Asked;
 use crate::identity::{Action, Principal, authorize};
 use crate::operation::{OperationCommand, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
+mod cluster;
 mod failure;
 
 /// Answers what clients ask. One gateway does, or layers around it.
@@ -218,6 +220,14 @@ impl Service for Gateway {
                 let id = id.clone();
                 self.command_operation(caller, id, call, reply);
             }
+            Target::Cluster => {
+                let asked = Asked {
+                    name: &call.name,
+                    body: &call.body,
+                    principal: &caller.principal.name,
+                };
+                cluster::command(self.host.admin(), &asked, reply);
+            }
             Target::Operations | Target::Actors => {
                 fail(reply, failure::no_such(&call.target, &call.name));
             }
@@ -252,6 +262,14 @@ impl Service for Gateway {
                     .list(tenant(), &call.name, &call.body, reply);
             }
             Target::Actors if call.name == "list" => self.list_actors(caller, &call.body, reply),
+            Target::Cluster => {
+                let asked = Asked {
+                    name: &call.name,
+                    body: &call.body,
+                    principal: &caller.principal.name,
+                };
+                cluster::query(self.host.admin(), &asked, reply);
+            }
             Target::Operations | Target::Actors => {
                 fail(reply, failure::no_such(&call.target, &call.name));
             }
@@ -280,7 +298,7 @@ impl Service for Gateway {
                 let tenant = caller.principal.tenant.clone();
                 async move { operations.subscribe(tenant, &id, since).await.map(feed) }.boxed()
             }
-            Target::Operations | Target::Actors => {
+            Target::Operations | Target::Actors | Target::Cluster => {
                 future::ready(Err(failure::no_such(&target, "events"))).boxed()
             }
         }
@@ -298,7 +316,7 @@ impl Service for Gateway {
                 }
             }
             // Nobody hears of these but through their events.
-            Target::Operation(_) | Target::Operations | Target::Actors => {}
+            Target::Operation(_) | Target::Operations | Target::Actors | Target::Cluster => {}
         }
     }
 }

@@ -28,25 +28,35 @@ impl Action {
     }
 }
 
+/// The principal that administers the cluster. Its name is that of the operator's token alone.
+const ADMINISTRATOR: &str = "admin";
+
 /// Whether the principal may do this to the target in this tenant.
 ///
-/// A principal may do everything within its tenant and nothing outside; roles refine this here.
+/// A principal may do everything within its tenant and nothing outside; roles refine this here. The cluster is
+/// nobody's but its administrator's, whatever the tenant.
 pub fn authorize(
     principal: &Principal,
     action: Action,
     tenant: &Tenant,
     target: &Target,
 ) -> Result<(), Failure> {
-    if principal.tenant == *tenant {
+    let (may, what) = match target {
+        Target::Cluster => (
+            &*principal.name == ADMINISTRATOR,
+            format!("the cluster: only {ADMINISTRATOR} may"),
+        ),
+        Target::Actor(_) | Target::Operation(_) | Target::Operations | Target::Actors => (
+            principal.tenant == *tenant,
+            format!("{target} of tenant {tenant}"),
+        ),
+    };
+    if may {
         return Ok(());
     }
     Err(Failure::new(
         ErrorCode::PermissionDenied,
-        format!(
-            "{} may not {} {target} of tenant {tenant}",
-            principal.name,
-            action.name()
-        ),
+        format!("{} may not {} {what}", principal.name, action.name()),
     ))
 }
 
@@ -55,6 +65,21 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn the_cluster_is_its_administrators() {
+        let tenant = Tenant::default_tenant();
+        for (name, may) in [("admin", true), ("Admin", false), ("somebody", false)] {
+            let principal = Principal {
+                name: Arc::from(name),
+                tenant: Tenant::new("own").unwrap(),
+            };
+            for action in [Action::Command, Action::Query] {
+                let permitted = authorize(&principal, action, &tenant, &Target::Cluster);
+                assert_eq!(permitted.is_ok(), may, "{name}");
+            }
+        }
+    }
 
     #[test]
     fn a_principal_is_kept_to_its_tenant() {

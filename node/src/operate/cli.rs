@@ -11,7 +11,7 @@ use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, Operatio
 
 use crate::operate::duration::parse_ms;
 
-pub(crate) use cluster::{Cluster, InitCa, IssueCert};
+pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
 
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Execute steps of operations.
     #[command(subcommand)]
     Worker(WorkerCommand),
-    /// Make the certificates by which the nodes of a cluster know each other.
+    /// Inspect and operate the nodes of a cluster, and make the certificates by which they know each other.
     #[command(subcommand)]
     Cluster(Cluster),
     /// Check the configuration.

@@ -38,13 +38,9 @@ pub(crate) struct Membership {
 
 /// What a membership is made of.
 pub(crate) struct MembershipParts<'a> {
-    pub(crate) config: &'a NodeConfig,
-    pub(crate) meta: &'a ClusterMeta,
-    pub(crate) listener: Listener,
-    /// Where clients connect, if they do.
-    pub(crate) quic: Option<SocketAddr>,
-    /// The types that it has handlers for.
-    pub(crate) operations: Vec<String>,
+    pub(crate) own: Own<'a>,
+    /// `None`: the node has the store to itself.
+    pub(crate) listener: Option<Listener>,
     pub(crate) host: Host,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
@@ -56,19 +52,27 @@ pub(crate) struct MembershipParts<'a> {
 
 impl Membership {
     /// Joins the cluster and begins to own what its plan says. When this returns, the node owns what it is to
-    /// own, or has waited long enough for those that are to hand it over.
-    pub(crate) async fn start(parts: MembershipParts<'_>) -> Result<Self, CommandFailure> {
+    /// own, or has waited long enough for those that are to hand it over. `None`: it is alone.
+    pub(crate) async fn start(parts: MembershipParts<'_>) -> Result<Option<Self>, CommandFailure> {
         let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
-        let config = member_config(&parts);
         let MembershipParts {
+            own,
             listener,
             host,
             store,
             clock,
             others,
             sessions,
-            ..
         } = parts;
+        let Some(listener) = listener else {
+            host.admin().is_alone(own.joining());
+            return Ok(None);
+        };
+        let config = MemberConfig {
+            joining: own.joining(),
+            slots: own.meta.slots,
+            timing: Timing::default(),
+        };
         let member = Member::start(config, store, clock.clone())
             .await
             .map_err(|error: store::Error| failed(&error))?;
@@ -111,7 +115,7 @@ impl Membership {
         if tokio::time::timeout(SETTLE_MAX, settling).await.is_err() {
             tracing::warn!("some slots are still waited for; the node serves without them");
         }
-        Ok(membership)
+        Ok(Some(membership))
     }
 
     /// Completes if the node cannot be a member any more.
@@ -147,34 +151,44 @@ impl Drop for Membership {
     }
 }
 
-fn member_config(parts: &MembershipParts<'_>) -> MemberConfig {
-    let config = parts.config;
-    let peer = config.advertise_peer.clone();
-    let quic = config.advertise_quic.clone();
-    MemberConfig {
-        joining: Joining {
+/// What a node tells of itself.
+pub(crate) struct Own<'a> {
+    pub(crate) config: &'a NodeConfig,
+    pub(crate) meta: &'a ClusterMeta,
+    /// Where other nodes connect; `None`: there are none.
+    pub(crate) peer: Option<SocketAddr>,
+    /// Where clients connect, if they do.
+    pub(crate) quic: Option<SocketAddr>,
+    /// The types that it has handlers for.
+    pub(crate) operations: &'a [String],
+}
+
+impl Own<'_> {
+    pub(crate) fn joining(&self) -> Joining {
+        let config = self.config;
+        let address = |told: &Option<String>, bound: Option<SocketAddr>| {
+            let bound = bound?.to_string();
+            Some(told.clone().unwrap_or(bound))
+        };
+        Joining {
             name: config.name.clone(),
             weight: match config.has(Role::Core) {
                 true => config.weight,
                 false => 0,
             },
             roles: config.roles.clone(),
-            peer: peer.unwrap_or_else(|| parts.listener.local_addr().to_string()),
-            quic: parts
-                .quic
-                .map(|bound| quic.unwrap_or_else(|| bound.to_string())),
+            peer: address(&config.advertise_peer, self.peer).unwrap_or_default(),
+            quic: address(&config.advertise_quic, self.quic),
             operations: match config.has(Role::Processing) {
-                true => parts.operations.clone(),
+                true => self.operations.to_vec(),
                 false => Vec::new(),
             },
             versions: Versions {
                 binary: env!("CARGO_PKG_VERSION").to_owned(),
                 protocol: version::CURRENT,
-                schema: parts.meta.schema,
+                schema: self.meta.schema,
             },
-        },
-        slots: parts.meta.slots,
-        timing: Timing::default(),
+        }
     }
 }
 

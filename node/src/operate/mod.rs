@@ -8,8 +8,8 @@ mod commands;
 mod config;
 mod duration;
 mod failure;
-mod membership;
 mod free_port;
+mod membership;
 mod node;
 mod origin;
 mod output;
@@ -107,7 +107,7 @@ async fn run(
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Policy(policy) => commands::policy::run(printer, policy).await,
         Command::Worker(worker) => commands::worker::run(printer, worker).await,
-        Command::Cluster(cluster) => commands::cluster::run(printer, cluster),
+        Command::Cluster(cluster) => commands::cluster::run(printer, cluster).await,
         Command::Config(Config::Check(flags)) => {
             drop(build(application)?);
             commands::config::check(printer, &flags)

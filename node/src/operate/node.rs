@@ -28,7 +28,7 @@ use crate::identity::{DevelopmentToken, ResumeKey, Secret};
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::{NodeConfig, StoreUrl};
 use crate::operate::failure::{CommandFailure, Exit};
-use crate::operate::membership::{Membership, MembershipParts, nobody_yet};
+use crate::operate::membership::{Membership, MembershipParts, Own, nobody_yet};
 use crate::operate::peer::PeerIdentity;
 use crate::operate::storage::unbound as peer_unbound;
 use crate::operate::tls_files::TlsFiles;
@@ -88,7 +88,7 @@ impl Node {
         let meta = prepare(&*store.shared(), &clock)
             .await
             .map_err(|error| CommandFailure::failed(chain(&error)))?;
-        let operations = application.operations().map(ToString::to_string).collect();
+        let operations: Vec<String> = application.operations().map(ToString::to_string).collect();
         let place = place(config, &meta, store.shared(), clock.clone());
         let application = run(application, config, place, listener.is_none()).await?;
         let (others, known_others) = nobody_yet();
@@ -111,24 +111,23 @@ impl Node {
             .transpose()
             .map_err(|error| CommandFailure::failed(chain(&error)))?;
         let peer = listener.as_ref().map(Listener::local_addr);
-        let membership = match listener {
-            None => None,
-            Some(listener) => {
-                let parts = MembershipParts {
-                    config,
-                    meta: &meta,
-                    listener,
-                    quic,
-                    operations,
-                    host: application.host.clone(),
-                    store: store.shared(),
-                    clock,
-                    others,
-                    sessions,
-                };
-                Some(Membership::start(parts).await?)
-            }
+        let own = Own {
+            config,
+            meta: &meta,
+            peer,
+            quic,
+            operations: &operations,
         };
+        let parts = MembershipParts {
+            own,
+            listener,
+            host: application.host.clone(),
+            store: store.shared(),
+            clock,
+            others,
+            sessions,
+        };
+        let membership = Membership::start(parts).await?;
         let (shutdown, stopped) = oneshot::channel::<()>();
         let edge = edge.map(|edge| tokio::spawn(run_edge(edge, stopped)));
         tracing::info!(node = %config.name, ?quic, ?peer, cluster = %meta.cluster, schema = meta.schema, "node serves");

@@ -1,8 +1,10 @@
-//! The flags of `selvedge cluster`.
+//! The commands and flags of `selvedge cluster`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+
+use super::ClientFlags;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cluster {
@@ -10,6 +12,53 @@ pub(crate) enum Cluster {
     InitCa(InitCa),
     /// Make the certificate of a node, signed by the cluster's authority, and its private key.
     IssueCert(IssueCert),
+    /// Show the nodes: what each is, does and owns, and where it is reached.
+    Status {
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Show which node owns which slots by the plan, and which are still on their way.
+    Plan {
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Let a node hand over all that it owns, and own nothing until it is undrained, also when it starts again.
+    Drain(Drain),
+    /// Let a node that was drained own its share again.
+    Undrain {
+        /// The node's name.
+        node: String,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Forget a node that is dead or has left for good.
+    Remove {
+        /// The node's name.
+        node: String,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Explain why the cluster, or one node of it, is not at rest: what waits for what, and what ends it.
+    Why {
+        /// The node's name [default: all nodes].
+        node: Option<String>,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// The node's name.
+    pub(crate) node: String,
+    /// Also where no other node can own slots: then nothing goes on until one can.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Wait until it owns nothing: then it can be stopped without anybody waiting for it.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
 }
 
 #[derive(Debug, Args)]

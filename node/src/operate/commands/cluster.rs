@@ -1,4 +1,5 @@
-//! `selvedge cluster`: the authority of a cluster and the certificates of its nodes. Needs no node.
+//! `selvedge cluster`: the authority of a cluster and the certificates of its nodes, which needs no node; the
+//! rest asks one, see [`cluster_nodes`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::operate::authority::{Authority, AuthorityError, Subject};
 use crate::operate::certificates::usable_dir;
 use crate::operate::cli::{Cluster, InitCa, IssueCert};
+use crate::operate::commands::cluster_nodes;
 use crate::operate::config::node_name;
 use crate::operate::failure::CommandFailure;
 use crate::operate::output::Printer;
@@ -25,10 +27,16 @@ struct Made {
     key_file: PathBuf,
 }
 
-pub(crate) fn run(printer: Printer, cluster: Cluster) -> Result<(), CommandFailure> {
+pub(crate) async fn run(printer: Printer, cluster: Cluster) -> Result<(), CommandFailure> {
     match cluster {
         Cluster::InitCa(init) => init_ca(printer, &init),
         Cluster::IssueCert(issue) => issue_cert(printer, issue),
+        Cluster::Status { client } => cluster_nodes::status(printer, &client).await,
+        Cluster::Plan { client } => cluster_nodes::plan(printer, &client).await,
+        Cluster::Drain(drain) => cluster_nodes::drain(printer, drain).await,
+        Cluster::Undrain { node, client } => cluster_nodes::undrain(printer, &client, node).await,
+        Cluster::Remove { node, client } => cluster_nodes::remove(printer, &client, node).await,
+        Cluster::Why { node, client } => cluster_nodes::why(printer, &client, node).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod actor;
 pub(crate) mod cluster;
+mod cluster_nodes;
 pub(crate) mod config;
 pub(crate) mod demo;
 mod dev_cluster;
