@@ -287,7 +287,7 @@ fn announce(printer: Printer, config: &NodeConfig, ready: &Ready) -> Result<(), 
     printer.result(ready, |ready| {
         let mut text = match (&ready.quic, &ready.peer) {
             (Some(quic), _) => format!("{} serves clients at {quic} (QUIC)", ready.node),
-            (None, Some(peer)) => format!("{} serves its store to nodes at {peer}", ready.node),
+            (None, Some(peer)) => format!("{} serves other nodes at {peer}", ready.node),
             (None, None) => ready.node.clone(),
         };
         if let Some(token) = &ready.token {
