@@ -12,7 +12,7 @@ pub mod service;
 pub mod view;
 
 pub use machine::{Ousted, Timing};
-pub use member::{Leave, Member, MemberConfig, MemberError, Standing};
-pub use record::{NodeRecord, NodeState, Role, Versions};
+pub use member::{Leave, Member, MemberConfig, MemberError, Reach, Standing};
+pub use record::{NodeRecord, NodeState, Role, UNREACHABLE_MAX, Versions};
 pub use service::{Joining, Round, Service, ring};
 pub use view::{Owner, View};
