@@ -68,6 +68,50 @@ async fn one_that_stood_still_is_refused_and_joins_anew() {
     two.owns(16).await;
 }
 
+/// The new owner has the slot and has not touched the actor: nothing but the fence is in the way of a commit, of
+/// one that was on its way when the node was stopped, and of one that it makes when it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_goes_on_in_the_belief_that_it_owns_is_refused_by_the_fence_alone() {
+    let cluster = Cluster::new().await;
+    let one = cluster.start_with("one", UNCHECKED).await;
+    let two = cluster.start("two").await;
+    one.owns(16).await;
+    two.owns(16).await;
+    let owned = one.host.owned();
+    // Of different slots, as a slot that was lost once is known to be.
+    let mut keys = (0..).map(|n: u32| n.to_string());
+    let mut keys = owned[..2]
+        .iter()
+        .map(|of| keys.find(|key| slot(key) == *of));
+    let [begun, later] = [keys.next().unwrap().unwrap(), keys.next().unwrap().unwrap()];
+    for key in [&begun, &later] {
+        assert_eq!(number(&ok(add(&one.host, key, Identity::Natural).await)), 1);
+    }
+    one.stop();
+    let (reply, answer) = reply();
+    let command = crate::actor::world::command(&begun, "add", "1", Identity::Natural);
+    one.host.command(command, reply);
+    two.owns(32).await;
+    let (refused, fenced) = (one.hosting.refused(), one.host.commits_fenced());
+    assert_eq!((refused, fenced), (0, 0));
+    assert!(one.host.owned().contains(&slot(&begun)), "it does not know");
+    assert!(!two.host.is_activated(&actor(&begun)) && !two.host.is_activated(&actor(&later)));
+
+    one.hosting.open();
+    let outcome = timeout(PATIENCE, answer).await.unwrap().unwrap();
+    assert_eq!(code(outcome), ErrorCode::Unavailable);
+    assert_eq!((one.hosting.refused(), one.host.commits_fenced()), (1, 1));
+    assert!(one.host.owned().contains(&slot(&later)), "nor of that");
+    let outcome = add(&one.host, &later, Identity::Natural).await;
+    assert_eq!(code(outcome), ErrorCode::Unavailable);
+    assert_eq!((one.hosting.refused(), one.host.commits_fenced()), (2, 2));
+    for key in [&begun, &later] {
+        assert_eq!(sum(&two.host, key).await, 1, "nothing of it was written");
+        assert_eq!(number(&ok(add(&two.host, key, Identity::Natural).await)), 2);
+    }
+    assert_eq!(two.host.commits_fenced(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_nodes_with_one_name_the_first_ends() {
     let cluster = Cluster::new().await;
