@@ -42,6 +42,9 @@ pub const PEER_HANDSHAKE_MS_MAX: u64 = 5_000;
 /// Silence after which a connection between nodes is given up, milliseconds: so long a node is taken to be
 /// there that is not, and a keep-alive every third of it lets two be lost.
 pub const PEER_IDLE_MS_MAX: u64 = 2_000;
+/// Silence after which a node says that it cannot reach another one, milliseconds: a keep-alive and half of the
+/// next, whose loss shows within some round trips.
+pub const PEER_SILENCE_MS_MAX: u64 = 1_000;
 /// Waits before a lost connection is tried again, milliseconds: about a round trip at first, and so seldom in
 /// the end that a hundred nodes do not keep a node busy that has just come back.
 pub const PEER_BACKOFF_MS: u64 = 20;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::dialer::{ConnectError, Dialer, Target};
+use super::silence::Sign;
 use crate::Clock;
 
 /// How a link is at the moment.
@@ -39,6 +40,18 @@ impl Link {
     /// The state, and its changes.
     pub fn state(&self) -> watch::Receiver<LinkState> {
         self.state.clone()
+    }
+
+    /// What is to be seen of it.
+    pub(super) fn sign(&self) -> Sign {
+        match &*self.state.borrow() {
+            LinkState::Opening => Sign::Opening,
+            LinkState::Up(connection) => Sign::Up {
+                connection: connection.stable_id(),
+                datagrams: connection.stats().udp_rx.datagrams,
+            },
+            LinkState::Down(_) => Sign::Down,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod link;
 mod links;
 mod listener;
 mod reset;
+mod silence;
 mod stream;
 mod tls;
 mod transport;

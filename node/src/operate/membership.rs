@@ -77,6 +77,10 @@ impl Membership {
             .await
             .map_err(|error: store::Error| failed(&error))?;
         let links = Links::new(listener.dialer(), clock.clone());
+        let looked_at = links.clone();
+        member.reports(Box::new(move |now, doubted| {
+            looked_at.unreachable(now, doubted)
+        }));
         let doubting = member.clone();
         let forward = host.forward(ForwardConfig {
             views: member.view(),
@@ -242,18 +246,19 @@ fn addresses(view: &View) -> Arc<[String]> {
     stays.filter_map(|(_, node)| node.quic.clone()).collect()
 }
 
-/// Sends sessions away once an operator drains the node, and when it is cut off from the store.
+/// Sends sessions away once an operator drains the node, and when it is cut off from the store or from the others.
 async fn move_sessions(member: Member, sessions: Sessions) {
     let (mut views, mut standings) = (member.view(), member.standing());
     // Those that come back because they find nobody else are told again.
     let mut again = tokio::time::interval(REDIRECT_AGAIN);
     again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let is_drained = {
+        let is_away = {
             let view = views.borrow_and_update();
-            view.own().is_some_and(|own| own.is_drained)
+            view.own()
+                .is_some_and(|own| own.is_drained || own.is_isolated)
         };
-        let is_good = !is_drained && *standings.borrow_and_update() == Standing::Member;
+        let is_good = !is_away && *standings.borrow_and_update() == Standing::Member;
         if !is_good {
             sessions.redirect_all();
         }

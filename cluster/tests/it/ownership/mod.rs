@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod gate;
+mod isolation;
+mod linked;
 mod moves;
 mod trouble;
 mod world;

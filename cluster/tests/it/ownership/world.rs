@@ -26,12 +26,14 @@ pub(super) const TIMING: Timing = Timing {
     dead: Duration::from_millis(600),
     dead_when_suspected: Duration::from_millis(450),
     lease: Duration::from_millis(600),
+    isolated: Duration::from_millis(300),
+    reached: Duration::from_millis(1_000),
 };
 
 /// A store that nodes share.
 pub(super) struct Cluster {
     pub(super) world: World,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 /// A node. Dropped, it is as if it had been killed.
@@ -61,6 +63,11 @@ impl Cluster {
     }
 
     pub(super) async fn start_with(&self, name: &str, config: OwnershipConfig) -> Node {
+        self.start_at(name, "127.0.0.1:7410", config).await
+    }
+
+    /// One that others reach at an address.
+    pub(super) async fn start_at(&self, name: &str, peer: &str, config: OwnershipConfig) -> Node {
         let (membership, hosting) = (Gate::new(), Gate::new());
         let store = || Arc::clone(&self.world.store) as Arc<dyn Store>;
         let host = HostConfig {
@@ -77,7 +84,7 @@ impl Cluster {
         );
         let host = host.await.unwrap();
         let member = MemberConfig {
-            joining: joining(name),
+            joining: joining(name, peer),
             slots: SLOTS,
             timing: TIMING,
         };
@@ -94,12 +101,12 @@ impl Cluster {
     }
 }
 
-fn joining(name: &str) -> Joining {
+fn joining(name: &str, peer: &str) -> Joining {
     Joining {
         name: name.to_owned(),
         weight: 1,
         roles: vec![Role::Core],
-        peer: "127.0.0.1:7410".to_owned(),
+        peer: peer.to_owned(),
         quic: None,
         operations: Vec::new(),
         versions: Versions {
