@@ -8,7 +8,6 @@ pub const ACTORS_ACTIVATED: &str = "selvedge_actors_activated_total";
 pub const ACTORS_PASSIVATED: &str = "selvedge_actors_passivated_total";
 pub const ACTOR_COMMITS: &str = "selvedge_actor_commits_total";
 pub const ACTOR_COMMITS_FAILED: &str = "selvedge_actor_commits_failed_total";
-pub const ACTOR_COMMITS_FENCED: &str = "selvedge_actor_commits_fenced_total";
 pub const ACTOR_COMMIT_ANSWERS: &str = "selvedge_actor_commit_answers";
 pub const ACTOR_REQUESTS_OVERLOADED: &str = "selvedge_actor_requests_overloaded_total";
 pub const ACTOR_MESSAGES_REFUSED: &str = "selvedge_actor_messages_refused_total";
@@ -18,7 +17,6 @@ struct Handles {
     passivated: Counter,
     commits: Counter,
     commits_failed: Counter,
-    commits_fenced: Counter,
     commit_answers: Histogram,
     overloaded: Counter,
     messages_refused: Counter,
@@ -29,7 +27,6 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
     passivated: counter!(ACTORS_PASSIVATED),
     commits: counter!(ACTOR_COMMITS),
     commits_failed: counter!(ACTOR_COMMITS_FAILED),
-    commits_fenced: counter!(ACTOR_COMMITS_FENCED),
     commit_answers: histogram!(ACTOR_COMMIT_ANSWERS),
     overloaded: counter!(ACTOR_REQUESTS_OVERLOADED),
     messages_refused: counter!(ACTOR_MESSAGES_REFUSED),
@@ -54,11 +51,6 @@ pub(crate) fn commit_finished(answers: usize) {
 
 pub(crate) fn commit_failed() {
     HANDLES.commits_failed.increment(1);
-}
-
-/// One of those that failed, because another node has the slot.
-pub(crate) fn commit_fenced() {
-    HANDLES.commits_fenced.increment(1);
 }
 
 pub(crate) fn refused_overloaded() {

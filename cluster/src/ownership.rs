@@ -4,9 +4,8 @@
 //! What makes ownership safe is the fence of each slot, never this: it only sees to it that slots move soon
 //! and, where their owner is alive, without a failed command.
 //!
-//! Four loops side by side: [`steer`] says what is wanted and leaves all at once when this node is out;
-//! [`take`](take::run) and [`give`](give::run) bring it about, neither waits for the other; [`check`](check::run)
-//! finds out what was taken by force.
+//! Three loops side by side: [`steer`] says what is wanted and leaves all at once when this node is out;
+//! [`take`](take::run) and [`give`](give::run) bring it about, neither waits for the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,6 @@ use crate::Clock;
 use crate::actor::Host;
 use crate::membership::{Member, View};
 
-mod check;
 mod give;
 mod pending;
 mod take;
@@ -32,8 +30,6 @@ pub struct OwnershipConfig {
     pub force: Duration,
     /// How often it looks whether that was done.
     pub look: Duration,
-    /// How often a node looks whether what it has was taken by force.
-    pub check: Duration,
 }
 
 impl Default for OwnershipConfig {
@@ -45,9 +41,6 @@ impl Default for OwnershipConfig {
             force: Duration::from_secs(3),
             // What a handover costs at most beside the give-up and the take: one read of the fences each.
             look: Duration::from_millis(20),
-            // A slot that is asked anything shows it at once; of an idle one its live subscriptions stand still so
-            // long. With 1,024 slots over three nodes it is a read of 60 kB each time.
-            check: Duration::from_secs(5),
         }
     }
 }
@@ -140,12 +133,11 @@ async fn follow(
 ) {
     let view = member.view().borrow().clone();
     let (wanted, for_take) = watch::channel(Wanted::new(view, false));
-    let (for_give, for_check) = (wanted.subscribe(), wanted.subscribe());
+    let for_give = wanted.subscribe();
     tokio::join!(
         steer(host.clone(), member.clone(), wanted),
         take::run(config, host.clone(), member, clock.clone(), for_take),
-        give::run(config, host.clone(), clock, for_give, rest),
-        check::run(config, host, for_check),
+        give::run(config, host, clock, for_give, rest),
     );
 }
 

@@ -5,7 +5,6 @@
 //! of a spawn, with its mailboxes and the two wake-ups of its supervisor.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -385,8 +384,6 @@ impl Running {
         let actor = &self.name.actor.address;
         match refused {
             Refused::Fenced(epoch) => {
-                metrics::commit_fenced();
-                self.core.commits_fenced.fetch_add(1, Ordering::Relaxed);
                 warn!(%actor, "commit refused: the slot has another owner");
                 self.slot().lose(*epoch);
             }

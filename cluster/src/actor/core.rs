@@ -40,8 +40,6 @@ pub(crate) struct Core {
     pub(crate) is_stopping: AtomicBool,
     /// Counts the rounds of passivation.
     pub(crate) tick: AtomicU64,
-    /// Commits that were refused because another host has the slot.
-    pub(crate) commits_fenced: AtomicU64,
     /// When the next trouble with the store may be logged.
     trouble_told_next_ms: AtomicU64,
     /// A chore became due earlier than the loop of chores knows.
@@ -110,7 +108,6 @@ impl Core {
             load: Arc::default(),
             is_stopping: AtomicBool::new(false),
             tick: AtomicU64::new(1),
-            commits_fenced: AtomicU64::new(0),
             trouble_told_next_ms: AtomicU64::new(0),
             chores: Notify::new(),
             in_work: InWork::default(),

@@ -180,18 +180,6 @@ impl Host {
         taking::release(&self.core, left).await
     }
 
-    /// Leaves the slots that somebody else has taken, and answers how many: one that is asked nothing would not
-    /// notice. Costs one range read of the fences between its first slot and its last, some 60 bytes each.
-    pub async fn check(&self) -> Result<usize, store::Error> {
-        taking::check(&self.core).await
-    }
-
-    /// How many commits the store has refused because another node had taken the slot: attempts of this one that
-    /// it did not know to be none of its business any more.
-    pub fn commits_fenced(&self) -> u64 {
-        self.core.commits_fenced.load(Ordering::Relaxed)
-    }
-
     /// Raised, from any number, with each slot that is opened here, closed or left. What it means is to be
     /// looked up, in [`Self::owned`] for one.
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -214,6 +202,11 @@ impl Host {
     pub fn owned(&self) -> Vec<u16> {
         let open = self.core.slots.iter().filter(|slot| slot.is_open());
         open.map(|slot| slot.number).collect()
+    }
+
+    /// Whether it serves an actor itself.
+    pub fn owns(&self, actor: &ScopedAddress) -> bool {
+        self.core.slot_of(actor).is_open()
     }
 
     fn slots<'a>(&'a self, numbers: &'a [u16]) -> impl Iterator<Item = &'a Slot> {

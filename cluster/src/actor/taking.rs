@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::actor::core::Core;
 use crate::actor::record::{Fence, Stored};
-use crate::slot::{Slot, Standing};
+use crate::slot::Slot;
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Transaction};
 
@@ -165,25 +165,6 @@ async fn try_take(core: &Core, slots: &[&Slot], wish: &Wish<'_>) -> Result<Takin
         slot.take(epoch);
     }
     Ok(taking)
-}
-
-/// Looks whether somebody has taken slots that this host has, and leaves those. Answers how many. One read of the
-/// fences, which takes part in no conflict.
-pub(super) async fn check(core: &Core) -> Result<usize, store::Error> {
-    let is_held = |slot: &&Slot| slot.standing() != Standing::Foreign;
-    let held: Vec<&Slot> = core.slots.iter().filter(is_held).collect();
-    // Before the read: one that is taken anew meanwhile has another epoch by then, and stays.
-    let epochs: Vec<u64> = held.iter().map(|slot| slot.epoch()).collect();
-    let mut transaction = core.store.begin();
-    let fences = fences(&mut *transaction, &held).await?;
-    let mut lost = 0;
-    for ((slot, ours), fence) in held.iter().zip(epochs).zip(fences) {
-        if fence.epoch > ours {
-            slot.lose(ours);
-            lost += 1;
-        }
-    }
-    Ok(lost)
 }
 
 /// Takes this host's name out of the fences that still are as it left them, in one transaction.

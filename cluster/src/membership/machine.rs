@@ -12,15 +12,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState, UNREACHABLE_MAX};
+use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState};
 use crate::membership::view;
 use crate::plan::{Candidate, Plan};
-
-mod attention;
-mod isolation;
-
-use attention::{Attention, Watched};
-use isolation::Voter;
 
 /// How fast a cluster judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +27,6 @@ pub struct Timing {
     pub dead_when_suspected: Duration,
     /// A controller that has not renewed its lease for so long is replaced.
     pub lease: Duration,
-    /// One that most others have not reached for so long, since they said so, gives up what it owns.
-    pub isolated: Duration,
-    /// Once they have reached it again for so long it gets its share.
-    pub reached: Duration,
 }
 
 impl Default for Timing {
@@ -49,10 +39,6 @@ impl Default for Timing {
             dead: Duration::from_millis(1_000),
             dead_when_suspected: Duration::from_millis(750),
             lease: Duration::from_millis(1_000),
-            // Two beats: a link that is only opened again shows for one. They say so after a second of silence.
-            isolated: Duration::from_millis(500),
-            // A link that comes and goes faster than this moves slots once.
-            reached: Duration::from_millis(5_000),
         }
     }
 }
@@ -85,8 +71,6 @@ pub struct Writes {
     pub lease: Option<LeaseRecord>,
     /// To be declared dead.
     pub dead: Vec<(String, NodeRecord)>,
-    /// Cut off from the others, or reached again.
-    pub isolated: Vec<(String, NodeRecord)>,
     pub plan: Option<Plan>,
 }
 
@@ -95,9 +79,8 @@ impl Writes {
     fn view_after(&self, seen: &Seen) -> u64 {
         let plan = self.plan.as_ref().or(seen.plan.as_ref());
         let members = seen.members.iter().map(|member| {
-            let mut changed = self.dead.iter().chain(&self.isolated);
-            let changed = changed.find(|(name, _)| *name == member.name);
-            let node = changed.map_or(&member.node, |(_, node)| node);
+            let dead = self.dead.iter().find(|(name, _)| *name == member.name);
+            let node = dead.map_or(&member.node, |(_, node)| node);
             (member.name.as_str(), node)
         });
         view::digest(plan.map_or(0, |plan| plan.number), members)
@@ -124,14 +107,84 @@ pub struct Machine {
     lease: Watched<LeaseRecord>,
     members: HashMap<String, Watched<Sign>>,
     suspects: HashSet<String>,
-    /// Nodes that this one needs and cannot reach.
-    unreachable: Vec<String>,
-    /// By name and incarnation, whether most others could reach a node. Only the controller looks.
-    cut_off: HashMap<String, Watched<(u64, bool)>>,
 }
 
 /// A sign of life: a beat, or a join before the first.
-type Sign = (u64, Option<(u64, u64)>);
+type Sign = (u64, Option<BeatRecord>);
+
+/// For how long a node has watched: a clock that runs at most so far between two looks.
+#[derive(Debug)]
+struct Attention {
+    watched: Duration,
+    looked: Option<Instant>,
+    /// When it began to see anything, after it had not for too long to judge anybody.
+    since: Duration,
+    /// So much counts of the time between two looks. One that is half a beat late has a reason that others
+    /// may have as well.
+    counted_max: Duration,
+    /// After so long it begins anew.
+    blind: Duration,
+}
+
+impl Attention {
+    fn new(timing: Timing) -> Self {
+        Self {
+            watched: Duration::ZERO,
+            looked: None,
+            since: Duration::ZERO,
+            counted_max: timing.beat + timing.beat / 2,
+            blind: timing.dead,
+        }
+    }
+
+    fn gap(&self, now: Instant) -> Duration {
+        let since = |looked| now.saturating_duration_since(looked);
+        self.looked.map_or(Duration::ZERO, since)
+    }
+
+    fn at(&self, now: Instant) -> Duration {
+        self.watched + self.gap(now).min(self.counted_max)
+    }
+
+    fn look(&mut self, now: Instant) {
+        self.watched = self.at(now);
+        if self.gap(now) >= self.blind {
+            self.since = self.watched;
+        }
+        self.looked = Some(now);
+    }
+
+    /// How long something was the same, of the time that counts.
+    fn age<T>(&self, now: Duration, watched: &Watched<T>) -> Duration {
+        let since = watched.since.unwrap_or(now).max(self.since);
+        now.saturating_sub(since)
+    }
+}
+
+/// A row, and when it was last seen to change, by [`Attention`].
+#[derive(Debug)]
+struct Watched<T> {
+    row: Option<T>,
+    since: Option<Duration>,
+}
+
+impl<T> Default for Watched<T> {
+    fn default() -> Self {
+        Self {
+            row: None,
+            since: None,
+        }
+    }
+}
+
+impl<T: PartialEq + Clone> Watched<T> {
+    fn see(&mut self, now: Duration, row: Option<&T>) {
+        if self.since.is_none() || self.row.as_ref() != row {
+            self.row = row.cloned();
+            self.since = Some(now);
+        }
+    }
+}
 
 impl Machine {
     /// The part of a node that has joined as this incarnation.
@@ -145,20 +198,10 @@ impl Machine {
             lease: Watched::default(),
             members: HashMap::new(),
             suspects: HashSet::new(),
-            unreachable: Vec::new(),
-            cut_off: HashMap::new(),
         }
     }
 
-    /// From now on these are the nodes that this one needs and cannot reach; its beats say so.
-    pub fn report(&mut self, mut unreachable: Vec<String>) {
-        unreachable.sort_unstable();
-        unreachable.dedup();
-        unreachable.truncate(UNREACHABLE_MAX);
-        self.unreachable = unreachable;
-    }
-
-    /// A link to a node broke: unless that proves alive it is judged sooner, by this node.
+    /// A link to a node broke: unless that proves alive it is judged sooner.
     pub fn suspect(&mut self, node: &str) {
         if self.members.contains_key(node) {
             self.suspects.insert(node.to_owned());
@@ -202,32 +245,24 @@ impl Machine {
             beat: Some(BeatRecord {
                 incarnation: self.incarnation,
                 count: self.beats + 1,
-                unreachable: self.unreachable.clone(),
             }),
             ..Writes::default()
         };
-        if !seen.members.is_empty() {
-            self.watch(now, &seen.members);
+        if seen.members.is_empty() {
+            return Ok(writes);
         }
-        let lease = match seen.members.is_empty() {
-            true => None,
-            false => self.next_lease(asked, seen.lease.as_ref()),
-        };
-        match lease {
-            Some(mut lease) => {
-                lease.doubted = self.rule(asked, seen, &mut writes);
-                lease.view = writes.view_after(seen);
-                writes.lease = Some(lease);
-            }
-            // What it saw of others' links is old by the time at which it may have a say again.
-            None => self.cut_off.clear(),
+        self.watch(now, &seen.members);
+        if let Some(mut lease) = self.next_lease(asked, seen.lease.as_ref()) {
+            self.rule(asked, seen, &mut writes);
+            lease.view = writes.view_after(seen);
+            writes.lease = Some(lease);
         }
         Ok(writes)
     }
 
     /// What was decided is durable.
     pub fn committed(&mut self, writes: &Writes) {
-        if let Some(beat) = &writes.beat {
+        if let Some(beat) = writes.beat {
             self.beats = beat.count;
         }
         if writes.lease.is_some() {
@@ -242,9 +277,7 @@ impl Machine {
         for member in members {
             let watched = self.members.entry(member.name.clone()).or_default();
             let before = watched.since;
-            let beat = member.beat.as_ref();
-            let beat = beat.map(|beat| (beat.incarnation, beat.count));
-            watched.see(now, Some(&(member.node.incarnation, beat)));
+            watched.see(now, Some(&(member.node.incarnation, member.beat)));
             if watched.since != before {
                 self.suspects.remove(&member.name);
             }
@@ -259,7 +292,6 @@ impl Machine {
             term,
             count: 1,
             view: 0,
-            doubted: Vec::new(),
         };
         match lease {
             None => Some(taken(1)),
@@ -283,16 +315,14 @@ impl Machine {
         self.attention.age(now, &self.lease) >= self.timing.lease
     }
 
-    /// Declares the silent dead, looks who is cut off, and plans for the others. Answers with the nodes that
-    /// are to be looked at by all.
-    fn rule(&mut self, now: Duration, seen: &Seen, writes: &mut Writes) -> Vec<String> {
-        let reported = reported(&seen.members);
-        let mut living = Vec::with_capacity(seen.members.len());
+    /// Declares the silent dead, and plans for the others.
+    fn rule(&self, now: Duration, seen: &Seen, writes: &mut Writes) {
+        let mut candidates = Vec::with_capacity(seen.members.len());
         for member in &seen.members {
             if !member.node.is_alive() {
                 continue;
             }
-            if self.is_silent(now, member, reported.contains(member.name.as_str())) {
+            if self.is_silent(now, member) {
                 let dead = NodeRecord {
                     state: NodeState::Dead,
                     ..member.node.clone()
@@ -300,79 +330,21 @@ impl Machine {
                 writes.dead.push((member.name.clone(), dead));
                 continue;
             }
-            living.push(member);
-        }
-        self.watch_links(&living);
-        let is_owned = living.iter().any(|member| member.node.share() > 0);
-        let mut candidates = Vec::with_capacity(living.len());
-        let mut doubted = Vec::new();
-        for member in living {
-            let is_isolated = self.is_isolated(now, member, is_owned);
-            let node = NodeRecord {
-                is_isolated,
-                ..member.node.clone()
-            };
             candidates.push(Candidate {
                 name: member.name.clone(),
-                weight: node.share(),
+                weight: member.node.share(),
             });
-            let is_doubted = is_isolated || reported.contains(member.name.as_str());
-            if is_doubted && doubted.len() < UNREACHABLE_MAX {
-                doubted.push(member.name.clone());
-            }
-            if node != member.node {
-                writes.isolated.push((member.name.clone(), node));
-            }
         }
-        if let Some(plan) = &seen.plan {
-            let next = plan.next(&candidates);
-            writes.plan = (next != *plan).then_some(next);
-        }
-        doubted
-    }
-
-    /// Sees which of the living most others cannot reach.
-    fn watch_links(&mut self, living: &[&Member]) {
-        let voters = living.iter().map(|member| Voter {
-            name: &member.name,
-            may_own: member.node.share_if_reached() > 0,
-            is_judge: member.name == self.name,
-            is_isolated: member.node.is_isolated,
-            unreachable: member.unreachable(),
-        });
-        let cut_off = isolation::cut_off(voters.collect());
-        self.cut_off
-            .retain(|name, _| living.iter().any(|member| member.name == *name));
-        for member in living {
-            let is_cut_off = cut_off.contains(member.name.as_str());
-            let watched = self.cut_off.entry(member.name.clone()).or_default();
-            let seen = (member.node.incarnation, is_cut_off);
-            watched.see(self.attention.watched, Some(&seen));
-        }
-    }
-
-    /// Whether a node is to own nothing because others cannot reach it: what it is already changes only when the
-    /// opposite was so for some time, or while nobody else may own anything.
-    fn is_isolated(&self, now: Duration, member: &Member, is_owned: bool) -> bool {
-        let was = member.node.is_isolated;
-        let Some(watched) = self.cut_off.get(&member.name) else {
-            return was;
-        };
-        let is = watched.row.is_some_and(|(_, is_cut_off)| is_cut_off);
-        let limit = match (is, is_owned) {
-            (true, _) => self.timing.isolated,
-            (false, true) => self.timing.reached,
-            (false, false) => Duration::ZERO,
-        };
-        match is != was && self.attention.age(now, watched) >= limit {
-            true => is,
-            false => was,
+        let Some(plan) = &seen.plan else { return };
+        let next = plan.next(&candidates);
+        if next != *plan {
+            writes.plan = Some(next);
         }
     }
 
     /// Whether a node has been silent for too long. The one that lost its lease was already silent before
     /// this node began to watch all.
-    fn is_silent(&self, now: Duration, member: &Member, is_reported: bool) -> bool {
+    fn is_silent(&self, now: Duration, member: &Member) -> bool {
         let name = member.name.as_str();
         if name == self.name {
             return false;
@@ -389,29 +361,12 @@ impl Machine {
             true => self.attention.age(now, &self.lease),
             false => Duration::ZERO,
         };
-        let limit = match is_reported || self.suspects.contains(name) {
+        let limit = match self.suspects.contains(name) {
             true => self.timing.dead_when_suspected,
             false => self.timing.dead,
         };
         own.max(as_holder) >= limit
     }
-}
-
-impl Member {
-    /// What it says that it cannot reach, as what it is now.
-    fn unreachable(&self) -> &[String] {
-        match &self.beat {
-            Some(beat) if beat.incarnation == self.node.incarnation => &beat.unreachable,
-            Some(_) | None => &[],
-        }
-    }
-}
-
-/// Nodes that somebody who is there cannot reach.
-fn reported(members: &[Member]) -> HashSet<&str> {
-    let living = members.iter().filter(|member| member.node.is_alive());
-    let reported = living.flat_map(Member::unreachable);
-    reported.map(String::as_str).collect()
 }
 
 #[cfg(test)]

@@ -4,21 +4,19 @@
 //! It decides nothing: [`Service`] and its machine do. It never owns a slot; ownership follows its view.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use selvedge_protocol::limits::NODES_MAX;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::Clock;
 use crate::membership::machine::{Ousted, Timing};
 use crate::membership::service::{Joining, Service};
 use crate::membership::view::View;
-use crate::peer::Target;
 use crate::store::{self, Store};
 
 mod bell;
@@ -79,11 +77,8 @@ pub enum Leave {
     Late,
 }
 
-/// Answers which other nodes cannot be reached at the moment, of those that this one needs and of these as well,
-/// which others doubt. Asked with each beat; must not wait.
-pub type Reach = dyn Fn(Instant, &[Target]) -> Vec<String> + Send + Sync;
-
 /// What the handle and the task share.
+#[derive(Debug)]
 struct Shared {
     name: String,
     view: watch::Sender<Arc<View>>,
@@ -91,13 +86,6 @@ struct Shared {
     poked: Notify,
     /// Nodes to which a link broke, until the next round.
     suspects: Mutex<BTreeSet<String>>,
-    reach: OnceLock<Box<Reach>>,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Shared({})", self.name)
-    }
 }
 
 /// What the node wants to be.
@@ -154,7 +142,6 @@ impl Member {
             wish: watch::Sender::new(Wish::Stay),
             poked: Notify::new(),
             suspects: Mutex::default(),
-            reach: OnceLock::new(),
         });
         let (told, standing) = watch::channel(Standing::Member);
         let rounds = Rounds::new(config, store, clock, service, Arc::clone(&shared), told);
@@ -184,13 +171,6 @@ impl Member {
     /// Has the view read anew soon: something does not fit it. Any number of calls is one read at a time.
     pub fn poke(&self) {
         self.shared.poked.notify_one();
-    }
-
-    /// From now on this says which nodes cannot be reached, and the cluster is told: one that most others
-    /// cannot reach owns nothing until they can. The first call counts.
-    pub fn reports(&self, reach: Box<Reach>) {
-        // A later one would say the same.
-        let _ = self.shared.reach.set(reach);
     }
 
     /// A link to a node broke: unless that proves alive, it is judged sooner.

@@ -13,8 +13,6 @@ pub struct NodeRecord {
     pub state: NodeState,
     /// An operator wants it to own nothing. Stays so when the node starts again.
     pub is_drained: bool,
-    /// It is alive and most others cannot reach it: it owns nothing until they can. The controller says so.
-    pub is_isolated: bool,
     /// Its share of the slots, in proportion to the others'. A node without the role core has 0.
     pub weight: u32,
     pub roles: Vec<Role>,
@@ -76,24 +74,16 @@ impl NodeRecord {
         }
     }
 
-    /// Whether it is there, is to be, and others reach it.
+    /// Whether it is there, and is to be.
     pub const fn is_staying(&self) -> bool {
         match self.state {
-            NodeState::Serving => !self.is_drained && !self.is_isolated,
+            NodeState::Serving => !self.is_drained,
             NodeState::Leaving | NodeState::Left | NodeState::Dead => false,
         }
     }
 
     /// Its weight in the next plan.
     pub const fn share(&self) -> u32 {
-        match self.is_isolated {
-            false => self.share_if_reached(),
-            true => 0,
-        }
-    }
-
-    /// What that is as soon as others reach it.
-    pub const fn share_if_reached(&self) -> u32 {
         match (self.state, self.is_drained) {
             (NodeState::Serving, false) => self.weight,
             (NodeState::Serving, true)
@@ -108,18 +98,12 @@ impl NodeRecord {
 }
 
 /// That a node is alive: a row of its own, which it alone writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeatRecord {
     pub incarnation: u64,
     /// Raised with each beat. Others look whether it changes; nobody compares clocks.
     pub count: u64,
-    /// Nodes that it needs and cannot reach at the moment, by name, the first [`UNREACHABLE_MAX`] of them.
-    pub unreachable: Vec<String>,
 }
-
-/// Names in a beat, and in the lease. One that cannot reach so many is itself the one that is cut off, whoever
-/// the others are.
-pub const UNREACHABLE_MAX: usize = 16;
 
 /// Who decides of deaths and plans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,9 +118,6 @@ pub struct LeaseRecord {
     /// The [`view`](crate::membership::View::digest) of the cluster as of this renewal: whoever has another one
     /// reads it anew, so nodes find changes without reading all rows each time.
     pub view: u64,
-    /// Nodes that somebody cannot reach, or that were not reached before, by name, at most
-    /// [`UNREACHABLE_MAX`]: everybody looks whether they can be reached.
-    pub doubted: Vec<String>,
 }
 
 impl Record for NodeRecord {
@@ -170,7 +151,6 @@ mod tests {
             incarnation: 3,
             state: NodeState::Leaving,
             is_drained: true,
-            is_isolated: false,
             weight: 100,
             roles: vec![Role::Edge, Role::Core],
             peer: "127.0.0.1:7410".to_owned(),
@@ -186,7 +166,6 @@ mod tests {
         let beat = BeatRecord {
             incarnation: 3,
             count: 70_000,
-            unreachable: vec!["node-2".to_owned()],
         };
         golden::check(directory, "beat", &beat);
         let lease = LeaseRecord {
@@ -195,7 +174,6 @@ mod tests {
             term: 2,
             count: 9,
             view: 1 << 60,
-            doubted: vec!["node-2".to_owned()],
         };
         golden::check(directory, "controller-lease", &lease);
         let candidate = |name: &str| Candidate {

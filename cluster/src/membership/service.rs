@@ -43,7 +43,7 @@ pub struct Service {
 }
 
 /// What a round came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
     /// The node is a member.
     Member {
@@ -51,8 +51,6 @@ pub enum Round {
         is_controller: bool,
         /// The digest of the view that the controller has seen last; `None`: there was none yet.
         view: Option<u64>,
-        /// Nodes that somebody cannot reach: everybody looks whether it can, and [reports](Service::report).
-        doubted: Vec<String>,
     },
     /// It is not any more: it gives up all that it owns.
     Ousted(Ousted),
@@ -80,7 +78,6 @@ impl Service {
                     incarnation,
                     state: NodeState::Serving,
                     is_drained: before.is_some_and(|before| before.is_drained),
-                    is_isolated: false,
                     weight: joining.weight,
                     roles: joining.roles,
                     peer: joining.peer,
@@ -107,15 +104,9 @@ impl Service {
         self.machine.incarnation()
     }
 
-    /// A link to a node broke: unless that proves alive it is judged sooner, if this node is the controller.
+    /// A link to a node broke.
     pub fn suspect(&mut self, node: &str) {
         self.machine.suspect(node);
-    }
-
-    /// From the next round on these are the nodes that this one needs and cannot reach. All are told; the
-    /// controller takes its slots from one that most others cannot reach.
-    pub fn report(&mut self, unreachable: Vec<String>) {
-        self.machine.report(unreachable);
     }
 
     /// Reads, decides and writes once. Call it every [`Timing::beat`]. After an error it is as if the round had
@@ -133,7 +124,6 @@ impl Service {
         };
         let lease = writes.lease.as_ref().or(seen.lease.as_ref());
         let view = lease.map(|lease| lease.view);
-        let doubted = lease.map_or_else(Vec::new, |lease| lease.doubted.clone());
         self.write(&mut *transaction, &writes);
         match transaction.commit().await {
             Ok(_) => self.machine.committed(&writes),
@@ -144,7 +134,6 @@ impl Service {
         Ok(Round::Member {
             is_controller: self.machine.is_controller(),
             view,
-            doubted,
         })
     }
 
@@ -246,11 +235,6 @@ impl Service {
             transaction.add_read_conflict(&node);
             transaction.add_read_conflict(&beat_key(name).encode());
             transaction.set(&node, &encode(dead));
-        }
-        for (name, node) in &writes.isolated {
-            let key = node_key(name).encode();
-            transaction.add_read_conflict(&key);
-            transaction.set(&key, &encode(node));
         }
         if let Some(plan) = &writes.plan {
             transaction.set(&Key::from(ClusterKey::Plan).encode(), &encode(plan));

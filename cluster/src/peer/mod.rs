@@ -11,7 +11,6 @@ mod link;
 mod links;
 mod listener;
 mod reset;
-mod silence;
 mod stream;
 mod tls;
 mod transport;

@@ -97,7 +97,6 @@ impl Cluster {
                 .map_or(1, |node| node.incarnation + 1),
             state: NodeState::Serving,
             is_drained: false,
-            is_isolated: false,
             weight: 1,
             roles: vec![Role::Core],
             peer: listener.local_addr().to_string(),

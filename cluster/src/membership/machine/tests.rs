@@ -1,7 +1,7 @@
 //! Whole clusters in simulated time: nodes die, stand still in the middle of a round, come back, and break
 //! their links, by seed. Whoever beats stays, whoever does not is out in time, and nothing is decided twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -49,10 +49,6 @@ struct Cluster {
     /// Deaths that were declared: whose, after how long a silence.
     deaths: Vec<(String, Duration)>,
     ousted: usize,
-    /// Since when a node does not reach another one.
-    cut: BTreeMap<(usize, usize), Instant>,
-    /// Nodes that need no other: they only look at those that are doubted.
-    idle: BTreeSet<usize>,
 }
 
 fn name(number: usize) -> String {
@@ -69,8 +65,6 @@ impl Cluster {
             nodes: Vec::new(),
             deaths: Vec::new(),
             ousted: 0,
-            cut: BTreeMap::new(),
-            idle: BTreeSet::new(),
         };
         for number in 0..count {
             cluster.nodes.push(Node {
@@ -95,7 +89,6 @@ impl Cluster {
             incarnation,
             state: NodeState::Serving,
             is_drained: false,
-            is_isolated: false,
             weight: 1,
             roles: Vec::new(),
             peer: String::new(),
@@ -126,7 +119,7 @@ impl Cluster {
         let member = |(name, (_, node)): (&String, &(u64, NodeRecord))| Member {
             name: name.clone(),
             node: node.clone(),
-            beat: self.rows.beats.get(name).map(|(_, beat)| beat.clone()),
+            beat: self.rows.beats.get(name).map(|(_, beat)| *beat),
         };
         let plan = self.rows.plan.as_ref().map(|(_, plan)| plan.clone());
         Seen {
@@ -148,10 +141,8 @@ impl Cluster {
     fn begin(&mut self, number: usize, delay: Duration) {
         let seen = self.seen(number);
         let (now, read_at) = (self.now, self.rows.commits);
-        let unreachable = self.unreachable(number);
         let node = &mut self.nodes[number];
         node.next = now + self.timing.beat;
-        node.machine.as_mut().unwrap().report(unreachable);
         match node.machine.as_mut().unwrap().decide(now, now, &seen) {
             Ok(writes) => {
                 node.pending = Some(Pending {
@@ -167,46 +158,6 @@ impl Cluster {
         }
     }
 
-    /// What a node finds that it cannot reach, a second after that is so.
-    fn unreachable(&self, by: usize) -> Vec<String> {
-        let lease = self.rows.lease.as_ref();
-        let is_looked_at = |of: &usize| {
-            let is_doubted = |(_, lease): &(u64, LeaseRecord)| lease.doubted.contains(&name(*of));
-            !self.idle.contains(&by) || lease.is_some_and(is_doubted)
-        };
-        let is_cut = |of: &usize| {
-            let since = self.cut.get(&(by, *of));
-            since.is_some_and(|since| self.now - *since >= SECOND)
-        };
-        let others = (0..self.nodes.len()).filter(|of| *of != by);
-        others
-            .filter(is_looked_at)
-            .filter(is_cut)
-            .map(name)
-            .collect()
-    }
-
-    /// From now on one does not reach the other.
-    fn cut(&mut self, by: usize, of: usize) {
-        self.cut.entry((by, of)).or_insert(self.now);
-    }
-
-    /// From now on nobody reaches a node, nor it anybody.
-    fn isolate(&mut self, number: usize) {
-        for other in (0..self.nodes.len()).filter(|other| *other != number) {
-            self.cut(number, other);
-            self.cut(other, number);
-        }
-    }
-
-    /// How many slots each node has.
-    fn counts(&self) -> Vec<usize> {
-        let nodes = 0..self.nodes.len();
-        nodes
-            .map(|n| self.plan().slots_of(&name(n)).count())
-            .collect()
-    }
-
     fn commit(&mut self, number: usize) {
         let Some(pending) = self.nodes[number].pending.take() else {
             return;
@@ -220,16 +171,13 @@ impl Cluster {
             conflicts |= is_newer(rows.nodes.get(dead).map(|it| it.0));
             conflicts |= is_newer(rows.beats.get(dead).map(|it| it.0));
         }
-        for (name, _) in &writes.isolated {
-            conflicts |= is_newer(rows.nodes.get(name).map(|it| it.0));
-        }
         if conflicts {
             return;
         }
         rows.commits += 1;
         let at = rows.commits;
-        if let Some(beat) = &writes.beat {
-            rows.beats.insert(own, (at, beat.clone()));
+        if let Some(beat) = writes.beat {
+            rows.beats.insert(own, (at, beat));
         }
         if let Some(lease) = &writes.lease {
             rows.lease = Some((at, lease.clone()));
@@ -238,9 +186,6 @@ impl Cluster {
             rows.nodes.insert(name.clone(), (at, dead.clone()));
             let node = self.nodes.iter().find(|node| node.name == *name).unwrap();
             self.deaths.push((name.clone(), self.now - node.beat_at));
-        }
-        for (name, node) in &writes.isolated {
-            rows.nodes.insert(name.clone(), (at, node.clone()));
         }
         if let Some(plan) = &writes.plan {
             let before = rows.plan.as_ref().map_or(0, |(_, plan)| plan.number);
@@ -406,7 +351,7 @@ fn a_round_that_stood_still_makes_nobody_look_older() {
     let (asked, now) = (cluster.now, cluster.now + 5 * SECOND);
     let mut seen = cluster.seen(controller);
     let other = &mut seen.members[1 - controller];
-    other.beat = other.beat.take().map(|beat| BeatRecord {
+    other.beat = other.beat.map(|beat| BeatRecord {
         count: beat.count + 20,
         ..beat
     });
@@ -418,164 +363,12 @@ fn a_round_that_stood_still_makes_nobody_look_older() {
     }
 }
 
-/// For what is said of links to be heard and acted on: the reports, the controller's look, its judgement, and
-/// the commits.
-fn heard(timing: Timing) -> Duration {
-    SECOND + timing.isolated + 3 * (timing.beat + STEP) + 4 * STEP
-}
-
-#[test]
-fn one_that_others_cannot_reach_owns_nothing_until_they_can() {
-    for (number, idle) in
-        (0..3).flat_map(|number| [(number, None), (number, Some((number + 1) % 3))])
-    {
-        let mut cluster = Cluster::new(3);
-        cluster.idle.extend(idle);
-        cluster.run(5 * SECOND);
-        let before = cluster.plan().number;
-        cluster.isolate(number);
-        // One that needs nothing there hears by the lease that somebody does.
-        let heard = heard(cluster.timing) + idle.map_or(0, |_| 2) * cluster.timing.beat;
-        cluster.run(heard);
-        assert_eq!(cluster.counts()[number], 0, "{number} {idle:?}");
-        assert!(cluster.rows.nodes[&name(number)].1.is_isolated);
-        cluster.run(30 * SECOND);
-        assert_eq!(cluster.plan().number, before + 1, "and nothing else moves");
-        cluster.cut.clear();
-        cluster.run(cluster.timing.reached + 3 * cluster.timing.beat);
-        assert!(
-            cluster.counts().iter().all(|count| *count > 20),
-            "{:?}",
-            cluster.counts()
-        );
-        assert_eq!(cluster.plan().number, before + 2);
-        assert!(cluster.deaths.is_empty() && cluster.ousted == 0);
-    }
-}
-
-#[test]
-fn of_a_link_that_works_one_way_both_ends_say_so_or_one_does() {
-    for number in 0..3 {
-        // Only it complains of the others: it is one of three.
-        let mut cluster = Cluster::new(3);
-        cluster.run(5 * SECOND);
-        (0..3)
-            .filter(|other| *other != number)
-            .for_each(|other| cluster.cut(number, other));
-        let before = cluster.plan().number;
-        cluster.run(30 * SECOND);
-        assert_eq!(cluster.plan().number, before);
-        // Only the others complain of it.
-        let mut cluster = Cluster::new(3);
-        cluster.run(5 * SECOND);
-        (0..3)
-            .filter(|other| *other != number)
-            .for_each(|other| cluster.cut(other, number));
-        cluster.run(heard(cluster.timing));
-        assert_eq!(cluster.counts()[number], 0);
-        // A single link between two of three: either is reached by most.
-        let mut cluster = Cluster::new(3);
-        cluster.run(5 * SECOND);
-        cluster.cut(number, (number + 1) % 3);
-        cluster.cut((number + 1) % 3, number);
-        cluster.run(30 * SECOND);
-        assert!(cluster.counts().iter().all(|count| *count > 20));
-    }
-}
-
-#[test]
-fn of_two_nodes_without_a_link_the_controller_goes_on() {
-    let mut cluster = Cluster::new(2);
-    cluster.run(5 * SECOND);
-    let controller = cluster.controllers()[0];
-    cluster.isolate(0);
-    cluster.run(heard(cluster.timing));
-    let number = cluster.plan().number;
-    cluster.run(60 * SECOND);
-    assert_eq!(cluster.counts()[controller], usize::from(SLOTS));
-    assert_eq!(cluster.plan().number, number);
-    // It dies: the other one has nobody left to be cut off from.
-    cluster.kill(controller);
-    let Timing { beat, dead, .. } = cluster.timing;
-    cluster.run(dead + 3 * (beat + STEP) + 4 * STEP);
-    assert_eq!(cluster.counts()[1 - controller], usize::from(SLOTS));
-}
-
-#[test]
-fn a_link_that_comes_and_goes_moves_slots_once() {
-    let mut cluster = Cluster::new(3);
-    cluster.run(5 * SECOND);
-    let before = cluster.plan().number;
-    for _ in 0..20 {
-        cluster.isolate(2);
-        cluster.run(2 * SECOND);
-        cluster.cut.clear();
-        cluster.run(3 * SECOND);
-    }
-    assert_eq!(cluster.plan().number, before + 1);
-    cluster.run(cluster.timing.reached);
-    assert_eq!(cluster.plan().number, before + 2);
-    // One that is gone for a moment only moves nothing.
-    for _ in 0..20 {
-        cluster.isolate(2);
-        cluster.run(SECOND + cluster.timing.beat);
-        cluster.cut.clear();
-        cluster.run(SECOND);
-    }
-    assert_eq!(cluster.plan().number, before + 2);
-}
-
-#[test]
-fn who_is_cut_off_stays_so_under_the_next_controller() {
-    let mut cluster = Cluster::new(4);
-    cluster.run(5 * SECOND);
-    let controller = cluster.controllers()[0];
-    let isolated = (controller + 1) % 4;
-    cluster.isolate(isolated);
-    cluster.run(heard(cluster.timing));
-    assert_eq!(cluster.counts()[isolated], 0);
-    cluster.kill(controller);
-    for _ in 0..100 {
-        cluster.run(cluster.timing.beat);
-        assert_eq!(cluster.counts()[isolated], 0);
-    }
-    assert_eq!(cluster.deaths.len(), 1);
-    // As another incarnation it begins anew, and is found again.
-    cluster.kill(isolated);
-    cluster.run(3 * SECOND);
-    cluster.join(isolated);
-    cluster.run(heard(cluster.timing));
-    assert_eq!(cluster.counts()[isolated], 0);
-}
-
-#[test]
-fn one_that_is_silent_and_cannot_be_reached_is_dead_sooner() {
-    let mut cluster = Cluster::new(3);
-    cluster.run(5 * SECOND);
-    let controller = cluster.controllers()[0];
-    let [dies, says] = [1, 2].map(|of| (controller + of) % 3);
-    cluster.cut(says, dies);
-    cluster.run(3 * SECOND);
-    cluster.kill(dies);
-    let Timing {
-        beat,
-        dead_when_suspected,
-        ..
-    } = cluster.timing;
-    cluster.run(dead_when_suspected + 2 * (beat + STEP) + 4 * STEP);
-    assert_eq!(cluster.deaths.len(), 1);
-    assert!(cluster.deaths[0].1 < cluster.timing.dead + beat);
-}
-
 #[derive(Debug, Clone)]
 enum Act {
     Kill(usize),
     Join(usize),
     Stop(usize, u64),
     Suspect(usize, usize),
-    Cut(usize, usize),
-    Isolate(usize),
-    Heal,
     Run(u64),
 }
 
@@ -585,9 +378,6 @@ fn act(nodes: usize) -> impl Strategy<Value = Act> {
         2 => (0..nodes).prop_map(Act::Join),
         2 => (0..nodes, 10..4_000_u64).prop_map(|(node, ms)| Act::Stop(node, ms)),
         1 => (0..nodes, 0..nodes).prop_map(|(by, of)| Act::Suspect(by, of)),
-        2 => (0..nodes, 0..nodes).prop_map(|(by, of)| Act::Cut(by, of)),
-        1 => (0..nodes).prop_map(Act::Isolate),
-        1 => Just(Act::Heal),
         6 => (10..3_000_u64).prop_map(Act::Run),
     ]
 }
@@ -606,9 +396,6 @@ impl Cluster {
                     machine.suspect(&name(of));
                 }
             }
-            Act::Cut(by, of) => self.cut(by, of),
-            Act::Isolate(node) => self.isolate(node),
-            Act::Heal => self.cut.clear(),
             Act::Run(ms) => self.run(Duration::from_millis(ms)),
         }
     }
@@ -628,13 +415,6 @@ proptest! {
                 prop_assert!(*silence >= cluster.timing.dead_when_suspected, "{} {:?}", dead, silence);
             }
         }
-        // Without links between them as well, something is planned for those that live.
-        cluster.run(20 * SECOND);
-        let is_living = cluster.nodes.iter().any(|node| node.machine.is_some());
-        if is_living && cluster.rows.plan.is_some() {
-            prop_assert_eq!(cluster.counts().iter().sum::<usize>(), usize::from(SLOTS));
-        }
-        cluster.cut.clear();
         cluster.run(20 * SECOND);
         let living: Vec<String> = cluster
             .nodes

@@ -13,7 +13,6 @@ use super::{MemberConfig, Shared, Standing, Wish};
 use crate::Clock;
 use crate::membership::machine::Ousted;
 use crate::membership::service::{Round, Service};
-use crate::peer::Target;
 use crate::store::keys::ClusterKey;
 use crate::store::{self, Store};
 
@@ -38,8 +37,6 @@ pub(super) struct Rounds {
     is_announced: bool,
     /// The digest of the view that was published.
     digest: u64,
-    /// Nodes that somebody could not reach, by the last round.
-    doubted: Vec<String>,
     /// A round, and a read of the view, that are not to wait for the next beat.
     round: Asked,
     look: Asked,
@@ -79,7 +76,6 @@ impl Rounds {
             wish: Wish::Stay,
             is_announced: false,
             digest,
-            doubted: Vec::new(),
             round: Asked::new(beat / ASKED_PER_BEAT),
             look: Asked::new(beat / ASKED_PER_BEAT),
             bell: None,
@@ -148,17 +144,14 @@ impl Rounds {
         for node in std::mem::take(&mut *self.shared.suspects.lock()) {
             self.service.suspect(&node);
         }
-        self.report();
         let clock = &self.clock;
         let round = self.service.round(|| clock.monotonic());
         match self.confidence.call(clock, round).await {
             Ok(Round::Member {
                 is_controller,
                 view,
-                doubted,
             }) => {
                 self.listen(is_controller);
-                self.doubted = doubted;
                 let is_old = |digest| digest != self.digest;
                 if view.is_some_and(is_old) || !self.is_view_current() {
                     self.look().await;
@@ -172,25 +165,6 @@ impl Rounds {
             Ok(Round::Ousted(ousted)) => self.leave_at_once(ousted),
             Err(_told) => Next::Round,
         }
-    }
-
-    /// Says which nodes it cannot reach, and looks at those that others cannot.
-    fn report(&mut self) {
-        let Some(reach) = self.shared.reach.get() else {
-            return;
-        };
-        let doubted = {
-            let view = self.shared.view.borrow();
-            let others = self.doubted.iter().filter(|name| **name != view.name);
-            let known = others.filter_map(|name| view.members.get_key_value(name));
-            let targets = known.map(|(name, node)| Target {
-                address: node.peer.clone(),
-                name: Some(name.clone()),
-            });
-            targets.collect::<Vec<_>>()
-        };
-        let unreachable = reach(self.clock.monotonic(), &doubted);
-        self.service.report(unreachable);
     }
 
     /// Whether what is published is of this incarnation.

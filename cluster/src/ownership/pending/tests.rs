@@ -13,7 +13,6 @@ fn node(incarnation: u64, state: NodeState) -> NodeRecord {
         incarnation,
         state,
         is_drained: false,
-        is_isolated: false,
         weight: 1,
         roles: Vec::new(),
         peer: String::new(),

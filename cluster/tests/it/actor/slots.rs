@@ -4,18 +4,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Identity, Kinds, SubscriptionItem, Taking};
 use selvedge_cluster::store::Store;
 use selvedge_protocol::frame::Since;
 use selvedge_protocol::{ErrorCode, SessionId};
 
+use super::faults::Faulty;
 use super::kinds::Tally;
 use super::world::*;
 
 const SLOTS: u16 = 8;
 
+/// A host that owns nothing yet, on a store that others write to as well.
 async fn idle(world: &World, node: &str) -> Host {
-    world.idle(node, SLOTS).await
+    let store: Arc<dyn Store> = Arc::new(Faulty {
+        inner: Arc::clone(&world.store) as Arc<dyn Store>,
+        dice: Clock::manual(0, 1),
+        percent: 0,
+        is_exclusive: false,
+    });
+    let config = HostConfig {
+        node: node.to_owned(),
+        idle_ms: 60_000,
+        slots: SLOTS,
+    };
+    let kinds = Kinds::default().with(Tally);
+    Host::idle(config, store, world.clock.clone(), kinds)
+        .await
+        .unwrap()
 }
 
 /// By force, all under one plan.

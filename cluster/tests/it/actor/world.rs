@@ -14,7 +14,6 @@ use selvedge_protocol::frame::{Consistency, Outcome, Success};
 use selvedge_protocol::{CommandId, ErrorCode, SessionId, Tenant};
 use tokio::sync::oneshot;
 
-use super::faults::Faulty;
 use super::kinds::Tally;
 
 /// A store in a temporary directory.
@@ -49,25 +48,6 @@ impl World {
         let kinds = Kinds::default().with(Tally);
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         Host::start(config, store, self.clock.clone(), kinds)
-            .await
-            .unwrap()
-    }
-
-    /// A host that owns nothing yet, on a store that others write to as well.
-    pub(crate) async fn idle(&self, node: &str, slots: u16) -> Host {
-        let store: Arc<dyn Store> = Arc::new(Faulty {
-            inner: Arc::clone(&self.store) as Arc<dyn Store>,
-            dice: Clock::manual(0, 1),
-            percent: 0,
-            is_exclusive: false,
-        });
-        let config = HostConfig {
-            node: node.to_owned(),
-            idle_ms: 60_000,
-            slots,
-        };
-        let kinds = Kinds::default().with(Tally);
-        Host::idle(config, store, self.clock.clone(), kinds)
             .await
             .unwrap()
     }

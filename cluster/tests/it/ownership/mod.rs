@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod gate;
-mod isolation;
-mod linked;
 mod moves;
 mod trouble;
 mod world;

@@ -2,29 +2,17 @@
 
 use std::time::Duration;
 
-use selvedge_cluster::actor::{Claim, Identity};
+use selvedge_cluster::actor::Identity;
 use selvedge_cluster::membership::{MemberError, Ousted, Standing};
-use selvedge_cluster::ownership::OwnershipConfig;
-use selvedge_protocol::ErrorCode;
-use selvedge_protocol::frame::Since;
 use tokio::time::timeout;
 
 use super::world::*;
-use crate::actor::world::{actor, add, code, number, ok, reply, sum};
-
-/// A node that finds out by what it tries, and by nothing else.
-const UNCHECKED: OwnershipConfig = OwnershipConfig {
-    quiet: Duration::from_secs(2),
-    force: Duration::from_secs(3),
-    look: Duration::from_millis(20),
-    check: Duration::from_secs(3_600),
-};
+use crate::actor::world::{add, code, number, ok, reply, sum};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_stood_still_is_refused_and_joins_anew() {
     let cluster = Cluster::new().await;
-    let one = cluster.start_with("one", UNCHECKED).await;
-    let two = cluster.start("two").await;
+    let (one, two) = (cluster.start("one").await, cluster.start("two").await);
     two.owns(16).await;
     one.owns(16).await;
     let key = (0..)
@@ -48,7 +36,7 @@ async fn one_that_stood_still_is_refused_and_joins_anew() {
     one.hosting.open();
     assert_eq!(
         code(add(&one.host, &key, Identity::Natural).await),
-        ErrorCode::Unavailable
+        selvedge_protocol::ErrorCode::Unavailable
     );
     assert_eq!(
         one.hosting.refused(),
@@ -66,50 +54,6 @@ async fn one_that_stood_still_is_refused_and_joins_anew() {
     one.stands(Standing::Member).await;
     one.owns(16).await;
     two.owns(16).await;
-}
-
-/// The new owner has the slot and has not touched the actor: nothing but the fence is in the way of a commit, of
-/// one that was on its way when the node was stopped, and of one that it makes when it goes on.
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_goes_on_in_the_belief_that_it_owns_is_refused_by_the_fence_alone() {
-    let cluster = Cluster::new().await;
-    let one = cluster.start_with("one", UNCHECKED).await;
-    let two = cluster.start("two").await;
-    one.owns(16).await;
-    two.owns(16).await;
-    let owned = one.host.owned();
-    // Of different slots, as a slot that was lost once is known to be.
-    let mut keys = (0..).map(|n: u32| n.to_string());
-    let mut keys = owned[..2]
-        .iter()
-        .map(|of| keys.find(|key| slot(key) == *of));
-    let [begun, later] = [keys.next().unwrap().unwrap(), keys.next().unwrap().unwrap()];
-    for key in [&begun, &later] {
-        assert_eq!(number(&ok(add(&one.host, key, Identity::Natural).await)), 1);
-    }
-    one.stop();
-    let (reply, answer) = reply();
-    let command = crate::actor::world::command(&begun, "add", "1", Identity::Natural);
-    one.host.command(command, reply);
-    two.owns(32).await;
-    let (refused, fenced) = (one.hosting.refused(), one.host.commits_fenced());
-    assert_eq!((refused, fenced), (0, 0));
-    assert!(one.host.owned().contains(&slot(&begun)), "it does not know");
-    assert!(!two.host.is_activated(&actor(&begun)) && !two.host.is_activated(&actor(&later)));
-
-    one.hosting.open();
-    let outcome = timeout(PATIENCE, answer).await.unwrap().unwrap();
-    assert_eq!(code(outcome), ErrorCode::Unavailable);
-    assert_eq!((one.hosting.refused(), one.host.commits_fenced()), (1, 1));
-    assert!(one.host.owned().contains(&slot(&later)), "nor of that");
-    let outcome = add(&one.host, &later, Identity::Natural).await;
-    assert_eq!(code(outcome), ErrorCode::Unavailable);
-    assert_eq!((one.hosting.refused(), one.host.commits_fenced()), (2, 2));
-    for key in [&begun, &later] {
-        assert_eq!(sum(&two.host, key).await, 1, "nothing of it was written");
-        assert_eq!(number(&ok(add(&two.host, key, Identity::Natural).await)), 2);
-    }
-    assert_eq!(two.host.commits_fenced(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,11 +74,10 @@ async fn of_two_nodes_with_one_name_the_first_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_handed_over_is_taken_by_force() {
     let cluster = Cluster::new().await;
-    let config = OwnershipConfig {
+    let config = selvedge_cluster::ownership::OwnershipConfig {
         quiet: Duration::from_millis(100),
         force: Duration::from_millis(300),
         look: Duration::from_millis(20),
-        ..OwnershipConfig::default()
     };
     let one = cluster.start_with("one", config).await;
     one.owns(32).await;
@@ -149,33 +92,4 @@ async fn what_is_not_handed_over_is_taken_by_force() {
     one.hosting.open();
     drop(answer);
     one.owns(16).await;
-}
-
-/// Nobody asks the loser for anything; its plan has not changed, nor does its membership know.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_idle_owner_finds_out_what_was_taken_from_it() {
-    let cluster = Cluster::new().await;
-    let config = OwnershipConfig {
-        check: Duration::from_millis(200),
-        ..OwnershipConfig::default()
-    };
-    let one = cluster.start_with("one", config).await;
-    one.owns(32).await;
-    ok(add(&one.host, "a", Identity::Natural).await);
-    let since = Since::After(1);
-    let mut events = one.host.subscribe(actor("a"), since).await.unwrap();
-    let thief = cluster.world.idle("thief", SLOTS).await;
-    let claim = Claim {
-        plan: 100,
-        incarnation: 1,
-    };
-    let taken = thief.take(&[slot("a")], claim, &|_, _| true).await.unwrap();
-    assert_eq!(taken.taken, [slot("a")]);
-    // The subscription ends, so whoever follows it goes to the new owner.
-    let ended = timeout(PATIENCE, events.next()).await.unwrap();
-    assert_eq!(ended.unwrap_err().code, ErrorCode::Unavailable);
-    one.owns(31).await;
-    assert!(!one.host.owned().contains(&slot("a")));
-    // Nothing else of it was touched, and what it takes back later it has.
-    assert_eq!(one.host.check().await.unwrap(), 0);
 }

@@ -26,14 +26,12 @@ pub(super) const TIMING: Timing = Timing {
     dead: Duration::from_millis(600),
     dead_when_suspected: Duration::from_millis(450),
     lease: Duration::from_millis(600),
-    isolated: Duration::from_millis(300),
-    reached: Duration::from_millis(1_000),
 };
 
 /// A store that nodes share.
 pub(super) struct Cluster {
     pub(super) world: World,
-    pub(super) clock: Clock,
+    clock: Clock,
 }
 
 /// A node. Dropped, it is as if it had been killed.
@@ -63,11 +61,6 @@ impl Cluster {
     }
 
     pub(super) async fn start_with(&self, name: &str, config: OwnershipConfig) -> Node {
-        self.start_at(name, "127.0.0.1:7410", config).await
-    }
-
-    /// One that others reach at an address.
-    pub(super) async fn start_at(&self, name: &str, peer: &str, config: OwnershipConfig) -> Node {
         let (membership, hosting) = (Gate::new(), Gate::new());
         let store = || Arc::clone(&self.world.store) as Arc<dyn Store>;
         let host = HostConfig {
@@ -84,7 +77,7 @@ impl Cluster {
         );
         let host = host.await.unwrap();
         let member = MemberConfig {
-            joining: joining(name, peer),
+            joining: joining(name),
             slots: SLOTS,
             timing: TIMING,
         };
@@ -101,12 +94,12 @@ impl Cluster {
     }
 }
 
-fn joining(name: &str, peer: &str) -> Joining {
+fn joining(name: &str) -> Joining {
     Joining {
         name: name.to_owned(),
         weight: 1,
         roles: vec![Role::Core],
-        peer: peer.to_owned(),
+        peer: "127.0.0.1:7410".to_owned(),
         quic: None,
         operations: Vec::new(),
         versions: Versions {
