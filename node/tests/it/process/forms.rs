@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Access, Guarded, Node, dev, fail, json as parse, run, selvedge, text};
 
-pub(super) fn keys(value: &Value) -> Vec<&str> {
+fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<_> = value
         .as_object()
         .unwrap()
