@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds, ScopedAddress};
+use selvedge_cluster::forward::Forward;
+use selvedge_cluster::peer::Inbound;
 use selvedge_cluster::store::{self, Store};
-use selvedge_protocol::{IdError, OperationType};
+use selvedge_protocol::{IdError, OperationType, Tenant};
 use tokio::task::JoinHandle;
 
 use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
 use crate::processing::worker::Workers;
 use crate::processing::{
-    ErasedHandler, Handler, Policy, PolicyKind, Pools, PoolsConfig, QueueState,
+    ErasedHandler, Handler, Neighbours, Policy, PolicyKind, Pools, PoolsConfig, QueueState,
 };
 
 /// What a node runs.
@@ -85,6 +87,7 @@ pub struct Running {
     pub host: Host,
     pub operations: Operations,
     pub(crate) pools: Pools,
+    waiters: Waiters,
     /// Sweeps the queries that wait for operations.
     waiting: JoinHandle<()>,
 }
@@ -142,9 +145,10 @@ impl Application {
         pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {
-            operations: Operations::new(host.clone(), pools.clone(), waiters),
+            operations: Operations::new(host.clone(), pools.clone(), waiters.clone()),
             host,
             pools,
+            waiters,
             waiting,
         })
     }
@@ -204,9 +208,22 @@ impl Running {
         self.pools.queue_state(operation, operation_type)
     }
 
+    /// How many operations of a type this node runs at a time for a tenant; `None`: it does not know the type.
+    pub fn concurrency(&self, tenant: &Tenant, operation_type: &OperationType) -> Option<usize> {
+        self.pools.concurrency(tenant, operation_type)
+    }
+
     /// Takes in sessions that execute operations.
     pub fn workers(&self) -> Workers {
         self.pools.workers()
+    }
+
+    /// What makes the node's operations those of a cluster.
+    pub fn processing(&self) -> Processing {
+        Processing {
+            pools: self.pools.clone(),
+            waiters: self.waiters.clone(),
+        }
     }
 
     /// Stops the handlers, whose operations go on at the next start, then the host.
@@ -214,6 +231,31 @@ impl Running {
         self.waiting.abort();
         self.pools.close().await;
         self.host.stop().await;
+    }
+}
+
+/// The processing of a node among others. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Processing {
+    pools: Pools,
+    waiters: Waiters,
+}
+
+impl Processing {
+    /// From now on the node's operations are among those of a cluster: other nodes execute what finds no
+    /// place here and the other way round, policies and workers are known to all, and whoever waits for an
+    /// operation asks its owner. Once, before the node takes slots.
+    pub fn join(&self, neighbours: Neighbours, forward: &Forward) {
+        let waiters = self.waiters.clone();
+        forward.park(Box::new(move |query, reply| waiters.take(query, reply)));
+        let waiters = self.waiters.clone();
+        self.pools
+            .join(neighbours, Box::new(move || waiters.look()));
+    }
+
+    /// Serves a stream of another node for the service `Processing`, to its end. Boxed by the caller.
+    pub async fn serve(self, inbound: Inbound) {
+        self.pools.serve(inbound).await;
     }
 }
 

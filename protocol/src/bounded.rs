@@ -14,9 +14,10 @@ use crate::frame::{Extensions, Position};
 use crate::ids::OperationType;
 use crate::limits::{
     FRAME_LIST_LEN_MAX, INLINE_BYTES_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
-    PAYLOAD_BYTES_MAX, STORE_FRAME_PAIRS_MAX, STORE_KEY_BYTES_MAX, STORE_RANGE_KEY_BYTES_MAX,
-    STORE_VALUE_BYTES_MAX, TOKEN_BYTES_MAX,
+    OPERATION_PROGRESS_BYTES_MAX, PAYLOAD_BYTES_MAX, STORE_FRAME_PAIRS_MAX, STORE_KEY_BYTES_MAX,
+    STORE_RANGE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX, TOKEN_BYTES_MAX,
 };
+use crate::peer::processing::{Group, Name, Promise, Send, Step, Wait};
 use crate::peer::store::Pair;
 
 // Each function is called like the field it decodes, so that errors name it.
@@ -67,6 +68,13 @@ bounded! {
     large_snapshot: bytes -> Bytes, PAYLOAD_BYTES_MAX;
     path: text -> String, MESSAGE_BYTES_MAX;
     reason: text -> String, MESSAGE_BYTES_MAX;
+    steps: list -> Vec<Step>, FRAME_LIST_LEN_MAX;
+    promises: list -> Vec<Promise>, FRAME_LIST_LEN_MAX;
+    waits: list -> Vec<Wait>, FRAME_LIST_LEN_MAX;
+    sends: list -> Vec<Send>, FRAME_LIST_LEN_MAX;
+    names: list -> Vec<Name>, FRAME_LIST_LEN_MAX;
+    groups: list -> Vec<Group>, FRAME_LIST_LEN_MAX;
+    progress: optional_text -> Option<String>, OPERATION_PROGRESS_BYTES_MAX;
 }
 
 /// What is decoded, for errors, and how much of it there may be.

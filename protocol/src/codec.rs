@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use crate::frame::{ClientFrame, ServerFrame};
 use crate::limits::{
     ACTOR_FRAME_BODY_BYTES_MAX, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES,
-    STORE_FRAME_BODY_BYTES_MAX,
+    PROCESSING_FRAME_BODY_BYTES_MAX, STORE_FRAME_BODY_BYTES_MAX,
 };
 use crate::peer::actors::{ActorAnswer, ActorRequest};
+use crate::peer::processing::{ProcessingAnswer, ProcessingRequest};
 use crate::peer::store::{StoreAnswer, StoreRequest};
 use crate::version;
 
@@ -155,6 +156,29 @@ frames!(ActorAnswer(ACTOR_FRAME_BODY_BYTES_MAX, ACTORS) {
     133 => Ended,
 });
 
+frames!(ProcessingRequest(PROCESSING_FRAME_BODY_BYTES_MAX, PROCESSING) {
+    1 => Ask,
+    2 => Work,
+    3 => Heard,
+    4 => Hold,
+    5 => Delivered,
+    6 => Stop,
+    7 => Chunk,
+    8 => Carry,
+    9 => Changed,
+    10 => Workers,
+});
+
+frames!(ProcessingAnswer(PROCESSING_FRAME_BODY_BYTES_MAX, PROCESSING) {
+    129 => Load,
+    130 => Report,
+    131 => Note,
+    132 => Want,
+    133 => End,
+    134 => Carried,
+    135 => Noted,
+});
+
 /// Appends the frame, header and body, to `out`; nothing of it if it is too large.
 pub fn encode<F: Frame>(frame: &F, out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
@@ -253,6 +277,11 @@ const STORE: Configuration<LittleEndian, Varint, Limit<STORE_COUNT_MAX>> =
 const ACTORS_COUNT_MAX: usize = 8 * ACTOR_FRAME_BODY_BYTES_MAX;
 const ACTORS: Configuration<LittleEndian, Varint, Limit<ACTORS_COUNT_MAX>> =
     bincode::config::standard().with_limit::<ACTORS_COUNT_MAX>();
+
+/// The same for the frames about operations that other nodes execute.
+const PROCESSING_COUNT_MAX: usize = 8 * PROCESSING_FRAME_BODY_BYTES_MAX;
+const PROCESSING: Configuration<LittleEndian, Varint, Limit<PROCESSING_COUNT_MAX>> =
+    bincode::config::standard().with_limit::<PROCESSING_COUNT_MAX>();
 
 /// A record may be as large as a transaction.
 const RECORD_BYTES_MAX: usize = crate::limits::STORE_TRANSACTION_BYTES_MAX;

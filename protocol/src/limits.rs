@@ -54,6 +54,9 @@ pub const PEER_BACKOFF_MS_MAX: u64 = 1_000;
 pub const PEER_STREAMS_MAX: u32 = 3_200 + 16_384;
 /// The body of one frame between nodes about actors: a command with the largest body and payload.
 pub const ACTOR_FRAME_BODY_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX + 128 * 1024;
+/// The body of one frame about an operation that another node executes: all that its record holds, or the
+/// largest results before they are refused.
+pub const PROCESSING_FRAME_BODY_BYTES_MAX: usize = 2 * PAYLOAD_BYTES_MAX + 128 * 1024;
 /// Requests that a node has sent to others and has no answer to, or that wait for an owner.
 pub const FORWARDED_MAX: usize = 65_536;
 /// The same by what they carry: eight of the largest for each of three other nodes, or all of usual size.
@@ -194,6 +197,12 @@ pub const OPERATION_PROGRESS_BYTES_MAX: usize = 4 * 1024;
 pub const OPERATION_EVENT_RESULT_BYTES_MAX: usize = 1_024;
 /// Operations of one type that wait in memory for a place to run; the others wait in the store.
 pub const OPERATION_QUEUE_MAX: usize = 4_096;
+/// Attempts of one type that a node has other nodes execute at a time: each is a stream and a small actor.
+pub const PROCESSING_LENT_MAX: usize = 1_024;
+/// Searches of one type for places on other nodes at a time: at a round trip each, thousands a second.
+pub const PROCESSING_SOUGHT_MAX: usize = 32;
+/// Questions of other nodes that wait for a place of one type: those of two nodes that have much to do.
+pub const PROCESSING_GUESTS_MAX: usize = 2 * PROCESSING_SOUGHT_MAX;
 /// An attempt that lasts longer than this is noted in the store, milliseconds.
 pub const OPERATION_NOTE_MS: u64 = 50;
 /// Progress is committed at most this often, milliseconds.

@@ -11,6 +11,7 @@
 //! a service or version that the other end does not serve is reset with [`close::UNSERVED`].
 
 pub mod actors;
+pub mod processing;
 pub mod store;
 
 /// ALPN protocol id of the peer port.
@@ -23,6 +24,8 @@ pub enum Service {
     Store,
     /// Commands, queries and subscriptions to actors that the other node owns, see [`actors`].
     Actors,
+    /// Attempts of operations that the other node executes, and what goes with them, see [`processing`].
+    Processing,
 }
 
 /// The first bytes of a stream.
@@ -44,13 +47,14 @@ impl Service {
         match self {
             Self::Store => 1,
             Self::Actors => 2,
+            Self::Processing => 3,
         }
     }
 
     /// The version that this build speaks.
     const fn version(self) -> u8 {
         match self {
-            Self::Store | Self::Actors => 1,
+            Self::Store | Self::Actors | Self::Processing => 1,
         }
     }
 
@@ -64,6 +68,7 @@ impl Service {
         let service = match ordinal {
             1 => Self::Store,
             2 => Self::Actors,
+            3 => Self::Processing,
             other => return Err(PrefaceError::Service(other)),
         };
         if version != service.version() {

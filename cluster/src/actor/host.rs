@@ -216,6 +216,11 @@ impl Host {
         open.map(|slot| slot.number).collect()
     }
 
+    /// Whether it serves an actor itself.
+    pub fn owns(&self, actor: &ScopedAddress) -> bool {
+        self.core.slot_of(actor).is_open()
+    }
+
     fn slots<'a>(&'a self, numbers: &'a [u16]) -> impl Iterator<Item = &'a Slot> {
         let all = &self.core.slots;
         numbers

@@ -13,6 +13,8 @@ pub struct StoredState {
     /// The format version that the kind wrote it with.
     pub format: u8,
     pub bytes: Bytes,
+    /// The version of the actor, raised with each commit.
+    pub version: u64,
 }
 
 /// The state of an actor in the snapshot of `transaction`; `None` before its first commit.
@@ -43,5 +45,6 @@ pub async fn stored_state(
     Ok(Some(StoredState {
         format: record.state_format,
         bytes,
+        version: record.version,
     }))
 }

@@ -20,7 +20,7 @@ mod wire;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -35,7 +35,7 @@ pub(crate) use subscription::RemoteSubscription;
 
 use crate::actor::core::{Core, failure};
 use crate::actor::letter::{Letter, Request};
-use crate::actor::request::{ReplyTo, ScopedAddress, SubscriptionItem};
+use crate::actor::request::{QueryRequest, ReplyTo, ScopedAddress, SubscriptionItem};
 use crate::forward::outlet::Outlet;
 use crate::forward::parcel::{AskedBy, Parcel, Room};
 use crate::membership::{NodeRecord, Owner, View};
@@ -60,6 +60,11 @@ pub struct ForwardConfig {
     pub doubt: Box<dyn Fn(Doubt) + Send + Sync>,
 }
 
+/// Takes a query that another node asks of an actor of this one, or hands it back for the actor to answer.
+/// Must not wait.
+pub type Parking =
+    Box<dyn Fn(QueryRequest, ReplyTo) -> Option<(QueryRequest, ReplyTo)> + Send + Sync>;
+
 /// The way to the actors of other nodes. A cheap handle.
 #[derive(Clone)]
 pub struct Forward(Arc<Inner>);
@@ -76,6 +81,7 @@ struct Inner {
     /// The same, for subscriptions that look for the owner.
     moved: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
+    parking: OnceLock<Parking>,
 }
 
 impl Forward {
@@ -90,6 +96,7 @@ impl Forward {
             changed: Notify::new(),
             moved: Notify::new(),
             task: Mutex::default(),
+            parking: OnceLock::new(),
         }));
         let task = tokio::spawn(watch_over(Arc::downgrade(&forward.0)));
         *forward.0.task.lock() = Some(task);
@@ -99,6 +106,11 @@ impl Forward {
     /// The cluster as it is known here.
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.0.config.views.borrow())
+    }
+
+    /// From now on queries of other nodes go here before they go to their actor. The first one stays.
+    pub fn park(&self, parking: Parking) {
+        let _ = self.0.parking.set(parking);
     }
 
     /// Serves a stream of another node. Boxed by the caller.
@@ -190,6 +202,17 @@ impl Forward {
             let reply = by.reply();
             return self.take_in(request, reply, Some(by));
         }
+        let request = match (request, self.0.parking.get()) {
+            (Request::Query(query), Some(parking)) if slot.is_open() => {
+                let Some((query, reply)) = parking(query, by.reply()) else {
+                    return;
+                };
+                // The same as the one below.
+                reply.dismiss();
+                Request::Query(query)
+            }
+            (request, _) => request,
+        };
         // Mostly it is asked by right.
         let Err(not_here) = core.send_here(Letter::Request(request), by.reply()) else {
             return;

@@ -36,6 +36,8 @@ pub enum Condition {
     Draining,
     /// It is to own nothing, and does not.
     Drained,
+    /// Most others cannot reach it: it is to own nothing.
+    Isolated,
     /// It is about to end.
     Leaving,
     /// It has ended in order.
@@ -138,6 +140,7 @@ impl Snapshot {
     pub fn condition(&self, name: &str) -> Option<Condition> {
         let node = self.members.get(name)?;
         Some(match (node.state, node.is_drained) {
+            (NodeState::Serving, false) if node.is_isolated => Condition::Isolated,
             (NodeState::Serving, false) => Condition::Serving,
             (NodeState::Serving, true) if self.held(name) > 0 => Condition::Draining,
             (NodeState::Serving, true) => Condition::Drained,
@@ -172,6 +175,7 @@ fn record(alone: &Joining) -> NodeRecord {
         incarnation: 0,
         state: NodeState::Serving,
         is_drained: false,
+        is_isolated: false,
         weight: alone.weight,
         roles: alone.roles.clone(),
         peer: alone.peer.clone(),

@@ -44,6 +44,8 @@ pub enum Code {
     Leaving,
     /// It is to own nothing, and has slots.
     Draining,
+    /// Most others cannot reach it, so it is to own nothing.
+    Isolated,
     /// Slots are not where the plan has them.
     Moving,
     /// It has ended in order.
@@ -75,6 +77,7 @@ impl Code {
             | Self::Silent
             | Self::Leaving
             | Self::Draining
+            | Self::Isolated
             | Self::Moving => false,
         }
     }
@@ -91,6 +94,7 @@ impl Code {
             Self::Silent => "silent",
             Self::Leaving => "leaving",
             Self::Draining => "draining",
+            Self::Isolated => "isolated",
             Self::Moving => "moving",
             Self::Left => "left",
             Self::Drained => "drained",
@@ -175,6 +179,16 @@ impl Observed<'_> {
                 Code::Silent,
                 format!(
                     "{name} gave no sign of life for {ms} ms: if that goes on it is declared dead"
+                ),
+            );
+        }
+        if node.is_alive() && node.is_isolated {
+            tell(
+                Code::Isolated,
+                format!(
+                    "{name} is alive, and most other nodes cannot reach it at {}: others have its slots until \
+                     they can; look at the network between them",
+                    node.peer
                 ),
             );
         }
@@ -290,6 +304,7 @@ impl Reason {
 pub(super) fn unable(node: &NodeRecord) -> Option<&'static str> {
     match (node.state, node.is_drained) {
         (NodeState::Serving, true) => Some("is drained"),
+        (NodeState::Serving, false) if node.is_isolated => Some("cannot be reached by most others"),
         (NodeState::Serving, false) if node.weight > 0 => None,
         (NodeState::Serving, false) if !node.has(Role::Core) => Some("has no role core"),
         (NodeState::Serving, false) => Some("has the weight 0"),

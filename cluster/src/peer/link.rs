@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use quinn::Connection;
 use selvedge_protocol::limits::{PEER_BACKOFF_MS, PEER_BACKOFF_MS_MAX, PEER_IDLE_MS_MAX};
+use selvedge_protocol::peer::Service;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::dialer::{ConnectError, Dialer, Target};
 use super::silence::Sign;
+use super::stream::{PeerStream, StreamError};
 use crate::Clock;
 
 /// How a link is at the moment.
@@ -35,6 +37,20 @@ impl Link {
         let (sender, state) = watch::channel(LinkState::Opening);
         let task = tokio::spawn(keep(dialer, target, clock, sender)).abort_handle();
         Self { state, task }
+    }
+
+    /// Opens a stream for a service, as soon as there is a connection; fails at once while there is none.
+    pub async fn stream(&self, service: Service) -> Result<PeerStream, StreamError> {
+        let mut state = self.state();
+        let known = state.wait_for(|state| !matches!(state, LinkState::Opening));
+        let connection = match known.await.as_deref() {
+            Ok(LinkState::Up(connection)) => connection.clone(),
+            Ok(LinkState::Down(error)) => return Err(StreamError::Lost(error.to_string())),
+            Ok(LinkState::Opening) | Err(_) => {
+                return Err(StreamError::Lost("the link was closed".to_owned()));
+            }
+        };
+        PeerStream::open(&connection, service).await
     }
 
     /// The state, and its changes.

@@ -65,6 +65,11 @@ impl PeerStream {
         (self.reader, self.writer)
     }
 
+    /// The same, for a while.
+    pub const fn halves(&mut self) -> (&mut PeerReader, &mut PeerWriter) {
+        (&mut self.reader, &mut self.writer)
+    }
+
     /// Undoes [`Self::split`].
     pub const fn unite(reader: PeerReader, writer: PeerWriter) -> Self {
         Self { reader, writer }

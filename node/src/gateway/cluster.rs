@@ -229,6 +229,7 @@ const fn in_words(condition: Condition) -> &'static str {
         Condition::Serving => "serving",
         Condition::Draining => "draining",
         Condition::Drained => "drained",
+        Condition::Isolated => "isolated",
         Condition::Leaving => "leaving",
         Condition::Left => "left",
         Condition::Dead => "dead",

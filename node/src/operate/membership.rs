@@ -22,8 +22,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::MissedTickBehavior;
 
+use crate::app::Processing;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
+use crate::processing::Neighbours;
 use crate::session::{OtherNodes, Sessions};
 
 /// A member that runs.
@@ -42,6 +44,7 @@ pub(crate) struct MembershipParts<'a> {
     /// `None`: the node has the store to itself.
     pub(crate) listener: Option<Listener>,
     pub(crate) host: Host,
+    pub(crate) processing: Processing,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     /// Gets the addresses of the other nodes that serve clients.
@@ -59,6 +62,7 @@ impl Membership {
             own,
             listener,
             host,
+            processing,
             store,
             clock,
             others,
@@ -84,19 +88,21 @@ impl Membership {
         let doubting = member.clone();
         let forward = host.forward(ForwardConfig {
             views: member.view(),
-            links,
+            links: links.clone(),
             doubt: Box::new(move |doubt| match doubt {
                 Doubt::Plan => doubting.poke(),
                 Doubt::Node(name) => doubting.suspect(&name),
             }),
         });
+        let views = member.view();
+        processing.join(Neighbours { views, links }, &forward);
         let (shutdown, stopped) = oneshot::channel::<()>();
         let stopped = async {
             // An error is the end of the node: the same to the port.
             let _ = stopped.await;
         };
         let listener = tokio::spawn(listener.run(stopped, move |inbound| {
-            Box::pin(serve(forward.clone(), inbound))
+            Box::pin(serve(forward.clone(), processing.clone(), inbound))
         }));
         let ownership = Ownership::start(
             OwnershipConfig::default(),
@@ -215,9 +221,10 @@ async fn settled(host: Host, member: Member) {
     }
 }
 
-async fn serve(forward: Forward, inbound: Inbound) {
+async fn serve(forward: Forward, processing: Processing, inbound: Inbound) {
     match inbound.service {
         Service::Actors => forward.serve(inbound).await,
+        Service::Processing => processing.serve(inbound).await,
         Service::Store => inbound.unserved(),
     }
 }

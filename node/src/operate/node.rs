@@ -122,6 +122,7 @@ impl Node {
             own,
             listener,
             host: application.host.clone(),
+            processing: application.processing(),
             store: store.shared(),
             clock,
             others,

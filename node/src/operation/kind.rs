@@ -22,7 +22,7 @@ use crate::operation::report::Report;
 use crate::operation::retention::{self, TIMER_FORGET};
 use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
-use crate::operation::wait::{FINAL, Waiters};
+use crate::operation::wait::{AWAIT, FINAL, Waiters};
 use crate::operation::{index, machine, record, service, verb, view, why};
 use crate::processing::{Control, InvalidInput, Offer, Pools, RunBy, STREAMED_TO_WORKERS};
 
@@ -377,7 +377,7 @@ impl Kind for OperationKind {
 
     fn query(&self, state: &OperationState, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
         let _ = body;
-        if !["get", WHY, FINAL].contains(&name) {
+        if !["get", WHY, FINAL, AWAIT].contains(&name) {
             return Err(Refusal::unknown(Self::NAME, name));
         }
         match &state.record {
@@ -385,7 +385,9 @@ impl Kind for OperationKind {
                 ErrorCode::NotFound,
                 "no operation has this id",
             ))),
-            Some(record) if name == FINAL && !record.status.is_final() => Ok(Bytes::new()),
+            Some(record) if [FINAL, AWAIT].contains(&name) && !record.status.is_final() => {
+                Ok(Bytes::new())
+            }
             Some(record) if name == WHY => {
                 let control = state.control.as_deref();
                 let actor = service::address(record.tenant.clone(), &record.id).map_err(Refusal)?;

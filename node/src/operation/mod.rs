@@ -26,6 +26,7 @@ pub(crate) use kind::{NUDGE, OperationKind, REPORT, is_operation};
 pub(crate) use record::{Compensation, Fault, Payload, Record};
 pub(crate) use report::{Done, FinishedStep, NewWait, NewWaitOn, News, Report, Sent};
 pub(crate) use schedule::ScheduleKind;
+pub(crate) use service::address;
 pub use service::{OperationCommand, OperationPayload, Operations};
 pub(crate) use wait::Waiters;
 

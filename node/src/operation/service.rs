@@ -24,7 +24,7 @@ use crate::operation::kind::{
 use crate::operation::list::List;
 use crate::operation::submission;
 use crate::operation::wait::Waiters;
-use crate::processing::{PayloadBroken, Pools, Stream};
+use crate::processing::{Carrying, PayloadBroken, Pools, Stream, carry};
 
 /// The query that counts what a list would have.
 pub(crate) const COUNT: &str = "count";
@@ -107,6 +107,13 @@ impl Operations {
             deadline: command.deadline,
         };
         match command.payload {
+            OperationPayload::Streamed { length, chunks }
+                if request.name == SUBMIT && self.pools.may_be_elsewhere(&request.actor) =>
+            {
+                let stream = Stream { length, chunks };
+                let carried = self.clone().carried(request, command.id, stream, reply);
+                tokio::spawn(carried);
+            }
             OperationPayload::Streamed { length, chunks } if request.name == SUBMIT => {
                 SUBMIT_STREAMED.clone_into(&mut request.name);
                 let stream = self.pools.streams().arrive(Stream { length, chunks });
@@ -130,6 +137,25 @@ impl Operations {
                 self.host.command(request, reply);
             }
         }
+    }
+
+    /// A submit to another node, which gets the payload first.
+    async fn carried(
+        self,
+        mut request: CommandRequest,
+        id: OperationId,
+        stream: Stream,
+        reply: ReplyTo,
+    ) {
+        let length = stream.length;
+        let carrying = match carry(&self.pools, &request.actor, &id, stream).await {
+            Ok(carrying) => carrying,
+            Err(failure) => return reply.answer(Outcome::Failure(failure)),
+        };
+        SUBMIT_STREAMED.clone_into(&mut request.name);
+        request.body = submission::wrap_streamed(length, carrying.number, &request.body);
+        let reply = CarriedReply(parking_lot::Mutex::new(Some((reply, carrying))));
+        self.host.command(request, ReplyTo::new(Arc::new(reply), 0));
     }
 
     /// Answers the query `get` with the operation, and `wait` with the operation once it is final, or as
@@ -187,6 +213,20 @@ impl Operations {
     }
 }
 
+/// Passes the answer to a submit on whose payload goes to another node; a refused one's is broken off.
+struct CarriedReply(parking_lot::Mutex<Option<(ReplyTo, Carrying)>>);
+
+impl AnswerSink for CarriedReply {
+    fn answer(&self, _token: u64, outcome: Outcome) {
+        if let Some((reply, carrying)) = self.0.lock().take() {
+            if matches!(outcome, Outcome::Success(_)) {
+                carrying.go_on();
+            }
+            reply.answer(outcome);
+        }
+    }
+}
+
 /// Passes the answer to a streamed submit on; a refused one's stream is dropped.
 struct StreamedReply {
     reply: parking_lot::Mutex<Option<ReplyTo>>,
@@ -197,7 +237,9 @@ struct StreamedReply {
 
 impl AnswerSink for StreamedReply {
     fn answer(&self, _token: u64, outcome: Outcome) {
-        if matches!(outcome, Outcome::Failure(_)) {
+        // One that another node has answered after all was not admitted here.
+        let is_elsewhere = self.pools.may_be_elsewhere(&self.actor);
+        if matches!(outcome, Outcome::Failure(_)) || is_elsewhere {
             self.pools.streams().turn_away(&self.actor, self.stream);
         }
         if let Some(reply) = self.reply.lock().take() {
@@ -217,7 +259,7 @@ pub(super) fn get(actor: ScopedAddress, name: String, body: Bytes) -> QueryReque
 }
 
 /// The actor that an operation is.
-pub(super) fn address(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {
+pub(crate) fn address(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {
     let invalid = |error: selvedge_protocol::IdError| {
         Failure::field(ErrorCode::Invalid, "id", error.to_string())
     };

@@ -105,9 +105,11 @@ fn runner(record: &Record, standing: &Standing<'_>) -> Option<WhyWait> {
     if !is_at_work {
         return Some(queued(record, standing));
     }
+    let node = standing.control.and_then(Control::node);
+    let on = node.map_or_else(String::new, |node| format!(" on {node}"));
     let doing = match record.status {
-        Status::Cancelling => "runner: its handler is being stopped".to_owned(),
-        Status::Compensating => "runner: its handler is undoing what it has done".to_owned(),
+        Status::Cancelling => format!("runner: its handler is being stopped{on}"),
+        Status::Compensating => format!("runner: its handler is undoing what it has done{on}"),
         Status::Pending
         | Status::Running
         | Status::Waiting
@@ -116,8 +118,11 @@ fn runner(record: &Record, standing: &Standing<'_>) -> Option<WhyWait> {
         | Status::Failed
         | Status::Cancelled
         | Status::Compensated => match record.steps.last() {
-            Some(step) => format!("runner: its handler is at work after step {:?}", step.name),
-            None => "runner: its handler is at work".to_owned(),
+            Some(step) => format!(
+                "runner: its handler is at work{on} after step {:?}",
+                step.name
+            ),
+            None => format!("runner: its handler is at work{on}"),
         },
     };
     Some(wait(record, "runner", doing))

@@ -12,11 +12,11 @@ use selvedge_protocol::limits::{INLINE_BYTES_MAX, LABEL_BYTES_MAX, NAME_BYTES_MA
 use selvedge_protocol::{ActorAddress, OperationId, Tenant};
 use tokio::sync::Notify;
 
-use crate::operation::{Done, FinishedStep, News};
+use crate::operation::{Done, FinishedStep};
 use crate::processing::handler::{Cause, HandlerError};
 use crate::processing::payload::Source;
 use crate::processing::policy::Policy;
-use crate::processing::runner::Reporter;
+use crate::processing::reporter::Reporter;
 
 pub(super) struct Attempt {
     pub(super) id: OperationId,
@@ -98,20 +98,9 @@ impl Attempt {
         if buffer.is_empty() {
             return Ok(());
         }
-        let report = self
-            .reporter
-            .report(buffer.clone(), News::Running { urgent: true });
-        match self.reporter.tell(&report).await {
-            Ok(_) => {
-                *buffer = Done::default();
-                Ok(())
-            }
-            Err(_) => Err(HandlerError::new(
-                "lost",
-                "the operation went on elsewhere",
-                Cause::Lost,
-            )),
-        }
+        self.reporter.flush(&buffer).await?;
+        *buffer = Done::default();
+        Ok(())
     }
 
     /// Whether there is something that nobody is making durable.

@@ -1,13 +1,14 @@
 //! What an operation's actor and its runner share while an offer stands: who has it, and whether it is
 //! to stop. In memory only; the record never depends on it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::operation::Record;
+use crate::operation::{FinishedStep, Record};
 
 const QUEUED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -32,6 +33,8 @@ pub(crate) struct Control {
     delivered: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     /// Tells of a change to these two.
     changed: Notify,
+    /// The other node that executes it.
+    node: Mutex<Option<Arc<str>>>,
 }
 
 impl Control {
@@ -46,6 +49,7 @@ impl Control {
             is_held: AtomicBool::new(false),
             delivered: Mutex::new(Vec::new()),
             changed: Notify::new(),
+            node: Mutex::default(),
         }
     }
 
@@ -113,6 +117,30 @@ impl Control {
         let delivered = self.delivered.lock();
         let found = delivered.iter().find(|(name, _)| **name == *step);
         found.map(|(_, result)| Arc::clone(result))
+    }
+
+    /// The same for a runner that is told of them one by one.
+    pub(super) fn add_delivered(&self, steps: Vec<FinishedStep>) {
+        let steps = steps.into_iter().map(|step| (step.name, step.result));
+        self.delivered.lock().extend(steps);
+        self.changed.notify_waiters();
+    }
+
+    /// All steps that were delivered, but for these.
+    pub(super) fn all_delivered(&self, but: &HashSet<Arc<str>>) -> Vec<(Arc<str>, Arc<str>)> {
+        let delivered = self.delivered.lock();
+        let all = delivered.iter().filter(|(name, _)| !but.contains(name));
+        all.cloned().collect()
+    }
+
+    /// Another node executes the operation.
+    pub(super) fn set_node(&self, node: Option<Arc<str>>) {
+        *self.node.lock() = node;
+    }
+
+    /// The other node that executes the operation, if one does.
+    pub(crate) fn node(&self) -> Option<Arc<str>> {
+        self.node.lock().clone()
     }
 
     /// Completes at the next change of what is held or delivered. To be made before one looks.

@@ -4,6 +4,8 @@
 //! `supervisor` (the actor `processing`) → `pool`, one actor per type → `runner`, its step runners. A
 //! crash ends what is below it; what ran there is looked for in the store (`rescan`) and offered again.
 //!
+//! With other nodes (`elsewhere`) what finds no place here is executed there; its runner stays with its owner.
+//!
 //! What of a pool's queue starts is decided by pure machines: `scheduler`, with `gates` made of `rate` and
 //! `breaker`; `places` bounds who may queue. What a tenant changes of a `policy` is a `patch`, stored by the
 //! actors of `policy_kind` and in force through `policies`; `queue_state` shows how it all stands.
@@ -17,6 +19,7 @@ mod budget;
 pub mod builtin;
 mod context;
 mod control;
+mod elsewhere;
 mod gates;
 mod handler;
 mod patch;
@@ -30,6 +33,7 @@ mod pools;
 mod queue_state;
 mod rate;
 mod ready;
+mod reporter;
 mod rescan;
 mod runner;
 mod scheduler;
@@ -40,6 +44,8 @@ pub mod worker;
 pub use breaker::BreakerState;
 pub use context::OperationContext;
 pub(crate) use control::Control;
+pub use elsewhere::Neighbours;
+pub(crate) use elsewhere::{Carrying, carry};
 pub(crate) use handler::ErasedHandler;
 pub use handler::{Handler, HandlerError, InvalidInput};
 pub use patch::{BreakerPatch, PolicyPatch, RatePatch, RetryPatch, WrongPatch};

@@ -22,6 +22,8 @@ pub struct PolicyPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_concurrency: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<RatePatch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryPatch>,
@@ -101,6 +103,7 @@ const MS: Rule = up_to(POLICY_MS_MAX);
 /// All fields. A test keeps them the same as those of [`PolicyPatch`].
 const FIELDS: &[(&str, Rule)] = &[
     ("concurrency", up_to(POLICY_CONCURRENCY_MAX)),
+    ("clusterConcurrency", up_to(POLICY_CONCURRENCY_MAX)),
     (
         "rate",
         Rule::Fields(&[("operations", up_to(POLICY_RATE_MAX)), ("periodMs", MS)]),
@@ -153,6 +156,9 @@ impl PolicyPatch {
         let retry = &policy.retry;
         Self {
             concurrency: Some(u32::try_from(policy.concurrency).unwrap_or(u32::MAX)),
+            cluster_concurrency: policy
+                .cluster_concurrency
+                .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
             rate: policy.rate.map(|rate| RatePatch {
                 operations: Some(rate.operations),
                 period_ms: Some(whole_ms(rate.period)),
@@ -199,11 +205,15 @@ impl PolicyPatch {
     /// A policy with what this patch says. Concurrency never grows: the pool's places are all there are.
     pub(crate) fn over(&self, base: &Policy) -> Policy {
         let ms = Duration::from_millis;
-        let places = self
-            .concurrency
-            .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let whole = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+        let places = self.concurrency.map(whole);
+        let over_all = self.cluster_concurrency.map(whole);
         Policy {
             concurrency: base.concurrency.min(places.unwrap_or(usize::MAX)),
+            cluster_concurrency: [base.cluster_concurrency, over_all]
+                .into_iter()
+                .flatten()
+                .min(),
             rate: self.own_rate(base).or(base.rate),
             retry: self.retry.as_ref().map_or_else(
                 || base.retry.clone(),

@@ -1,7 +1,9 @@
 //! The policy patches that are in force on this node, by tenant: a cache of what the actors of the kind
 //! `policy` have committed.
 //!
-//! Those actors hand each change to the pools; the pools ask here what it comes to for one type.
+//! Those actors hand each change to the pools, and the nodes tell each other; the pools ask here what it comes
+//! to for one type. Each patch comes with the version of its actor, so that what was read earlier never takes
+//! the place of what was read later.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,23 +32,49 @@ pub(super) struct TenantPolicy {
     pub(super) policy: Arc<Policy>,
     /// Its own limits, on top of the pool's.
     pub(super) limits: Limits,
+    /// What bounds it over the cluster.
+    pub(super) cluster_concurrency: Option<usize>,
 }
 
 /// All patches, as far as this node has heard of them. One for each policy that tenants have set.
 #[derive(Debug, Default)]
-pub(super) struct Policies(Mutex<HashMap<Tenant, HashMap<Subject, PolicyPatch>>>);
+pub(super) struct Policies(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    tenants: HashMap<Tenant, HashMap<Subject, PolicyPatch>>,
+    /// Of each policy that was ever heard of, those that say nothing included.
+    versions: HashMap<(Tenant, Subject), u64>,
+}
+
+/// A patch as it was committed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Committed<'a> {
+    pub(super) patch: &'a PolicyPatch,
+    /// Of its actor.
+    pub(super) version: u64,
+}
 
 impl Policies {
     /// Puts a patch in force, an empty one out of it, and hands what each type of the tenant comes to on:
-    /// in order, whoever calls. Does nothing when nothing changes.
+    /// in order, whoever calls. Does nothing when nothing changes, or something later is known. Answers
+    /// whether it did something.
     pub(super) fn set(
         &self,
         tenant: &Tenant,
         subject: &Subject,
-        patch: &PolicyPatch,
+        Committed { patch, version }: Committed<'_>,
         mut changed: impl FnMut(&dyn Fn(&OperationType) -> PolicyPatch),
-    ) {
-        let mut tenants = self.0.lock();
+    ) -> bool {
+        let mut known = self.0.lock();
+        let Known { tenants, versions } = &mut *known;
+        let last = versions
+            .entry((tenant.clone(), subject.clone()))
+            .or_default();
+        if version < *last {
+            return false;
+        }
+        *last = version;
         let patches = tenants.entry(tenant.clone()).or_default();
         let before = if patch.is_empty() {
             patches.remove(subject)
@@ -61,21 +89,33 @@ impl Policies {
         if patches.is_empty() {
             tenants.remove(tenant);
         }
+        !is_same
     }
 
     /// What the patches of a tenant come to for a type.
     pub(super) fn of(&self, tenant: &Tenant, operation_type: &OperationType) -> PolicyPatch {
-        let tenants = self.0.lock();
-        let patches = tenants.get(tenant);
+        let known = self.0.lock();
+        let patches = known.tenants.get(tenant);
         patches.map_or_else(PolicyPatch::default, |patches| {
             whole(patches, operation_type)
         })
     }
 
+    /// The same for each tenant that has changed something of it.
+    pub(super) fn all_of(&self, operation_type: &OperationType) -> Vec<(Tenant, PolicyPatch)> {
+        let known = self.0.lock();
+        let all = known
+            .tenants
+            .iter()
+            .map(|(tenant, patches)| (tenant.clone(), whole(patches, operation_type)));
+        all.filter(|(_, patch)| !patch.is_empty()).collect()
+    }
+
     /// What the patches of a tenant would come to for a type, if its own were `own`.
     pub(super) fn with(&self, tenant: &Tenant, own: &PolicyPatch) -> PolicyPatch {
-        let tenants = self.0.lock();
-        let all = tenants
+        let known = self.0.lock();
+        let all = known
+            .tenants
             .get(tenant)
             .and_then(|patches| patches.get(&Subject::All));
         all.map_or_else(|| own.clone(), |all| own.or(all))
@@ -99,7 +139,9 @@ impl TenantPolicy {
             return None;
         }
         let policy = patch.over(base);
+        let whole = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
         Some(Self {
+            cluster_concurrency: patch.cluster_concurrency.map(whole),
             limits: Limits {
                 concurrency: patch.concurrency.map(|_| policy.concurrency),
                 rate: patch.rate.as_ref().and(policy.rate),

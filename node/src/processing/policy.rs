@@ -11,6 +11,11 @@ use selvedge_protocol::limits::RETENTION_MS;
 pub struct Policy {
     /// Operations of the type that this node runs at a time: the bulkhead.
     pub concurrency: usize,
+    /// Operations of the type that all nodes together run at a time; `None` is no limit but that of each. It is
+    /// divided over the nodes that run the type: as evenly as it goes, the rest to the first by name. While
+    /// nodes come or go, some may know of it before others: then as many more run as the parts of those that
+    /// have just come or gone, for a second or two, and those that run already go on.
+    pub cluster_concurrency: Option<usize>,
     /// Operations of the type that this node starts in a time; `None` is as many as come.
     pub rate: Option<Rate>,
     pub retry: Retry,
@@ -67,6 +72,7 @@ impl Default for Policy {
             // Handlers mostly wait: for others, and at their end for the commit of their result. As
             // many as fill the commits of a store: raw commits gain little past 128 at a time.
             concurrency: 128,
+            cluster_concurrency: None,
             rate: None,
             retry: Retry::default(),
             step_timeout: Duration::from_secs(5 * 60),
@@ -108,6 +114,10 @@ impl Policy {
     pub(crate) fn flaw(&self) -> Option<&'static str> {
         let flaws = [
             (self.concurrency == 0, "a concurrency of 0: use at least 1"),
+            (
+                self.cluster_concurrency == Some(0),
+                "a concurrency over the cluster of 0: use at least 1",
+            ),
             (
                 self.rate.is_some_and(|rate| rate.operations == 0),
                 "a rate of 0 operations: use at least 1",
@@ -184,8 +194,9 @@ mod tests {
             ..Policy::default()
         };
         assert_eq!(good.flaw(), None);
-        let flaws: [fn(&mut Policy); 6] = [
+        let flaws: [fn(&mut Policy); 7] = [
             |policy| policy.concurrency = 0,
+            |policy| policy.cluster_concurrency = Some(0),
             |policy| policy.rate.as_mut().unwrap().operations = 0,
             |policy| policy.rate.as_mut().unwrap().period = Duration::ZERO,
             |policy| policy.breaker.as_mut().unwrap().failures = 0,

@@ -3,8 +3,10 @@
 //!
 //! Clients send it commands as to any actor: `set` merges a patch in, `reset` takes it back, the query
 //! `get` shows what is in force. The event `policy.changed` of the same commit is the record of who
-//! changed what. What is committed is handed to the pools; at the start of a node they read it from the
-//! store before the first operation runs.
+//! changed what. What is committed is handed to the pools, and the other nodes are told to read it. At the
+//! start of a node all of it is read before the first operation runs, and again from time to time after that.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_client::rfc3339;
@@ -13,14 +15,14 @@ use selvedge_cluster::actor::{
     Context, Effects, Incoming, Kind, NewEvent, Origin, Refusal, ScopedAddress, stored_state,
 };
 use selvedge_cluster::store::keys::{Family, Key, KeyRange};
-use selvedge_cluster::store::{self, Isolation};
-use selvedge_protocol::{ActorAddress, ActorKind, ErrorCode, Failure, Tenant};
+use selvedge_cluster::store::{self, Isolation, Transaction};
+use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, ErrorCode, Failure, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::processing::breaker::BreakerState;
 use crate::processing::patch::PolicyPatch;
-use crate::processing::policies::Subject;
+use crate::processing::policies::{Committed, Subject};
 use crate::processing::pools::Pools;
 
 /// Hosts policies.
@@ -223,8 +225,10 @@ impl Kind for PolicyKind {
         if let Ok(subject) = check(&actor.address)
             && stand.is_durable
         {
+            let patch = &state.stored.patch;
+            let version = stand.version;
             self.0
-                .apply_patch(&actor.tenant, &subject, &state.stored.patch);
+                .commit_patch(&actor.tenant, &subject, Committed { patch, version });
         }
     }
 }
@@ -247,8 +251,9 @@ fn decode(format: u8, bytes: &[u8]) -> Result<Stored, String> {
 /// Policies that one read of the store brings.
 const ROWS_PER_READ: usize = 256;
 
-/// Puts all stored policies in force. Reads a few rows for each tenant that has actors.
-pub(super) async fn load(pools: &Pools) -> Result<(), store::Error> {
+/// Puts all stored policies in force. Reads a few rows for each tenant that has actors; `pause` comes
+/// between one tenant and the next.
+pub(super) async fn load(pools: &Pools, pause: Option<Duration>) -> Result<(), store::Error> {
     let Ok(kind) = ActorKind::new(PolicyKind::NAME) else {
         return Ok(());
     };
@@ -264,6 +269,9 @@ pub(super) async fn load(pools: &Pools) -> Result<(), store::Error> {
         };
         load_tenant(pools, KeyRange::catalog(&tenant, Some(&kind))).await?;
         tenants.begin = KeyRange::catalog(&tenant, None).end;
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
@@ -276,17 +284,7 @@ async fn load_tenant(pools: &Pools, mut range: KeyRange) -> Result<(), store::Er
             let Ok(Key::Catalog { tenant, address }) = Key::decode(key) else {
                 continue;
             };
-            let actor = ScopedAddress { tenant, address };
-            let stored = stored_state(&mut *transaction, &pools.path(&actor)).await?;
-            let (Some(stored), Ok(subject)) = (stored, check(&actor.address)) else {
-                continue;
-            };
-            match decode(stored.format, &stored.bytes) {
-                Ok(stored) => pools.apply_patch(&actor.tenant, &subject, &stored.patch),
-                Err(reason) => {
-                    tracing::error!(policy = %actor.address, reason, "stored policy does not decode");
-                }
-            }
+            load_one(pools, &mut *transaction, &ScopedAddress { tenant, address }).await?;
         }
         match rows.last() {
             Some((key, _)) if rows.len() == ROWS_PER_READ => {
@@ -298,6 +296,43 @@ async fn load_tenant(pools: &Pools, mut range: KeyRange) -> Result<(), store::Er
             Some(_) | None => return Ok(()),
         }
     }
+}
+
+/// Puts one stored policy in force. A key that is none says nothing.
+pub(super) async fn reload(
+    pools: &Pools,
+    tenant: Tenant,
+    subject: &str,
+) -> Result<(), store::Error> {
+    let kind = ActorKind::new(PolicyKind::NAME);
+    let (Ok(kind), Ok(key)) = (kind, ActorKey::new(subject)) else {
+        return Ok(());
+    };
+    let address = ActorAddress { kind, key };
+    let actor = ScopedAddress { tenant, address };
+    load_one(pools, &mut *pools.store().begin(), &actor).await
+}
+
+async fn load_one(
+    pools: &Pools,
+    transaction: &mut dyn Transaction,
+    actor: &ScopedAddress,
+) -> Result<(), store::Error> {
+    let stored = stored_state(transaction, &pools.path(actor)).await?;
+    let (Some(state), Ok(subject)) = (stored, check(&actor.address)) else {
+        return Ok(());
+    };
+    let version = state.version;
+    match decode(state.format, &state.bytes) {
+        Ok(stored) => {
+            let patch = &stored.patch;
+            pools.apply_patch(&actor.tenant, &subject, Committed { patch, version });
+        }
+        Err(reason) => {
+            tracing::error!(policy = %actor.address, reason, "stored policy does not decode");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

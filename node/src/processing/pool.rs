@@ -1,43 +1,40 @@
 //! A pool: runs the operations of one type, so many at a time (the bulkhead); the others wait in the queue
-//! of its scheduler.
+//! of its scheduler, or are lent to nodes that have a place.
 //!
-//! A ractor actor owns queue and runners; [`Pool`] is what the rest of the node shares with it and
+//! A ractor actor ([`actor`]) owns queue and runners; [`Pool`] is what the rest of the node shares with it and
 //! outlives its crashes. The queue is a cache of the store: what does not fit, or is lost in a crash, is
 //! found there again.
 
+mod actor;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use selvedge_cluster::Clock;
-use selvedge_protocol::limits::OPERATION_QUEUE_MAX;
+use ractor::ActorRef;
+use selvedge_protocol::limits::{OPERATION_QUEUE_MAX, PROCESSING_GUESTS_MAX};
+use selvedge_protocol::peer::processing::Load;
 use selvedge_protocol::{OperationType, Tenant};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
-use crate::metrics;
-use crate::processing::breaker::{BreakerState, Verdict};
-use crate::processing::budget::Budget;
+use crate::processing::breaker::Verdict;
+use crate::processing::elsewhere::{Elsewhere, Granted, Guest};
 use crate::processing::gates::Limits;
 use crate::processing::handler::ErasedHandler;
 use crate::processing::places::Places;
 use crate::processing::policies::TenantPolicy;
 use crate::processing::policy::Policy;
 use crate::processing::ready::{Place, Ready};
-use crate::processing::runner::{self, Runner};
-use crate::processing::scheduler::{BreakerChange, Next, Order, Scheduler, Ticket};
+use crate::processing::runner::Job;
+use crate::processing::scheduler::{Here, Order, Scheduler};
 use crate::processing::worker::Places as WorkerPlaces;
 
-/// Crashes of runners that a pool bears in a short time. Panics of handlers do not count, the runner
-/// contains them: what does is a defect of this crate.
-const RUNNER_CRASHES_MAX: usize = 16;
+pub(super) use actor::{Arguments, PoolActor};
 
 /// What waits in a pool, and in which order it starts. Its actor changes it, views look at it.
-pub(super) type Queue = Mutex<Scheduler<Box<Ready>>>;
+pub(super) type Queue = Mutex<Scheduler<Job>>;
 
 /// The lasting part of a pool.
 pub(super) struct Pool {
@@ -49,6 +46,14 @@ pub(super) struct Pool {
     tenants: RwLock<HashMap<Tenant, TenantPolicy>>,
     /// What its workers take at a time. `None`: the node runs its operations itself.
     workers: Option<Arc<WorkerPlaces>>,
+    /// Whether this node runs any of it, as far as its roles and handlers go.
+    is_open: AtomicBool,
+    /// This node's part of what bounds the cluster.
+    division: Mutex<Division>,
+    /// The way to other nodes, once there is one.
+    elsewhere: Arc<OnceLock<Elsewhere>>,
+    /// Attempts of other nodes that wait here.
+    guests: AtomicUsize,
     /// The places in the queue and in the mailbox of the actor.
     places: Mutex<Places>,
     /// Something runnable is in the store and not here, whoever's it is.
@@ -63,17 +68,37 @@ pub(super) struct Pool {
     queue: RwLock<Weak<Queue>>,
 }
 
+/// Which of so many equal parts of a limit is this node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Division {
+    pub(super) index: usize,
+    pub(super) count: usize,
+}
+
 /// What the actor of a pool hears.
 pub(super) enum Message {
     Offer(Box<Ready>, Order),
+    /// Another node asks for a place, and whether it waits for one.
+    Guest {
+        guest: Box<Guest>,
+        order: Order,
+        waits: bool,
+    },
+    /// A search for a place on another node has ended.
+    Sought {
+        tenant: Tenant,
+        granted: Option<Box<Granted>>,
+    },
     /// A runner has nothing to do.
     Free {
-        runner: ActorRef<Box<Ready>>,
+        runner: ActorRef<Job>,
         /// What the attempt that it ran says of the handler.
         verdict: Verdict,
     },
     /// The limits of a tenant have changed.
     Limits(Tenant),
+    /// The limits of all have changed.
+    AllLimits,
     /// Something may start that could not before.
     Look,
     /// A defect on purpose, for tests of the supervision.
@@ -81,19 +106,35 @@ pub(super) enum Message {
     Panic,
 }
 
+impl Division {
+    /// All of it.
+    pub(super) const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// This node's part of a limit: what cannot be divided evenly goes to the first ones.
+    pub(super) const fn of(self, total: usize) -> usize {
+        let Self { index, count } = self;
+        total / count + if index < total % count { 1 } else { 0 }
+    }
+}
+
 impl Pool {
     pub(super) fn new(
         name: OperationType,
         handler: Arc<dyn ErasedHandler>,
         policy: Policy,
-        wanted: Arc<Notify>,
+        shared: Shared,
     ) -> Self {
+        let Shared { wanted, elsewhere } = shared;
         Self {
             name,
             handler,
             policy: Arc::new(policy),
             tenants: RwLock::default(),
             workers: None,
+            is_open: AtomicBool::new(true),
+            division: Mutex::new(Division::WHOLE),
+            elsewhere,
+            guests: AtomicUsize::new(0),
             places: Mutex::default(),
             is_incomplete: AtomicBool::new(false),
             is_looked_at: AtomicBool::new(false),
@@ -115,10 +156,74 @@ impl Pool {
         self.workers.is_some()
     }
 
-    /// Whether as many run as its workers take.
+    /// Whether so many that run here are as many as its workers take, or nothing runs here at all.
     pub(super) fn is_full(&self, running: usize) -> bool {
         let workers = self.workers.as_ref();
-        workers.is_some_and(|places| running >= places.count())
+        !self.is_open() || workers.is_some_and(|places| running >= places.count())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    /// Whether anything can start here, apart from limits.
+    fn here(&self, running: usize) -> Here {
+        match self.is_full(running) {
+            true => Here::Closed,
+            false => Here::Open,
+        }
+    }
+
+    /// What this node is to the cluster has changed: whether it runs any of these operations, and which part
+    /// of the cluster's limits is its own.
+    pub(super) fn stand(&self, is_open: bool, division: Division) {
+        let was_open = self.is_open.swap(is_open, Ordering::AcqRel);
+        let before = std::mem::replace(&mut *self.division.lock(), division);
+        if was_open != is_open || before != division {
+            self.tell(Message::AllLimits);
+        }
+    }
+
+    /// Takes the question of another node for a place in. `Err`: it cannot have one.
+    pub(super) fn take_guest(
+        &self,
+        guest: Box<Guest>,
+        order: Order,
+        waits: bool,
+    ) -> Result<(), Load> {
+        if !self.is_open() || self.guests.load(Ordering::Relaxed) >= PROCESSING_GUESTS_MAX {
+            return Err(self.load());
+        }
+        let told = self.tell(Message::Guest {
+            guest,
+            order,
+            waits,
+        });
+        told.then_some(()).ok_or_else(|| self.load())
+    }
+
+    /// One more of another node waits here, or one less.
+    pub(super) fn count_guest(&self, comes: bool) {
+        match comes {
+            true => self.guests.fetch_add(1, Ordering::Relaxed),
+            false => self.guests.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    /// How full this pool is, for other nodes.
+    pub(super) fn load(&self) -> Load {
+        let places = match &self.workers {
+            Some(workers) => workers.count(),
+            None if self.is_open() => self.limits().concurrency.unwrap_or(usize::MAX),
+            None => 0,
+        };
+        let (running, waiting) = self.seen().map_or((0, 0), |queue| queue.lock().load());
+        let short = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Load {
+            is_granted: false,
+            taken: short(running + waiting),
+            places: short(places),
+        }
     }
 
     /// Queues are reached through this one; `None`: there is none at the moment.
@@ -126,10 +231,7 @@ impl Pool {
         *self.actor.write() = actor;
         self.is_looked_at.store(false, Ordering::Release);
         // Changes that it could not hear.
-        let tenants: Vec<_> = self.tenants.read().keys().cloned().collect();
-        for tenant in tenants {
-            self.tell(Message::Limits(tenant));
-        }
+        self.tell(Message::AllLimits);
     }
 
     /// Changes the policy of a tenant; `None`: it is the application's.
@@ -251,10 +353,38 @@ impl Pool {
         self.queue.read().upgrade()
     }
 
+    /// Those whose policy is not the application's.
+    fn tenants(&self) -> Vec<Tenant> {
+        self.tenants.read().keys().cloned().collect()
+    }
+
+    /// How many of a tenant's may run here at a time.
+    pub(super) fn concurrency(&self, tenant: &Tenant) -> usize {
+        let own = self.limits_of(tenant).and_then(|own| own.concurrency);
+        let limits = [own, self.limits().concurrency];
+        limits.into_iter().flatten().min().unwrap_or(usize::MAX)
+    }
+
+    /// The limits of all together on this node.
+    fn limits(&self) -> Limits {
+        let limits = Limits::of(&self.policy);
+        self.divided(limits, self.policy.cluster_concurrency)
+    }
+
     /// A tenant's own limits.
     fn limits_of(&self, tenant: &Tenant) -> Option<Limits> {
         let tenants = self.tenants.read();
-        tenants.get(tenant).map(|own| own.limits.clone())
+        let own = tenants.get(tenant)?;
+        Some(self.divided(own.limits.clone(), own.cluster_concurrency))
+    }
+
+    /// Limits with this node's part of one that bounds the cluster.
+    fn divided(&self, limits: Limits, total: Option<usize>) -> Limits {
+        let part = total.map(|total| self.division.lock().of(total));
+        Limits {
+            concurrency: [limits.concurrency, part].into_iter().flatten().min(),
+            ..limits
+        }
     }
 
     /// Whether it is worth looking for more: half of the queue is free.
@@ -274,209 +404,33 @@ impl Pool {
     }
 }
 
+/// What the pools of a node share.
+#[derive(Clone, Default)]
+pub(super) struct Shared {
+    /// Tells that the store is to be looked through.
+    pub(super) wanted: Arc<Notify>,
+    pub(super) elsewhere: Arc<OnceLock<Elsewhere>>,
+}
+
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pool({:?})", self.policy)
     }
 }
 
-/// The actor of a pool, supervised by `processing`; its runners are its children.
-pub(super) struct PoolActor;
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-pub(super) struct Arguments {
-    pub(super) pool: Arc<Pool>,
-    pub(super) clock: Clock,
-}
+    use super::*;
 
-pub(super) struct State {
-    pool: Arc<Pool>,
-    clock: Clock,
-    queue: Arc<Queue>,
-    idle: Vec<ActorRef<Box<Ready>>>,
-    /// What the runners run that are not idle.
-    busy: HashMap<ActorId, Ticket>,
-    /// Idle or not.
-    runners: usize,
-    /// When it looks at the queue again by itself.
-    alarm: Option<Alarm>,
-    budget: Budget,
-}
-
-struct Alarm {
-    at: Instant,
-    timer: AbortHandle,
-}
-
-impl Actor for PoolActor {
-    type Msg = Message;
-    type State = State;
-    type Arguments = Arguments;
-
-    async fn pre_start(
-        &self,
-        _myself: ActorRef<Message>,
-        arguments: Arguments,
-    ) -> Result<State, ActorProcessingErr> {
-        let pool = arguments.pool;
-        let queue = Arc::new(Mutex::new(Scheduler::new(Limits::of(&pool.policy))));
-        *pool.queue.write() = Arc::downgrade(&queue);
-        Ok(State {
-            pool,
-            clock: arguments.clock,
-            queue,
-            idle: Vec::new(),
-            busy: HashMap::new(),
-            runners: 0,
-            alarm: None,
-            budget: Budget::new(RUNNER_CRASHES_MAX),
-        })
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<Message>,
-        message: Message,
-        state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            Message::Offer(ready, order) => state.queue.lock().push(order, ready),
-            Message::Free { runner, verdict } => {
-                state.ended(runner.get_id(), verdict);
-                state.idle.push(runner);
-            }
-            Message::Limits(tenant) => {
-                let limits = state.pool.limits_of(&tenant);
-                state.queue.lock().limit(&tenant, limits);
-            }
-            Message::Look => state.pool.is_looked_at.store(false, Ordering::Release),
-            #[cfg(test)]
-            Message::Panic => panic!("a defect on purpose"),
-        }
-        state.start(&myself).await
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<Message>,
-        event: SupervisionEvent,
-        state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        let runner = match event {
-            SupervisionEvent::ActorFailed(runner, error) => {
-                tracing::error!(%error, "step runner crashed");
-                runner
-            }
-            SupervisionEvent::ActorTerminated(runner, _, _) => runner,
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
-                return Ok(());
-            }
-        };
-        state.ended(runner.get_id(), Verdict::Neutral);
-        // Only a crash ends a runner, and never an idle one. Its operation is looked for again.
-        state.runners -= 1;
-        state.budget.spend(state.clock.monotonic())?;
-        state.start(&myself).await
-    }
-}
-
-impl State {
-    /// Gives operations that wait to runners that do not, as far as the limits let them.
-    async fn start(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
-        let now = self.clock.monotonic();
-        self.expire(now);
-        let wait = loop {
-            let next = {
-                let mut queue = self.queue.lock();
-                match self.pool.is_full(self.busy.len()) {
-                    true => queue.next_over(),
-                    false => queue.next(now),
-                }
-            };
-            let (ready, ticket) = match next {
-                Next::Start(ready, ticket) => (ready, ticket),
-                Next::Wait(until) => break until,
-            };
-            let runner = match self.idle.pop() {
-                Some(runner) => runner,
-                None => {
-                    let pool = myself.clone();
-                    let spawned = Actor::spawn_linked(None, Runner, pool, myself.get_cell()).await;
-                    self.runners += 1;
-                    spawned?.0
-                }
-            };
-            let id = runner.get_id();
-            self.busy.insert(id, ticket);
-            if runner.send_message(ready).is_err() {
-                // It is gone: the offer is over, and the operation looked for again.
-                self.ended(id, Verdict::Neutral);
-            }
-        };
-        let expiry = self.queue.lock().next_expiry();
-        self.set_alarm(myself, [wait, expiry].into_iter().flatten().min());
-        let changes = self.queue.lock().take_changes();
-        for change in changes {
-            self.tell_change(&change);
-        }
-        Ok(())
-    }
-
-    /// A runner is not busy any more.
-    fn ended(&mut self, runner: ActorId, verdict: Verdict) {
-        if let Some(ticket) = self.busy.remove(&runner) {
-            let now = self.clock.monotonic();
-            self.queue.lock().ended(now, ticket, verdict);
-        }
-    }
-
-    /// Fails what has waited too long. Not by a runner: all of them may be busy.
-    fn expire(&self, now: Instant) {
-        let expired = self.queue.lock().expired(now);
-        for ready in expired {
-            metrics::queue_timed_out(&self.pool.name);
-            let policy = self.pool.policy_for(&ready.held.actor.tenant);
-            // As many at a time as the queue has places: each keeps its own to the end.
-            tokio::spawn(runner::expire(*ready, policy));
-        }
-    }
-
-    /// Looks at the queue again at this time, unless it does so earlier.
-    fn set_alarm(&mut self, myself: &ActorRef<Message>, at: Option<Instant>) {
-        let now = self.clock.monotonic();
-        let is_set = self
-            .alarm
-            .as_ref()
-            .is_some_and(|alarm| alarm.at > now && at.is_none_or(|at| alarm.at <= at));
-        if is_set {
-            return;
-        }
-        if let Some(alarm) = self.alarm.take() {
-            alarm.timer.abort();
-        }
-        self.alarm = at.map(|at| {
-            let timer = myself.send_after(at.saturating_duration_since(now), || Message::Look);
-            let timer = timer.abort_handle();
-            Alarm { at, timer }
-        });
-    }
-
-    fn tell_change(&self, change: &BreakerChange) {
-        let BreakerChange { tenant, state } = change;
-        let pool = &self.pool.name;
-        let tenant = tenant.as_ref().map(Tenant::as_str);
-        metrics::breaker_changed(pool, *state);
-        match state {
-            BreakerState::Open => tracing::warn!(%pool, tenant, "breaker opened"),
-            BreakerState::HalfOpen => tracing::info!(%pool, tenant, "breaker half open"),
-            BreakerState::Closed => tracing::info!(%pool, tenant, "breaker closed"),
-        }
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        if let Some(alarm) = self.alarm.take() {
-            alarm.timer.abort();
+    proptest! {
+        #[test]
+        fn the_parts_of_a_limit_are_all_of_it(total in 0_usize..10_000, count in 1_usize..200) {
+            let parts: Vec<_> = (0..count).map(|index| Division { index, count }.of(total)).collect();
+            prop_assert_eq!(parts.iter().sum::<usize>(), total);
+            let (least, most) = (parts.iter().min().unwrap(), parts.iter().max().unwrap());
+            prop_assert!(most - least <= 1);
         }
     }
 }

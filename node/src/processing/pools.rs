@@ -30,10 +30,11 @@ use crate::processing::control::Control;
 use crate::processing::handler::{ErasedHandler, InvalidInput};
 use crate::processing::patch::PolicyPatch;
 use crate::processing::payload::Source;
-use crate::processing::policies::{Policies, Subject, TenantPolicy};
+use crate::processing::policies::{Committed, Policies, Subject, TenantPolicy};
 use crate::processing::policy::{Policy, Retry};
 use crate::processing::policy_kind;
-use crate::processing::pool::Pool;
+use crate::processing::pool::{Pool, Shared};
+use crate::processing::pools::cluster::Guests;
 use crate::processing::queue_state::{BreakerView, Moment, QueueState};
 use crate::processing::ready::{Held, Ready, Work};
 use crate::processing::rescan;
@@ -42,6 +43,7 @@ use crate::processing::stream::Streams;
 use crate::processing::supervisor::{self, Supervisor};
 use crate::processing::worker::{self, Desk, Group};
 
+mod cluster;
 mod remote;
 
 pub(super) use remote::PoolName;
@@ -57,9 +59,13 @@ struct Inner {
     /// Of operations that workers execute. They come with the first worker and stay.
     remote: RwLock<HashMap<Group, Arc<Pool>>>,
     remote_policy: Policy,
+    /// Of types that only other nodes have handlers for. They come with the first node and stay.
+    foreign: RwLock<HashMap<OperationType, Arc<Pool>>>,
     desk: Arc<Desk>,
     /// What is queued or running, by operation.
     active: DashMap<ScopedAddress, Arc<Control>>,
+    /// Attempts of other nodes' operations.
+    guests: Guests,
     streams: Streams,
     store: Arc<dyn Store>,
     clock: Clock,
@@ -72,8 +78,9 @@ struct Inner {
     is_closed: AtomicBool,
     /// An offer is over: for whoever waits for all of them.
     ended: Notify,
-    /// A pool wants the store to be looked through.
-    wanted: Arc<Notify>,
+    shared: Shared,
+    /// Policies are to be read again.
+    reread: Notify,
 }
 
 /// What runs while the pools are open.
@@ -105,12 +112,12 @@ pub(crate) struct PoolsConfig {
 
 impl Pools {
     pub(crate) fn new(config: PoolsConfig) -> Self {
-        let wanted = Arc::new(Notify::new());
+        let shared = Shared::default();
         let pools = config
             .handlers
             .into_iter()
             .map(|(name, (handler, policy))| {
-                let pool = Pool::new(name.clone(), handler, policy, Arc::clone(&wanted));
+                let pool = Pool::new(name.clone(), handler, policy, shared.clone());
                 (name, Arc::new(pool))
             })
             .collect();
@@ -119,9 +126,11 @@ impl Pools {
             policies: Policies::default(),
             remote: RwLock::default(),
             remote_policy: worker::policy(),
+            foreign: RwLock::default(),
             desk: Desk::new(config.clock.clone(), config.worker_lease),
             active: DashMap::new(),
-            streams: Streams::default(),
+            guests: Guests::default(),
+            streams: Streams::new(config.clock.random()),
             store: config.store,
             clock: config.clock,
             slots: config.slots,
@@ -129,7 +138,8 @@ impl Pools {
             life: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             ended: Notify::new(),
-            wanted,
+            shared,
+            reread: Notify::new(),
         }))
     }
 
@@ -137,7 +147,7 @@ impl Pools {
     pub(crate) async fn open(&self, host: Host) -> Result<(), store::Error> {
         *self.0.host.write() = Some(host);
         // Before the first operation runs.
-        policy_kind::load(self).await?;
+        policy_kind::load(self, None).await?;
         let (supervisor, _) = Actor::spawn(None, Supervisor, self.clone())
             .await
             .map_err(|error| store::Error::Stopped(error.to_string()))?;
@@ -146,17 +156,19 @@ impl Pools {
         Ok(())
     }
 
-    /// Drops all handlers and waits until their operations know. They go on at the next start.
+    /// Drops all handlers and waits until their operations know. They go on at the next start, or on another
+    /// node.
     pub(crate) async fn close(&self) {
         self.0.is_closed.store(true, Ordering::SeqCst);
         loop {
             let ended = self.0.ended.notified();
+            self.0.guests.stop();
             for active in &self.0.active {
                 if !active.value().withdraw() {
                     active.value().stop();
                 }
             }
-            if self.0.active.is_empty() {
+            if self.0.active.is_empty() && self.0.guests.is_empty() {
                 break;
             }
             // What a limit held back, or an absent worker, is over now and may pass.
@@ -172,6 +184,9 @@ impl Pools {
     pub(crate) fn abandon(&self) {
         self.0.is_closed.store(true, Ordering::SeqCst);
         self.0.host.write().take();
+        if let Some(elsewhere) = self.0.shared.elsewhere.get() {
+            elsewhere.stop();
+        }
         if let Some(life) = self.0.life.lock().take() {
             life.rescan.abort();
             life.supervisor.kill();
@@ -180,7 +195,7 @@ impl Pools {
 
     /// Takes a runnable operation in. `None`: there is no room, or no code for its type.
     pub(crate) fn offer(&self, mut offer: Offer<'_>) -> Option<Arc<Control>> {
-        if self.0.is_closed.load(Ordering::Acquire) {
+        if self.0.is_closed.load(Ordering::Acquire) || !self.owns(offer.actor) {
             return None;
         }
         let pool = &self.pool_for(&offer.actor.tenant, &offer.record.operation_type)?;
@@ -201,8 +216,8 @@ impl Pools {
                 vacant.insert(Arc::clone(&control));
             }
         }
-        if self.0.is_closed.load(Ordering::SeqCst) {
-            // Closed in this moment, perhaps without having seen this offer.
+        if self.0.is_closed.load(Ordering::SeqCst) || !self.owns(offer.actor) {
+            // Closed or given up in this moment, perhaps without having seen this offer.
             control.stop();
         }
         let order = self.order(&offer);
@@ -267,10 +282,15 @@ impl Pools {
         Some(self.0.policies.with(tenant, own).over(pool.policy()))
     }
 
-    /// Puts a patch in force, an empty one out of it.
-    pub(super) fn apply_patch(&self, tenant: &Tenant, subject: &Subject, patch: &PolicyPatch) {
+    /// Puts a patch in force, an empty one out of it. Answers whether that changed anything.
+    pub(super) fn apply_patch(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        committed: Committed<'_>,
+    ) -> bool {
         let policies = &self.0.policies;
-        policies.set(tenant, subject, patch, |whole| {
+        policies.set(tenant, subject, committed, |whole| {
             for (name, pool) in self.all() {
                 let operation_type = name.operation_type();
                 let is_meant = match subject {
@@ -282,7 +302,7 @@ impl Pools {
                     pool.set_policy(tenant, policy);
                 }
             }
-        });
+        })
     }
 
     /// How an operation stands that waits in its pool; `None`: it is not there. Looks through what its
@@ -356,27 +376,9 @@ impl Pools {
         &self.0.store
     }
 
-    pub(super) fn pool(&self, name: &PoolName) -> Option<Arc<Pool>> {
-        match name {
-            PoolName::Local(operation_type) => self.0.pools.get(operation_type).cloned(),
-            PoolName::Remote(group) => self.0.remote.read().get(group).cloned(),
-        }
-    }
-
-    /// All pools that there are now.
-    pub(super) fn all(&self) -> Vec<(PoolName, Arc<Pool>)> {
-        let local = self.0.pools.iter();
-        let local = local.map(|(name, pool)| (PoolName::Local(name.clone()), Arc::clone(pool)));
-        let remote = self.0.remote.read();
-        let remote = remote
-            .iter()
-            .map(|(group, pool)| (PoolName::Remote(group.clone()), Arc::clone(pool)));
-        local.chain(remote).collect()
-    }
-
     /// Completes when a pool wants the store to be looked through, or wanted it before.
     pub(super) async fn look_wanted(&self) {
-        self.0.wanted.notified().await;
+        self.0.shared.wanted.notified().await;
     }
 
     /// Where the payload of an attempt comes from; `None`: from a stream that is not there.

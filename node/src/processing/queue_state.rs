@@ -7,6 +7,7 @@ use crate::processing::breaker::BreakerState;
 use crate::processing::gates::Hold;
 use crate::processing::pool::Pool;
 use crate::processing::ready::Ready;
+use crate::processing::runner::Job;
 
 /// An operation that waits in the queue of its pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +73,10 @@ impl Pool {
         is_it: impl Fn(&Ready) -> bool,
     ) -> Option<QueueState> {
         let queue = self.seen()?;
-        let found = queue
-            .lock()
-            .standing(moment.now, tenant, |ready| is_it(ready));
+        let found = queue.lock().standing(moment.now, tenant, |job| match job {
+            Job::Own(ready) => is_it(ready),
+            Job::Lent(..) | Job::Guest(_) => false,
+        });
         let found = found?;
         Some(QueueState {
             position: found.position,

@@ -14,7 +14,6 @@ use crate::operation::{Compensation, FinishedStep, Payload};
 use crate::processing::control::Control;
 use crate::processing::pool::Pool;
 use crate::processing::pools::Pools;
-use crate::processing::scheduler::Entry;
 
 /// An operation that waits for its turn.
 pub(super) struct Ready {
@@ -64,8 +63,9 @@ impl Place {
     }
 }
 
-impl Entry for Box<Ready> {
-    fn is_void(&self) -> bool {
+impl Ready {
+    /// Nothing is left to run.
+    pub(super) fn is_void(&self) -> bool {
         let control = &self.held.control;
         control.is_stopped() || !control.is_alive()
     }

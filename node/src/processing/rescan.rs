@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use selvedge_cluster::actor::{ScopedAddress, stored_state};
-use selvedge_cluster::store::keys::{ActorPath, Family, Key, KeyRange};
+use selvedge_cluster::store::keys::{ActorPath, Family, Key, KeyRange, SlotFamily};
 use selvedge_cluster::store::{self, Isolation};
 use selvedge_protocol::OperationType;
 
@@ -58,7 +58,7 @@ pub(super) async fn run(pools: Pools) {
     }
 }
 
-/// Asks awake operations of a pool to offer themselves, from `from` on, until the pool is full or all were
+/// Asks awake operations of a pool in slots of this node to offer themselves, from `from` on, until the pool is full or all were
 /// asked.
 async fn look(
     pools: &Pools,
@@ -71,6 +71,9 @@ async fn look(
     // The first that did not fit.
     let mut left = None;
     let mut asked = Vec::with_capacity(ASKED_AT_ONCE);
+    let Some(slots) = pools.host().map(|host| host.owned()) else {
+        return Ok(None);
+    };
     loop {
         let mut range = family.read(ROWS_PER_READ, Isolation::Snapshot);
         range.begin = begin;
@@ -80,6 +83,15 @@ async fn look(
             let Ok(Key::Awake { actor: path }) = Key::decode(key) else {
                 continue;
             };
+            if let Err(next) = slots.binary_search(&path.slot) {
+                // Another node's: on with the next that is this one's.
+                let Some(next) = slots.get(next) else {
+                    ask(pools, &mut asked).await;
+                    return Ok(left);
+                };
+                passed = Some(KeyRange::slot(SlotFamily::Awake, *next).begin);
+                break;
+            }
             let actor = ScopedAddress {
                 tenant: path.tenant.clone(),
                 address: path.address.clone(),

@@ -16,40 +16,53 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use selvedge_cluster::actor::ScopedAddress;
-use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::{
     MESSAGE_BYTES_MAX, NAME_BYTES_MAX, OPERATION_NOTE_MS, OPERATION_PROGRESS_MS,
 };
-use selvedge_protocol::{ActorKind, Failure};
+use selvedge_protocol::{OperationId, Tenant};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::operation::{Compensation, Done, Fault, News, REPORT, Report};
-use crate::processing::Pools;
+use crate::operation::{Compensation, Done, Fault, FinishedStep, News};
 use crate::processing::attempt::Attempt;
 use crate::processing::breaker::Verdict;
 use crate::processing::context::OperationContext;
-use crate::processing::control::Control;
+use crate::processing::elsewhere::{self, Granted, Guest, Lent};
 use crate::processing::handler::{Cause, ErasedHandler, HandlerError};
+use crate::processing::payload::Source;
 use crate::processing::policy::{Policy, Retry};
 use crate::processing::pool::{self, Pool};
-use crate::processing::pools::request;
-use crate::processing::ready::{Ready, Work};
+use crate::processing::ready::{Held, Ready, Work};
+use crate::processing::reporter::Reporter;
+use crate::processing::scheduler::Entry;
 
-/// Tries to make a report heard. Past them the operation is left to the next look at the store.
-const TELL_TRIES: u32 = 10;
-/// The first wait between them, doubled each time up to a second.
-const TELL_WAIT_MS: u64 = 20;
+/// What a runner is given.
+pub(super) enum Job {
+    /// An operation of this node.
+    Own(Box<Ready>),
+    /// One that another node executes, which has a place for it.
+    Lent(Box<Ready>, Box<Granted>),
+    /// An attempt of another node's operation.
+    Guest(Box<Guest>),
+}
 
-/// Tells the operation what its attempt comes to.
-#[derive(Clone)]
-pub(super) struct Reporter {
-    pools: Pools,
-    actor: ScopedAddress,
-    control: Arc<Control>,
-    run: u32,
-    attempt: u32,
+/// What a handler needs to know of the attempt, wherever it runs.
+pub(super) struct Task {
+    pub(super) id: OperationId,
+    pub(super) tenant: Tenant,
+    pub(super) input: Arc<str>,
+    pub(super) steps: Vec<FinishedStep>,
+    /// What is to be undone; `None`: the operation is to be run.
+    pub(super) undo: Option<Vec<Compensation>>,
+    /// That the attempt has begun is noted already.
+    pub(super) is_noted: bool,
+}
+
+/// How an attempt ended: what its operation is to be told.
+pub(super) struct Ended {
+    pub(super) done: Done,
+    pub(super) news: News,
+    pub(super) progress: Option<String>,
 }
 
 /// How the handler came to its end.
@@ -62,7 +75,7 @@ enum End {
 }
 
 /// Why the handler is polled no more.
-enum Ended {
+enum Polled {
     Handled(Result<Result<Value, HandlerError>, Box<dyn Any + Send>>),
     Suspended(Vec<Arc<str>>),
 }
@@ -92,14 +105,27 @@ type Handled<'a> = Pin<
 /// A step runner, supervised by its pool: runs one operation at a time.
 pub(super) struct Runner;
 
+impl Entry for Job {
+    fn is_void(&self) -> bool {
+        match self {
+            Self::Own(ready) | Self::Lent(ready, _) => ready.is_void(),
+            Self::Guest(guest) => guest.is_void(),
+        }
+    }
+
+    fn is_guest(&self) -> bool {
+        matches!(self, Self::Guest(_))
+    }
+}
+
 impl Actor for Runner {
-    type Msg = Box<Ready>;
+    type Msg = Job;
     type State = ActorRef<pool::Message>;
     type Arguments = ActorRef<pool::Message>;
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<Box<Ready>>,
+        _myself: ActorRef<Job>,
         pool: ActorRef<pool::Message>,
     ) -> Result<ActorRef<pool::Message>, ActorProcessingErr> {
         Ok(pool)
@@ -107,11 +133,15 @@ impl Actor for Runner {
 
     async fn handle(
         &self,
-        myself: ActorRef<Box<Ready>>,
-        ready: Box<Ready>,
+        myself: ActorRef<Job>,
+        job: Job,
         pool: &mut ActorRef<pool::Message>,
     ) -> Result<(), ActorProcessingErr> {
-        let verdict = Box::pin(run(*ready)).await;
+        let verdict = match job {
+            Job::Own(ready) => Box::pin(run(*ready, None)).await,
+            Job::Lent(ready, granted) => Box::pin(run(*ready, Some(*granted))).await,
+            Job::Guest(guest) => Box::pin(elsewhere::run_guest(guest)).await,
+        };
         // A pool that is gone takes its runners with it.
         drop(pool.send_message(pool::Message::Free {
             runner: myself,
@@ -121,29 +151,29 @@ impl Actor for Runner {
     }
 }
 
-/// Runs the operation's next attempt, from taking the offer to the report of its end. Answers what the
-/// attempt says of the handler.
-async fn run(ready: Ready) -> Verdict {
+/// Runs the operation's next attempt, from taking the offer to the report of its end; where a place is
+/// granted, on that node. Answers what the attempt says of the handler.
+async fn run(ready: Ready, granted: Option<Granted>) -> Verdict {
     let Ready {
         mut held,
         work,
         place,
     } = ready;
     drop(place);
-    if !held.control.take() {
-        // Withdrawn: nobody waits for it.
+    if !held.pools.owns(&held.actor) || !held.control.take() {
+        // Withdrawn, or another node's by now: nobody waits for it.
         held.is_settled = true;
         return Verdict::Neutral;
     }
-    let reporter = Reporter {
-        pools: held.pools.clone(),
-        actor: held.actor.clone(),
-        control: Arc::clone(&held.control),
-        run: work.run,
-        attempt: work.attempt,
-    };
+    let reporter = Reporter::own(&held, &work);
     let mut verdict = Verdict::Neutral;
-    held.is_settled = attempt(&held.pools, &held.pool, reporter, work, &mut verdict).await;
+    let is_lent = granted.is_some();
+    let is_heard = attempt(&held, &reporter, work, granted, &mut verdict).await;
+    held.is_settled = is_heard;
+    if is_lent && !is_heard {
+        // Lost with its node: it is offered again at once.
+        held.control.miss();
+    }
     verdict
 }
 
@@ -158,13 +188,7 @@ pub(super) async fn expire(ready: Ready, policy: Arc<Policy>) {
         held.is_settled = true;
         return;
     }
-    let reporter = Reporter {
-        pools: held.pools.clone(),
-        actor: held.actor.clone(),
-        control: Arc::clone(&held.control),
-        run: work.run,
-        attempt: work.attempt,
-    };
+    let reporter = Reporter::own(&held, &work);
     let limit = policy.queue_timeout.unwrap_or_default().as_secs_f64();
     let message = format!("no runner took the operation up within {limit} s; see its policy");
     let fault = fault(HandlerError::new(
@@ -179,16 +203,16 @@ pub(super) async fn expire(ready: Ready, policy: Arc<Policy>) {
 
 /// `false` when the operation did not hear of the end.
 async fn attempt(
-    pools: &Pools,
-    pool: &Pool,
-    reporter: Reporter,
+    held: &Held,
+    reporter: &Reporter,
     work: Work,
+    granted: Option<Granted>,
     verdict: &mut Verdict,
 ) -> bool {
-    if reporter.control.is_stopped() {
+    if reporter.control().is_stopped() {
         return reporter.end(Done::default(), News::Cancelled, None).await;
     }
-    let Some(source) = pools.payload(&reporter.actor, pool, &work) else {
+    let Some(source) = held.pools.payload(&held.actor, &held.pool, &work) else {
         return reporter
             .end(Done::default(), News::PayloadMissing, None)
             .await;
@@ -202,12 +226,45 @@ async fn attempt(
             Err(failure) => return !failure.code.may_be_retried(),
         }
     }
-    let context = Arc::new(Attempt {
+    let task = Task {
         id: work.id,
-        tenant: reporter.actor.tenant.clone(),
+        tenant: held.actor.tenant.clone(),
         input: work.input,
-        finished: work.steps,
-        policy: pool.policy_for(&reporter.actor.tenant),
+        steps: work.steps,
+        undo: work.undo,
+        is_noted: !work.is_fresh,
+    };
+    let ended = match granted {
+        None => execute(&held.pool, reporter.clone(), task, source, verdict).await,
+        Some(granted) => {
+            let lent = Lent {
+                task,
+                source,
+                granted,
+            };
+            elsewhere::run_lent(reporter, lent).await
+        }
+    };
+    match ended {
+        Some(ended) => reporter.end(ended.done, ended.news, ended.progress).await,
+        None => false,
+    }
+}
+
+/// Runs the handler to its end. `None`: the operation went on elsewhere.
+pub(super) async fn execute(
+    pool: &Pool,
+    reporter: Reporter,
+    task: Task,
+    source: Source,
+    verdict: &mut Verdict,
+) -> Option<Ended> {
+    let context = Arc::new(Attempt {
+        policy: pool.policy_for(&task.tenant),
+        id: task.id,
+        tenant: task.tenant,
+        input: task.input,
+        finished: task.steps,
         buffer: tokio::sync::Mutex::default(),
         names: Mutex::default(),
         progress: Mutex::default(),
@@ -218,17 +275,17 @@ async fn attempt(
         reporter: reporter.clone(),
     });
     let handler = Arc::clone(&pool.handler);
-    let future = match work.undo {
+    let future = match task.undo {
         None => run_handler(handler, Arc::clone(&context)).boxed(),
         Some(undo) => undo_all(handler, Arc::clone(&context), undo).boxed(),
     };
-    let end = drive(future, &context, &reporter, work.is_fresh).await;
+    let end = drive(future, &context, &reporter, task.is_noted).await;
     *verdict = end.verdict(&context.policy.retry);
     let done = std::mem::take(&mut *context.buffer.lock().await);
     let news = match end {
         End::Returned(Ok(value)) => News::Succeeded(value.to_string().into()),
         End::Returned(Err(error)) => match error.cause {
-            Cause::Lost => return false,
+            Cause::Lost => return None,
             Cause::PayloadMissing => News::PayloadMissing,
             Cause::Continued(input) => News::Continued { input },
             Cause::Permanent | Cause::Retryable => failed(error),
@@ -237,7 +294,11 @@ async fn attempt(
         End::Panicked(message) => failed(HandlerError::new("panic", message, Cause::Retryable)),
         End::Stopped => News::Cancelled,
     };
-    reporter.end(done, news, context.take_progress()).await
+    Some(Ended {
+        done,
+        news,
+        progress: context.take_progress(),
+    })
 }
 
 async fn run_handler(
@@ -280,14 +341,14 @@ async fn drive(
     future: BoxFuture<'static, Result<Value, HandlerError>>,
     context: &Arc<Attempt>,
     reporter: &Reporter,
-    is_fresh: bool,
+    is_noted: bool,
 ) -> End {
     let mut handled: Handled<'_> = Box::pin(AssertUnwindSafe(future).catch_unwind());
     let mut flush: Option<BoxFuture<'_, Result<(), HandlerError>>> = None;
     let ended = {
         let mut driven = pin!(poll_fn(|waker| {
             if let Poll::Ready(end) = handled.as_mut().poll(waker) {
-                return Poll::Ready(Ended::Handled(end));
+                return Poll::Ready(Polled::Handled(end));
             }
             if flush.is_none() && context.has_done() {
                 flush = Some(Box::pin(context.flush()));
@@ -300,19 +361,19 @@ async fn drive(
                 flush = None;
             }
             match context.suspended_on() {
-                Some(on) if flush.is_none() => Poll::Ready(Ended::Suspended(on)),
+                Some(on) if flush.is_none() => Poll::Ready(Polled::Suspended(on)),
                 Some(_) | None => Poll::Pending,
             }
         }));
         // Most handlers of short work end here: no timer, no note.
         match futures::poll!(driven.as_mut()) {
             Poll::Ready(ended) => Some(ended),
-            Poll::Pending => watch(driven, context, reporter, is_fresh).await,
+            Poll::Pending => watch(driven, context, reporter, is_noted).await,
         }
     };
     let ended = match ended {
-        Some(Ended::Handled(ended)) => ended,
-        Some(Ended::Suspended(on)) => {
+        Some(Polled::Handled(ended)) => ended,
+        Some(Polled::Suspended(on)) => {
             let_go(context, handled);
             return End::Suspended(on);
         }
@@ -347,14 +408,13 @@ async fn watch<T>(
     mut driven: Pin<&mut impl Future<Output = T>>,
     context: &Attempt,
     reporter: &Reporter,
-    is_fresh: bool,
+    mut is_noted: bool,
 ) -> Option<T> {
-    let mut is_noted = !is_fresh;
     let mut wait = Duration::from_millis(OPERATION_NOTE_MS);
     loop {
         tokio::select! {
             biased;
-            () = reporter.control.stopped() => return None,
+            () = reporter.control().stopped() => return None,
             ended = driven.as_mut() => return Some(ended),
             () = tokio::time::sleep(wait) => {
                 let progress = context.take_progress();
@@ -364,77 +424,6 @@ async fn watch<T>(
                 }
                 wait = Duration::from_millis(OPERATION_PROGRESS_MS);
             }
-        }
-    }
-}
-
-impl Reporter {
-    pub(super) const fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    /// Whether there is code for actors of this kind; so it is held while the node ends.
-    pub(super) fn knows_kind(&self, kind: &ActorKind) -> bool {
-        self.pools.host().is_none_or(|host| host.has_kind(kind))
-    }
-
-    pub(super) fn control(&self) -> &Control {
-        &self.control
-    }
-
-    pub(super) fn wall_ms(&self) -> u64 {
-        self.pools.clock().wall_ms()
-    }
-
-    pub(super) fn report(&self, done: Done, news: News) -> Report {
-        Report {
-            offer: self.control.offer(),
-            run: self.run,
-            done,
-            progress: None,
-            news,
-            random: self.pools.clock().random(),
-        }
-    }
-
-    /// Tells the operation until it has heard; answers with its status then.
-    pub(super) async fn tell(&self, report: &Report) -> Result<bytes::Bytes, Failure> {
-        let body = report.encode();
-        let mut tries = 1;
-        loop {
-            let failure = match self
-                .pools
-                .ask(request(&self.actor, REPORT, body.clone()))
-                .await
-            {
-                Outcome::Success(success) => return Ok(success.body),
-                Outcome::Failure(failure) => failure,
-            };
-            if !failure.code.may_be_retried() || tries == TELL_TRIES {
-                tracing::debug!(operation = %self.actor.address.key, %failure, "report refused");
-                return Err(failure);
-            }
-            let wait_ms = (TELL_WAIT_MS << tries.min(6)).min(1_000);
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-            tries += 1;
-        }
-    }
-
-    /// Notes that the attempt goes on. May be lost without harm.
-    fn note(&self, progress: Option<String>) {
-        let mut report = self.report(Done::default(), News::Running { urgent: false });
-        report.progress = progress;
-        self.pools
-            .send(request(&self.actor, REPORT, report.encode()));
-    }
-
-    /// Tells the end. `false` when it was not heard.
-    async fn end(&self, done: Done, news: News, progress: Option<String>) -> bool {
-        let mut report = self.report(done, news);
-        report.progress = progress;
-        match self.tell(&report).await {
-            Ok(_) => true,
-            Err(failure) => !failure.code.may_be_retried(),
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Each tenant has a queue of its own, by priority and then by arrival; tenants take turns, one start
 //! each. What a limit holds back stays where it is while others pass: the pool's concurrency and rate, a
-//! tenant's own share of both, and a circuit breaker. The pool's actor is the one that changes it; views
-//! read how it stands.
+//! tenant's own share of both, and a circuit breaker. What only finds no place here may be lent to another
+//! node, which holds it to its own limits. The pool's actor is the one that changes it; views read how it
+//! stands.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -19,6 +20,15 @@ use crate::processing::gates::{Gates, Hold, Limits, Passes};
 pub(super) trait Entry {
     /// Nothing is left to run: limits do not hold it back.
     fn is_void(&self) -> bool;
+    /// Whether it came from another node, which is lent nothing further.
+    fn is_guest(&self) -> bool;
+}
+
+/// Whether anything may run on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    Open,
+    Closed,
 }
 
 /// Where an entry belongs.
@@ -88,6 +98,8 @@ type Place = (Reverse<i32>, u64);
 #[derive(Debug)]
 struct Queue<T> {
     waiting: BTreeMap<Place, Waiting<T>>,
+    /// Those that wait and came from other nodes.
+    guests: usize,
     running: usize,
     /// Whether the tenant is among `turns`.
     is_listed: bool,
@@ -109,10 +121,19 @@ impl<T> Waiting<T> {
     }
 }
 
+impl<T: Entry> Queue<T> {
+    fn remove(&mut self, place: &Place) -> Option<Waiting<T>> {
+        let waiting = self.waiting.remove(place)?;
+        self.guests -= usize::from(waiting.entry.is_guest());
+        Some(waiting)
+    }
+}
+
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
             waiting: BTreeMap::new(),
+            guests: 0,
             running: 0,
             is_listed: false,
         }
@@ -134,6 +155,12 @@ impl<T: Entry> Scheduler<T> {
             changes: Vec::new(),
             generations: 0,
         }
+    }
+
+    /// Changes the limits of the pool.
+    pub(super) fn limit_pool(&mut self, limits: Limits) {
+        self.generations += 1 << 32;
+        self.pool.set(limits, self.generations);
     }
 
     /// The limits of one tenant on top of the pool's; `None`: it has none of its own any more.
@@ -191,6 +218,7 @@ impl<T: Entry> Scheduler<T> {
             self.expiries.insert(key, (tenant.clone(), place));
         }
         let queue = self.queues.entry(tenant.clone()).or_default();
+        queue.guests += usize::from(waiting.entry.is_guest());
         queue.waiting.insert(place, waiting);
         if !queue.is_listed {
             queue.is_listed = true;
@@ -206,7 +234,7 @@ impl<T: Entry> Scheduler<T> {
         {
             let (tenant, place) = first.remove();
             let queue = self.queues.get_mut(&tenant);
-            let waiting = queue.and_then(|queue| queue.waiting.remove(&place));
+            let waiting = queue.and_then(|queue| queue.remove(&place));
             expired.extend(waiting.map(|waiting| waiting.entry));
         }
         expired
@@ -272,6 +300,89 @@ impl<T: Entry> Scheduler<T> {
             }
         }
         Next::Wait(None)
+    }
+
+    /// The right to run for one that does not queue, if nothing holds it back.
+    pub(super) fn begin(&mut self, now: Instant, tenant: &Tenant) -> Option<Ticket> {
+        if !self.pool.has_place(self.running) || self.hold(now, tenant).is_some() {
+            return None;
+        }
+        let passes = self.pass(now, tenant);
+        Some(self.count(tenant.clone(), passes))
+    }
+
+    /// Whether one of a tenant that waits here would wait for a place, and for nothing else.
+    pub(super) fn would_wait_for_a_place(&self, now: Instant, tenant: &Tenant) -> bool {
+        let hold = self.hold(now, tenant);
+        matches!(hold, None | Some(Hold::Concurrency { .. }))
+    }
+
+    /// Which tenants have something that only lacks a place here, each with the priority of its first: at most
+    /// `max` in all, in turn, without those for which a place elsewhere is `sought` already.
+    pub(super) fn wanting(
+        &self,
+        now: Instant,
+        here: Here,
+        sought: &HashMap<Tenant, usize>,
+        max: usize,
+    ) -> Vec<(Tenant, i32)> {
+        let is_full = here == Here::Closed || !self.pool.has_place(self.running);
+        let mut wanting = Vec::new();
+        for tenant in self.turns.iter().take(TURNS_LOOKED_AT) {
+            let Some(queue) = self.queues.get(tenant) else {
+                continue;
+            };
+            let lacks_a_place = match self.hold(now, tenant) {
+                None => is_full,
+                Some(Hold::Concurrency { .. }) => true,
+                // These hold here what another node would hold as well; a node that runs nothing has none.
+                Some(Hold::Rate { .. } | Hold::Breaker { .. }) => here == Here::Closed,
+            };
+            let own = queue.waiting.len() - queue.guests;
+            let left = own.saturating_sub(sought.get(tenant).copied().unwrap_or(0));
+            if let Some(((Reverse(priority), _), _)) = queue.waiting.first_key_value()
+                && lacks_a_place
+                && left > 0
+            {
+                wanting.push((tenant, *priority, left));
+            }
+        }
+        let mut turns = Vec::new();
+        while turns.len() < max && !wanting.is_empty() {
+            wanting.retain_mut(|(tenant, priority, left)| {
+                if turns.len() < max {
+                    turns.push(((*tenant).clone(), *priority));
+                    *left -= 1;
+                }
+                *left > 0
+            });
+        }
+        turns
+    }
+
+    /// Takes out the first of a tenant that may run on another node. It counts nowhere here.
+    pub(super) fn lend(&mut self, tenant: &Tenant) -> Option<T> {
+        let queue = self.queues.get_mut(tenant)?;
+        let mut waiting = queue.waiting.iter();
+        let (place, _) = waiting.find(|(_, waiting)| !waiting.entry.is_guest())?;
+        let place = *place;
+        let lent = queue.remove(&place)?;
+        if let Some(expires) = lent.expires {
+            self.expiries.remove(&(expires, place.1));
+        }
+        // It has had its turn.
+        if let Some(at) = self.turns.iter().position(|one| one == tenant)
+            && let Some(tenant) = self.turns.remove(at)
+        {
+            self.turns.push_back(tenant);
+        }
+        Some(lent.entry)
+    }
+
+    /// How many run, and how many wait.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let waiting = self.queues.values().map(|queue| queue.waiting.len());
+        (self.running, waiting.sum::<usize>() + self.ending.len())
     }
 
     /// What was started has ended.
@@ -379,9 +490,14 @@ impl<T: Entry> Scheduler<T> {
     }
 
     fn started(&mut self, tenant: Tenant, entry: T, passes: Passes) -> Next<T> {
+        let ticket = self.count(tenant, passes);
+        Next::Start(entry, ticket)
+    }
+
+    fn count(&mut self, tenant: Tenant, passes: Passes) -> Ticket {
         self.running += 1;
         self.queues.entry(tenant.clone()).or_default().running += 1;
-        Next::Start(entry, Ticket { tenant, passes })
+        Ticket { tenant, passes }
     }
 
     fn first_of(&self, tenant: &Tenant) -> Option<&T> {
@@ -393,7 +509,9 @@ impl<T: Entry> Scheduler<T> {
     /// Takes a tenant's first entry out, and sends the tenant to the end of the line.
     fn pop(&mut self, tenant: &Tenant) -> Option<T> {
         let queue = self.queues.get_mut(tenant)?;
-        let (place, first) = queue.waiting.pop_first()?;
+        let (place, _) = queue.waiting.first_key_value()?;
+        let place = *place;
+        let first = queue.remove(&place)?;
         if let Some(expires) = first.expires {
             self.expiries.remove(&(expires, place.1));
         }
@@ -426,6 +544,9 @@ impl<T: Entry> Scheduler<T> {
         gates.limits().queue_timeout
     }
 }
+
+/// Tenants that are looked at for what could run elsewhere: many more than places are sought for at a time.
+const TURNS_LOOKED_AT: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Payloads that are handed through: a client's bytes on their way to the handler, chunk by chunk.
 //!
 //! A stream is registered before its submit is sent to the operation, which admits it or turns it away; then
-//! a runner takes it. Dropped where nobody wants it, its sender sees a closed channel. Nothing here stores a
+//! a runner takes it. One that comes from another node is registered here before its submit comes from there,
+//! so numbers are unlike those of any other node. Dropped where nobody wants it, its sender sees a closed channel. Nothing here stores a
 //! byte.
 
 use std::sync::Arc;
@@ -31,10 +32,10 @@ pub(crate) struct Stream {
 }
 
 /// The streams that wait for a decision or for their runner. Bounded by the streams that sessions may have open.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Streams(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     /// Those whose submits are not decided yet: one that is refused must not touch what waits.
     arrived: DashMap<u64, Stream>,
@@ -52,6 +53,16 @@ struct Waiting {
 }
 
 impl Streams {
+    /// None yet. `random` tells its numbers from those of other nodes and of earlier runs of this one.
+    pub(crate) fn new(random: u64) -> Self {
+        Self(Arc::new(Inner {
+            arrived: DashMap::new(),
+            waiting: DashMap::new(),
+            // Below 2^63, so that counting never comes round.
+            numbers: AtomicU64::new(random >> 1),
+        }))
+    }
+
     /// Registers a stream that comes with a submit, under the number that is answered.
     pub(crate) fn arrive(&self, stream: Stream) -> u64 {
         let number = self.next_number();
@@ -77,6 +88,11 @@ impl Streams {
         // It may have been admitted by a decision that was never committed.
         let is_it = |_: &_, waiting: &Waiting| waiting.number == number;
         self.0.waiting.remove_if(actor, is_it);
+    }
+
+    /// The node that it comes from is gone. Answers whether its submit was not decided yet.
+    pub(crate) fn turn_away_undecided(&self, number: u64) -> bool {
+        self.0.arrived.remove(&number).is_some()
     }
 
     /// Keeps a stream for the moment when the operation asks for one, and drops it if that does not come
@@ -139,7 +155,7 @@ mod tests {
 
     #[test]
     fn one_that_is_turned_away_leaves_the_other_alone() {
-        let streams = Streams::default();
+        let streams = Streams::new(7);
         let kept = insert(&streams);
         let (refused, number) = arrive(&streams);
         streams.turn_away(&actor(), number);
@@ -154,7 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_parked_stream_is_kept_for_a_while_only() {
-        let streams = Streams::default();
+        let streams = Streams::new(7);
         let sender = insert(&streams);
         streams.park(&actor());
         sender.closed().await;
@@ -163,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_claimed_stream_is_kept() {
-        let streams = Streams::default();
+        let streams = Streams::new(7);
         let former = insert(&streams);
         streams.park(&actor());
         let sender = insert(&streams);

@@ -102,6 +102,7 @@ impl State {
             return Ok(());
         };
         let arguments = Arguments {
+            name: name.clone(),
             pool: std::sync::Arc::clone(&pool),
             clock: self.pools.clock().clone(),
         };

@@ -11,12 +11,15 @@ use selvedge_protocol::limits::{
     STORE_FRAME_BODY_BYTES_MAX, STORE_KEY_BYTES_MAX, STORE_VALUE_BYTES_MAX,
 };
 use selvedge_protocol::peer::actors::{self, ActorAnswer, ActorRequest};
+use selvedge_protocol::peer::processing::{self, ProcessingAnswer, ProcessingRequest};
 use selvedge_protocol::peer::store::{
     Add, Begin, Begun, Changed, Clear, ClearRange, Commit, Committed, Follow, Get, Isolation,
     Large, Order, Pair, Pairs, Range, ReadConflict, Set, SetVersionstamped, Status, StoreAnswer,
     StoreFailure, StoreRequest, Value, Watch, WriteConflict,
 };
-use selvedge_protocol::{ActorAddress, CommandId, ErrorCode, Failure, SessionId, Tenant};
+use selvedge_protocol::{
+    ActorAddress, CommandId, ErrorCode, Failure, OperationId, OperationType, SessionId, Tenant,
+};
 
 use crate::allocation::allocated_by;
 use crate::golden::{from_hex, to_hex};
@@ -106,6 +109,70 @@ fn actor_answers() -> Vec<ActorAnswer> {
     ]
 }
 
+#[rustfmt::skip] // One frame a line.
+fn processing_requests() -> Vec<ProcessingRequest> {
+    let tenant = Tenant::default_tenant();
+    let operation_type = OperationType::new("digest").unwrap();
+    let operation = OperationId::new("one").unwrap();
+    let step = || processing::Step { name: "a".to_owned(), result: some("1") };
+    let promises = processing::Promises { promises: vec![processing::Promise { name: "p".to_owned(), data: some("2") }] };
+    let work = processing::Work { operation: operation.clone(), attempt: 2, input: some("{}"), steps: vec![step()], undo: None, is_noted: true, payload: processing::Payload::None };
+    let with = |undo, payload| ProcessingRequest::Work(processing::Work { undo, payload, ..work.clone() });
+    vec![
+        ProcessingRequest::Ask(processing::Ask { tenant: tenant.clone(), operation_type: operation_type.clone(), priority: -1, wait_ms: 1_000 }),
+        ProcessingRequest::Work(work.clone()),
+        with(Some(promises), processing::Payload::Stored { length: 9 }),
+        with(None, processing::Payload::Streamed { length: Some(9) }),
+        with(None, processing::Payload::Streamed { length: None }),
+        with(None, processing::Payload::Withheld),
+        ProcessingRequest::Heard(processing::Heard { number: 1, result: Ok(()) }),
+        ProcessingRequest::Heard(processing::Heard { number: 1, result: Err(Failure::new(ErrorCode::Conflict, "no")) }),
+        ProcessingRequest::Hold(processing::Hold { is_held: true }),
+        ProcessingRequest::Delivered(processing::Delivered { steps: vec![step()] }),
+        ProcessingRequest::Stop(processing::Stop {}),
+        ProcessingRequest::Chunk(processing::Chunk::Bytes { data: some("p") }),
+        ProcessingRequest::Chunk(processing::Chunk::End),
+        ProcessingRequest::Chunk(processing::Chunk::Broken { message: "gone".to_owned() }),
+        ProcessingRequest::Carry(processing::Carry { tenant: tenant.clone(), operation, length: Some(9) }),
+        ProcessingRequest::Changed(processing::Changed { policy: Some(processing::PolicyName { tenant: tenant.clone(), subject: "*".to_owned() }) }),
+        ProcessingRequest::Changed(processing::Changed { policy: None }),
+        ProcessingRequest::Workers(processing::Workers { node: "node-1".to_owned(), incarnation: 3, number: 4, groups: vec![processing::Group { tenant, operation_type }] }),
+    ]
+}
+
+#[rustfmt::skip] // One frame a line.
+fn processing_answers() -> Vec<ProcessingAnswer> {
+    let name = |name: &str| processing::Name { name: name.to_owned() };
+    let wait = |on| processing::Wait { name: "w".to_owned(), on };
+    let done = processing::Done {
+        steps: vec![processing::Step { name: "a".to_owned(), result: some("1") }],
+        promises: processing::Promises { promises: vec![processing::Promise { name: "p".to_owned(), data: some("2") }] },
+        waits: vec![
+            wait(processing::WaitOn::Time { ms: 5 }),
+            wait(processing::WaitOn::Until { until_ms: 6 }),
+            wait(processing::WaitOn::Signal { signal: "go".to_owned(), timeout_ms: Some(7) }),
+            wait(processing::WaitOn::Call { operation_type: OperationType::new("digest").unwrap(), input: some("{}") }),
+        ],
+        sends: vec![processing::Send { to: scoped().1, name: "say".to_owned(), body: some("{}") }],
+        undone: vec![name("q")],
+    };
+    let end = |ending| ProcessingAnswer::End(processing::End { done: processing::Done::default(), progress: None, ending });
+    vec![
+        ProcessingAnswer::Load(processing::Load { is_granted: true, taken: 3, places: 4 }),
+        ProcessingAnswer::Report(processing::Report { number: 1, done: done.clone() }),
+        ProcessingAnswer::Note(processing::Note { progress: Some("1".to_owned()) }),
+        ProcessingAnswer::Want(processing::Want { chunks: 4 }),
+        ProcessingAnswer::End(processing::End { done, progress: Some("2".to_owned()), ending: processing::Ending::Succeeded { result: some("3") } }),
+        end(processing::Ending::Suspended { on: vec![name("w")] }),
+        end(processing::Ending::Continued { input: some("4") }),
+        end(processing::Ending::Failed { code: "handler".to_owned(), message: "no".to_owned(), step: Some("a".to_owned()), is_permanent: true, retry_after_ms: Some(8) }),
+        end(processing::Ending::Stopped),
+        end(processing::Ending::PayloadMissing),
+        ProcessingAnswer::Carried(processing::Carried { number: 1 << 52 }),
+        ProcessingAnswer::Noted(processing::Noted {}),
+    ]
+}
+
 fn encoded<F: Frame>(frame: &F) -> Vec<u8> {
     let mut out = Vec::new();
     codec::encode(frame, &mut out).unwrap();
@@ -152,6 +219,8 @@ fn frames_between_nodes_have_their_golden_bytes() {
     check_golden(store, requests(), answers());
     let actors = include_str!("../golden/peer-actors.v1.txt");
     check_golden(actors, actor_requests(), actor_answers());
+    let processing = include_str!("../golden/peer-processing.v1.txt");
+    check_golden(processing, processing_requests(), processing_answers());
 }
 
 #[test]
@@ -200,6 +269,15 @@ proptest! {
         }
         let ((request, answer), allocated) =
             allocated_by(|| (decoded::<ActorRequest>(&bytes), decoded::<ActorAnswer>(&bytes)));
+        prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
+        if let Ok(request) = request {
+            prop_assert_eq!(decoded(&encoded(&request)), Ok(request));
+        }
+        if let Ok(answer) = answer {
+            prop_assert_eq!(decoded(&encoded(&answer)), Ok(answer));
+        }
+        let ((request, answer), allocated) =
+            allocated_by(|| (decoded::<ProcessingRequest>(&bytes), decoded::<ProcessingAnswer>(&bytes)));
         prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
         if let Ok(request) = request {
             prop_assert_eq!(decoded(&encoded(&request)), Ok(request));

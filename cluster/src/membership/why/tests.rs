@@ -14,6 +14,7 @@ fn node() -> NodeRecord {
         incarnation: 1,
         state: NodeState::Serving,
         is_drained: false,
+        is_isolated: false,
         weight: 1,
         roles: vec![Role::Core],
         peer: "127.0.0.1:7410".to_owned(),
@@ -42,18 +43,23 @@ fn at_rest(nodes: &[NodeRecord]) -> Snapshot {
     let beat = BeatRecord {
         incarnation: 1,
         count: 1,
+        unreachable: Vec::new(),
     };
     Snapshot {
         holders: (0..SLOTS)
             .map(|slot| plan.owner(slot).map(Arc::from))
             .collect(),
-        beats: members.keys().map(|name| (name.clone(), beat)).collect(),
+        beats: members
+            .keys()
+            .map(|name| (name.clone(), beat.clone()))
+            .collect(),
         lease: Some(LeaseRecord {
             holder: "a".to_owned(),
             incarnation: 1,
             term: 1,
             count: 1,
             view: 0,
+            doubted: Vec::new(),
         }),
         members,
         plan,
@@ -220,4 +226,25 @@ fn many_slots_are_told_by_their_first() {
         in_words(&every_other),
         "20 slots, 0, 2, 4, 6, 8, 10 and so on"
     );
+}
+
+#[test]
+fn an_isolated_node_is_named_with_its_address() {
+    let isolated = NodeRecord {
+        is_isolated: true,
+        ..node()
+    };
+    let before = at_rest(&[node(), isolated]);
+    let why = Observed {
+        before: &before,
+        after: &later(&before),
+        observed: Duration::from_millis(600),
+    }
+    .why(Some("b"));
+    let isolated = why
+        .reasons
+        .iter()
+        .find(|reason| reason.code == Code::Isolated);
+    let message = &isolated.unwrap().message;
+    assert!(message.contains("127.0.0.1:7410"), "{message}");
 }

@@ -58,7 +58,7 @@ impl StoreServer {
     pub fn alone(self) -> impl Fn(Inbound) -> BoxFuture<'static, ()> + Send + Sync + 'static {
         move |inbound| match inbound.service {
             Service::Store => Box::pin(self.clone().serve(inbound.stream, inbound.stopping)),
-            Service::Actors => Box::pin(async { inbound.unserved() }),
+            Service::Actors | Service::Processing => Box::pin(async { inbound.unserved() }),
         }
     }
 

@@ -12,7 +12,7 @@ fn merged(patch: &PolicyPatch, change: &Value) -> Result<PolicyPatch, WrongPatch
 /// A patch that says everything.
 fn full() -> Value {
     json!({
-        "concurrency": 2,
+        "concurrency": 2, "clusterConcurrency": 3,
         "rate": { "operations": 5, "periodMs": 1_000 },
         "retry": {
             "attemptsMax": 3, "initialMs": 10, "factor": 1.5, "maxMs": 100, "finalCodes": ["gone"],
@@ -51,7 +51,7 @@ fn wrong_changes_name_the_field_and_the_remedy() {
         (
             json!({ "concurency": 2 }),
             "concurency",
-            "one of concurrency, rate",
+            "one of concurrency, clusterConcurrency",
         ),
         (
             json!({ "rate": 5 }),

@@ -65,7 +65,7 @@ fn pools(store: &Arc<dyn Store>) -> Pools {
         store: Arc::clone(store),
         clock: Clock::system(),
         slots: SLOTS_DEFAULT,
-        worker_lease: std::time::Duration::from_secs(10),
+        worker_lease: Duration::from_secs(10),
     })
 }
 

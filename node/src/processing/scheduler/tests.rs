@@ -16,11 +16,16 @@ struct Job {
     priority: i32,
     number: usize,
     is_void: bool,
+    is_guest: bool,
 }
 
 impl Entry for Job {
     fn is_void(&self) -> bool {
         self.is_void
+    }
+
+    fn is_guest(&self) -> bool {
+        self.is_guest
     }
 }
 
@@ -45,6 +50,7 @@ fn job(tenant: usize, number: usize) -> Job {
         priority: 0,
         number,
         is_void: false,
+        is_guest: false,
     }
 }
 
@@ -397,6 +403,7 @@ fn step(
                 priority,
                 number: model.pushed,
                 is_void,
+                is_guest: false,
             };
             model.waiting.push((job, *now));
             push(scheduler, *now, job);
@@ -509,4 +516,90 @@ proptest! {
             }
         }
     }
+}
+
+fn wanting(scheduler: &Scheduler<Job>, now: Instant, here: Here, max: usize) -> Vec<Tenant> {
+    let wanting = scheduler.wanting(now, here, &HashMap::new(), max);
+    wanting.into_iter().map(|(tenant, _)| tenant).collect()
+}
+
+#[test]
+fn what_only_lacks_a_place_may_be_lent_in_turn() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(places(1));
+    for number in 0..3 {
+        push(&mut scheduler, now, job(1, number));
+        push(&mut scheduler, now, job(2, number));
+    }
+    // As long as there is a place here, nothing is.
+    assert_eq!(wanting(&scheduler, now, Here::Open, 9), []);
+    let (first, ticket) = start_one(&mut scheduler, now);
+    assert_eq!((first.tenant, first.number), (1, 0));
+    assert_eq!(
+        wanting(&scheduler, now, Here::Open, 3),
+        [tenant(2), tenant(1), tenant(2)]
+    );
+    assert_eq!(wanting(&scheduler, now, Here::Open, 9).len(), 5);
+    // One for which a place is sought already is not counted again.
+    let sought = HashMap::from([(tenant(1), 2), (tenant(2), 1)]);
+    assert_eq!(scheduler.wanting(now, Here::Open, &sought, 9).len(), 2);
+    // What is lent counts nowhere here, and has had its turn.
+    assert_eq!(scheduler.lend(&tenant(2)).unwrap().number, 0);
+    assert_eq!(scheduler.load(), (1, 4));
+    scheduler.ended(now, ticket, Verdict::Success);
+    let (next, _ticket) = start_one(&mut scheduler, now);
+    assert_eq!(next.tenant, 1);
+}
+
+#[test]
+fn what_a_rate_or_a_breaker_holds_back_is_not_lent() {
+    let now = Clock::system().monotonic();
+    let rate = Limits {
+        rate: Some(Rate {
+            operations: 1,
+            period: ms(1_000),
+        }),
+        ..places(9)
+    };
+    let mut scheduler = Scheduler::new(rate);
+    for number in 0..3 {
+        push(&mut scheduler, now, job(1, number));
+    }
+    let (_, _ticket) = start_one(&mut scheduler, now);
+    assert_eq!(wanting(&scheduler, now, Here::Open, 9), []);
+    // A node that runs nothing holds nothing back: who runs it does.
+    assert_eq!(wanting(&scheduler, now, Here::Closed, 9).len(), 2);
+}
+
+#[test]
+fn what_came_from_another_node_is_not_lent_again() {
+    let now = Clock::system().monotonic();
+    let mut scheduler = Scheduler::new(places(1));
+    let (_, _ticket) = {
+        push(&mut scheduler, now, job(1, 0));
+        start_one(&mut scheduler, now)
+    };
+    let guest = Job {
+        is_guest: true,
+        ..job(1, 1)
+    };
+    push(&mut scheduler, now, guest);
+    assert_eq!(wanting(&scheduler, now, Here::Open, 9), []);
+    assert_eq!(scheduler.lend(&tenant(1)), None);
+    push(&mut scheduler, now, job(1, 2));
+    assert_eq!(scheduler.lend(&tenant(1)).unwrap().number, 2);
+}
+
+#[test]
+fn a_guest_has_a_place_at_once_or_waits_as_others_do() {
+    let now = Clock::system().monotonic();
+    let mut scheduler: Scheduler<Job> = Scheduler::new(places(1));
+    let ticket = scheduler.begin(now, &tenant(1)).unwrap();
+    assert!(scheduler.begin(now, &tenant(2)).is_none());
+    assert!(scheduler.would_wait_for_a_place(now, &tenant(2)));
+    scheduler.ended(now, ticket, Verdict::Neutral);
+    assert!(scheduler.begin(now, &tenant(2)).is_some());
+    // Limits of the pool that change while it runs.
+    scheduler.limit_pool(places(2));
+    assert!(scheduler.begin(now, &tenant(2)).is_some());
 }

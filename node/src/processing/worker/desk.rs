@@ -28,6 +28,8 @@ pub(in crate::processing) struct Desk {
     incarnation: u64,
     leases_given: AtomicU32,
     state: Mutex<State>,
+    /// The first worker of a group has come, or the last has gone.
+    flipped: Notify,
 }
 
 struct State {
@@ -72,6 +74,7 @@ impl Desk {
                 leases: HashMap::new(),
                 groups: HashMap::new(),
             }),
+            flipped: Notify::new(),
         })
     }
 
@@ -79,6 +82,24 @@ impl Desk {
     pub(in crate::processing) fn places(&self, group: &Group) -> Arc<Places> {
         let mut state = self.state.lock();
         Arc::clone(state.groups.entry(group.clone()).or_default())
+    }
+
+    /// The groups that workers of this node take something of.
+    pub(in crate::processing) fn groups_with_places(&self) -> Vec<Group> {
+        let state = self.state.lock();
+        let groups = state.groups.iter().filter(|(_, places)| places.count() > 0);
+        groups.map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Completes when these are others than before.
+    pub(in crate::processing) async fn flipped(&self) {
+        self.flipped.notified().await;
+    }
+
+    fn count(&self, state: &State, changed: &[Group]) {
+        if state.count(changed) {
+            self.flipped.notify_one();
+        }
     }
 
     pub(super) fn enlist(&self, tenant: Tenant, outbox: Arc<dyn TaskOutbox>) -> WorkerId {
@@ -89,7 +110,7 @@ impl Desk {
     pub(super) fn ready(&self, worker: WorkerId, groups: Vec<Group>, capacity: u32) -> Vec<Group> {
         let mut state = self.state.lock();
         let changed = state.roster.ready(worker, groups, capacity);
-        state.count(&changed);
+        self.count(&state, &changed);
         changed
     }
 
@@ -98,7 +119,7 @@ impl Desk {
         let lost: Vec<_> = {
             let mut state = self.state.lock();
             let changed = state.roster.leave(worker);
-            state.count(&changed);
+            self.count(&state, &changed);
             let lost = state.leases.extract_if(|_, given| given.worker == worker);
             lost.map(|(_, given)| given.cell).collect()
         };
@@ -110,14 +131,14 @@ impl Desk {
     pub(super) fn heard(&self, worker: WorkerId) -> Vec<Group> {
         let mut state = self.state.lock();
         let changed = state.roster.heard(worker);
-        state.count(&changed);
+        self.count(&state, &changed);
         changed
     }
 
     pub(super) fn silence(&self, worker: WorkerId) {
         let mut state = self.state.lock();
         let changed = state.roster.silence(worker);
-        state.count(&changed);
+        self.count(&state, &changed);
     }
 
     /// The worker is at work.
@@ -208,15 +229,18 @@ impl State {
         }
     }
 
-    /// Counts the places of these groups anew.
-    fn count(&self, changed: &[Group]) {
+    /// Counts the places of these groups anew. Answers whether one has got its first or lost its last.
+    fn count(&self, changed: &[Group]) -> bool {
+        let mut is_flipped = false;
         for group in changed {
             if let Some(places) = self.groups.get(group) {
                 let count = self.roster.places(group);
-                places.count.store(count, Ordering::Release);
+                let before = places.count.swap(count, Ordering::AcqRel);
                 places.freed.notify_waiters();
+                is_flipped |= (before == 0) != (count == 0);
             }
         }
+        is_flipped
     }
 }
 

@@ -173,12 +173,12 @@ async fn gone(node: &selvedge_node::app::Running, operation: &str) {
     leaving.await.expect("a waiting operation stays in memory");
 }
 
-async fn live(node: &selvedge_node::app::Running, operation: &str, acts: Value) {
+pub(super) async fn live(node: &selvedge_node::app::Running, operation: &str, acts: Value) {
     let body = json!({ "type": "life", "input": { "acts": acts } });
     submit(node, operation, body).await.unwrap();
 }
 
-async fn verb(
+pub(super) async fn verb(
     node: &selvedge_node::app::Running,
     name: &str,
     operation: &str,
@@ -187,7 +187,12 @@ async fn verb(
     command(node, name, operation, &body, OperationPayload::None).await
 }
 
-async fn signal(node: &selvedge_node::app::Running, operation: &str, name: &str, data: Value) {
+pub(super) async fn signal(
+    node: &selvedge_node::app::Running,
+    operation: &str,
+    name: &str,
+    data: Value,
+) {
     let body = json!({ "name": name, "data": data });
     verb(node, "signal", operation, body).await.unwrap();
 }

@@ -1,7 +1,10 @@
 //! Operations end to end: host, embedded store in a temporary directory, pools, handlers.
 
+#[path = "../../../../cluster/tests/it/peer/authority.rs"]
+mod authority;
 mod basics;
 mod builtin;
+mod cluster;
 mod crash;
 #[path = "../../../../cluster/tests/it/actor/faults.rs"]
 mod faults;

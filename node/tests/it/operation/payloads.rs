@@ -14,7 +14,7 @@ use super::world::*;
 
 const MIB: usize = 1024 * 1024;
 
-fn content(length: usize) -> Bytes {
+pub(super) fn content(length: usize) -> Bytes {
     (0..length)
         .map(|at| u8::try_from(at % 251).unwrap())
         .collect()
@@ -27,7 +27,11 @@ fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-async fn digest(node: &Running, id: &str, payload: OperationPayload) -> Result<Value, Failure> {
+pub(super) async fn digest(
+    node: &Running,
+    id: &str,
+    payload: OperationPayload,
+) -> Result<Value, Failure> {
     command(
         node,
         "submit",
@@ -38,7 +42,7 @@ async fn digest(node: &Running, id: &str, payload: OperationPayload) -> Result<V
     .await
 }
 
-async fn assert_digest(node: &Running, id: &str, bytes: &[u8]) {
+pub(super) async fn assert_digest(node: &Running, id: &str, bytes: &[u8]) {
     let done = finished(node, id, OperationStatus::Succeeded).await;
     let result: Value = done.result_as().unwrap();
     assert_eq!(result["sha256"], sha256(bytes));
@@ -47,7 +51,7 @@ async fn assert_digest(node: &Running, id: &str, bytes: &[u8]) {
 }
 
 /// A stream of `bytes` that ends, or breaks after them.
-fn stream(bytes: &Bytes, length: Option<u64>, breaks: bool) -> OperationPayload {
+pub(super) fn stream(bytes: &Bytes, length: Option<u64>, breaks: bool) -> OperationPayload {
     let (sender, chunks) = mpsc::channel(4);
     let bytes = bytes.clone();
     tokio::spawn(async move {

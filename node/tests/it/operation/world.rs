@@ -57,6 +57,16 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
+    pub(crate) fn new() -> Self {
+        Self {
+            executed: Mutex::default(),
+            running: AtomicUsize::new(0),
+            running_max: AtomicUsize::new(0),
+            gate: Semaphore::new(0),
+            reached: Semaphore::new(0),
+        }
+    }
+
     pub(crate) fn executions(&self, step: &str) -> usize {
         self.executed.lock().get(step).copied().unwrap_or(0)
     }
@@ -68,7 +78,7 @@ impl Probe {
 }
 
 /// A handler that does what its input says.
-struct Steps(Arc<Probe>);
+pub(crate) struct Steps(pub(crate) Arc<Probe>);
 
 #[derive(Deserialize)]
 struct Script {
@@ -144,13 +154,7 @@ impl World {
     pub(crate) fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
-            probe: Arc::new(Probe {
-                executed: Mutex::default(),
-                running: AtomicUsize::new(0),
-                running_max: AtomicUsize::new(0),
-                gate: Semaphore::new(0),
-                reached: Semaphore::new(0),
-            }),
+            probe: Arc::new(Probe::new()),
             idle_ms: 60_000,
             concurrency: 4,
             policy: Policy {
@@ -220,6 +224,12 @@ impl World {
 
     /// The same on any store.
     pub(crate) async fn node_on(&self, store: Arc<dyn Store>) -> Result<Running, store::Error> {
+        let application = self.application(&self.probe);
+        start_at(application, store, self.idle_ms, self.clock.clone()).await
+    }
+
+    /// What nodes of this world run, as a probe sees it.
+    pub(crate) fn application(&self, probe: &Arc<Probe>) -> Application {
         let policy = Policy {
             concurrency: self.concurrency,
             ..self.policy.clone()
@@ -230,19 +240,13 @@ impl World {
         };
         let mut builder = Application::builder()
             .kind(Counter)
-            .operation("steps", Steps(Arc::clone(&self.probe)), policy.clone())
-            .operation("life", Life(Arc::clone(&self.probe)), policy.clone())
-            .operation("hasty", Steps(Arc::clone(&self.probe)), hasty);
+            .operation("steps", Steps(Arc::clone(probe)), policy.clone())
+            .operation("life", Life(Arc::clone(probe)), policy.clone())
+            .operation("hasty", Steps(Arc::clone(probe)), hasty);
         if !self.is_older {
             builder = builder.operation("digest", DigestHandler::default(), policy);
         }
-        start_at(
-            builder.build().unwrap(),
-            store,
-            self.idle_ms,
-            self.clock.clone(),
-        )
-        .await
+        builder.build().unwrap()
     }
 }
 
@@ -283,7 +287,7 @@ pub(crate) fn actor(operation: &str) -> ScopedAddress {
     }
 }
 
-fn tenant() -> Tenant {
+pub(crate) fn tenant() -> Tenant {
     Tenant::default_tenant()
 }
 
