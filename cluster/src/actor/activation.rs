@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::frame::{Consistency, Outcome};
 use selvedge_protocol::{ErrorCode, Failure};
 use tracing::{debug, error, warn};
 
 use crate::actor::commit::{Completion, Refused, commit};
 use crate::actor::core::Core;
 use crate::actor::hosted::AnyKind;
-use crate::actor::load::{Failed, load, look_up};
+use crate::actor::load::{Failed, load, look_up, unknown, unreadable};
 use crate::actor::machine::{Batch, Broken, Machine, Name, Progress, Wish, Work};
 use crate::actor::mailbox::Caller;
 use crate::actor::proof;
@@ -148,11 +148,7 @@ impl Running {
             return Ok(());
         };
         let Some(kind) = kind.clone() else {
-            let message = format!(
-                "no actor kind {:?} is registered",
-                self.name.actor.address.kind
-            );
-            self.phase = Phase::Failed(Failure::new(ErrorCode::UnknownKind, message));
+            self.phase = Phase::Failed(unknown(&self.name.actor.address.kind));
             return Ok(());
         };
         self.epoch = self.slot().epoch();
@@ -173,10 +169,7 @@ impl Running {
             }
             Err(Failed::Undecodable(reason)) => {
                 error!(actor = %self.name.actor.address, reason, "stored actor cannot be read");
-                self.phase = Phase::Failed(Failure::new(
-                    ErrorCode::Internal,
-                    "the actor's stored state cannot be read; see the node's log",
-                ));
+                self.phase = Phase::Failed(unreadable());
                 Ok(())
             }
             Err(Failed::Store(error)) => {
@@ -193,12 +186,14 @@ impl Running {
         match &mut self.phase {
             Phase::Ready(machine) => {
                 let now = self.core.now();
-                if self.core.store.is_exclusive() {
-                    machine.query(now, request, caller);
-                } else {
-                    let caller = proof::required(&self.core, self.name.slot, self.epoch, caller);
-                    machine.query(now, request, caller);
-                }
+                let caller = match request.consistency {
+                    Consistency::Linearizable if !self.core.store.is_exclusive() => {
+                        proof::required(&self.core, self.name.slot, self.epoch, caller)
+                    }
+                    // What was committed here will do, also when others have gone on from there.
+                    Consistency::Linearizable | Consistency::Eventual => caller,
+                };
+                machine.query(now, request, caller);
                 self.commit_if_wanted(myself);
             }
             Phase::Failed(failure) => caller.answer(Outcome::Failure(failure.clone())),
