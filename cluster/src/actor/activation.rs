@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_protocol::frame::{Consistency, Outcome};
+use selvedge_protocol::limits::STORE_COMMIT_MS_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
 use tracing::{debug, error, warn};
 
@@ -25,6 +26,8 @@ use crate::metrics;
 use crate::slot::Slot;
 use crate::store::{self, Version};
 
+/// A commit that is older than this takes no effect any more.
+const COMMIT_MAX: Duration = Duration::from_millis(STORE_COMMIT_MS_MAX);
 /// How long decisions wait for company that may be lost without harm.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -382,7 +385,11 @@ impl Running {
                 warn!(%actor, "commit refused: the slot has another owner");
                 self.slot().lose(*epoch);
             }
-            Refused::Outdated => debug!(%actor, "commit refused: the actor was written to"),
+            Refused::Outdated => {
+                debug!(%actor, "commit refused: the actor was written to");
+                // By a commit whose answer did not come.
+                self.slot().hub.let_go(&self.name.actor);
+            }
             Refused::Store(store::Error::TooLarge { what, bytes, limit }) => {
                 error!(%actor, what, bytes, limit, "commit is over the store's limits");
                 if let Phase::Ready(machine) = &mut self.phase {
@@ -415,10 +422,25 @@ impl Running {
                 if self.core.may_tell_trouble() {
                     warn!(%actor, %error, "commit failed");
                 }
+                self.let_subscribers_look();
             }
         }
         // What was in flight is reloaded from the store: nothing is guessed.
         self.leave(myself);
+    }
+
+    /// Nobody publishes what a commit has done, or may do yet, whose answer did not come: subscribers look for
+    /// themselves, now and once nothing can come of it any more.
+    fn let_subscribers_look(&self) {
+        self.slot().hub.let_go(&self.name.actor);
+        let (core, name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
+        self.core.runtime.spawn(async move {
+            tokio::time::sleep(COMMIT_MAX).await;
+            if let Some(core) = core.upgrade() {
+                let slot = &core.slots[usize::from(name.slot)];
+                slot.hub.let_go(&name.actor);
+            }
+        });
     }
 
     /// Lets the actor go if nothing more is expected of it and nobody waits for it.
