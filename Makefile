@@ -2,7 +2,12 @@
 
 CARGO ?= cargo
 
-.PHONY: test needs fmt lint unit demo bench
+# Of `make matrix`: how many seeds, from which on, and nodes of the cluster.
+SEEDS ?= 20
+FROM ?= 1
+NODES ?= 3
+
+.PHONY: test needs fmt lint unit demo bench matrix
 
 test: needs fmt lint unit
 
@@ -27,3 +32,30 @@ demo:
 
 bench:
 	$(CARGO) bench --workspace --locked
+
+# Verifies a cluster under each sort of fault, and under all of them together, with SEEDS seeds: a line a run, then how
+# many failed. Takes about two minutes a seed. Reports, and the logs of what failed, are in target/matrix.
+matrix:
+	$(CARGO) build --release --locked --bin selvedge
+	@mkdir -p target/matrix/kept; runs=0; failed=0; \
+	verify() { \
+	  name=$$1; seed=$$2; shift 2; report=target/matrix/$$name-$$seed; runs=$$((runs + 1)); \
+	  TMPDIR="$$PWD/target/matrix/kept" timeout -s INT -k 30 300 target/release/selvedge verify \
+	    --nodes $(NODES) --seed "$$seed" "$$@" >"$$report.txt" 2>"$$report.log" && said= || { \
+	    said="exit code $$?: $$report.txt, $$report.log"; failed=$$((failed + 1)); }; \
+	  echo "$$name: $$(head -n 1 "$$report.txt")$$(sed -n 's/^  recovery of actors/; recovery/p' "$$report.txt") $$said"; \
+	}; \
+	seed=$(FROM); last=$$(($(FROM) + $(SEEDS) - 1)); \
+	while [ "$$seed" -le "$$last" ]; do \
+	  verify none $$seed --seconds 5; \
+	  verify kill $$seed --kill 2 --seconds 10; \
+	  verify stop $$seed --stop 1 --seconds 16; \
+	  verify partition $$seed --partition 3 --seconds 15; \
+	  verify storage-kill $$seed --storage-kill 2 --seconds 8; \
+	  verify drain $$seed --drain 2 --seconds 10; \
+	  verify join $$seed --join 1 --seconds 10; \
+	  verify loss $$seed --loss 5 --kill 1 --seconds 8; \
+	  verify all $$seed --kill 2 --stop 1 --partition 2 --storage-kill 1 --drain 1 --join 1 --loss 2 --seconds 32; \
+	  seed=$$((seed + 1)); \
+	done; \
+	echo "$$runs runs, $$failed failed"; [ $$failed = 0 ]

@@ -175,7 +175,9 @@ impl<'a> QueryCall<'a> {
         }
     }
 
-    /// Any committed state will do, also a little old one.
+    /// Any committed state will do, also a little old one: the answer says which, by its seq and version. Told by
+    /// whichever node is asked, also while the actor's owner is away. Nothing orders it after what was answered
+    /// before: an earlier command's effect may be missing.
     pub const fn eventual(mut self) -> Self {
         self.consistency = Consistency::Eventual;
         self

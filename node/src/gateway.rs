@@ -10,18 +10,20 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, future};
 use selvedge_cluster::actor::{
-    CommandRequest, Host, Identity, Origin, QueryRequest, ReplyTo, ScopedAddress, Subscription,
-    SubscriptionItem, kind,
+    CommandRequest, Host, Identity, Kind, Origin, QueryRequest, ReplyTo, ScopedAddress,
+    Subscription, SubscriptionItem, kind,
 };
 use selvedge_protocol::frame::{Consistency, Outcome, Since, Success};
-use selvedge_protocol::{ActorAddress, ActorKind, Failure, OperationId, SessionId, Target};
+use selvedge_protocol::{
+    ActorAddress, ActorKind, ErrorCode, Failure, IdError, OperationId, SessionId, Target, Tenant,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::gateway::cluster::Asked;
 use crate::identity::{Action, Principal, authorize};
-use crate::operation::{OperationCommand, OperationPayload, Operations};
+use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
 mod cluster;
@@ -253,6 +255,24 @@ impl Service for Gateway {
                 }
                 Err(failure) => fail(reply, failure),
             },
+            // An operation is an actor; what it waits for is known to its owner alone.
+            Target::Operation(id)
+                if call.consistency == Consistency::Eventual && call.name == "get" =>
+            {
+                match operation(tenant(), &id) {
+                    Ok(actor) => {
+                        let request = QueryRequest {
+                            actor,
+                            name: call.name,
+                            body: call.body,
+                            consistency: call.consistency,
+                            deadline: call.deadline,
+                        };
+                        self.host.query(request, reply);
+                    }
+                    Err(failure) => fail(reply, failure),
+                }
+            }
             Target::Operation(id) => {
                 self.operations
                     .query(tenant(), &id, call.name, call.body, call.deadline, reply);
@@ -341,6 +361,16 @@ struct ActorPage {
 const PAGE_LEN_DEFAULT: usize = 50;
 /// A page of keys of 512 bytes must fit into a frame: 100 of them in JSON take 52 kB.
 const PAGE_LEN_MAX: usize = 100;
+
+/// The actor that an operation is.
+fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {
+    let address = format!("{}/{id}", OperationKind::NAME).parse();
+    let invalid = |error: IdError| Failure::field(ErrorCode::Invalid, "id", error.to_string());
+    Ok(ScopedAddress {
+        tenant,
+        address: address.map_err(invalid)?,
+    })
+}
 
 fn permit(caller: &Caller, action: Action, target: &Target) -> Result<(), Failure> {
     authorize(&caller.principal, action, &caller.principal.tenant, target)

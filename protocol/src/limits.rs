@@ -151,6 +151,9 @@ pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Commands and queries waiting in one actor's mailbox; past it callers are told `overloaded`.
 pub const ACTOR_MAILBOX_MAX: u32 = 4_096;
+/// `eventual` queries that a node answers from the store at a time, each with a state of up to 8 MiB in memory:
+/// an eighth of the transactions of a storage node.
+pub const SNAPSHOT_QUERIES_MAX: usize = 128;
 /// Commands and queries that a whole node has not answered yet, at a few hundred bytes each.
 pub const NODE_REQUESTS_MAX: usize = 262_144;
 /// Timers that one actor may have set: their names are kept in its record.

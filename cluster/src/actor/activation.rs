@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::frame::{Consistency, Outcome};
+use selvedge_protocol::limits::STORE_COMMIT_MS_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
 use tracing::{debug, error, warn};
 
 use crate::actor::commit::{Completion, Refused, commit};
 use crate::actor::core::Core;
 use crate::actor::hosted::AnyKind;
-use crate::actor::load::{Failed, load, look_up};
+use crate::actor::load::{Failed, load, look_up, unknown, unreadable};
 use crate::actor::machine::{Batch, Broken, Machine, Name, Progress, Wish, Work};
 use crate::actor::mailbox::Caller;
 use crate::actor::proof;
@@ -26,6 +27,8 @@ use crate::metrics;
 use crate::slot::Slot;
 use crate::store::{self, Version};
 
+/// A commit that is older than this takes no effect any more.
+const COMMIT_MAX: Duration = Duration::from_millis(STORE_COMMIT_MS_MAX);
 /// How long decisions wait for company that may be lost without harm.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -149,11 +152,7 @@ impl Running {
             return Ok(());
         };
         let Some(kind) = kind.clone() else {
-            let message = format!(
-                "no actor kind {:?} is registered",
-                self.name.actor.address.kind
-            );
-            self.phase = Phase::Failed(Failure::new(ErrorCode::UnknownKind, message));
+            self.phase = Phase::Failed(unknown(&self.name.actor.address.kind));
             return Ok(());
         };
         self.epoch = self.slot().epoch();
@@ -174,10 +173,7 @@ impl Running {
             }
             Err(Failed::Undecodable(reason)) => {
                 error!(actor = %self.name.actor.address, reason, "stored actor cannot be read");
-                self.phase = Phase::Failed(Failure::new(
-                    ErrorCode::Internal,
-                    "the actor's stored state cannot be read; see the node's log",
-                ));
+                self.phase = Phase::Failed(unreadable());
                 Ok(())
             }
             Err(Failed::Store(error)) => {
@@ -194,12 +190,14 @@ impl Running {
         match &mut self.phase {
             Phase::Ready(machine) => {
                 let now = self.core.now();
-                if self.core.store.is_exclusive() {
-                    machine.query(now, request, caller);
-                } else {
-                    let caller = proof::required(&self.core, self.name.slot, self.epoch, caller);
-                    machine.query(now, request, caller);
-                }
+                let caller = match request.consistency {
+                    Consistency::Linearizable if !self.core.store.is_exclusive() => {
+                        proof::required(&self.core, self.name.slot, self.epoch, caller)
+                    }
+                    // What was committed here will do, also when others have gone on from there.
+                    Consistency::Linearizable | Consistency::Eventual => caller,
+                };
+                machine.query(now, request, caller);
                 self.commit_if_wanted(myself);
             }
             Phase::Failed(failure) => caller.answer(Outcome::Failure(failure.clone())),
@@ -390,7 +388,11 @@ impl Running {
                 warn!(%actor, "commit refused: the slot has another owner");
                 self.slot().lose(*epoch);
             }
-            Refused::Outdated => debug!(%actor, "commit refused: the actor was written to"),
+            Refused::Outdated => {
+                debug!(%actor, "commit refused: the actor was written to");
+                // By a commit whose answer did not come.
+                self.slot().hub.let_go(&self.name.actor);
+            }
             Refused::Store(store::Error::TooLarge { what, bytes, limit }) => {
                 error!(%actor, what, bytes, limit, "commit is over the store's limits");
                 if let Phase::Ready(machine) = &mut self.phase {
@@ -423,10 +425,25 @@ impl Running {
                 if self.core.may_tell_trouble() {
                     warn!(%actor, %error, "commit failed");
                 }
+                self.let_subscribers_look();
             }
         }
         // What was in flight is reloaded from the store: nothing is guessed.
         self.leave(myself);
+    }
+
+    /// Nobody publishes what a commit has done, or may do yet, whose answer did not come: subscribers look for
+    /// themselves, now and once nothing can come of it any more.
+    fn let_subscribers_look(&self) {
+        self.slot().hub.let_go(&self.name.actor);
+        let (core, name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
+        self.core.runtime.spawn(async move {
+            tokio::time::sleep(COMMIT_MAX).await;
+            if let Some(core) = core.upgrade() {
+                let slot = &core.slots[usize::from(name.slot)];
+                slot.hub.let_go(&name.actor);
+            }
+        });
     }
 
     /// Lets the actor go if nothing more is expected of it and nobody waits for it.

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use ractor::{ActorRef, ActorRuntime, MessagingErr};
 use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::limits::SNAPSHOT_QUERIES_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::Clock;
 use crate::actor::activation::{Activation, Hosting, Message};
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     /// Raised with each slot that is taken, closed or left.
     pub(crate) changes: Arc<Changes>,
     pub(crate) load: Arc<Load>,
+    /// Queries that are answered from the store.
+    pub(crate) snapshots: Arc<Semaphore>,
     /// Whether no new requests are taken.
     pub(crate) is_stopping: AtomicBool,
     /// Counts the rounds of passivation.
@@ -108,6 +111,7 @@ impl Core {
             slots,
             changes,
             load: Arc::default(),
+            snapshots: Arc::new(Semaphore::new(SNAPSHOT_QUERIES_MAX)),
             is_stopping: AtomicBool::new(false),
             tick: AtomicU64::new(1),
             commits_fenced: AtomicU64::new(0),
@@ -152,6 +156,13 @@ impl Core {
         if chore.schedule(due_ms) {
             self.chores.notify_one();
         }
+    }
+
+    /// Whether this node owns an actor and has it in memory.
+    pub(crate) fn is_at_hand(&self, actor: &ScopedAddress) -> bool {
+        let slot = self.slot_of(actor);
+        let directory = slot.directory.lock();
+        slot.is_open() && directory.contains_key(actor)
     }
 
     /// Hands a letter to its actor, activating it if need be, or to the node that owns it. Never waits.
@@ -293,13 +304,14 @@ pub(crate) fn failure(code: ErrorCode, message: &str) -> Outcome {
 }
 
 fn overloaded() -> Outcome {
+    come_back("the actor has too many unanswered requests; come back later")
+}
+
+pub(crate) fn come_back(message: &str) -> Outcome {
     // About the time of some commits: a full mailbox empties with the next few.
     const RETRY_AFTER_MS: u32 = 50;
     metrics::refused_overloaded();
-    let mut failure = Failure::new(
-        ErrorCode::Overloaded,
-        "the actor has too many unanswered requests; come back later",
-    );
+    let mut failure = Failure::new(ErrorCode::Overloaded, message);
     failure.retry_after_ms = Some(RETRY_AFTER_MS);
     Outcome::Failure(failure)
 }

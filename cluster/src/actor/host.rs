@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use selvedge_protocol::frame::{Outcome, Since};
+use selvedge_protocol::frame::{Consistency, Outcome, Since};
 use selvedge_protocol::peer::actors::Tell;
 use selvedge_protocol::{ActorKind, Failure, SessionId, Tenant};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use crate::actor::letter::{Letter, Request};
 use crate::actor::request::{
     CommandRequest, QueryRequest, ReplyTo, ScopedAddress, SubscriptionItem, asked,
 };
+use crate::actor::stored;
 use crate::actor::subscription::Subscription;
 use crate::actor::supervisor::Root;
 use crate::actor::taking::{self, Claim, Left, MayTake, SLOTS_TAKEN_AT_ONCE, Taking, Wish, take};
@@ -241,10 +242,18 @@ impl Host {
         answer.await
     }
 
-    /// Sends a query to its actor. Never waits.
+    /// Sends a query to its actor, wherever that is. One that asks for no more than some committed state is
+    /// answered here: from the store, unless the actor is in memory. Never waits.
     pub fn query(&self, request: QueryRequest, reply: ReplyTo) {
-        self.core
-            .send(Letter::Request(Request::Query(request)), reply);
+        match request.consistency {
+            Consistency::Eventual if !self.core.is_at_hand(&request.actor) => {
+                stored::answer(&self.core, request, reply);
+            }
+            Consistency::Linearizable | Consistency::Eventual => {
+                let letter = Letter::Request(Request::Query(request));
+                self.core.send(letter, reply);
+            }
+        }
     }
 
     /// The events of an actor from a position on. Does not activate it.

@@ -1,10 +1,12 @@
 //! Kinds and states with their types erased, so that one host runs all of them. The machine and the
-//! loader call this; a panic of the application's code passes through and is caught by the machine.
+//! loader call this; a panic of the application's code passes through, but in queries, and is caught by the machine.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use selvedge_protocol::{ErrorCode, Failure};
 
 use crate::actor::kind::{Context, Effects, Incoming, Kind, Refusal, Stand};
 use crate::actor::request::ScopedAddress;
@@ -43,6 +45,21 @@ pub(crate) trait AnyKind: Send + Sync {
 impl std::fmt::Debug for dyn AnyKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AnyKind")
+    }
+}
+
+impl dyn State {
+    /// Answers a query as it is asked of an actor. A panic of the application's code is a failure.
+    pub(crate) fn answer(&self, name: &str, body: &[u8]) -> Result<Bytes, Failure> {
+        let answer = catch_unwind(AssertUnwindSafe(|| match name {
+            "state" => Ok(self.view()),
+            name => self.query(name, body),
+        }));
+        match answer {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(Refusal(failure))) => Err(failure),
+            Err(_) => Err(defect("the query")),
+        }
     }
 }
 
@@ -115,4 +132,10 @@ impl<K: Kind> State for Hosted<K> {
     fn is_at_rest(&self, is_awake: bool) -> bool {
         self.kind.is_at_rest(&self.state, is_awake)
     }
+}
+
+/// What the caller is told after a panic.
+pub(crate) fn defect(what: &str) -> Failure {
+    let message = format!("{what} failed by a defect of the actor's code; see the node's log");
+    Failure::new(ErrorCode::Internal, message)
 }

@@ -38,7 +38,8 @@ pub trait Kind: Send + Sync + 'static {
     ) -> Result<Effects, Refusal>;
 
     /// Answers a query with JSON text. The host answers the reserved query `state` by itself, with
-    /// [`Kind::view`].
+    /// [`Kind::view`]. Both are asked as well, on any node, of a state that was just decoded and that
+    /// [`Kind::committed`] has not seen: for queries that any committed state will do for.
     fn query(&self, state: &Self::State, name: &str, body: &[u8]) -> Result<Bytes, Refusal> {
         let _ = (state, body);
         Err(Refusal::unknown(Self::NAME, name))

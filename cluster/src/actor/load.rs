@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use selvedge_protocol::{ActorKind, ErrorCode, Failure};
 
 use crate::actor::core::Core;
 use crate::actor::hosted::AnyKind;
@@ -38,7 +39,7 @@ impl From<store::Error> for Failed {
 }
 
 /// How often a load is begun anew because it took longer than the store lets a transaction read.
-const ATTEMPTS_MAX: usize = 3;
+pub(crate) const ATTEMPTS_MAX: usize = 3;
 
 /// The actor as it is in the store.
 pub(crate) async fn load(
@@ -107,6 +108,20 @@ async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<L
         expired: parts.expired,
         base,
     })
+}
+
+/// What is told of an actor whose kind has no code here.
+pub(crate) fn unknown(kind: &ActorKind) -> Failure {
+    let message = format!("no actor kind {kind:?} is registered");
+    Failure::new(ErrorCode::UnknownKind, message)
+}
+
+/// What is told of an actor that is [undecodable](Failed::Undecodable).
+pub(crate) fn unreadable() -> Failure {
+    Failure::new(
+        ErrorCode::Internal,
+        "the actor's stored state cannot be read; see the node's log",
+    )
 }
 
 /// The epoch in a fence; none is 0.

@@ -425,6 +425,10 @@ pub(crate) enum Actor {
     /// Show an actor's state.
     Get {
         actor: ActorAddress,
+        /// `linearizable`: as it is now, told by its owner. `eventual`: some committed state, possibly a little
+        /// old, from the store by whichever node is asked; also while the owner is away.
+        #[arg(long, value_enum, default_value_t = Consistency::Linearizable)]
+        consistency: Consistency,
         #[command(flatten)]
         client: ClientFlags,
     },
@@ -448,6 +452,13 @@ pub(crate) enum Actor {
         #[command(flatten)]
         client: ClientFlags,
     },
+}
+
+/// What a query may be answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Consistency {
+    Linearizable,
+    Eventual,
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,8 +23,8 @@ use tokio::time::Instant;
 pub(crate) use group::{Batch, Finished, Group, Write};
 pub(crate) use memory::{LookUp, Memory, New, Recall};
 
-use crate::actor::hosted::State;
-use crate::actor::kind::{Context, Incoming, Origin, Refusal, Stand};
+use crate::actor::hosted::{State, defect};
+use crate::actor::kind::{Context, Incoming, Origin, Stand};
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{ActorRecord, SessionRecord, Stored, StoredState, TimerEntry};
 use crate::actor::request::{CommandRequest, Identity, QueryRequest, ScopedAddress};
@@ -208,15 +208,9 @@ impl Machine {
             caller.answer(late());
             return;
         }
-        let state = &self.state;
-        let answer = catch_unwind(AssertUnwindSafe(|| match request.name.as_str() {
-            "state" => Ok(state.view()),
-            name => state.query(name, &request.body),
-        }));
-        let outcome = match answer {
-            Ok(Ok(body)) => self.success(body),
-            Ok(Err(Refusal(failure))) => Outcome::Failure(failure),
-            Err(_) => internal("the query"),
+        let outcome = match self.state.answer(&request.name, &request.body) {
+            Ok(body) => self.success(body),
+            Err(failure) => Outcome::Failure(failure),
         };
         self.answer_when_committed(caller, outcome);
     }
@@ -563,11 +557,11 @@ struct Firing {
 
 struct TooLarge;
 
-fn is_late(deadline: Option<Instant>, now: Moment) -> bool {
+pub(crate) fn is_late(deadline: Option<Instant>, now: Moment) -> bool {
     deadline.is_some_and(|deadline| deadline < now.instant)
 }
 
-fn late() -> Outcome {
+pub(crate) fn late() -> Outcome {
     Outcome::Failure(Failure::new(
         ErrorCode::DeadlineExceeded,
         "the deadline passed before this was decided",
@@ -575,8 +569,7 @@ fn late() -> Outcome {
 }
 
 fn internal(what: &str) -> Outcome {
-    let message = format!("{what} failed by a defect of the actor's code; see the node's log");
-    Outcome::Failure(Failure::new(ErrorCode::Internal, message))
+    Outcome::Failure(defect(what))
 }
 
 #[cfg(test)]

@@ -13,5 +13,6 @@ pub(crate) mod kinds;
 mod remote;
 mod rest;
 mod slots;
+mod stored;
 mod subscribers;
 pub(crate) mod world;

@@ -1,10 +1,16 @@
 //! Subscribers of all speeds: no gap, no repeat, and they slow nobody.
 
-use bytes::Bytes;
-use selvedge_cluster::actor::{Host, Identity, Subscription, SubscriptionItem};
-use selvedge_protocol::SessionId;
-use selvedge_protocol::frame::Since;
+use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::{Host, Identity, Subscription, SubscriptionItem, stored_state};
+use selvedge_cluster::store::Store;
+use selvedge_protocol::SessionId;
+use selvedge_protocol::frame::{Outcome, Since};
+
+use super::faults::Faulty;
 use super::world::*;
 
 async fn next_seq(subscription: &mut Subscription) -> u64 {
@@ -123,4 +129,47 @@ async fn a_position_past_the_end_is_told_of_and_goes_on_from_the_end() {
     ));
     write(host.clone(), 1).await;
     assert_eq!(next_seq(&mut lost).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_while_nobody_knew_is_heard() {
+    /// How long anything may take before it counts as hung.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let world = World::new();
+    let faulty = Faulty {
+        inner: Arc::clone(&world.store) as Arc<dyn Store>,
+        dice: Clock::manual(0, 5),
+        percent: 50,
+        is_exclusive: false,
+    };
+    let host = world.host_on(Arc::new(faulty)).await;
+    let (mut heard, mut in_silence) = (0, 0);
+    for number in 0..40 {
+        let key = format!("silent-{number}");
+        let name = actor(&key);
+        let mut events = host.subscribe(name.clone(), Since::After(0)).await.unwrap();
+        // It has nothing to read any more: from here on it only hears.
+        host.tell_subscribers(
+            &name,
+            SessionId::from_u128(1),
+            "live",
+            &Bytes::from_static(b"1"),
+        );
+        let first = events.next().await.unwrap();
+        assert!(matches!(first, SubscriptionItem::Ephemeral { .. }));
+        let answer = add(&host, &key, Identity::Natural).await;
+        let path = selvedge_cluster::store::keys::ActorPath {
+            slot: name.address.slot(&name.tenant, 1_024),
+            tenant: name.tenant,
+            address: name.address,
+        };
+        let stored = stored_state(&mut *world.store.begin(), &path).await;
+        if stored.unwrap().is_some() {
+            let next = tokio::time::timeout(PATIENCE, next_seq(&mut events));
+            assert_eq!(next.await.unwrap(), 1, "{key}: {answer:?}");
+            heard += 1;
+            in_silence += usize::from(matches!(answer, Outcome::Failure(_)));
+        }
+    }
+    assert!(heard > in_silence && in_silence > 0, "{heard} {in_silence}");
 }

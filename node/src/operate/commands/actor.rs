@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::operate::cli::Actor;
+use crate::operate::cli::{Actor, Consistency};
 use crate::operate::failure::CommandFailure;
 use crate::operate::output::{Printer, table};
 use crate::operate::profile::connect;
@@ -35,13 +35,18 @@ pub(crate) async fn run(printer: Printer, command: Actor) -> Result<(), CommandF
             print_success(printer, "reply", &success)?;
             client.close().await;
         }
-        Actor::Get { actor, client } => {
+        Actor::Get {
+            actor,
+            consistency,
+            client,
+        } => {
             let client = connect(&client).await?;
-            let success = client
-                .session()
-                .query(Target::Actor(actor), "state", "{}")
-                .send()
-                .await?;
+            let query = client.session().query(Target::Actor(actor), "state", "{}");
+            let query = match consistency {
+                Consistency::Linearizable => query,
+                Consistency::Eventual => query.eventual(),
+            };
+            let success = query.send().await?;
             print_success(printer, "state", &success)?;
             client.close().await;
         }

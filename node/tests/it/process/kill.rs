@@ -53,6 +53,11 @@ impl Production {
             .unwrap_or_else(|status| panic!("{status}: {}", fs::read_to_string(&log).unwrap()))
     }
 
+    /// The file that names certificate and token.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// The command that starts it.
     pub(crate) fn command(&self, address: &str) -> Command {
         let mut command = selvedge();

@@ -1,5 +1,6 @@
 //! The `selvedge` binary as a user runs it: real processes, real sockets, a real disk, real signals.
 
+mod cluster;
 mod cluster_nodes;
 mod demo;
 mod dev_cluster;
@@ -156,6 +157,11 @@ impl Node {
             ca: field("caFile").into(),
             token: field("token"),
         }
+    }
+
+    /// Sends a signal that it survives.
+    pub(crate) fn signal(&self, signal: &str) {
+        send_signal(&self.child, signal);
     }
 
     /// The id of the process.

@@ -1,62 +1,16 @@
 //! A storage node and a node on its store, as processes of their own: killed, stopped, misconfigured.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::kill::{Production, visits};
+use super::cluster::{Cluster, address, init_ca, issue, issue_command};
+use super::kill::visits;
 use super::traffic::Traffic;
-use super::{Access, Node, append, fail, json, run, selvedge};
-
-/// A cluster of two: certificates made by the command line, a configuration for clients as `start` wants it.
-struct Cluster {
-    scratch: tempfile::TempDir,
-    production: Production,
-}
+use super::{Access, Node, fail, selvedge};
 
 impl Cluster {
-    fn new() -> Self {
-        let scratch = tempfile::tempdir().unwrap();
-        let production = Production::new(scratch.path());
-        init_ca(&scratch.path().join("ca"));
-        for name in ["storage-1", "node-1"] {
-            issue(scratch.path(), name);
-        }
-        Self {
-            scratch,
-            production,
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    /// The flags of a node's certificates.
-    fn known_as(&self, command: &mut Command, name: &str) {
-        command.arg("--peer-ca").arg(self.path("ca").join("ca.pem"));
-        let certificates = self.path("nodes");
-        command
-            .arg("--peer-certificate")
-            .arg(certificates.join(format!("{name}.pem")));
-        command
-            .arg("--peer-key")
-            .arg(certificates.join(format!("{name}.key")));
-    }
-
-    /// The storage node, on a port that others know or a free one.
-    fn storage(&self, peer: &str) -> Node {
-        let mut command = selvedge();
-        command.args(["start", "--output", "json", "--roles", "storage"]);
-        command.args(["--name", "storage-1", "--peer", peer]);
-        command.arg("--data-dir").arg(self.path("stored"));
-        self.known_as(&mut command, "storage-1");
-        Node::spawn(command.stderr(append(&self.path("storage.log"))))
-    }
-
     /// The command of a node on that store.
     fn on(&self, store: &str) -> Command {
         let mut command = self.production.command("127.0.0.1:0");
@@ -73,37 +27,6 @@ impl Cluster {
     fn access(&self, node: &Node) -> Access {
         self.production.access(node)
     }
-}
-
-fn address(storage: &Node) -> &str {
-    storage.ready["peer"].as_str().unwrap()
-}
-
-fn init_ca(out: &Path) {
-    let mut command = selvedge();
-    command.args(["cluster", "init-ca", "--output", "json", "--out"]);
-    let made = json(&run(command.arg(out)));
-    let key = made["keyFile"].as_str().unwrap();
-    let mode = fs::metadata(key).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "{key}");
-}
-
-fn issue_command(scratch: &Path, name: &str) -> Command {
-    let mut command = selvedge();
-    command.args(["cluster", "issue-cert", "--output", "json", "--name", name]);
-    command.arg("--ca").arg(scratch.join("ca"));
-    command.arg("--out").arg(scratch.join("nodes"));
-    command
-}
-
-fn issue(scratch: &Path, name: &str) {
-    let made = json(&run(issue_command(scratch, name).args([
-        "--host",
-        "127.0.0.1",
-        "--host",
-        "db.example",
-    ])));
-    assert_eq!(made["name"], name);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

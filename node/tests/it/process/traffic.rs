@@ -44,13 +44,20 @@ pub(crate) struct Outcome {
 impl Traffic {
     /// Four writers and two watchers of a room.
     pub(crate) async fn start(access: &Access, room: &str) -> Self {
+        Self::among(std::slice::from_ref(access), room).await
+    }
+
+    /// The same at several nodes, one after the other.
+    pub(crate) async fn among(accesses: &[Access], room: &str) -> Self {
         let room = actor(room).unwrap();
         let (stop, stopped) = watch::channel(false);
         let (position, seen) = watch::channel(0);
         let mut clients = Vec::new();
         let (mut writers, mut watchers) = (JoinSet::new(), JoinSet::new());
+        let mut accesses = accesses.iter().cycle();
+        let mut connect = async || accesses.next().unwrap().connect().await;
         for _ in 0..2 {
-            let client = access.connect().await;
+            let client = connect().await;
             watchers.spawn(listen(
                 client.session().clone(),
                 room.clone(),
@@ -59,7 +66,7 @@ impl Traffic {
             clients.push(client);
         }
         for writer in 0..4 {
-            let client = access.connect().await;
+            let client = connect().await;
             let session = client.session().clone();
             writers.spawn(speak(session, room.clone(), writer, stopped.clone()));
             clients.push(client);

@@ -145,6 +145,7 @@ impl Cluster {
             incarnation,
             state: NodeState::Serving,
             is_drained: false,
+            is_isolated: false,
             weight: 1,
             roles: roles.to_vec(),
             peer,

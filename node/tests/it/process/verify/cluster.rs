@@ -7,14 +7,21 @@ use selvedge_cluster::Clock;
 use serde_json::Value;
 
 use super::{failing, messages, processes_that_name, wrong_node};
-use crate::process::{Guarded, PATIENCE, json, run, selvedge, send_signal};
+use crate::process::{Guarded, PATIENCE, json, run, selvedge, send_signal, text};
 
 /// `verify` with these flags, which has to pass and to leave nothing behind; what it reports.
 fn pass(flags: &[&str]) -> Value {
     let scratch = tempfile::tempdir().unwrap();
     let mut command = selvedge();
     command.args(["verify", "--output", "json"]).args(flags);
-    let report = json(&run(command.env("TMPDIR", scratch.path())));
+    let output = run(command.env("TMPDIR", scratch.path()));
+    if !output.status.success() {
+        // Its logs are there.
+        let kept = scratch.keep();
+        let (printed, said) = (text(&output.stdout), text(&output.stderr));
+        panic!("{}: {flags:?}: {printed} {said}", kept.display());
+    }
+    let report = json(&output);
     assert_eq!(report["result"], "pass", "{report:#}");
     let left: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().collect();
     assert!(left.is_empty(), "its directory is gone: {left:?}");
@@ -82,6 +89,59 @@ fn one_node_that_is_cut_off_and_stopped_keeps_its_promises() {
             assert!(from.is_string() && way.is_string(), "{fault}");
         }
     }
+}
+
+/// Three nodes, one sort of fault: everything is as promised, and what was to happen has happened.
+fn three_nodes_pass(seconds: &str, flags: &[&str], happened: &[&str]) -> Value {
+    let cluster = ["--nodes", "3", "--seed", "3", "--seconds", seconds];
+    let report = pass(&[&cluster, flags].concat());
+    let faults = faults(&report);
+    let kinds: Vec<_> = faults
+        .iter()
+        .map(|it| it["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, happened, "{report:#}");
+    assert!(report["operations"].as_u64().unwrap() > 100, "{report:#}");
+    report
+}
+
+#[test]
+fn three_nodes_keep_their_promises_when_one_is_killed() {
+    three_nodes_pass("8", &["--kill", "2"], &["kill", "kill"]);
+}
+
+#[test]
+fn three_nodes_keep_their_promises_when_one_stands_still() {
+    let report = three_nodes_pass("9", &["--stop", "1"], &["stop"]);
+    // For longer than it takes the others to declare it dead: it comes back and believes that it owns.
+    let lasted_ms = report["faults"][0]["lastedMs"].as_u64().unwrap();
+    assert!(lasted_ms > 3_000, "{report:#}");
+}
+
+#[test]
+fn three_nodes_keep_their_promises_when_one_is_cut_off() {
+    three_nodes_pass("8", &["--partition", "2"], &["partition", "partition"]);
+}
+
+#[test]
+fn three_nodes_keep_their_promises_when_their_store_is_killed() {
+    three_nodes_pass("5", &["--storage-kill", "1"], &["storageKill"]);
+}
+
+#[test]
+fn three_nodes_keep_their_promises_when_one_leaves_and_comes_back() {
+    three_nodes_pass("6", &["--drain", "1"], &["drain"]);
+}
+
+#[test]
+fn three_nodes_keep_their_promises_when_another_comes_and_leaves() {
+    three_nodes_pass("6", &["--join", "1"], &["join"]);
+}
+
+#[test]
+fn three_nodes_keep_their_promises_on_a_bad_network() {
+    let flags = ["--loss", "5", "--kill", "1"];
+    three_nodes_pass("6", &flags, &["loss", "kill"]);
 }
 
 #[test]
