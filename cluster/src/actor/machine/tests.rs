@@ -11,7 +11,7 @@ use selvedge_protocol::{SessionId, Tenant};
 use super::memory::INLINE_OUTCOMES_MAX;
 use super::*;
 use crate::actor::hosted::Kinds;
-use crate::actor::kind::{Effects, Kind, NewEvent, Urgency, json};
+use crate::actor::kind::{Effects, Kind, NewEvent, Refusal, Urgency, json};
 use crate::actor::record::EventsRecord;
 use crate::actor::request::{AnswerSink, ReplyTo};
 use crate::store::keys::Part;
