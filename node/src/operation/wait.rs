@@ -151,7 +151,7 @@ impl Waiters {
         loop {
             tokio::select! {
                 () = self.0.asking.notified() => {}
-                _ = tick.tick() => {
+                _ = tick.tick(), if self.has_rounds() => {
                     self.end_rounds(Instant::now());
                     let later = std::mem::take(&mut *self.0.later.lock());
                     self.0.asked.lock().extend(later);
@@ -164,6 +164,11 @@ impl Waiters {
                 self.ask(&host, actor, query);
             }
         }
+    }
+
+    /// Whether anything has to be done with the next tick.
+    fn has_rounds(&self) -> bool {
+        !self.0.rounds.lock().is_empty() || !self.0.later.lock().is_empty()
     }
 
     fn park(
@@ -329,6 +334,7 @@ impl AnswerSink for Look {
                     && self.query.failures.fetch_add(1, Ordering::Relaxed) < FAILURES_MAX =>
             {
                 parked.later.lock().push(waiting());
+                parked.asking.notify_one();
                 return;
             }
             Outcome::Success(_) | Outcome::Failure(_) => {}

@@ -143,6 +143,19 @@ impl Attempt {
         }
     }
 
+    /// Waits until a step may begin: nothing holds it, and what was done before is durable.
+    pub(super) async fn begin_step(&self) -> Result<Working<'_>, HandlerError> {
+        loop {
+            self.held().await;
+            let working = self.working();
+            self.flush().await?;
+            // A halt that came before that commit is known by now.
+            if !self.reporter.control().is_held() {
+                return Ok(working);
+            }
+        }
+    }
+
     /// A step is at work until this is dropped.
     pub(super) fn working(&self) -> Working<'_> {
         self.working.fetch_add(1, Ordering::AcqRel);

@@ -110,9 +110,7 @@ impl OperationContext {
         if let Some(done) = attempt.claim(name)? {
             return stored(name, &done);
         }
-        attempt.held().await;
-        let _working = attempt.working();
-        attempt.flush().await?;
+        let _working = attempt.begin_step().await?;
         let value = attempt.in_time(work()).await.map_err(|mut error| {
             error.step.get_or_insert_with(|| name.to_owned());
             error

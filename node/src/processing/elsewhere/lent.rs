@@ -153,6 +153,8 @@ impl Attempt<'_> {
                 self.known.extend(names);
                 let flushed = self.reporter.flush(&done).await;
                 let is_lost = flushed.is_err();
+                // What was decided before it was durable is heard before that it is.
+                self.tell_changes().await?;
                 let heard = Heard {
                     number: report.number,
                     result: flushed.map_err(refused),

@@ -56,6 +56,8 @@ impl Pools {
     pub(crate) fn join(&self, neighbours: Neighbours, changed: Box<dyn Fn() + Send + Sync>) {
         let start = || Elsewhere::start(self, neighbours, changed);
         self.0.shared.elsewhere.get_or_init(start);
+        // Before the first operation comes.
+        self.members_changed();
     }
 
     /// Serves a stream of another node.
