@@ -391,7 +391,7 @@ impl Running {
             Refused::Outdated => {
                 debug!(%actor, "commit refused: the actor was written to");
                 // By a commit whose answer did not come.
-                self.slot().hub.let_go(&self.name.actor);
+                follow_up(&self.core, &self.name);
             }
             Refused::Store(store::Error::TooLarge { what, bytes, limit }) => {
                 error!(%actor, what, bytes, limit, "commit is over the store's limits");
@@ -425,23 +425,21 @@ impl Running {
                 if self.core.may_tell_trouble() {
                     warn!(%actor, %error, "commit failed");
                 }
-                self.let_subscribers_look();
+                self.follow_up_in_doubt();
             }
         }
         // What was in flight is reloaded from the store: nothing is guessed.
         self.leave(myself);
     }
 
-    /// Nobody publishes what a commit has done, or may do yet, whose answer did not come: subscribers look for
-    /// themselves, now and once nothing can come of it any more.
-    fn let_subscribers_look(&self) {
-        self.slot().hub.let_go(&self.name.actor);
+    /// Follows up a commit whose answer did not come, now and once nothing can come of it any more.
+    fn follow_up_in_doubt(&self) {
+        follow_up(&self.core, &self.name);
         let (core, name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
         self.core.runtime.spawn(async move {
             tokio::time::sleep(COMMIT_MAX).await;
             if let Some(core) = core.upgrade() {
-                let slot = &core.slots[usize::from(name.slot)];
-                slot.hub.let_go(&name.actor);
+                follow_up(&core, &name);
             }
         });
     }
@@ -494,3 +492,12 @@ impl Running {
 
 /// A failed activation comes back after this, if it is one that shall be awake.
 const AWAKE_AGAIN_MS: u64 = 1_000;
+
+/// A commit may have been done whose activation did not hear of it: nobody has published its events, set its timers
+/// or sent its messages. Subscribers and chores look for themselves.
+fn follow_up(core: &Core, name: &Name) {
+    let slot = &core.slots[usize::from(name.slot)];
+    slot.hub.let_go(&name.actor);
+    core.schedule(&slot.timers, 0);
+    core.schedule(&slot.outbox, 0);
+}

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::actor::core::Core;
+use crate::slot::Slot;
 
 /// Crashes of activations that a slot bears within [`BUDGET_TIME`]. Panics of an application's code do
 /// not count here: the machine contains them. What does is a defect of the host itself.
@@ -158,8 +159,16 @@ impl SlotsState {
         self.slots.insert(slot.get_id(), number);
         let shared = &self.core.slots[usize::from(number)];
         *shared.supervisor.lock() = Some(slot.get_cell());
-        self.core.schedule(&shared.awake, 0);
+        look_anew(&self.core, shared);
         Ok(())
+    }
+}
+
+/// Activations have died, perhaps while they committed: nobody else follows up what was done.
+fn look_anew(core: &Core, slot: &Slot) {
+    slot.hub.close();
+    for chore in [&slot.timers, &slot.outbox, &slot.awake] {
+        core.schedule(chore, 0);
     }
 }
 
@@ -202,7 +211,7 @@ impl Actor for SlotActor {
                 error!(slot = state.number, %error, "activation crashed");
                 let slot = &state.core.slots[usize::from(state.number)];
                 slot.remove_dead(cell.get_id());
-                state.core.schedule(&slot.awake, 0);
+                look_anew(&state.core, slot);
                 state.budget.spend(state.core.clock.monotonic()).map(|_| ())
             }
             SupervisionEvent::ActorTerminated(_, _, _)

@@ -1,10 +1,15 @@
 //! Timers, messages between actors and actors that stay awake, across crashes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use selvedge_cluster::actor::{Host, Identity, SubscriptionItem};
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::{Host, Identity, ScopedAddress, SubscriptionItem, stored_state};
+use selvedge_cluster::store::Store;
+use selvedge_cluster::store::keys::ActorPath;
 use selvedge_protocol::frame::Since;
 
+use super::faults::Faulty;
 use super::world::*;
 
 async fn timer(host: &Host, key: &str, name: &str, due: u64) {
@@ -168,4 +173,55 @@ async fn an_awake_actor_is_activated_when_its_slot_is_taken() {
         tokio::task::yield_now().await;
     }
     assert!(!host.is_activated(&actor("asleep")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_and_messages_of_commits_that_nobody_knew_of_are_done() {
+    /// How long anything may take before it counts as hung.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let world = World::new();
+    let faulty = Faulty {
+        inner: Arc::clone(&world.store) as Arc<dyn Store>,
+        dice: Clock::manual(0, 5),
+        percent: 50,
+        is_exclusive: false,
+    };
+    // A real clock: what failed is tried again later.
+    let host = start(Arc::new(faulty), Clock::system(), 60_000).await;
+    let mut awaited = Vec::new();
+    for number in 0..20 {
+        let (sender, receiver) = (format!("from-{number}"), format!("to-{number}"));
+        let send = format!(r#"{{"to":"tally/{receiver}","times":1}}"#);
+        let request = command(&sender, "send", &send, Identity::Natural);
+        drop(host.ask(request).await);
+        if is_stored(&world, &sender).await {
+            awaited.push(receiver);
+        }
+        let timed = format!("timed-{number}");
+        let due = r#"{"name":"due","due":1}"#;
+        let request = command(&timed, "timer", due, Identity::Natural);
+        drop(host.ask(request).await);
+        if is_stored(&world, &timed).await {
+            awaited.push(timed);
+        }
+    }
+    assert!(awaited.len() > 10, "{awaited:?}");
+    for key in awaited {
+        let mut events = host.subscribe(actor(&key), Since::After(0)).await.unwrap();
+        let next = tokio::time::timeout(PATIENCE, events.next()).await;
+        let next = next.unwrap_or_else(|_| panic!("nothing comes to {key}"));
+        assert!(matches!(next, Ok(SubscriptionItem::Event(event)) if event.seq == 1));
+    }
+}
+
+/// Whether anything of an actor was committed.
+async fn is_stored(world: &World, key: &str) -> bool {
+    let ScopedAddress { tenant, address } = actor(key);
+    let path = ActorPath {
+        slot: address.slot(&tenant, 1_024),
+        tenant,
+        address,
+    };
+    let stored = stored_state(&mut *world.store.begin(), &path).await;
+    stored.unwrap().is_some()
 }
