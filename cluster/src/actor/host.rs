@@ -133,6 +133,8 @@ impl Host {
                 }
             }
             taking.add(of_these);
+            // They may have been due before, while the slot was not this host's.
+            self.core.chores.notify_one();
         }
         Ok(taking)
     }

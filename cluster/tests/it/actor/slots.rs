@@ -223,3 +223,24 @@ async fn what_was_taken_before_the_end_is_answered() {
         ok(answer.try_recv().unwrap());
     }
 }
+
+/// What was due before a host could do it, it does once it can: not with the next round of something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_done_as_soon_as_its_slot_is_taken() {
+    /// Before the first round of passivation, which looks as well.
+    const SOON: Duration = Duration::from_secs(10);
+    let world = World::new();
+    let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
+    take(&one, &all()).await;
+    let body = r#"{"name":"late","due":1000500}"#;
+    ok(one
+        .ask(command("a", "timer", body, Identity::Natural))
+        .await);
+    one.give_up(&all()).await;
+    world.clock.advance(Duration::from_secs(1));
+    take_under(&two, &all(), 2).await;
+    let mut events = two.subscribe(actor("a"), Since::After(0)).await.unwrap();
+    let fired = tokio::time::timeout(SOON, events.next()).await;
+    let fired = fired.expect("the timer waits for something else");
+    assert!(matches!(fired, Ok(SubscriptionItem::Event(_))), "{fired:?}");
+}
