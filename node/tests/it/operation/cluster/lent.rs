@@ -130,6 +130,7 @@ async fn what_clients_do_reaches_the_handler_elsewhere() {
     runner.probe.gate.add_permits(1);
     let mut events = watch(node, "held").await;
     until(&mut events, "step.finished").await;
+    assert_eq!(runner.probe.executions("held/b"), 0);
     verb(node, "resume", "held", json!({})).await.unwrap();
     finished(node, "held", Status::Succeeded).await;
     assert_eq!(runner.probe.executions("held/gate"), 1);
@@ -201,6 +202,33 @@ async fn an_attempt_that_is_lost_with_its_node_is_run_again() {
         (before.executions("one/a"), other.probe.executions("one/a")),
         (1, 0)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_is_dropped_with_the_owner_of_its_operation() {
+    let mut cluster = Cluster::new().await;
+    let (owner, runner) = pair(&mut cluster).await;
+    submit_steps(&owner.running, "one", json!({ "steps": ["a", "gate"] })).await;
+    runner.probe.reach().await;
+    until(&mut watch(&owner.running, "one").await, "step.finished").await;
+    let next = cluster.node("next", CORE).await;
+    drop(owner);
+    cluster.bury("owner");
+    cluster.give_all_to(&next).await;
+    cluster.tell(&[&next, &runner]);
+    // The next owner has it run once more, by the same node.
+    runner.probe.reach().await;
+    runner.probe.gate.add_permits(1);
+    finished(&next.running, "one", Status::Succeeded).await;
+    assert_eq!(runner.probe.executions("one/a"), 1);
+    let gone = async {
+        while runner.probe.running.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("the handler of the dead owner lives on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
