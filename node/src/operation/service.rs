@@ -219,10 +219,11 @@ struct CarriedReply(parking_lot::Mutex<Option<(ReplyTo, Carrying)>>);
 impl AnswerSink for CarriedReply {
     fn answer(&self, _token: u64, outcome: Outcome) {
         if let Some((reply, carrying)) = self.0.lock().take() {
-            if matches!(outcome, Outcome::Success(_)) {
-                carrying.go_on();
-            }
-            reply.answer(outcome);
+            let carried = match &outcome {
+                Outcome::Success(_) => carrying.go_on(),
+                Outcome::Failure(_) => Ok(()),
+            };
+            reply.answer(carried.map_or_else(Outcome::Failure, |()| outcome));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! names it. Whoever wants no more drops its end, and the other one hears of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use selvedge_cluster::actor::ScopedAddress;
@@ -29,12 +30,19 @@ pub(crate) struct Carrying {
     /// By which the owner knows it.
     pub(crate) number: u64,
     task: Option<AbortHandle>,
+    /// The way to the owner was lost before its end.
+    is_lost: Arc<AtomicBool>,
 }
 
 impl Carrying {
-    /// Its submit was accepted: it goes on by itself.
-    pub(crate) fn go_on(mut self) {
+    /// Its submit was accepted: it goes on by itself. `Err`: it was lost on its way, and is to be sent again.
+    pub(crate) fn go_on(mut self) -> Result<(), Failure> {
         self.task = None;
+        if self.is_lost.load(Ordering::Acquire) {
+            let text = "the payload was lost on its way between two nodes; submit it again";
+            return Err(Failure::new(ErrorCode::Unavailable, text));
+        }
+        Ok(())
     }
 }
 
@@ -72,10 +80,18 @@ pub(crate) async fn carry(
         }
         Err(_elapsed) => return Err(unavailable()),
     };
-    let task = tokio::spawn(hand_over(payload, stream, link));
+    let is_lost = Arc::<AtomicBool>::default();
+    let lost = Arc::clone(&is_lost);
+    let task = tokio::spawn(async move {
+        if let Err(error) = hand_over(payload, stream, link).await {
+            tracing::info!(%error, "a payload was lost on its way to another node");
+            lost.store(true, Ordering::Release);
+        }
+    });
     Ok(Carrying {
         number,
         task: Some(task.abort_handle()),
+        is_lost,
     })
 }
 
@@ -90,28 +106,33 @@ async fn open(link: &Link, carry: Carry) -> Result<(u64, PeerStream), StreamErro
 }
 
 /// Ends when the payload is over or nobody wants the rest. The link lives as long.
-async fn hand_over(mut payload: Stream, mut stream: PeerStream, _link: Arc<Link>) {
+async fn hand_over(
+    mut payload: Stream,
+    mut stream: PeerStream,
+    _link: Arc<Link>,
+) -> Result<(), StreamError> {
     loop {
         let received = tokio::select! {
             received = payload.chunks.recv() => received,
-            () = stream.stopped() => return,
+            // By the owner, or with the connection: the next write tells.
+            () = stream.stopped() => None,
         };
-        let written = match received {
-            Some(Ok(bytes)) => hand_over_bytes(bytes, &mut stream).await,
+        let (written, is_last) = match received {
+            Some(Ok(bytes)) => (hand_over_bytes(bytes, &mut stream).await, false),
             Some(Err(PayloadBroken(message))) => {
-                let broken = Chunk::Broken { message };
-                let written = write(&mut stream, broken).await;
-                stream.finish();
-                return drop(written);
+                (write(&mut stream, Chunk::Broken { message }).await, true)
             }
-            None => {
-                let written = write(&mut stream, Chunk::End).await;
-                stream.finish();
-                return drop(written);
-            }
+            None => (write(&mut stream, Chunk::End).await, true),
         };
-        if written.is_err() {
-            return;
+        match written {
+            Ok(()) if is_last => {
+                stream.finish();
+                return Ok(());
+            }
+            Ok(()) => {}
+            // Nobody wants the rest.
+            Err(StreamError::Ended(_)) => return Ok(()),
+            Err(error) => return Err(error),
         }
     }
 }
