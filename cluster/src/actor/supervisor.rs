@@ -158,7 +158,10 @@ impl SlotsState {
         self.slots.insert(slot.get_id(), number);
         let shared = &self.core.slots[usize::from(number)];
         *shared.supervisor.lock() = Some(slot.get_cell());
-        self.core.schedule(&shared.awake, 0);
+        // Of one that is somebody else's there is nobody to wake; whoever takes it looks.
+        if shared.is_open() {
+            self.core.schedule(&shared.awake, 0);
+        }
         Ok(())
     }
 }
