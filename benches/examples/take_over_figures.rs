@@ -130,8 +130,9 @@ async fn take(remote: &Arc<dyn Store>, numbers: &[u16]) -> Result<Figures, Faile
     let took = begun.elapsed() - start;
     assert_eq!(taking.taken.len(), numbers.len(), "{taking:?}");
     let last = || Duration::from_micros(counts.last_us.load(Ordering::Relaxed));
+    let mut looks = tokio::time::interval(REST / 10);
     while begun.elapsed() - last() < REST {
-        tokio::time::sleep(REST / 10).await;
+        looks.tick().await;
     }
     let figures = Figures {
         took,
