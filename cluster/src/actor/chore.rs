@@ -23,7 +23,7 @@ use crate::actor::record::{OutboxRecord, Stored, TimerRecord};
 use crate::actor::request::{CommandRequest, Identity, ReplyTo, ScopedAddress, asked};
 use crate::metrics;
 use crate::slot::{Chore, NEVER, Slot};
-use crate::store::keys::{ActorPath, Family, Key, KeyRange, SlotFamily};
+use crate::store::keys::{ActorPath, Key, KeyRange, SlotFamily};
 use crate::store::{self, Isolation};
 
 /// Rows of a chore that a slot has in memory.
@@ -37,8 +37,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Rounds of passivation within the time after which an actor is idle: it ends at most a quarter late.
 const PASSIVATION_ROUNDS: u64 = 4;
 
+/// The chores of a slot.
 #[derive(Debug, Clone, Copy)]
-enum Which {
+pub(crate) enum Which {
     Timers,
     Outbox,
     Awake,
@@ -75,41 +76,13 @@ impl InWork {
 impl Which {
     const ALL: [Self; 3] = [Self::Timers, Self::Outbox, Self::Awake];
 
-    const fn of(self, slot: &Slot) -> &Chore {
+    pub(crate) const fn of(self, slot: &Slot) -> &Chore {
         match self {
             Self::Timers => &slot.timers,
             Self::Outbox => &slot.outbox,
             Self::Awake => &slot.awake,
         }
     }
-}
-
-/// Finds the slots with chores left over by an earlier owner, and makes them due.
-pub(crate) async fn recover(core: &Arc<Core>) -> Result<(), store::Error> {
-    let families = [
-        (Family::Timer, SlotFamily::Timer, Which::Timers),
-        (Family::Outbox, SlotFamily::Outbox, Which::Outbox),
-        (Family::Awake, SlotFamily::Awake, Which::Awake),
-    ];
-    for (family, in_slot, which) in families {
-        // From one slot that has any to the next.
-        let mut range = KeyRange::family(family);
-        loop {
-            let mut transaction = core.store.begin();
-            let first = transaction
-                .range(range.read(1, Isolation::Snapshot))
-                .await?;
-            let Some((key, _)) = first.into_iter().next() else {
-                break;
-            };
-            let (path, due_ms) = row(&key)?;
-            if let Some(slot) = core.slots.get(usize::from(path.slot)) {
-                core.schedule(which.of(slot), due_ms);
-            }
-            range.begin = KeyRange::slot(in_slot, path.slot).end;
-        }
-    }
-    Ok(())
 }
 
 /// Runs what is due, for as long as the host lives.
@@ -459,7 +432,7 @@ fn decode(key: &[u8]) -> Result<Key, store::Error> {
 }
 
 /// The actor of a chore's row, and when the row is due.
-fn row(key: &[u8]) -> Result<(ActorPath, u64), store::Error> {
+pub(crate) fn row(key: &[u8]) -> Result<(ActorPath, u64), store::Error> {
     match decode(key)? {
         Key::Timer { actor, due_ms, .. } => Ok((actor, due_ms)),
         Key::Outbox { actor, .. } | Key::Awake { actor } => Ok((actor, 0)),

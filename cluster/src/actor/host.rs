@@ -16,6 +16,7 @@ use crate::actor::chore;
 use crate::actor::core::Core;
 use crate::actor::hosted::Kinds;
 use crate::actor::letter::{Letter, Request};
+use crate::actor::recovery::{recover_all, recover_taken};
 use crate::actor::request::{
     CommandRequest, QueryRequest, ReplyTo, ScopedAddress, SubscriptionItem, asked,
 };
@@ -84,7 +85,7 @@ impl Host {
         for slots in all.chunks(SLOTS_TAKEN_AT_ONCE) {
             take(&core, slots, &wish).await?;
         }
-        chore::recover(&core).await?;
+        recover_all(&core).await?;
         Self::supervised(core).await
     }
 
@@ -126,16 +127,15 @@ impl Host {
         let slots: Vec<&Slot> = self.slots(numbers).collect();
         let mut taking = Taking::default();
         for slots in slots.chunks(SLOTS_TAKEN_AT_ONCE) {
-            let of_these = take(&self.core, slots, &wish).await?;
-            for slot in self.slots(&of_these.taken) {
-                for chore in [&slot.timers, &slot.outbox, &slot.awake] {
-                    self.core.schedule(chore, 0);
+            match take(&self.core, slots, &wish).await {
+                Ok(of_these) => taking.add(of_these),
+                Err(error) => {
+                    recover_taken(&self.core, &taking.taken).await;
+                    return Err(error);
                 }
             }
-            taking.add(of_these);
-            // They may have been due before, while the slot was not this host's.
-            self.core.chores.notify_one();
         }
+        recover_taken(&self.core, &taking.taken).await;
         Ok(taking)
     }
 

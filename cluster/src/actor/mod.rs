@@ -20,6 +20,7 @@ mod machine;
 pub(crate) mod mailbox;
 mod proof;
 pub(crate) mod record;
+mod recovery;
 mod stored;
 mod subscription;
 mod supervisor;

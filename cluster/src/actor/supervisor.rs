@@ -102,7 +102,15 @@ impl Actor for Slots {
         state: &mut SlotsState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SlotsMessage::Restart(number) => state.spawn(&myself, number).await,
+            SlotsMessage::Restart(number) => {
+                state.spawn(&myself, number).await?;
+                let slot = &state.core.slots[usize::from(number)];
+                // Of one that is somebody else's there is nothing to look for; whoever takes it looks.
+                if slot.is_open() {
+                    look_anew(&state.core, slot);
+                }
+                Ok(())
+            }
             #[cfg(test)]
             SlotsMessage::Panic => panic!("a defect on purpose"),
         }
@@ -159,7 +167,6 @@ impl SlotsState {
         self.slots.insert(slot.get_id(), number);
         let shared = &self.core.slots[usize::from(number)];
         *shared.supervisor.lock() = Some(slot.get_cell());
-        look_anew(&self.core, shared);
         Ok(())
     }
 }
