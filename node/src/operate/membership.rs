@@ -253,24 +253,27 @@ fn addresses(view: &View) -> Arc<[String]> {
     stays.filter_map(|(_, node)| node.quic.clone()).collect()
 }
 
-/// Sends sessions away once an operator drains the node, and when it is cut off from the store or from the others.
+/// Sends sessions away for as long as an operator drains the node or the others cannot reach it, and once when it is
+/// cut off from the store: then it may be the store that is away, for all nodes, and sessions would only go round.
 async fn move_sessions(member: Member, sessions: Sessions) {
     let (mut views, mut standings) = (member.view(), member.standing());
     // Those that come back because they find nobody else are told again.
     let mut again = tokio::time::interval(REDIRECT_AGAIN);
     again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_member = true;
     loop {
         let is_away = {
             let view = views.borrow_and_update();
             view.own()
                 .is_some_and(|own| own.is_drained || own.is_isolated)
         };
-        let is_good = !is_away && *standings.borrow_and_update() == Standing::Member;
-        if !is_good {
+        let is_member = *standings.borrow_and_update() == Standing::Member;
+        if is_away || (was_member && !is_member) {
             sessions.redirect_all();
         }
+        was_member = is_member;
         tokio::select! {
-            _ = again.tick(), if !is_good => {}
+            _ = again.tick(), if is_away => {}
             Ok(()) = views.changed() => {}
             Ok(()) = standings.changed() => {}
             else => return,
