@@ -250,6 +250,26 @@ fn long_reasons_are_cut() {
     decoded::<StoreAnswer>(&encoded(&failed)).unwrap();
 }
 
+/// Bytes are refused or decoded in bounded memory, and what was decoded is what it is encoded to.
+fn check_garbage<Q, A>(bytes: &[u8]) -> Result<(), TestCaseError>
+where
+    Q: Frame + PartialEq + Debug,
+    A: Frame + PartialEq + Debug,
+{
+    let ((request, answer), allocated) =
+        allocated_by(|| (decoded::<Q>(bytes), decoded::<A>(bytes)));
+    // The input twice, a list of pairs for one byte each, and the texts of errors.
+    let allowed = 256 * bytes.len() + 16 * 1_024;
+    prop_assert!(allocated <= allowed, "{allocated} bytes allocated");
+    if let Ok(request) = request {
+        prop_assert_eq!(decoded(&encoded(&request)), Ok(request));
+    }
+    if let Ok(answer) = answer {
+        prop_assert_eq!(decoded(&encoded(&answer)), Ok(answer));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -257,34 +277,9 @@ proptest! {
     fn garbage_between_nodes_is_answered(ordinal in 0_u8..140, body in vec(any::<u8>(), 0..400)) {
         let length = u32::try_from(body.len() + 2).unwrap();
         let bytes = [&length.to_be_bytes()[..], &[1, ordinal], &body].concat();
-        let ((request, answer), allocated) =
-            allocated_by(|| (decoded::<StoreRequest>(&bytes), decoded::<StoreAnswer>(&bytes)));
-        // The input twice, a list of pairs for one byte each, and the texts of errors.
-        prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
-        if let Ok(request) = request {
-            prop_assert_eq!(decoded(&encoded(&request)), Ok(request));
-        }
-        if let Ok(answer) = answer {
-            prop_assert_eq!(decoded(&encoded(&answer)), Ok(answer));
-        }
-        let ((request, answer), allocated) =
-            allocated_by(|| (decoded::<ActorRequest>(&bytes), decoded::<ActorAnswer>(&bytes)));
-        prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
-        if let Ok(request) = request {
-            prop_assert_eq!(decoded(&encoded(&request)), Ok(request));
-        }
-        if let Ok(answer) = answer {
-            prop_assert_eq!(decoded(&encoded(&answer)), Ok(answer));
-        }
-        let ((request, answer), allocated) =
-            allocated_by(|| (decoded::<ProcessingRequest>(&bytes), decoded::<ProcessingAnswer>(&bytes)));
-        prop_assert!(allocated <= 256 * bytes.len() + 16 * 1_024, "{allocated} bytes allocated");
-        if let Ok(request) = request {
-            prop_assert_eq!(decoded(&encoded(&request)), Ok(request));
-        }
-        if let Ok(answer) = answer {
-            prop_assert_eq!(decoded(&encoded(&answer)), Ok(answer));
-        }
+        check_garbage::<StoreRequest, StoreAnswer>(&bytes)?;
+        check_garbage::<ActorRequest, ActorAnswer>(&bytes)?;
+        check_garbage::<ProcessingRequest, ProcessingAnswer>(&bytes)?;
     }
 }
 
