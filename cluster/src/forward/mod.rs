@@ -152,6 +152,8 @@ impl Forward {
     /// Completes when something may have changed for who looks for an owner.
     pub(crate) async fn moved(&self) {
         let mut views = self.0.config.views.clone();
+        // What was there before this call is no news.
+        views.mark_unchanged();
         tokio::select! {
             () = self.0.moved.notified() => {}
             _ = views.changed() => {}
@@ -361,6 +363,8 @@ impl Forward {
     /// Moves on what can, gives up what has waited too long.
     fn look_through(&self, core: &Arc<Core>, now: Instant) {
         let view = self.view();
+        // Answered without the lock: who asked may well send the next request.
+        let mut expired = Vec::new();
         let mut moved = Vec::new();
         self.0.outlets.lock().retain(|name, outlet| {
             let node = view.members.get(name);
@@ -375,12 +379,13 @@ impl Forward {
                 !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name)
             };
             let look = outlet.look(now, has_moved);
-            look.expired
-                .into_iter()
-                .for_each(|parcel: Box<Parcel>| parcel.give_up());
+            expired.extend(look.expired);
             moved.extend(look.moved);
             true
         });
+        for parcel in expired {
+            parcel.give_up();
+        }
         let moved = self.counted(moved);
         let mut held = std::mem::take(&mut *self.0.held.lock());
         held.extend(moved);

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::forward::parcel::Parcel;
-use crate::forward::pending::Pending;
+use crate::forward::pending::{Pending, Unsent};
 use crate::forward::{Doubt, Forward, wire};
 use crate::peer::{Connection, Link, LinkState, PeerReader, PeerStream, PeerWriter, StreamError};
 
@@ -67,8 +67,12 @@ impl Outlet {
         plan: u64,
         parcel: Box<Parcel>,
     ) -> Result<(), Box<Parcel>> {
-        self.shared.pending.lock().send(now, plan, parcel)?;
-        self.shared.wake.notify_one();
+        let sent = self.shared.pending.lock().send(now, plan, parcel);
+        match sent {
+            Ok(()) => self.shared.wake.notify_one(),
+            Err(Unsent::TooLarge(parcel)) => parcel.refuse_as_too_large(),
+            Err(Unsent::Gone(parcel)) => return Err(parcel),
+        }
         Ok(())
     }
 
@@ -133,7 +137,10 @@ async fn converse(forward: &Forward, shared: &Shared, connection: &Connection) -
         Err(error) => return error,
     };
     let plan = forward.view().plan.number;
-    shared.pending.lock().connect(Instant::now(), plan);
+    let too_large = shared.pending.lock().connect(Instant::now(), plan);
+    for parcel in too_large {
+        parcel.refuse_as_too_large();
+    }
     tokio::select! {
         ended = hear(forward, shared, &mut reader) => ended,
         ended = say(shared, &mut writer) => ended,

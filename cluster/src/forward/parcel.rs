@@ -70,6 +70,12 @@ impl Parcel {
         None
     }
 
+    /// No frame holds it.
+    pub(super) fn refuse_as_too_large(self: Box<Self>) {
+        let text = "the request is too large to be sent to the node that owns the actor";
+        self.fail(ErrorCode::TooLarge, text);
+    }
+
     /// Its time is over.
     pub(super) fn give_up(self: Box<Self>) {
         let text =

@@ -5,12 +5,21 @@
 
 use std::collections::BTreeMap;
 
+use selvedge_protocol::codec;
 use selvedge_protocol::peer::actors::{ActorRequest, Tell};
-use selvedge_protocol::{ErrorCode, codec};
 use tokio::time::Instant;
 
 use crate::forward::parcel::Parcel;
 use crate::forward::wire;
+
+/// A parcel that was not taken. Answered outside of the lock: who asked may well send the next request.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// The other node is gone for good.
+    Gone(Box<Parcel>),
+    /// No frame holds it.
+    TooLarge(Box<Parcel>),
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -24,23 +33,19 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Takes a parcel in. Hands it back if the other node is gone for good.
+    /// Takes a parcel in, or hands it back.
     pub(super) fn send(
         &mut self,
         now: Instant,
         plan: u64,
         parcel: Box<Parcel>,
-    ) -> Result<(), Box<Parcel>> {
+    ) -> Result<(), Unsent> {
         if self.is_closed {
-            return Err(parcel);
+            return Err(Unsent::Gone(parcel));
         }
         self.last += 1;
         if self.is_connected && !put(&mut self.out, self.last, plan, now, &parcel) {
-            parcel.fail(
-                ErrorCode::TooLarge,
-                "the request is too large to be sent to the node that owns the actor",
-            );
-            return Ok(());
+            return Err(Unsent::TooLarge(parcel));
         }
         self.parcels.insert(self.last, parcel);
         Ok(())
@@ -54,13 +59,15 @@ impl Pending {
         }
     }
 
-    /// There is a stream: everything goes on it, again.
-    pub(super) fn connect(&mut self, now: Instant, plan: u64) {
+    /// There is a stream: everything goes on it, again. Hands back what no frame holds.
+    pub(super) fn connect(&mut self, now: Instant, plan: u64) -> Vec<Box<Parcel>> {
         self.is_connected = true;
         self.out.clear();
         let out = &mut self.out;
-        self.parcels
-            .retain(|id, parcel| put(out, *id, plan, now, parcel));
+        let too_large = self
+            .parcels
+            .extract_if(.., |id, parcel| !put(out, *id, plan, now, parcel));
+        too_large.map(|(_, parcel)| parcel).collect()
     }
 
     /// The stream is lost.

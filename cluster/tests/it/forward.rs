@@ -10,7 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{
-    Claim, Host, HostConfig, Identity, Kinds, Subscription, SubscriptionItem,
+    AnswerSink, Claim, CommandRequest, Host, HostConfig, Identity, Kinds, ReplyTo, Subscription,
+    SubscriptionItem,
 };
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
@@ -383,4 +384,41 @@ async fn ephemeral_messages_reach_subscribers_of_all_nodes() {
         soon(here.next()).await.unwrap(),
         SubscriptionItem::Ephemeral { .. }
     ));
+}
+
+/// Asks once more when it is answered, as a session may.
+struct Again {
+    host: Host,
+    then: Mutex<Option<ReplyTo>>,
+}
+
+impl AnswerSink for Again {
+    fn answer(&self, _token: u64, _outcome: Outcome) {
+        if let Some(reply) = self.then.lock().take() {
+            self.host.command(soon_over(2), reply);
+        }
+    }
+}
+
+fn soon_over(number: u64) -> CommandRequest {
+    let mut request = command("a", "add", "1", numbered(number));
+    request.deadline = Some(tokio::time::Instant::now() + Duration::from_millis(50));
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hears_that_time_is_over_may_ask_again_at_once() {
+    let mut cluster = Cluster::new();
+    let (gone, other) = (cluster.node("gone").await, cluster.node("other").await);
+    cluster.give_all_to("gone");
+    drop(gone);
+    cluster.tell(&other);
+    let (last, answer) = reply();
+    let again = Again {
+        host: other.host.clone(),
+        then: Mutex::new(Some(last)),
+    };
+    let first = ReplyTo::new(Arc::new(again), 0);
+    other.host.command(soon_over(1), first);
+    assert_eq!(code(soon(answer).await.unwrap()), ErrorCode::Unavailable);
 }
