@@ -160,8 +160,10 @@ async fn run(ready: Ready, granted: Option<Granted>) -> Verdict {
         place,
     } = ready;
     drop(place);
-    if !held.pools.owns(&held.actor) || !held.control.take() {
-        // Withdrawn, or another node's by now: nobody waits for it.
+    // Its slot is not handed over before this has ended, if that is soon.
+    let working = held.pools.begin_work(&held.actor);
+    if working.is_none() || !held.control.take() {
+        // Withdrawn, or another node's by now, or soon: nobody waits for it.
         held.is_settled = true;
         return Verdict::Neutral;
     }

@@ -325,7 +325,7 @@ async fn hear(
         };
         match request {
             ProcessingRequest::Heard(heard) => line.heard(heard.number, heard.result.is_ok()),
-            ProcessingRequest::Hold(hold) => control.hold(hold.is_held),
+            ProcessingRequest::Hold(hold) => control.pause(hold.is_held),
             ProcessingRequest::Delivered(delivered) => match wire::heard_steps(delivered.steps) {
                 Ok(steps) => control.add_delivered(steps),
                 Err(error) => return error,

@@ -370,3 +370,27 @@ async fn a_node_that_stops_in_order_loses_nothing() {
         (1, 0)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_lets_the_step_of_another_node_finish() {
+    let mut cluster = Cluster::of(World {
+        step_grace: Some(PATIENCE),
+        ..World::new()
+    })
+    .await;
+    let (owner, runner) = pair(&mut cluster).await;
+    submit_steps(&owner.running, "one", json!({ "steps": ["gate", "b"] })).await;
+    runner.probe.reach().await;
+    let other = cluster.node("other", PROCESSING).await;
+    cluster.tell(&[&owner, &runner, &other]);
+    // The stop has begun when the step may go on.
+    tokio::join!(runner.running.stop(), async {
+        runner.probe.gate.add_permits(1);
+    });
+    let done = finished(&owner.running, "one", Status::Succeeded).await;
+    assert_eq!(done.attempt, 1);
+    let executions = |node: &Node, step| node.probe.executions(&format!("one/{step}"));
+    assert_eq!(executions(&runner, "gate"), 1);
+    assert_eq!(executions(&other, "gate"), 0);
+    assert_eq!(executions(&other, "b"), 1);
+}
