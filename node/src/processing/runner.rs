@@ -23,6 +23,7 @@ use selvedge_protocol::{OperationId, Tenant};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::metrics;
 use crate::operation::{Compensation, Done, Fault, FinishedStep, News};
 use crate::processing::attempt::Attempt;
 use crate::processing::breaker::Verdict;
@@ -244,7 +245,12 @@ async fn attempt(
                 source,
                 granted,
             };
-            elsewhere::run_lent(reporter, lent).await
+            metrics::attempt_lent(held.pool.name());
+            let ended = elsewhere::run_lent(reporter, lent).await;
+            if ended.is_none() {
+                metrics::lent_attempt_lost(held.pool.name());
+            }
+            ended
         }
     };
     match ended {
