@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::Clock;
 use crate::membership::record::{NodeRecord, NodeState};
-use crate::membership::service::{Joining, beat_key, named, node_key, read};
+use crate::membership::service::{Joining, beat_key, named, node_key, read, removed};
 use crate::membership::snapshot::Snapshot;
 use crate::membership::why::{self, Why};
 use crate::plan::Plan;
@@ -181,6 +181,10 @@ impl Admin {
                 for key in [node_key(name), beat_key(name)] {
                     transaction.clear(&key.encode());
                 }
+                let mut removed = removed(transaction).await?;
+                removed.add(name, node.incarnation);
+                let key = Key::from(ClusterKey::Removed).encode();
+                transaction.set(&key, &encode(&removed));
                 return Ok(Ok(()));
             }
         };

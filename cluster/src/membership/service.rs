@@ -12,7 +12,9 @@ use tokio::time::Instant;
 
 use crate::Clock;
 use crate::membership::machine::{Machine, Member, Ousted, Seen, Timing, Writes};
-use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState, Role, Versions};
+use crate::membership::record::{
+    BeatRecord, LeaseRecord, NodeRecord, NodeState, RemovedRecord, Role, Versions,
+};
 use crate::membership::view::View;
 use crate::plan::Plan;
 use crate::store::keys::{ClusterKey, Family, Key, KeyRange};
@@ -59,8 +61,8 @@ pub enum Round {
 }
 
 impl Service {
-    /// Joins the cluster, as a new incarnation if the node was there before: whatever still runs under the
-    /// earlier one is ousted.
+    /// Joins the cluster, as a new incarnation if the node was there before, or was removed: whatever still runs
+    /// under the earlier one is ousted.
     pub async fn join(
         store: Arc<dyn Store>,
         clock: &Clock,
@@ -75,7 +77,11 @@ impl Service {
                 let key = node_key(&joining.name);
                 let before: Option<NodeRecord> =
                     read(&mut *transaction, &key, Isolation::Serializable).await?;
-                let incarnation = before.as_ref().map_or(1, |before| before.incarnation + 1);
+                let last = match &before {
+                    Some(before) => before.incarnation,
+                    None => removed(&mut *transaction).await?.incarnation,
+                };
+                let incarnation = last + 1;
                 let node = NodeRecord {
                     incarnation,
                     state: NodeState::Serving,
@@ -262,6 +268,15 @@ impl Service {
 /// this in the same transaction.
 pub fn ring(transaction: &mut dyn Transaction) {
     transaction.add(&Key::from(ClusterKey::Bell).encode(), 1);
+}
+
+/// What is left of nodes that were removed. A removal at the same time conflicts.
+pub(super) async fn removed(
+    transaction: &mut dyn Transaction,
+) -> Result<RemovedRecord, store::Error> {
+    let key = ClusterKey::Removed.into();
+    let removed = read(transaction, &key, Isolation::Serializable).await?;
+    Ok(removed.unwrap_or_default())
 }
 
 /// All nodes, each with its beat.

@@ -29,6 +29,7 @@
 //! lease           (18)                                            of the controller
 //! plan            (19)
 //! bell            (20)                                            for the controller
+//! removed         (21)                                            nodes
 //! ```
 
 mod cluster;
@@ -169,6 +170,7 @@ pub enum Family {
     ControllerLease = 18,
     Plan = 19,
     Bell = 20,
+    Removed = 21,
 }
 
 impl Key {

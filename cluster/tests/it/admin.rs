@@ -6,7 +6,7 @@ use std::time::Duration;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Kinds};
 use selvedge_cluster::membership::{
-    Admin, Code, Condition, Force, Joining, Observed, Refusal, Role, Round, Service, Timing,
+    Admin, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round, Service, Timing,
     Versions, Why,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
@@ -307,6 +307,43 @@ async fn only_who_is_gone_is_removed() {
     let mut two = world.join(2, &[Role::Core]).await;
     world.settle(&mut [&mut one, &mut two]).await;
     assert_eq!(conditions(&admin).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_incarnation_of_a_removed_node_does_not_come_again() {
+    let mut world = World::new().await;
+    let (mut one, mut old) = (
+        world.join(1, &[Role::Core]).await,
+        world.join(2, &[Role::Core]).await,
+    );
+    world.settle(&mut [&mut one, &mut old]).await;
+    let view = old.service.view().await.unwrap();
+    // It stands still, and is declared dead.
+    world.settle(&mut [&mut one]).await;
+    let admin = world.admin();
+    admin.remove("node-2").await.unwrap();
+    let mut new = world.join(2, &[Role::Core]).await;
+    assert!(new.service.incarnation() > old.service.incarnation());
+    // What the first one owned last is not what the second one has.
+    let there = new.service.view().await.unwrap();
+    assert!(!there.is_there("node-2", view.incarnation));
+    // The first one wakes, and finds that it is not the member of this name.
+    let replaced = Round::Ousted(Ousted::Replaced);
+    assert_eq!(old.service.round(|| world.now).await.unwrap(), replaced);
+    world.settle(&mut [&mut one, &mut new]).await;
+    // Nor after any number of removals, of whatever name.
+    let mut last = new.service.incarnation();
+    for number in [3, 2, 3] {
+        let node = world.join(number, &[]).await;
+        assert!(node.service.incarnation() > 1, "{number}");
+        if number == 2 {
+            assert!(node.service.incarnation() > last);
+            last = node.service.incarnation();
+        }
+        node.service.leave(&world.clock).await.unwrap();
+        world.settle(&mut [&mut one]).await;
+        admin.remove(&format!("node-{number}")).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub enum ClusterKey {
     Plan,
     /// A number that is raised for the controller to look before its next beat.
     Bell,
+    /// What is left of nodes that were removed.
+    Removed,
 }
 
 impl ClusterKey {
@@ -25,6 +27,7 @@ impl ClusterKey {
             Self::Lease => pack(Family::ControllerLease, &()),
             Self::Plan => pack(Family::Plan, &()),
             Self::Bell => pack(Family::Bell, &()),
+            Self::Removed => pack(Family::Removed, &()),
         }
     }
 }

@@ -107,6 +107,7 @@ fn keys() -> impl Strategy<Value = Key> {
         Just(ClusterKey::Lease.into()),
         Just(ClusterKey::Plan.into()),
         Just(ClusterKey::Bell.into()),
+        Just(ClusterKey::Removed.into()),
     ]
 }
 
@@ -302,6 +303,24 @@ fn keys_are_as_they_always_were() {
             },
             "150f 027400 1503",
         ),
+        (
+            ClusterKey::Node {
+                name: "n".to_owned(),
+            }
+            .into(),
+            "1510 026e00",
+        ),
+        (
+            ClusterKey::Beat {
+                name: "n".to_owned(),
+            }
+            .into(),
+            "1511 026e00",
+        ),
+        (ClusterKey::Lease.into(), "1512"),
+        (ClusterKey::Plan.into(), "1513"),
+        (ClusterKey::Bell.into(), "1514"),
+        (ClusterKey::Removed.into(), "1515"),
     ];
     for (key, expected) in golden {
         let hex: String = key.encode().iter().map(|b| format!("{b:02x}")).collect();
