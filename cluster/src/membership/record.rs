@@ -161,6 +161,11 @@ impl RemovedRecord {
         let surplus = self.names.len().saturating_sub(REMOVED_NAMES_MAX);
         self.names.drain(..surplus);
     }
+
+    /// Whether a node of this name is among those removed last. It may be there again.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|other| other == name)
+    }
 }
 
 impl Record for NodeRecord {

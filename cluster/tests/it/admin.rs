@@ -6,7 +6,7 @@ use std::time::Duration;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Kinds};
 use selvedge_cluster::membership::{
-    Admin, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round, Service, Timing,
+    Admin, Changed, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round, Service, Timing,
     Versions, Why,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
@@ -295,16 +295,22 @@ async fn only_who_is_gone_is_removed() {
     assert!(matches!(planned, Refusal::Planned { .. }), "{planned}");
     world.settle(&mut [&mut one]).await;
     for gone in ["node-2", "node-3"] {
-        admin.remove(gone).await.unwrap();
-        let again = admin.remove(gone).await.unwrap_err();
-        assert!(matches!(again, Refusal::Unknown { .. }), "{again}");
+        for changed in [Changed::Now, Changed::Before, Changed::Before] {
+            assert_eq!(admin.remove(gone).await.unwrap(), changed);
+        }
+        let drained = admin.drain(gone, Force::No).await.unwrap_err();
+        assert!(matches!(drained, Refusal::Unknown { .. }), "{drained}");
     }
+    let unknown = admin.remove("node-9").await.unwrap_err();
+    assert!(matches!(unknown, Refusal::Unknown { .. }), "{unknown}");
     assert_eq!(
         conditions(&admin).await,
         [row(1, Condition::Serving, 64, 64)]
     );
     // One that was removed may join again.
     let mut two = world.join(2, &[Role::Core]).await;
+    let alive = admin.remove("node-2").await.unwrap_err();
+    assert!(matches!(alive, Refusal::Alive { .. }), "{alive}");
     world.settle(&mut [&mut one, &mut two]).await;
     assert_eq!(conditions(&admin).await.len(), 2);
 }
