@@ -134,11 +134,17 @@ impl Membership {
     }
 
     /// Hands over all that the node owns, within a time.
-    pub(crate) async fn leave(&self, limit: Duration) {
-        match self.member.leave(self.ownership.emptied(), limit).await {
+    pub(crate) async fn leave(&self, limit: Duration) -> Leave {
+        let leave = self.member.leave(self.ownership.emptied(), limit).await;
+        match leave {
             Leave::Emptied => tracing::info!("left the cluster"),
             Leave::Late => tracing::warn!("left the cluster with slots that nobody took in time"),
+            Leave::CutOff => tracing::warn!(
+                "the store cannot be reached, so nothing can be handed over: this node ends without it, and others \
+                 take its slots when they find it dead"
+            ),
         }
+        leave
     }
 
     /// Closes the peer port.

@@ -3,14 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
-use selvedge_cluster::membership::Role;
+use selvedge_cluster::membership::{Leave, Role};
 use selvedge_cluster::peer::{ConnectError, Dialer, Listener, ListenerConfig, PeerFiles, Target};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
@@ -20,6 +22,7 @@ use selvedge_protocol::error::chain;
 use selvedge_protocol::limits;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::app::{Application, Place, Running};
 use crate::edge::{BindError, Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
@@ -190,24 +193,46 @@ impl Node {
         if let Some(shutdown) = self.shutdown.take() {
             let _ = shutdown.send(());
         }
-        let edge = async {
-            if let Some(edge) = self.edge.take()
+        let edge = self.edge.take();
+        let edge = pin!(async {
+            if let Some(edge) = edge
                 && let Err(error) = edge.await
             {
                 tracing::error!(%error, "the edge did not end in order");
             }
-        };
-        let leaving = async {
-            if let Some(membership) = &self.membership {
-                membership.leave(self.drain).await;
+        });
+        let membership = self.membership.take();
+        let (leave, edge) = {
+            let leaving = pin!(async {
+                match &membership {
+                    Some(membership) => membership.leave(self.drain).await,
+                    None => Leave::Emptied,
+                }
+            });
+            match select(edge, leaving).await {
+                Either::Left(((), leaving)) => (leaving.await, None),
+                Either::Right((leave, edge)) => (leave, Some(edge)),
             }
         };
-        tokio::join!(edge, leaving);
-        self.application.stop().await;
-        if let Some(membership) = self.membership.take() {
-            membership.stop().await;
+        let rest = async {
+            if let Some(edge) = edge {
+                edge.await;
+            }
+            self.application.stop().await;
+            if let Some(membership) = membership {
+                membership.stop().await;
+            }
+            self.store.close().await;
+        };
+        match leave {
+            Leave::Emptied | Leave::Late => rest.await,
+            Leave::CutOff => {
+                // What waits for the store waits in vain; nothing of it was acknowledged.
+                if timeout(CUT_OFF_REST_MAX, rest).await.is_err() {
+                    tracing::warn!("requests and operations were left that wait for the store");
+                }
+            }
         }
-        self.store.close().await;
     }
 }
 
@@ -418,3 +443,6 @@ fn read_tls(config: &NodeConfig, files: &TlsFiles) -> Result<EdgeTls, CommandFai
         .map_err(|error| unusable("tls.key", &files.key, error))?;
     Ok(EdgeTls { certificates, key })
 }
+
+/// For last words to clients, and for what ends by itself.
+const CUT_OFF_REST_MAX: Duration = Duration::from_secs(2);

@@ -48,7 +48,7 @@ async fn a_node_that_was_frozen_is_fenced_and_comes_back() {
 }
 
 /// Returns when what a node has said is as wanted.
-async fn until(member: &Member, what: &str, is_it: impl Fn(&str) -> bool) {
+pub(super) async fn until(member: &Member, what: &str, is_it: impl Fn(&str) -> bool) {
     let clock = Clock::system();
     let begun = clock.monotonic();
     while !is_it(&member.log()) {

@@ -3,6 +3,7 @@
 
 mod eventual;
 mod frozen;
+mod gone;
 mod growth;
 mod restart;
 mod roles;
