@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::Clock;
 use crate::membership::record::{NodeRecord, NodeState};
-use crate::membership::service::{Joining, beat_key, named, node_key, read, removed};
+use crate::membership::service::{Joining, beat_key, death_key, named, node_key, read, removed};
 use crate::membership::snapshot::Snapshot;
 use crate::membership::why::{self, Why};
 use crate::plan::Plan;
@@ -192,7 +192,7 @@ impl Admin {
             Change::Drain(_) => true,
             Change::Undrain => false,
             Change::Remove => {
-                for key in [node_key(name), beat_key(name)] {
+                for key in [node_key(name), beat_key(name), death_key(name)] {
                     transaction.clear(&key.encode());
                 }
                 let mut removed = removed(transaction).await?;

@@ -141,6 +141,15 @@ pub struct LeaseRecord {
     pub doubted: Vec<String>,
 }
 
+/// That a node was declared dead, for those who ask since when it is. No clock of another node has a say in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeathRecord {
+    /// The controller that declared it.
+    pub by: String,
+    /// When, by its wall clock, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
 /// What is left of all nodes that were removed, in one row: fences, links and processes that stood still may
 /// outlive a node's own row for any time, so none of its incarnations may come again. One number does for all
 /// names, which may be any number: what joins next begins above all that were removed.
@@ -181,6 +190,10 @@ impl Record for LeaseRecord {
 }
 
 impl Record for Plan {
+    const FORMAT: u8 = 1;
+}
+
+impl Record for DeathRecord {
     const FORMAT: u8 = 1;
 }
 
@@ -242,6 +255,11 @@ mod tests {
             names: vec!["node-2".to_owned(), "node-3".to_owned()],
         };
         golden::check(directory, "removed", &removed);
+        let death = DeathRecord {
+            by: "node-1".to_owned(),
+            at_ms: 1_700_000_000_000,
+        };
+        golden::check(directory, "death", &death);
     }
 
     #[test]

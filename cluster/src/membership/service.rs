@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::Clock;
 use crate::membership::machine::{Machine, Member, Ousted, Seen, Timing, Writes};
 use crate::membership::record::{
-    BeatRecord, LeaseRecord, NodeRecord, NodeState, RemovedRecord, Role, Versions,
+    BeatRecord, DeathRecord, LeaseRecord, NodeRecord, NodeState, RemovedRecord, Role, Versions,
 };
 use crate::membership::view::View;
 use crate::plan::Plan;
@@ -39,6 +39,7 @@ pub struct Joining {
 #[derive(Debug)]
 pub struct Service {
     store: Arc<dyn Store>,
+    clock: Clock,
     name: String,
     slots: u16,
     machine: Machine,
@@ -95,6 +96,7 @@ impl Service {
                     versions: joining.versions,
                 };
                 transaction.set(&key.encode(), &encode(&node));
+                transaction.clear(&death_key(&joining.name).encode());
                 ring(&mut *transaction);
                 Ok((transaction, incarnation))
             }
@@ -103,6 +105,7 @@ impl Service {
         Ok(Self {
             machine: Machine::new(name.clone(), incarnation, timing),
             store,
+            clock: clock.clone(),
             name,
             slots,
         })
@@ -252,6 +255,11 @@ impl Service {
             transaction.add_read_conflict(&node);
             transaction.add_read_conflict(&beat_key(name).encode());
             transaction.set(&node, &encode(dead));
+            let death = DeathRecord {
+                by: self.name.clone(),
+                at_ms: self.clock.wall_ms(),
+            };
+            transaction.set(&death_key(name).encode(), &encode(&death));
         }
         for (name, node) in &writes.isolated {
             let key = node_key(name).encode();
@@ -304,7 +312,10 @@ pub(super) async fn named<R: Record>(
     let mut rows = Vec::new();
     for (key, value) in transaction.range(range).await? {
         let decoded = Key::decode(&key);
-        if let Ok(Key::Cluster(ClusterKey::Node { name } | ClusterKey::Beat { name })) = decoded {
+        if let Ok(Key::Cluster(
+            ClusterKey::Node { name } | ClusterKey::Beat { name } | ClusterKey::Death { name },
+        )) = decoded
+        {
             rows.push((name, decode(&key, &value)?));
         }
     }
@@ -329,4 +340,9 @@ pub(super) fn node_key(name: &str) -> Key {
 pub(super) fn beat_key(name: &str) -> Key {
     let name = name.to_owned();
     ClusterKey::Beat { name }.into()
+}
+
+pub(super) fn death_key(name: &str) -> Key {
+    let name = name.to_owned();
+    ClusterKey::Death { name }.into()
 }

@@ -30,6 +30,7 @@
 //! plan            (19)
 //! bell            (20)                                            for the controller
 //! removed         (21)                                            nodes
+//! death           (22, name)                                      of a node
 //! ```
 
 mod cluster;
@@ -171,6 +172,7 @@ pub enum Family {
     Plan = 19,
     Bell = 20,
     Removed = 21,
+    Death = 22,
 }
 
 impl Key {

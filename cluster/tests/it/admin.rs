@@ -6,8 +6,8 @@ use std::time::Duration;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Kinds};
 use selvedge_cluster::membership::{
-    Admin, Changed, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round, Service, Timing,
-    Versions, Why,
+    Admin, Changed, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round,
+    Service, Timing, Versions, Why,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::{self, Store};
@@ -350,6 +350,40 @@ async fn an_incarnation_of_a_removed_node_does_not_come_again() {
         world.settle(&mut [&mut one]).await;
         admin.remove(&format!("node-{number}")).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_death_has_its_time_until_the_node_is_back_or_removed() {
+    let mut world = World::new().await;
+    let (mut one, mut two) = (
+        world.join(1, &[Role::Core]).await,
+        world.join(2, &[Role::Core]).await,
+    );
+    world.settle(&mut [&mut one, &mut two]).await;
+    let admin = world.admin();
+    assert!(admin.snapshot().await.unwrap().deaths.is_empty());
+    world.clock.advance(Duration::from_secs(7));
+    let declared_ms = world.clock.wall_ms();
+    world.settle(&mut [&mut one]).await;
+    // Asked later, and on a node whose clock is another.
+    world.clock.advance(Duration::from_secs(60));
+    let snapshot = admin.snapshot().await.unwrap();
+    let death = &snapshot.deaths["node-2"];
+    assert_eq!((&*death.by, death.at_ms), ("node-1", declared_ms));
+    let why = admin.why(Some("node-2")).await.unwrap();
+    let dead = why.reasons.iter().find(|it| it.code == Code::Dead);
+    let message = &dead.unwrap().message;
+    assert!(
+        message.contains("node-1 declared at 1970-01-01T00:16:47"),
+        "{message}"
+    );
+
+    let mut two = world.join(2, &[Role::Core]).await;
+    world.settle(&mut [&mut one, &mut two]).await;
+    assert!(admin.snapshot().await.unwrap().deaths.is_empty());
+    world.settle(&mut [&mut one]).await;
+    admin.remove("node-2").await.unwrap();
+    assert!(admin.snapshot().await.unwrap().deaths.is_empty());
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub enum ClusterKey {
     Bell,
     /// What is left of nodes that were removed.
     Removed,
+    /// When a node was declared dead. Apart from the node: nothing but people needs it.
+    Death { name: String },
 }
 
 impl ClusterKey {
@@ -28,6 +30,7 @@ impl ClusterKey {
             Self::Plan => pack(Family::Plan, &()),
             Self::Bell => pack(Family::Bell, &()),
             Self::Removed => pack(Family::Removed, &()),
+            Self::Death { name } => pack(Family::Death, &(name.as_str(),)),
         }
     }
 }

@@ -83,7 +83,8 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
         | Family::ControllerLease
         | Family::Plan
         | Family::Bell
-        | Family::Removed => cluster(family, rest)?.into(),
+        | Family::Removed
+        | Family::Death => cluster(family, rest)?.into(),
     })
 }
 
@@ -113,6 +114,7 @@ fn cluster(family: Family, rest: &[u8]) -> Result<ClusterKey, Reason> {
     let name = name.into_owned();
     Ok(match family {
         Family::Beat => ClusterKey::Beat { name },
+        Family::Death => ClusterKey::Death { name },
         _ => ClusterKey::Node { name },
     })
 }
@@ -227,7 +229,7 @@ impl From<IdError> for Reason {
     }
 }
 
-const FAMILIES: [Family; 21] = [
+const FAMILIES: [Family; 22] = [
     Family::Meta,
     Family::Migration,
     Family::SlotFence,
@@ -249,4 +251,5 @@ const FAMILIES: [Family; 21] = [
     Family::Plan,
     Family::Bell,
     Family::Removed,
+    Family::Death,
 ];

@@ -108,6 +108,7 @@ fn keys() -> impl Strategy<Value = Key> {
         Just(ClusterKey::Plan.into()),
         Just(ClusterKey::Bell.into()),
         Just(ClusterKey::Removed.into()),
+        texts().prop_map(|name| ClusterKey::Death { name }.into()),
     ]
 }
 
@@ -321,6 +322,13 @@ fn keys_are_as_they_always_were() {
         (ClusterKey::Plan.into(), "1513"),
         (ClusterKey::Bell.into(), "1514"),
         (ClusterKey::Removed.into(), "1515"),
+        (
+            ClusterKey::Death {
+                name: "n".to_owned(),
+            }
+            .into(),
+            "1516 026e00",
+        ),
     ];
     for (key, expected) in golden {
         let hex: String = key.encode().iter().map(|b| format!("{b:02x}")).collect();

@@ -213,6 +213,8 @@ fn a_dead_node_is_told_of_removed_and_may_come_back() {
     assert_eq!(why["atRest"], false, "{why}");
     assert_eq!(why["reasons"][0]["code"], "dead", "{why}");
     assert_eq!(why["reasons"][0]["node"], "node-3", "{why}");
+    let message = why["reasons"][0]["message"].as_str().unwrap();
+    assert!(message.contains("by its own clock"), "{message}");
     for before in [false, true, true] {
         let removed = access.ask(&["cluster", "remove", "node-3"]);
         let expected = json!({ "node": "node-3", "removed": true, "before": before });
