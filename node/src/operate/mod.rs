@@ -15,6 +15,7 @@ mod origin;
 mod output;
 mod peer;
 mod profile;
+mod readiness;
 mod storage;
 mod tls_files;
 mod verify;

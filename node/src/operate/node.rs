@@ -72,7 +72,8 @@ pub(crate) struct NodeFiles {
 }
 
 impl Node {
-    /// Starts every part, the store first and the edge last: when this returns, clients are served.
+    /// Starts every part, the store first and the edge last: when this returns, clients are served, as far as
+    /// the node is [ready](Self::ready).
     pub(crate) async fn start(
         config: &NodeConfig,
         files: &NodeFiles,
@@ -160,6 +161,16 @@ impl Node {
     /// Where other nodes connect, with the real port, if there are any.
     pub(crate) const fn peer_address(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Completes when the node serves what it is there for. One that is alone does from its start on.
+    pub(crate) fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let ready = self.membership.as_ref().map(Membership::ready);
+        async move {
+            if let Some(ready) = ready {
+                ready.await;
+            }
+        }
     }
 
     /// Completes when a part has ended by itself: a defect, or the node is not wanted any more.

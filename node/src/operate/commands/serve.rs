@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use selvedge_client::Client;
@@ -123,15 +124,17 @@ pub(crate) async fn dev(
         token: Some(profile.token.clone()),
         ca_file: Some(profile.ca_file.display().to_string()),
     };
-    // Whoever reads that the node is ready may stop it in the next moment.
-    let stop = wait_for_stop();
-    announce(printer, &config, &ready)?;
-    printer.note(&format!(
+    let hint = format!(
         "try, in another terminal:\n  selvedge actor watch room/42 --data-dir {0}\n  \
          selvedge actor send room/42 say '{{\"text\":\"hello\"}}' --data-dir {0}",
         config.data_dir.display()
-    ));
-    serve(printer, Serving::Node(Box::new(node)), stop).await
+    );
+    let announced = || {
+        announce(printer, &config, &ready)?;
+        printer.note(&hint);
+        Ok(())
+    };
+    serve(printer, Serving::Node(Box::new(node)), announced).await
 }
 
 pub(crate) async fn start(
@@ -160,9 +163,8 @@ pub(crate) async fn start(
         token: None,
         ca_file: None,
     };
-    let stop = wait_for_stop();
-    announce(printer, &config, &ready)?;
-    serve(printer, Serving::Node(Box::new(node)), stop).await
+    let announced = || announce(printer, &config, &ready);
+    serve(printer, Serving::Node(Box::new(node)), announced).await
 }
 
 /// Runs a storage node.
@@ -185,9 +187,8 @@ async fn storage(
         token: None,
         ca_file: None,
     };
-    let stop = wait_for_stop();
-    announce(printer, config, &ready)?;
-    serve(printer, Serving::Storage(node), stop).await
+    let announced = || announce(printer, config, &ready);
+    serve(printer, Serving::Storage(node), announced).await
 }
 
 /// What `start` needs beside its configuration: real certificates and a token.
@@ -243,6 +244,20 @@ impl Serving {
         }
     }
 
+    /// Completes when it serves.
+    fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let ready = match self {
+            Self::Node(node) => Some(node.ready()),
+            // From its start on.
+            Self::Storage(_) => None,
+        };
+        async move {
+            if let Some(ready) = ready {
+                ready.await;
+            }
+        }
+    }
+
     async fn drain(self) {
         match self {
             Self::Node(node) => node.drain().await,
@@ -251,15 +266,26 @@ impl Serving {
     }
 }
 
-/// Until told to stop, then drains.
+/// Until told to stop, then drains. Says that the node is ready as soon as it is.
 async fn serve(
     printer: Printer,
     mut node: Serving,
-    stop: impl Future<Output = ()>,
+    announced: impl FnOnce() -> Result<(), CommandFailure>,
 ) -> Result<(), CommandFailure> {
-    tokio::select! {
-        () = stop => {}
+    // Whoever reads that the node is ready may stop it in the next moment.
+    let mut stop = pin!(wait_for_stop());
+    let is_ready = tokio::select! {
+        biased;
+        () = node.ready() => true,
+        () = &mut stop => false,
         failure = node.failed() => return Err(failure),
+    };
+    if is_ready {
+        announced()?;
+        tokio::select! {
+            () = stop => {}
+            failure = node.failed() => return Err(failure),
+        }
     }
     printer.warn("draining");
     node.drain().await;

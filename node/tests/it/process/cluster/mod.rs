@@ -5,6 +5,7 @@ mod eventual;
 mod frozen;
 mod gone;
 mod growth;
+mod ready;
 mod restart;
 mod roles;
 mod room;
