@@ -17,6 +17,7 @@ mod peer;
 mod profile;
 mod readiness;
 mod storage;
+mod tie;
 mod tls_files;
 mod verify;
 

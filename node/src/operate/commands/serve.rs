@@ -19,7 +19,7 @@ use crate::operate::commands::dev_cluster;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
 use crate::operate::node::{Node, NodeFiles};
-use crate::operate::output::{Printer, say};
+use crate::operate::output::Printer;
 use crate::operate::peer;
 use crate::operate::profile::Profile;
 use crate::operate::storage::StorageNode;
@@ -105,6 +105,7 @@ pub(crate) async fn dev(
     dev: Dev,
     application: Application,
 ) -> Result<(), CommandFailure> {
+    dev.tied.hold()?;
     let config = NodeConfig::load(&dev.node)?;
     if dev.nodes > 1 {
         // Its nodes build applications of their own; this one was built as far as that can fail.
@@ -142,9 +143,7 @@ pub(crate) async fn start(
     start: Start,
     application: Application,
 ) -> Result<(), CommandFailure> {
-    if start.end_with_stdin {
-        end_with_stdin()?;
-    }
+    start.tied.hold()?;
     let config = NodeConfig::load(&start.node)?;
     let peer = peer::required(&config)?;
     if config.is_storage() {
@@ -365,24 +364,6 @@ pub(crate) fn wait_for_stop() -> impl Future<Output = ()> {
             std::process::exit(130);
         });
     }
-}
-
-/// Ends the process at once when standard input ends, which is a pipe of whoever started this node: that one was
-/// killed, and nobody else would end the node. What it acknowledged is durable; nothing else is owed.
-fn end_with_stdin() -> Result<(), CommandFailure> {
-    // A thread of its own: the runtime would wait for it at the end.
-    let watch = std::thread::Builder::new().name("stdin".to_owned());
-    let watching = watch.spawn(|| {
-        let ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        say(&match ended {
-            Ok(_) => "error: the command that started this node is gone".to_owned(),
-            Err(error) => format!("error: standard input cannot be read: {error}"),
-        });
-        std::process::exit(1);
-    });
-    watching
-        .map(drop)
-        .map_err(|error| CommandFailure::failed(format!("a thread cannot be started: {error}")))
 }
 
 /// How long anything in the process may take to end after the drain.
