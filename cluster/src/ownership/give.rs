@@ -36,6 +36,7 @@ pub(super) async fn run(
         let (Some(until), numbers) = (closing.values().min().copied(), keys(&closing)) else {
             rest.send_replace(true);
             tokio::select! {
+                biased;
                 result = wanted.changed() => if result.is_err() { return },
                 result = changes.changed() => if result.is_err() { return },
             }
