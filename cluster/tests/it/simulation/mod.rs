@@ -25,7 +25,8 @@ use run::{Outcome, run};
 /// The same seed gives the same log.
 #[test]
 fn the_same_seed_gives_the_same_log() {
-    for seed in [1, 2] {
+    // Of these, the logs have differed before each of several causes was found.
+    for seed in [5, 16, 24] {
         let (one, other) = (run(seed), run(seed));
         let mut lines = one.log.iter().zip(&other.log).enumerate();
         if let Some((at, (left, right))) = lines.find(|(_, (left, right))| left != right) {
