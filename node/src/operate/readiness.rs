@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn an_edge_is_ready_once_somebody_owns() {
         let edge = ("a", node(Role::Edge));
-        let alone = view(&[edge.clone()], Plan::empty(8));
+        let alone = view(std::slice::from_ref(&edge), Plan::empty(8));
         assert_eq!(member(&alone, &[]), Some(Unready::NobodyOwns));
         let core = ("b", node(Role::Core));
         let with = [edge.clone(), core.clone()];

@@ -132,6 +132,7 @@ impl Node {
         match left {
             Some(Leave::Emptied) => world.log.say(format_args!("{} has left", self.process)),
             Some(Leave::Late) => world.log.say(format_args!("{} leaves late", self.process)),
+            Some(Leave::CutOff) => world.log.say(format_args!("{} ends cut off", self.process)),
             None => return,
         }
         let host = self.host();

@@ -71,6 +71,20 @@ impl Life {
     }
 }
 
+async fn beat(context: &OperationContext) -> Result<(), HandlerError> {
+    let mut beats = tokio::time::interval(HEARTBEAT / 10);
+    for _ in 0..30 {
+        beats.tick().await;
+        context.heartbeat();
+    }
+    Ok(())
+}
+
+async fn fall_silent(context: &OperationContext) -> Result<(), HandlerError> {
+    context.heartbeat();
+    std::future::pending().await
+}
+
 impl Handler for Life {
     async fn run(&self, context: OperationContext) -> Result<Value, HandlerError> {
         let input: Input = context.input()?;
@@ -116,24 +130,8 @@ impl Handler for Life {
                     sleep?;
                     last = json!({ "data": signal? });
                 }
-                Act::Alive => {
-                    let work = || async {
-                        let mut beats = tokio::time::interval(HEARTBEAT / 10);
-                        for _ in 0..30 {
-                            beats.tick().await;
-                            context.heartbeat();
-                        }
-                        Ok(())
-                    };
-                    context.step(&name, work).await?;
-                }
-                Act::Silent => {
-                    let work = || async {
-                        context.heartbeat();
-                        std::future::pending::<Result<(), HandlerError>>().await
-                    };
-                    context.step(&name, work).await?;
-                }
+                Act::Alive => context.step(&name, || beat(&context)).await?,
+                Act::Silent => context.step(&name, || fall_silent(&context)).await?,
                 Act::AsNew(0) => {}
                 Act::AsNew(rounds) => {
                     self.step(&context, "round").await?;
