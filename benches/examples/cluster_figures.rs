@@ -383,7 +383,7 @@ impl Cluster {
             .await?;
         let client = cluster.client(0).await?;
         for number in size..started {
-            let body = format!(r#"{{"node":"node-{}"}}"#, number + 1);
+            let body = serde_json::json!({ "node": format!("node-{}", number + 1) });
             let drain = client.session().command(Target::Cluster, "drain", body);
             drain.send().await?;
         }
