@@ -18,6 +18,8 @@ use crate::peer::{Connection, Link, LinkState, PeerReader, PeerStream, PeerWrite
 #[derive(Debug)]
 pub(super) struct Outlet {
     shared: Arc<Shared>,
+    /// Counts the outlets of this node.
+    number: u64,
     /// The node that it leads to, as it has joined.
     incarnation: u64,
     link: Arc<Link>,
@@ -33,7 +35,13 @@ struct Shared {
 
 impl Outlet {
     /// Needs a tokio runtime.
-    pub(super) fn open(forward: Forward, node: String, incarnation: u64, link: Arc<Link>) -> Self {
+    pub(super) fn open(
+        forward: Forward,
+        node: String,
+        number: u64,
+        incarnation: u64,
+        link: Arc<Link>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             node,
             pending: Mutex::default(),
@@ -42,10 +50,15 @@ impl Outlet {
         let task = tokio::spawn(run(forward, Arc::clone(&shared), Arc::clone(&link)));
         Self {
             shared,
+            number,
             incarnation,
             link,
             task: task.abort_handle(),
         }
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
     }
 
     pub(super) const fn incarnation(&self) -> u64 {
@@ -168,13 +181,13 @@ async fn hear(forward: &Forward, shared: &Shared, reader: &mut PeerReader) -> St
             Ok(Some(ActorAnswer::Answer(answer))) => {
                 let parcel = shared.pending.lock().answered(answer.id);
                 if let Some(parcel) = parcel {
-                    parcel.reply.answer(wire::outcome(answer));
+                    forward.answered(parcel, wire::outcome(answer));
                 }
             }
             Ok(Some(ActorAnswer::Elsewhere(elsewhere))) => {
                 let parcel = shared.pending.lock().answered(elsewhere.id);
                 if let Some(parcel) = parcel {
-                    forward.elsewhere(parcel, elsewhere.plan, elsewhere.owner.as_deref());
+                    forward.elsewhere(parcel, elsewhere.plan, elsewhere.owner);
                 }
             }
             Ok(Some(ActorAnswer::Opened(_) | ActorAnswer::Item(_) | ActorAnswer::Ended(_))) => {
