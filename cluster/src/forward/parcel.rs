@@ -169,3 +169,6 @@ impl Drop for Permit {
         self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -122,3 +122,6 @@ fn put(out: &mut Vec<u8>, id: u64, plan: u64, now: Instant, parcel: &Parcel) -> 
 
 /// With so much to be written, messages that may be lost are.
 const OUT_BYTES_LOSSY: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

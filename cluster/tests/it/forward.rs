@@ -17,6 +17,7 @@ use selvedge_protocol::{ErrorCode, SessionId};
 use crate::actor::world::*;
 
 mod order;
+mod room;
 mod world;
 
 use world::*;
