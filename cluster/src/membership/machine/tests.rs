@@ -116,6 +116,29 @@ fn nobody_dies_of_a_store_that_was_away_for_all() {
     }
 }
 
+/// All see that nothing changes, and cannot say that they are alive.
+#[test]
+fn nobody_dies_of_a_store_that_takes_no_writes() {
+    for (step, ms) in (0..25).flat_map(|step| [800, 5_000, 60_000].map(|ms| (step, ms))) {
+        let mut cluster = Cluster::new(3);
+        cluster.run(5 * SECOND + step * STEP);
+        let (controller, plan) = (cluster.controllers(), cluster.plan().number);
+        cluster.is_full = true;
+        cluster.run(Duration::from_millis(ms));
+        cluster.is_full = false;
+        cluster.run(10 * SECOND);
+        assert_eq!(cluster.deaths, [], "{step} {ms}");
+        assert_eq!(
+            (cluster.controllers(), cluster.plan().number),
+            (controller, plan)
+        );
+        // Who does not come back is still found.
+        cluster.kill(2);
+        cluster.run(3 * SECOND);
+        assert_eq!(cluster.deaths.len(), 1);
+    }
+}
+
 #[test]
 fn a_round_that_stood_still_makes_nobody_look_older() {
     let mut cluster = Cluster::new(2);

@@ -1,5 +1,5 @@
 //! Members in trouble: a controller that stands still in the midst of a publication, a node that leaves with a slow
-//! command, clocks that jump.
+//! command, a store that is full, clocks that jump.
 
 use std::time::Duration;
 
@@ -154,6 +154,44 @@ async fn who_leaves_with_a_command_that_does_not_end_leaves_it_unwritten() {
         Outcome::Success(success) => panic!("{success:?}"),
     }
     assert_eq!(sum(&two.host, &key).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_whose_store_is_full_say_so_and_go_on_when_there_is_room() {
+    let cluster = Cluster::new().await;
+    let one = cluster.start("one").await;
+    one.owns(32).await;
+    let two = cluster.start("two").await;
+    for node in [&one, &two] {
+        node.owns(16).await;
+    }
+    let before = two.member.view().borrow().clone();
+    let (ones, twos) = (one.host.owned(), two.host.owned());
+    for node in [&one, &two] {
+        node.membership.set_full(true);
+        node.hosting.set_full(true);
+    }
+    for node in [&one, &two] {
+        node.stands(Standing::Doubtful).await;
+    }
+    let refused = add(&one.host, "a", Identity::Natural).await;
+    assert!(matches!(refused, Outcome::Failure(_)), "{refused:?}");
+    for node in [&one, &two] {
+        node.membership.set_full(false);
+        node.hosting.set_full(false);
+    }
+    // Nobody was declared dead for it, and nothing has moved.
+    for node in [&one, &two] {
+        node.stands(Standing::Member).await;
+    }
+    let after = two.member.view().borrow().clone();
+    assert_eq!(after.plan, before.plan);
+    assert_eq!(after.members, before.members);
+    assert_eq!((one.host.owned(), two.host.owned()), (ones, twos));
+    let hosts = [one.host.clone(), two.host.clone()];
+    timeout(PATIENCE, add_surely(&hosts, "a", number_of(1, 1)))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,8 @@ pub(super) struct Cluster {
     pub(super) ousted: usize,
     /// Since when a node does not reach another one.
     pub(super) cut: BTreeMap<(usize, usize), Instant>,
+    /// Its store takes no writes.
+    pub(super) is_full: bool,
     /// Nodes that need no other: they only look at those that are doubted.
     pub(super) idle: BTreeSet<usize>,
 }
@@ -67,6 +69,7 @@ impl Cluster {
             deaths: Vec::new(),
             ousted: 0,
             cut: BTreeMap::new(),
+            is_full: false,
             idle: BTreeSet::new(),
         };
         for number in 0..count {
@@ -208,6 +211,9 @@ impl Cluster {
         let Some(pending) = self.nodes[number].pending.take() else {
             return;
         };
+        if self.is_full {
+            return self.nodes[number].machine.as_mut().unwrap().failed();
+        }
         let (own, writes) = (self.nodes[number].name.clone(), pending.writes);
         let is_newer = |at: Option<u64>| at.is_some_and(|at| at > pending.read_at);
         let rows = &mut self.rows;
