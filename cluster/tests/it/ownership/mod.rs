@@ -8,4 +8,5 @@ mod linked;
 mod members;
 mod moves;
 mod trouble;
+mod work;
 mod world;
