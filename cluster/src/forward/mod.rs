@@ -41,6 +41,7 @@ use crate::actor::letter::{Letter, Request};
 use crate::actor::request::{QueryRequest, ReplyTo, ScopedAddress, SubscriptionItem};
 use crate::forward::outlet::Outlet;
 use crate::forward::parcel::{AskedBy, Hint, Parcel, Room};
+use crate::forward::pending::Reach;
 use crate::forward::server::Turn;
 use crate::membership::{NodeRecord, Owner, View};
 use crate::peer::{Connection, Inbound, Links};
@@ -434,18 +435,21 @@ impl Forward {
         let mut expired = Vec::new();
         let mut moved = Vec::new();
         self.0.outlets.lock().retain(|name, outlet| {
-            let node = view.members.get(name);
-            let is_there = node
-                .is_some_and(|node| node.is_alive() && node.incarnation == outlet.incarnation());
-            if !is_there {
+            let is_it =
+                |node: &&NodeRecord| node.is_alive() && node.incarnation == outlet.incarnation();
+            let Some(node) = view.members.get(name).filter(is_it) else {
                 moved.extend(outlet.close());
                 return false;
-            }
+            };
             let has_moved = |parcel: &Parcel| {
                 let slot = core.slot_of(parcel.request.actor()).number;
                 !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name)
             };
-            let look = outlet.look(now, has_moved);
+            let reach = match node.is_isolated {
+                true => Reach::CutOff,
+                false => Reach::Open,
+            };
+            let look = outlet.look(now, reach, has_moved);
             expired.extend(look.expired);
             moved.extend(look.moved);
             true

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::forward::parcel::Parcel;
-use crate::forward::pending::{Pending, Unsent};
+use crate::forward::pending::{Pending, Reach, Unsent};
 use crate::forward::{Doubt, Forward, wire};
 use crate::peer::{Connection, Link, LinkState, PeerReader, PeerStream, PeerWriter, StreamError};
 
@@ -95,11 +95,16 @@ impl Outlet {
     }
 
     /// What is not to wait here any longer: its time is over, or it may go elsewhere.
-    pub(super) fn look(&self, now: Instant, has_moved: impl Fn(&Parcel) -> bool) -> Look {
+    pub(super) fn look(
+        &self,
+        now: Instant,
+        reach: Reach,
+        has_moved: impl Fn(&Parcel) -> bool,
+    ) -> Look {
         let mut pending = self.shared.pending.lock();
         Look {
             expired: pending.expired(now),
-            moved: pending.moved(has_moved),
+            moved: pending.moved(reach, has_moved),
         }
     }
 

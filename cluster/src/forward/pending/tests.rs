@@ -125,18 +125,22 @@ fn what_has_waited_too_long_is_handed_back_whether_there_is_a_stream_or_not() {
 }
 
 #[test]
-fn what_has_moved_is_handed_back_only_while_there_is_no_stream() {
+fn what_has_moved_is_handed_back_only_while_there_is_no_stream_that_leads_there() {
     let mut world = World::new();
     for _ in 0..4 {
         world.send(1_000);
     }
     let is_odd = |parcel: &Parcel| parcel.number % 2 == 1;
     world.connect();
-    assert!(world.pending.moved(is_odd).is_empty());
+    assert!(world.pending.moved(Reach::Open, is_odd).is_empty());
     world.pending.disconnect();
-    assert_eq!(numbers(&world.pending.moved(is_odd)), [1, 3]);
+    assert_eq!(numbers(&world.pending.moved(Reach::Open, is_odd)), [1, 3]);
     world.connect();
     assert_eq!(world.written(), [1, 3], "the ids of the others");
+    let is_third = |parcel: &Parcel| parcel.number == 2;
+    assert!(world.pending.moved(Reach::Open, is_third).is_empty());
+    assert_eq!(numbers(&world.pending.moved(Reach::CutOff, is_third)), [2]);
+    assert_eq!(numbers(&world.pending.close()), [0]);
 }
 
 #[test]

@@ -16,6 +16,21 @@ fn send(node: &Node, key: &str, number: u64) -> oneshot::Receiver<Outcome> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_for_an_owner_is_not_overtaken_when_there_is_one() {
+    let mut cluster = Cluster::new();
+    let (one, other) = (cluster.node("one").await, cluster.node("other").await);
+    let first = send(&other, "a", 1);
+    cluster.give_all_to("one");
+    cluster.take(&one).await;
+    cluster.tell(&one);
+    // Nobody has looked at what waits when the next one is asked.
+    cluster.tell(&other);
+    let second = send(&other, "a", 2);
+    assert_eq!(sum_in(soon(first).await.unwrap()), 1);
+    assert_eq!(sum_in(soon(second).await.unwrap()), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_sent_back_is_not_overtaken_on_another_way() {
     assert_ne!(slot("a"), slot("b"));
     let mut cluster = Cluster::new();
@@ -112,6 +127,31 @@ async fn requests_that_a_lost_node_was_asked_are_not_overtaken() {
     for (answer, expected) in answers.into_iter().zip(1..) {
         assert_eq!(sum_in(soon(answer).await.unwrap()), expected);
     }
+}
+
+/// The stream to it is there, for all that this node can see.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_a_node_was_asked_that_is_cut_off_go_to_the_next_owner_at_once() {
+    let mut cluster = Cluster::new();
+    let mut one = cluster.scripted("one");
+    let (two, other) = (cluster.node("two").await, cluster.node("other").await);
+    cluster.give_all_to("one");
+    cluster.tell(&other);
+    let first = send(&other, "a", 1);
+    let mut stream = one.stream().await;
+    let id = next_id(&mut stream).await;
+    cluster.give_all_to("two");
+    cluster.members.get_mut("one").unwrap().is_isolated = true;
+    cluster.take(&two).await;
+    cluster.tell(&two);
+    cluster.tell(&other);
+    let second = send(&other, "a", 2);
+    // They would be given up otherwise, since it says nothing.
+    assert_eq!(sum_in(soon(first).await.unwrap()), 1);
+    assert_eq!(sum_in(soon(second).await.unwrap()), 2);
+    // What it says in the end is nobody's.
+    send_away(&mut stream, id, cluster.plan.number, "two").await;
+    assert_eq!(soon(add_surely(&other.host, "b", 1)).await, 1);
 }
 
 /// The actor comes to a node that has sent a request for it away, before the node sees the next one.
