@@ -39,9 +39,12 @@ fn framed(ordinal: u8, body: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &[1, ordinal], body].concat()
 }
 
-/// One of each frame and more, each with whether its service refuses bytes as one.
-fn samples() -> Vec<(Vec<u8>, fn(&[u8]) -> bool)> {
-    fn of<F: Frame>(frames: &[F]) -> impl Iterator<Item = (Vec<u8>, fn(&[u8]) -> bool)> {
+/// A frame, and whether its service refuses bytes as one.
+type Sample = (Vec<u8>, fn(&[u8]) -> bool);
+
+/// One of each frame and more.
+fn samples() -> Vec<Sample> {
+    fn of<F: Frame>(frames: &[F]) -> impl Iterator<Item = Sample> {
         let is_refused: fn(&[u8]) -> bool = |bytes| decoded::<F>(bytes).is_err();
         let frames: Vec<_> = frames.iter().map(encoded).collect();
         frames.into_iter().map(move |bytes| (bytes, is_refused))
