@@ -18,7 +18,7 @@ mod server;
 mod subscription;
 mod wire;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -77,7 +77,8 @@ pub struct Forward(Arc<Inner>);
 struct Inner {
     core: Weak<Core>,
     config: ForwardConfig,
-    outlets: Mutex<HashMap<String, Arc<Outlet>>>,
+    /// By name, in order: what many of them do at once is done in the same order each time.
+    outlets: Mutex<BTreeMap<String, Arc<Outlet>>>,
     /// Counts the outlets that ever were.
     outlets_opened: AtomicU64,
     /// What has no owner that could be asked.
@@ -87,6 +88,9 @@ struct Inner {
     changed: Notify,
     /// The same, for subscriptions that look for the owner.
     moved: Notify,
+    /// There is another view. Whoever waits for one, waits here: they go on in the order in which they came, while
+    /// those who wait for the view's own channel do so in any.
+    viewed: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
     parking: OnceLock<Parking>,
 }
@@ -103,6 +107,7 @@ impl Forward {
             room: Arc::default(),
             changed: Notify::new(),
             moved: Notify::new(),
+            viewed: Notify::new(),
             task: Mutex::default(),
             parking: OnceLock::new(),
         }));
@@ -129,6 +134,7 @@ impl Forward {
             ..
         } = inbound;
         tokio::select! {
+            biased;
             () = server::serve(self, stream) => {}
             // Its slots were given up before: nobody waits for anything here.
             () = stopping.begun() => {}
@@ -159,23 +165,20 @@ impl Forward {
 
     /// Completes when something may have changed for who looks for an owner.
     pub(crate) async fn moved(&self) {
-        let mut views = self.0.config.views.clone();
-        // What was there before this call is no news.
-        views.mark_unchanged();
-        tokio::select! {
-            () = self.0.moved.notified() => {}
-            _ = views.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-        }
+        // Fails when the time is over, which is as good a reason to look.
+        let _ = tokio::time::timeout(LOOK_AGAIN, self.0.moved.notified()).await;
     }
 
     /// Completes when the owner of a slot is not this node.
     pub(crate) async fn owner_is_not(&self, slot: u16, name: &str) {
-        let mut views = self.0.config.views.clone();
-        let is_other = |view: &Arc<View>| !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name);
-        if views.wait_for(is_other).await.is_err() {
-            // Nobody follows the cluster any more: this node stops.
-            std::future::pending::<()>().await;
+        loop {
+            let viewed = self.0.viewed.notified();
+            let view = self.view();
+            if !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name) {
+                return;
+            }
+            // It does not come when nobody follows the cluster any more: this node stops.
+            viewed.await;
         }
     }
 
@@ -539,11 +542,20 @@ async fn watch_over(forward: Weak<Inner>) {
         let Some(forward) = forward.upgrade().map(Forward) else {
             return;
         };
-        tokio::select! {
-            () = forward.0.changed.notified() => {}
-            _ = tick.tick() => {}
-            Ok(()) = views.changed() => forward.0.moved.notify_waiters(),
-            Ok(()) = slots.changed() => forward.0.moved.notify_waiters(),
+        let (is_viewed, is_moved) = tokio::select! {
+            biased;
+            Ok(()) = views.changed() => (true, true),
+            Ok(()) = slots.changed() => (false, true),
+            () = forward.0.changed.notified() => (false, false),
+            _ = tick.tick() => (false, false),
+        };
+        // The node's ownership, which is woken by the same, acts first: what it does is seen in this look.
+        tokio::task::yield_now().await;
+        if is_viewed {
+            forward.0.viewed.notify_waiters();
+        }
+        if is_moved {
+            forward.0.moved.notify_waiters();
         }
         let Some(core) = forward.0.core.upgrade() else {
             return;
