@@ -377,11 +377,12 @@ impl Forward {
 
     /// The node that was asked says who else owns the actor. The parcel goes on once all are back that are at that
     /// node: what it has taken of them comes first.
-    fn elsewhere(&self, mut parcel: Box<Parcel>, plan: u64, owner: Option<String>) {
+    fn elsewhere(&self, asked: &str, mut parcel: Box<Parcel>, said: Elsewhere) {
         let Some(core) = self.0.core.upgrade() else {
             return;
         };
         let view = self.view();
+        let Elsewhere { plan, owner, .. } = said;
         if plan > view.plan.number {
             self.doubt(Doubt::Plan);
         }
@@ -396,8 +397,10 @@ impl Forward {
             is_given: parcel.hint.is_given || is_followed,
         };
         self.hold(slot, parcel);
+        let owner = view.owner(slot.number);
+        let is_another = matches!(owner, Owner::There { name, .. } if name != asked);
         // Otherwise the next plan is waited for.
-        if is_followed || slot.is_open() {
+        if is_followed || is_another || slot.is_open() {
             self.look();
         }
     }

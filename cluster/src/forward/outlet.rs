@@ -193,7 +193,7 @@ async fn hear(forward: &Forward, shared: &Shared, reader: &mut PeerReader) -> St
             Ok(Some(ActorAnswer::Elsewhere(elsewhere))) => {
                 let parcel = shared.pending.lock().answered(elsewhere.id);
                 if let Some(parcel) = parcel {
-                    forward.elsewhere(parcel, elsewhere.plan, elsewhere.owner);
+                    forward.elsewhere(&shared.node, parcel, elsewhere);
                 }
             }
             Ok(Some(ActorAnswer::Opened(_) | ActorAnswer::Item(_) | ActorAnswer::Ended(_))) => {
