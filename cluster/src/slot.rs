@@ -20,6 +20,7 @@ use crate::actor::activation::Message;
 use crate::actor::hub::Hub;
 use crate::actor::mailbox::{Caller, Mailbox};
 use crate::actor::request::ScopedAddress;
+use crate::forward::Line;
 use crate::store::Version;
 use crate::store::keys::Key;
 
@@ -49,8 +50,8 @@ pub(crate) struct Slot {
     pub(crate) timers: Chore,
     pub(crate) outbox: Chore,
     pub(crate) awake: Chore,
-    /// Requests for it that wait for an owner: what comes later goes behind them.
-    pub(crate) held: AtomicUsize,
+    /// Requests of this node for it that wait for an owner or are at one: what comes later goes behind them.
+    pub(crate) line: Arc<Line>,
     /// Answers that wait for a proof that the slot is still ours.
     pub(crate) unproven: Mutex<Unproven>,
     changes: Arc<Changes>,
@@ -137,7 +138,7 @@ impl Slot {
             timers: Chore::new(),
             outbox: Chore::new(),
             awake: Chore::new(),
-            held: AtomicUsize::new(0),
+            line: Arc::default(),
             unproven: Mutex::new(Unproven::default()),
             changes,
         }

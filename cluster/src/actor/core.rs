@@ -168,10 +168,14 @@ impl Core {
     /// Hands a letter to its actor, activating it if need be, or to the node that owns it. Never waits.
     pub(crate) fn send(self: &Arc<Self>, letter: Letter, reply: ReplyTo) {
         let slot = self.slot_of(letter.actor());
-        let sent = match slot.held.load(Ordering::Acquire) {
-            0 => self.send_here(letter, reply),
-            // Behind those that came before.
-            _ => Err(Box::new(NotHere { letter, reply })),
+        // Behind those that came before; the slot's own chores ask for themselves.
+        let is_next = match &letter {
+            Letter::Request(_) => slot.line.is_clear(),
+            Letter::Fire { .. } | Letter::Wake(_) => true,
+        };
+        let sent = match is_next {
+            true => self.send_here(letter, reply),
+            false => Err(Box::new(NotHere { letter, reply })),
         };
         let Err(not_here) = sent else {
             return;

@@ -10,6 +10,7 @@
     reason = "parcels go from list to list, and back in errors: as boxes that is cheap"
 )]
 
+mod line;
 mod outlet;
 mod parcel;
 mod pending;
@@ -19,25 +20,29 @@ mod wire;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use selvedge_protocol::ErrorCode;
+use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::FORWARDED_MS_MAX;
-use selvedge_protocol::peer::actors::Tell;
+use selvedge_protocol::peer::actors::{Elsewhere, Tell};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+pub(crate) use line::Line;
 pub(crate) use subscription::RemoteSubscription;
 
 use crate::actor::core::{Core, failure};
 use crate::actor::letter::{Letter, Request};
 use crate::actor::request::{QueryRequest, ReplyTo, ScopedAddress, SubscriptionItem};
 use crate::forward::outlet::Outlet;
-use crate::forward::parcel::{AskedBy, Parcel, Room};
+use crate::forward::parcel::{AskedBy, Hint, Parcel, Room};
+use crate::forward::pending::Reach;
+use crate::forward::server::Turn;
 use crate::membership::{NodeRecord, Owner, View};
 use crate::peer::{Connection, Inbound, Links};
 use crate::slot::Slot;
@@ -74,6 +79,8 @@ struct Inner {
     config: ForwardConfig,
     /// By name, in order: what many of them do at once is done in the same order each time.
     outlets: Mutex<BTreeMap<String, Arc<Outlet>>>,
+    /// Counts the outlets that ever were.
+    outlets_opened: AtomicU64,
     /// What has no owner that could be asked.
     held: Mutex<Vec<Box<Parcel>>>,
     room: Arc<Room>,
@@ -95,6 +102,7 @@ impl Forward {
             core: Arc::downgrade(core),
             config,
             outlets: Mutex::default(),
+            outlets_opened: AtomicU64::new(0),
             held: Mutex::default(),
             room: Arc::default(),
             changed: Notify::new(),
@@ -203,9 +211,13 @@ impl Forward {
             return by.reply().answer(failure(ErrorCode::Unavailable, STOPPING));
         };
         let slot = core.slot_of(request.actor());
-        if slot.held.load(Ordering::Acquire) > 0 {
-            let reply = by.reply();
-            return self.take_in(request, reply, Some(by));
+        match by.answers.turn(slot.number, by.plan) {
+            Turn::Next => {}
+            Turn::Held => {
+                let reply = by.reply();
+                return self.take_in(request, reply, Some(by));
+            }
+            Turn::SentAway => return self.send_after(slot.number, &by),
         }
         let request = match (request, self.0.parking.get()) {
             (Request::Query(query), Some(parking)) if slot.is_open() => {
@@ -224,6 +236,17 @@ impl Forward {
         };
         let (request, reply) = not_here.into_request();
         self.take_in(request, reply, Some(by));
+    }
+
+    /// Sends a request after one that was sent elsewhere, though the actor may be here by now: it comes again behind
+    /// that one.
+    fn send_after(&self, slot: u16, by: &AskedBy) {
+        let view = self.view();
+        by.answers.elsewhere(Elsewhere {
+            id: by.id,
+            plan: view.plan.number,
+            owner: view.plan.owner(slot).map(str::to_owned),
+        });
     }
 
     /// Another node passes a message on.
@@ -256,77 +279,129 @@ impl Forward {
             Request::Command(command) => command.deadline,
             Request::Query(query) => query.deadline,
         };
+        let slot = core.slot_of(request.actor());
+        let line = match &asked_by {
+            None => Arc::clone(&slot.line),
+            Some(by) => by.answers.line(slot.number),
+        };
         let parcel = Box::new(Parcel {
             request,
             reply,
             asked_by,
             number: self.0.room.number(),
             until: deadline.map_or(latest, |deadline| deadline.min(latest)),
-            is_hinted: false,
+            line,
+            flight: None,
+            hint: Hint::default(),
             permit,
         });
         if parcel.is_ahead_of(self.view().plan.number) {
             self.doubt(Doubt::Plan);
         }
-        let slot = core.slot_of(parcel.request.actor());
-        if slot.held.load(Ordering::Acquire) > 0 {
-            // Behind those that came before.
-            return self.hold(slot, parcel);
+        if !parcel.line.is_held() {
+            self.dispatch(&core, parcel);
+            return;
         }
-        self.dispatch(&core, parcel);
-    }
-
-    /// Sends a parcel where it belongs by now, or holds it. Answers whether it was sent.
-    fn dispatch(&self, core: &Arc<Core>, parcel: Box<Parcel>) -> bool {
-        let slot = core.slot_of(parcel.request.actor());
-        let Err(parcel) = send_here(core, parcel) else {
-            return true;
-        };
-        let view = self.view();
-        match view.owner(slot.number) {
-            Owner::There { name, node } if !parcel.is_ahead_of(view.plan.number) => {
-                let Some(parcel) = parcel.tell_elsewhere(view.plan.number, name) else {
-                    return true;
-                };
-                let outlet = self.outlet(name, node);
-                match outlet.send(Instant::now(), view.plan.number, parcel) {
-                    Ok(()) => return true,
-                    Err(parcel) => self.hold(slot, parcel),
-                }
-            }
-            Owner::Here | Owner::There { .. } | Owner::Nobody => self.hold(slot, parcel),
-        }
-        false
-    }
-
-    fn hold(&self, slot: &Slot, parcel: Box<Parcel>) {
-        slot.held.fetch_add(1, Ordering::AcqRel);
-        self.0.held.lock().push(parcel);
-        // It may have become this node's in this moment.
-        if slot.is_open() {
+        // Behind those that came before, unless they have gone on in this moment.
+        if self.hold(slot, parcel) {
             self.look();
         }
     }
 
-    /// The node that was asked says who else owns the actor.
-    fn elsewhere(&self, mut parcel: Box<Parcel>, plan: u64, owner: Option<&str>) {
+    /// Sends a parcel where it belongs by now, or holds it. Answers whether it was sent.
+    fn dispatch(&self, core: &Arc<Core>, parcel: Box<Parcel>) -> bool {
+        let sent = match parcel.line.is_home() {
+            true => send_here(core, parcel),
+            false => Err(parcel),
+        };
+        let Err(parcel) = sent else {
+            return true;
+        };
+        let slot = core.slot_of(parcel.request.actor());
+        let view = self.view();
+        let Some(way) = parcel.way(&view, slot.number) else {
+            self.hold(slot, parcel);
+            return false;
+        };
+        let Some(mut parcel) = parcel.tell_elsewhere(view.plan.number, way.name) else {
+            return true;
+        };
+        let outlet = self.outlet(way.name, way.node);
+        parcel.flight = parcel.line.depart(outlet.number());
+        if parcel.flight.is_none() {
+            let line = Arc::clone(&parcel.line);
+            self.hold(slot, parcel);
+            // Those that are elsewhere may have come back in this moment.
+            if line.is_home() {
+                self.look();
+            }
+            return false;
+        }
+        // It is followed once.
+        parcel.hint.owner = None;
+        match outlet.send(Instant::now(), way.plan, parcel) {
+            Ok(()) => true,
+            Err(parcel) => {
+                self.hold(slot, parcel);
+                false
+            }
+        }
+    }
+
+    /// Answers whether it is the only one of its line.
+    fn hold(&self, slot: &Slot, parcel: Box<Parcel>) -> bool {
+        let line = Arc::clone(&parcel.line);
+        let is_first = line.hold();
+        self.0.held.lock().push(parcel);
+        // It may have become this node's in this moment.
+        if slot.is_open() && line.is_home() {
+            self.look();
+        }
+        is_first
+    }
+
+    /// The node that was asked has answered.
+    fn answered(&self, parcel: Box<Parcel>, outcome: Outcome) {
+        let Parcel {
+            reply,
+            line,
+            flight,
+            ..
+        } = *parcel;
+        drop(flight);
+        if line.is_home() && line.is_held() {
+            self.look();
+        }
+        reply.answer(outcome);
+    }
+
+    /// The node that was asked says who else owns the actor. The parcel goes on once all are back that are at that
+    /// node: what it has taken of them comes first.
+    fn elsewhere(&self, asked: &str, mut parcel: Box<Parcel>, said: Elsewhere) {
         let Some(core) = self.0.core.upgrade() else {
             return;
         };
         let view = self.view();
+        let Elsewhere { plan, owner, .. } = said;
         if plan > view.plan.number {
             self.doubt(Doubt::Plan);
         }
         let slot = core.slot_of(parcel.request.actor());
-        let hint = owner.filter(|owner| !parcel.is_hinted && *owner != view.name);
-        let node = hint.and_then(|owner| view.members.get_key_value(owner));
-        let Some((name, node)) = node.filter(|(_, node)| node.is_alive()) else {
-            return self.hold(slot, parcel);
+        let hint = owner.filter(|owner| *owner != view.name);
+        // One by a plan that is known here is no news.
+        let is_news = hint.is_some() && plan > view.plan.number;
+        let is_followed = is_news && !parcel.hint.is_given;
+        parcel.hint = Hint {
+            plan,
+            owner: hint.filter(|_| is_followed),
+            is_given: parcel.hint.is_given || is_followed,
         };
-        parcel.is_hinted = true;
-        let sent = self.outlet(name, node).send(Instant::now(), plan, parcel);
-        if let Err(parcel) = sent {
-            self.hold(slot, parcel);
+        self.hold(slot, parcel);
+        let owner = view.owner(slot.number);
+        let is_another = matches!(owner, Owner::There { name, .. } if name != asked);
+        // Otherwise the next plan is waited for.
+        if is_followed || is_another || slot.is_open() {
+            self.look();
         }
     }
 
@@ -343,24 +418,20 @@ impl Forward {
             return Arc::clone(outlet);
         }
         let link = self.0.config.links.to(name, &node.peer);
-        let opened = Outlet::open(self.clone(), name.to_owned(), node.incarnation, link);
+        let number = self.0.outlets_opened.fetch_add(1, Ordering::Relaxed);
+        let opened = Outlet::open(
+            self.clone(),
+            name.to_owned(),
+            number,
+            node.incarnation,
+            link,
+        );
         let outlet = Arc::new(opened);
         if let Some(before) = outlets.insert(name.to_owned(), Arc::clone(&outlet)) {
-            self.0.held.lock().extend(self.counted(before.close()));
+            self.0.held.lock().extend(counted(before.close()));
             self.look();
         }
         outlet
-    }
-
-    /// Parcels that are about to be held.
-    fn counted(&self, parcels: Vec<Box<Parcel>>) -> Vec<Box<Parcel>> {
-        if let Some(core) = self.0.core.upgrade() {
-            for parcel in &parcels {
-                let slot = core.slot_of(parcel.request.actor());
-                slot.held.fetch_add(1, Ordering::AcqRel);
-            }
-        }
-        parcels
     }
 
     /// Moves on what can, gives up what has waited too long.
@@ -370,18 +441,21 @@ impl Forward {
         let mut expired = Vec::new();
         let mut moved = Vec::new();
         self.0.outlets.lock().retain(|name, outlet| {
-            let node = view.members.get(name);
-            let is_there = node
-                .is_some_and(|node| node.is_alive() && node.incarnation == outlet.incarnation());
-            if !is_there {
+            let is_it =
+                |node: &&NodeRecord| node.is_alive() && node.incarnation == outlet.incarnation();
+            let Some(node) = view.members.get(name).filter(is_it) else {
                 moved.extend(outlet.close());
                 return false;
-            }
+            };
             let has_moved = |parcel: &Parcel| {
                 let slot = core.slot_of(parcel.request.actor()).number;
                 !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name)
             };
-            let look = outlet.look(now, has_moved);
+            let reach = match node.is_isolated {
+                true => Reach::CutOff,
+                false => Reach::Open,
+            };
+            let look = outlet.look(now, reach, has_moved);
             expired.extend(look.expired);
             moved.extend(look.moved);
             true
@@ -389,23 +463,27 @@ impl Forward {
         for parcel in expired {
             parcel.give_up();
         }
-        let moved = self.counted(moved);
+        let moved = counted(moved);
         let mut held = std::mem::take(&mut *self.0.held.lock());
         held.extend(moved);
         held.sort_unstable_by_key(|parcel| parcel.number);
-        // Slots that have no owner yet, though they may get one in this moment.
+        for parcel in &mut held {
+            parcel.flight = None;
+        }
+        // Lines that cannot go on yet, though they might in this moment.
         let mut waiting = HashSet::new();
         for parcel in held {
             let slot = core.slot_of(parcel.request.actor());
+            let line = Arc::clone(&parcel.line);
             if parcel.until <= now {
                 parcel.give_up();
-            } else if waiting.contains(&slot.number) {
+            } else if waiting.contains(&Arc::as_ptr(&line)) {
                 self.hold(slot, parcel);
             } else if !self.dispatch(core, parcel) {
-                waiting.insert(slot.number);
+                waiting.insert(Arc::as_ptr(&line));
             }
             // After it was sent, so that what comes meanwhile stays behind it.
-            slot.held.fetch_sub(1, Ordering::AcqRel);
+            line.release();
         }
     }
 }
@@ -422,7 +500,9 @@ fn send_here(core: &Arc<Core>, parcel: Box<Parcel>) -> Result<(), Box<Parcel>> {
         asked_by,
         number,
         until,
-        is_hinted,
+        line,
+        flight,
+        hint,
         permit,
     } = *parcel;
     let Err(not_here) = core.send_here(Letter::Request(request), reply) else {
@@ -435,9 +515,19 @@ fn send_here(core: &Arc<Core>, parcel: Box<Parcel>) -> Result<(), Box<Parcel>> {
         asked_by,
         number,
         until,
-        is_hinted,
+        line,
+        flight,
+        hint,
         permit,
     }))
+}
+
+/// Parcels that are about to be held.
+fn counted(parcels: Vec<Box<Parcel>>) -> Vec<Box<Parcel>> {
+    for parcel in &parcels {
+        parcel.line.hold();
+    }
+    parcels
 }
 
 /// Looks through what waits whenever something has changed, and from time to time.

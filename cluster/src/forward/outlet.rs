@@ -11,13 +11,15 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::forward::parcel::Parcel;
-use crate::forward::pending::{Pending, Unsent};
+use crate::forward::pending::{Pending, Reach, Unsent};
 use crate::forward::{Doubt, Forward, wire};
 use crate::peer::{Connection, Link, LinkState, PeerReader, PeerStream, PeerWriter, StreamError};
 
 #[derive(Debug)]
 pub(super) struct Outlet {
     shared: Arc<Shared>,
+    /// Counts the outlets of this node.
+    number: u64,
     /// The node that it leads to, as it has joined.
     incarnation: u64,
     link: Arc<Link>,
@@ -33,7 +35,13 @@ struct Shared {
 
 impl Outlet {
     /// Needs a tokio runtime.
-    pub(super) fn open(forward: Forward, node: String, incarnation: u64, link: Arc<Link>) -> Self {
+    pub(super) fn open(
+        forward: Forward,
+        node: String,
+        number: u64,
+        incarnation: u64,
+        link: Arc<Link>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             node,
             pending: Mutex::default(),
@@ -42,10 +50,15 @@ impl Outlet {
         let task = tokio::spawn(run(forward, Arc::clone(&shared), Arc::clone(&link)));
         Self {
             shared,
+            number,
             incarnation,
             link,
             task: task.abort_handle(),
         }
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
     }
 
     pub(super) const fn incarnation(&self) -> u64 {
@@ -82,11 +95,16 @@ impl Outlet {
     }
 
     /// What is not to wait here any longer: its time is over, or it may go elsewhere.
-    pub(super) fn look(&self, now: Instant, has_moved: impl Fn(&Parcel) -> bool) -> Look {
+    pub(super) fn look(
+        &self,
+        now: Instant,
+        reach: Reach,
+        has_moved: impl Fn(&Parcel) -> bool,
+    ) -> Look {
         let mut pending = self.shared.pending.lock();
         Look {
             expired: pending.expired(now),
-            moved: pending.moved(has_moved),
+            moved: pending.moved(reach, has_moved),
         }
     }
 
@@ -169,13 +187,13 @@ async fn hear(forward: &Forward, shared: &Shared, reader: &mut PeerReader) -> St
             Ok(Some(ActorAnswer::Answer(answer))) => {
                 let parcel = shared.pending.lock().answered(answer.id);
                 if let Some(parcel) = parcel {
-                    parcel.reply.answer(wire::outcome(answer));
+                    forward.answered(parcel, wire::outcome(answer));
                 }
             }
             Ok(Some(ActorAnswer::Elsewhere(elsewhere))) => {
                 let parcel = shared.pending.lock().answered(elsewhere.id);
                 if let Some(parcel) = parcel {
-                    forward.elsewhere(parcel, elsewhere.plan, elsewhere.owner.as_deref());
+                    forward.elsewhere(&shared.node, parcel, elsewhere);
                 }
             }
             Ok(Some(ActorAnswer::Opened(_) | ActorAnswer::Item(_) | ActorAnswer::Ended(_))) => {

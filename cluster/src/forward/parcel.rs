@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use crate::actor::letter::Request;
 use crate::actor::request::{AnswerSink, ReplyTo};
+use crate::forward::line::{Flight, Line};
 use crate::forward::server::Answers;
+use crate::membership::{NodeRecord, Owner, View};
 
 /// A request and who waits for its answer.
 #[derive(Debug)]
@@ -25,9 +27,24 @@ pub(super) struct Parcel {
     pub(super) number: u64,
     /// Given up after this.
     pub(super) until: Instant,
-    /// A node has already said that another one owns the actor, and been believed.
-    pub(super) is_hinted: bool,
+    /// The others of its asker for its slot.
+    pub(super) line: Arc<Line>,
+    /// While it is at another node, and until it is seen to be back.
+    pub(super) flight: Option<Flight>,
+    /// What a node has said that was asked for it in vain.
+    pub(super) hint: Hint,
     pub(super) permit: Permit,
+}
+
+/// Who owns the actor, by a node that does not.
+#[derive(Debug, Default)]
+pub(super) struct Hint {
+    /// The plan of the last node that said so. A view that is older is not believed any more.
+    pub(super) plan: u64,
+    /// To be followed once, by the plan above.
+    pub(super) owner: Option<String>,
+    /// One was given: none is taken any more.
+    pub(super) is_given: bool,
 }
 
 /// Another node, and how it knows its request.
@@ -51,9 +68,28 @@ impl Parcel {
             .answer(Outcome::Failure(Failure::new(code, text)));
     }
 
-    /// Whether it was sent by a later plan than this one.
+    /// Whether it was sent, or sent away, by a later plan than this one.
     pub(super) fn is_ahead_of(&self, plan: u64) -> bool {
-        self.asked_by.as_ref().is_some_and(|by| by.plan > plan)
+        let asked_by = self.asked_by.as_ref().map_or(0, |by| by.plan);
+        asked_by.max(self.hint.plan) > plan
+    }
+
+    /// Where it is to go from here, and by which plan, as far as that is known.
+    pub(super) fn way<'a>(&self, view: &'a View, slot: u16) -> Option<Way<'a>> {
+        let known = view.plan.number;
+        let hint = self.hint.owner.as_ref().filter(|_| self.hint.plan > known);
+        let hinted = hint.and_then(|owner| view.members.get_key_value(owner));
+        if let Some((name, node)) = hinted.filter(|(_, node)| node.is_alive()) {
+            let plan = self.hint.plan;
+            return Some(Way { name, node, plan });
+        }
+        match view.owner(slot) {
+            Owner::There { name, node } if !self.is_ahead_of(known) => {
+                let plan = known;
+                Some(Way { name, node, plan })
+            }
+            Owner::Here | Owner::There { .. } | Owner::Nobody => None,
+        }
     }
 
     /// Tells the node that asked who else owns the actor. Hands one of this node back.
@@ -66,6 +102,7 @@ impl Parcel {
             plan,
             owner: Some(owner.to_owned()),
         });
+        self.line.send_away(plan);
         self.reply.dismiss();
         None
     }
@@ -82,6 +119,14 @@ impl Parcel {
             "no node answered for the actor in time; send it again with the same number or id";
         self.fail(ErrorCode::Unavailable, text);
     }
+}
+
+/// The node that is asked, and the plan by which.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) name: &'a str,
+    pub(super) node: &'a NodeRecord,
+    pub(super) plan: u64,
 }
 
 /// The room that a node has for parcels.
@@ -124,3 +169,6 @@ impl Drop for Permit {
         self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

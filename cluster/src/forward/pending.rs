@@ -21,6 +21,14 @@ pub(super) enum Unsent {
     TooLarge(Box<Parcel>),
 }
 
+/// What the cluster says of the other node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Open,
+    /// Most others cannot reach it. A connection to it notices that late, and one that works one way only very late.
+    CutOff,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// By number, hence in order.
@@ -91,12 +99,16 @@ impl Pending {
         self.take(|parcel| parcel.until <= now)
     }
 
-    /// Those that may be sent to another node instead: while there is no stream, the ones that are said to
-    /// have moved. On a stream each is answered.
-    pub(super) fn moved(&mut self, has_moved: impl Fn(&Parcel) -> bool) -> Vec<Box<Parcel>> {
-        match self.is_connected {
-            true => Vec::new(),
-            false => self.take(has_moved),
+    /// Those that may be sent to another node instead: while there is no stream, or it leads nowhere, the ones that
+    /// are said to have moved. On any other stream each is answered.
+    pub(super) fn moved(
+        &mut self,
+        reach: Reach,
+        has_moved: impl Fn(&Parcel) -> bool,
+    ) -> Vec<Box<Parcel>> {
+        match (reach, self.is_connected) {
+            (Reach::Open, true) => Vec::new(),
+            (Reach::Open | Reach::CutOff, _) => self.take(has_moved),
         }
     }
 
@@ -122,3 +134,6 @@ fn put(out: &mut Vec<u8>, id: u64, plan: u64, now: Instant, parcel: &Parcel) -> 
 
 /// With so much to be written, messages that may be lost are.
 const OUT_BYTES_LOSSY: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

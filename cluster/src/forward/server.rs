@@ -1,5 +1,6 @@
 //! Serves other nodes that ask for actors of this one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::actor::request::{AnswerSink, ScopedAddress};
+use crate::forward::line::Line;
 use crate::forward::parcel::AskedBy;
 use crate::forward::{Forward, wire};
 use crate::peer::{PeerReader, PeerStream, PeerWriter, StreamError};
@@ -26,11 +28,38 @@ pub(super) struct Answers {
     wake: Notify,
     /// It was taken to be written.
     taken: Notify,
+    /// By slot, what the other node has asked for and is held here.
+    lines: Mutex<HashMap<u16, Arc<Line>>>,
+}
+
+/// What became of the requests of a stream for the same slot before one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing is to be waited for.
+    Next,
+    /// They wait.
+    Held,
+    /// They were sent elsewhere, and this one was asked before that was known.
+    SentAway,
 }
 
 impl Answers {
     pub(super) fn elsewhere(&self, elsewhere: Elsewhere) {
         self.put(&ActorAnswer::Elsewhere(elsewhere));
+    }
+
+    /// How a request for a slot stands to those before it.
+    pub(super) fn turn(&self, slot: u16, plan: u64) -> Turn {
+        match self.lines.lock().get(&slot) {
+            Some(line) if line.is_sent_away(plan) => Turn::SentAway,
+            Some(line) if !line.is_clear() => Turn::Held,
+            Some(_) | None => Turn::Next,
+        }
+    }
+
+    /// The requests for a slot. There are no more than slots.
+    pub(super) fn line(&self, slot: u16) -> Arc<Line> {
+        Arc::clone(self.lines.lock().entry(slot).or_default())
     }
 
     fn put(&self, answer: &ActorAnswer) {

@@ -236,6 +236,12 @@ impl Machine {
         }
     }
 
+    /// What was decided could not be written. Nobody else's beats may have been: a store that is full, or that is
+    /// lost between read and commit, makes everybody look silent.
+    pub fn failed(&mut self) {
+        self.attention.disregard();
+    }
+
     fn watch(&mut self, now: Duration, members: &[Member]) {
         self.members
             .retain(|name, _| members.iter().any(|member| member.name == *name));

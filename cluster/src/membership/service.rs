@@ -148,7 +148,10 @@ impl Service {
             Ok(_) => self.machine.committed(&writes),
             // Somebody decided at the same time: the next round sees what.
             Err(store::Error::Conflict) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.machine.failed();
+                return Err(error);
+            }
         }
         Ok(Round::Member {
             is_controller: self.machine.is_controller(),

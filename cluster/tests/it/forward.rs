@@ -3,192 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{
-    AnswerSink, Claim, CommandRequest, Host, HostConfig, Identity, Kinds, ReplyTo, Subscription,
-    SubscriptionItem,
+    AnswerSink, CommandRequest, Host, Identity, ReplyTo, SubscriptionItem,
 };
-use selvedge_cluster::forward::{Doubt, ForwardConfig};
-use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
-use selvedge_cluster::peer::{Credentials, Links, Listener, ListenerConfig};
-use selvedge_cluster::plan::{Candidate, Plan};
-use selvedge_cluster::store::Store;
+use selvedge_cluster::forward::Doubt;
 use selvedge_protocol::frame::{Outcome, Since};
 use selvedge_protocol::{ErrorCode, SessionId};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-use crate::actor::faults::Faulty;
-use crate::actor::kinds::Tally;
 use crate::actor::world::*;
-use crate::peer::authority::{Authority, Validity};
 
-const SLOTS: u16 = 8;
-/// How long anything may take before it counts as hung. Never a measure of speed.
-const PATIENCE: Duration = Duration::from_secs(60);
+mod hostile;
+mod order;
+mod room;
+mod world;
 
-struct Cluster {
-    world: World,
-    authority: Authority,
-    directory: tempfile::TempDir,
-    members: BTreeMap<String, NodeRecord>,
-    plan: Plan,
-}
-
-struct Node {
-    name: String,
-    host: Host,
-    views: watch::Sender<Arc<View>>,
-    doubts: Arc<Mutex<Vec<Doubt>>>,
-    listener: JoinHandle<()>,
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.listener.abort();
-    }
-}
-
-impl Cluster {
-    fn new() -> Self {
-        Self {
-            world: World::new(),
-            authority: Authority::new(),
-            directory: tempfile::tempdir().unwrap(),
-            members: BTreeMap::new(),
-            plan: Plan::empty(SLOTS),
-        }
-    }
-
-    /// A node that owns nothing and knows nobody yet.
-    async fn node(&mut self, name: &str) -> Node {
-        let store: Arc<dyn Store> = Arc::new(Faulty {
-            inner: Arc::clone(&self.world.store) as Arc<dyn Store>,
-            dice: Clock::manual(0, 1),
-            percent: 0,
-            is_exclusive: false,
-        });
-        let config = HostConfig {
-            node: name.to_owned(),
-            idle_ms: 60_000,
-            slots: SLOTS,
-        };
-        let kinds = Kinds::default().with(Tally);
-        let host = Host::idle(config, store, self.world.clock.clone(), kinds)
-            .await
-            .unwrap();
-        let files = self
-            .authority
-            .issue(self.directory.path(), name, Validity::Now);
-        let credentials = Credentials::read(files).unwrap();
-        let listening = ListenerConfig {
-            node: name.to_owned(),
-            address: "127.0.0.1:0".parse().unwrap(),
-        };
-        let listener = Listener::bind(&listening, credentials).unwrap();
-        let record = NodeRecord {
-            incarnation: self
-                .members
-                .get(name)
-                .map_or(1, |node| node.incarnation + 1),
-            state: NodeState::Serving,
-            is_drained: false,
-            is_isolated: false,
-            weight: 1,
-            roles: vec![Role::Core],
-            peer: listener.local_addr().to_string(),
-            quic: None,
-            operations: Vec::new(),
-            versions: Versions {
-                binary: String::new(),
-                protocol: 1,
-                schema: 1,
-            },
-        };
-        self.members.insert(name.to_owned(), record);
-        let view = View {
-            name: name.to_owned(),
-            plan: Plan::empty(SLOTS),
-            ..View::default()
-        };
-        let views = watch::Sender::new(Arc::new(view));
-        let doubts = Arc::<Mutex<Vec<Doubt>>>::default();
-        let told = Arc::clone(&doubts);
-        let forward = host.forward(ForwardConfig {
-            views: views.subscribe(),
-            links: Links::new(listener.dialer(), Clock::system()),
-            doubt: Box::new(move |doubt| told.lock().push(doubt)),
-        });
-        let serve = move |inbound| -> futures::future::BoxFuture<'static, ()> {
-            Box::pin(forward.clone().serve(inbound))
-        };
-        let listener = tokio::spawn(listener.run(std::future::pending(), serve));
-        Node {
-            name: name.to_owned(),
-            host,
-            views,
-            doubts,
-            listener,
-        }
-    }
-
-    /// From now on this node owns everything, by the next plan.
-    fn give_all_to(&mut self, name: &str) {
-        let candidate = Candidate {
-            name: name.to_owned(),
-            weight: 1,
-        };
-        self.plan = self.plan.next(&[candidate]);
-    }
-
-    /// The node takes all slots, under the plan as it is.
-    async fn take(&self, node: &Node) {
-        let claim = Claim {
-            plan: self.plan.number,
-            incarnation: 1,
-        };
-        node.host.take(&all(), claim, &|_, _| true).await.unwrap();
-    }
-
-    /// The node learns of the cluster as it is.
-    fn tell(&self, node: &Node) {
-        node.views.send_replace(Arc::new(View {
-            name: node.name.clone(),
-            incarnation: 1,
-            plan: self.plan.clone(),
-            members: self.members.clone(),
-            controller: None,
-        }));
-    }
-}
-
-fn all() -> Vec<u16> {
-    (0..SLOTS).collect()
-}
-
-fn numbered(number: u64) -> Identity {
-    Identity::Session {
-        session: SessionId::from_u128(9),
-        number,
-        acknowledged: 0,
-    }
-}
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap()
-}
-
-async fn next_seq(subscription: &mut Subscription) -> u64 {
-    match soon(subscription.next()).await.unwrap() {
-        SubscriptionItem::Event(event) => event.seq,
-        other => panic!("{other:?}"),
-    }
-}
+use world::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_asks_the_owner() {
@@ -218,21 +51,6 @@ async fn a_node_asks_the_owner() {
     let mut large = command("b", "add", "1", Identity::Natural);
     large.payload = Some(vec![7; 1_000_000].into());
     ok(soon(other.host.ask(large)).await);
-}
-
-/// Adds one to an actor, under one number until it is answered: on a machine that is very busy a node gives up
-/// what waits too long, as it should.
-async fn add_surely(host: &Host, key: &str, number: u64) -> u64 {
-    loop {
-        match add(host, key, numbered(number)).await {
-            Outcome::Failure(failure) if failure.code == ErrorCode::Unavailable => {}
-            outcome => return sum_in(outcome),
-        }
-    }
-}
-
-fn sum_in(outcome: Outcome) -> u64 {
-    number(&ok(outcome))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use super::Timing;
 pub(super) struct Attention {
     pub(super) watched: Duration,
     looked: Option<Instant>,
-    /// When it began to see anything, after it had not for too long to judge anybody.
+    /// When it began to see anything, after it had not for too long to judge anybody, or what it saw told nothing.
     since: Duration,
     /// So much counts of the time between two looks. One that is half a beat late has a reason that others
     /// may have as well.
@@ -46,6 +46,11 @@ impl Attention {
             self.since = self.watched;
         }
         self.looked = Some(now);
+    }
+
+    /// What was watched until now says nothing of anybody.
+    pub(super) fn disregard(&mut self) {
+        self.since = self.watched;
     }
 
     /// How long something was the same, of the time that counts.

@@ -1,294 +1,13 @@
 //! Whole clusters in simulated time: nodes die, stand still in the middle of a round, come back, and break
 //! their links, by seed. Whoever beats stays, whoever does not is out in time, and nothing is decided twice.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::membership::record::Versions;
 
-const SLOTS: u16 = 64;
-/// The step of simulated time.
-const STEP: Duration = Duration::from_millis(10);
+mod cluster;
 
-/// The rows, each with the number of the commit that wrote it last.
-#[derive(Default)]
-struct Rows {
-    commits: u64,
-    nodes: BTreeMap<String, (u64, NodeRecord)>,
-    beats: BTreeMap<String, (u64, BeatRecord)>,
-    lease: Option<(u64, LeaseRecord)>,
-    plan: Option<(u64, Plan)>,
-}
-
-/// A round between its read and its commit.
-struct Pending {
-    read_at: u64,
-    writes: Writes,
-    commit_at: Instant,
-}
-
-struct Node {
-    name: String,
-    /// `None`: it is down.
-    machine: Option<Machine>,
-    next: Instant,
-    pending: Option<Pending>,
-    /// It stands still until then.
-    stopped_until: Option<Instant>,
-    /// When it last joined or beat.
-    beat_at: Instant,
-}
-
-struct Cluster {
-    now: Instant,
-    timing: Timing,
-    rows: Rows,
-    nodes: Vec<Node>,
-    /// Deaths that were declared: whose, after how long a silence.
-    deaths: Vec<(String, Duration)>,
-    ousted: usize,
-    /// Since when a node does not reach another one.
-    cut: BTreeMap<(usize, usize), Instant>,
-    /// Nodes that need no other: they only look at those that are doubted.
-    idle: BTreeSet<usize>,
-}
-
-fn name(number: usize) -> String {
-    format!("node-{number}")
-}
-
-impl Cluster {
-    fn new(count: usize) -> Self {
-        let now = Instant::now();
-        let mut cluster = Self {
-            now,
-            timing: Timing::default(),
-            rows: Rows::default(),
-            nodes: Vec::new(),
-            deaths: Vec::new(),
-            ousted: 0,
-            cut: BTreeMap::new(),
-            idle: BTreeSet::new(),
-        };
-        for number in 0..count {
-            cluster.nodes.push(Node {
-                name: name(number),
-                machine: None,
-                next: now,
-                pending: None,
-                stopped_until: None,
-                beat_at: now,
-            });
-            cluster.join(number);
-        }
-        cluster
-    }
-
-    fn join(&mut self, number: usize) {
-        let name = name(number);
-        self.rows.commits += 1;
-        let before = self.rows.nodes.get(&name);
-        let incarnation = before.map_or(1, |(_, node)| node.incarnation + 1);
-        let node = NodeRecord {
-            incarnation,
-            state: NodeState::Serving,
-            is_drained: false,
-            is_isolated: false,
-            weight: 1,
-            roles: Vec::new(),
-            peer: String::new(),
-            quic: None,
-            operations: Vec::new(),
-            versions: Versions {
-                binary: String::new(),
-                protocol: 1,
-                schema: 1,
-            },
-        };
-        let row = (self.rows.commits, node);
-        self.rows.nodes.insert(name.clone(), row);
-        let node = &mut self.nodes[number];
-        node.machine = Some(Machine::new(name, incarnation, self.timing));
-        (node.next, node.pending) = (self.now, None);
-        (node.stopped_until, node.beat_at) = (None, self.now);
-    }
-
-    fn kill(&mut self, number: usize) {
-        let node = &mut self.nodes[number];
-        (node.machine, node.pending) = (None, None);
-    }
-
-    fn seen(&self, number: usize) -> Seen {
-        let node = &self.nodes[number];
-        let all = node.machine.as_ref().unwrap().wants_all(self.now);
-        let member = |(name, (_, node)): (&String, &(u64, NodeRecord))| Member {
-            name: name.clone(),
-            node: node.clone(),
-            beat: self.rows.beats.get(name).map(|(_, beat)| beat.clone()),
-        };
-        let plan = self.rows.plan.as_ref().map(|(_, plan)| plan.clone());
-        Seen {
-            own: self
-                .rows
-                .nodes
-                .get(&node.name)
-                .map(|(_, node)| node.clone()),
-            lease: self.rows.lease.as_ref().map(|(_, lease)| lease.clone()),
-            members: match all {
-                true => self.rows.nodes.iter().map(member).collect(),
-                false => Vec::new(),
-            },
-            plan: all.then(|| plan.unwrap_or_else(|| Plan::empty(SLOTS))),
-        }
-    }
-
-    /// Reads and decides; the commit follows `delay` later.
-    fn begin(&mut self, number: usize, delay: Duration) {
-        let seen = self.seen(number);
-        let (now, read_at) = (self.now, self.rows.commits);
-        let unreachable = self.unreachable(number);
-        let node = &mut self.nodes[number];
-        node.next = now + self.timing.beat;
-        node.machine.as_mut().unwrap().report(unreachable);
-        match node.machine.as_mut().unwrap().decide(now, now, &seen) {
-            Ok(writes) => {
-                node.pending = Some(Pending {
-                    read_at,
-                    writes,
-                    commit_at: now + delay,
-                });
-            }
-            Err(Ousted::Dead | Ousted::Replaced) => {
-                self.ousted += 1;
-                self.join(number);
-            }
-        }
-    }
-
-    /// What a node finds that it cannot reach, a second after that is so.
-    fn unreachable(&self, by: usize) -> Vec<String> {
-        let lease = self.rows.lease.as_ref();
-        let is_looked_at = |of: &usize| {
-            let is_doubted = |(_, lease): &(u64, LeaseRecord)| lease.doubted.contains(&name(*of));
-            !self.idle.contains(&by) || lease.is_some_and(is_doubted)
-        };
-        let is_cut = |of: &usize| {
-            let since = self.cut.get(&(by, *of));
-            since.is_some_and(|since| self.now - *since >= SECOND)
-        };
-        let others = (0..self.nodes.len()).filter(|of| *of != by);
-        others
-            .filter(is_looked_at)
-            .filter(is_cut)
-            .map(name)
-            .collect()
-    }
-
-    /// From now on one does not reach the other.
-    fn cut(&mut self, by: usize, of: usize) {
-        self.cut.entry((by, of)).or_insert(self.now);
-    }
-
-    /// From now on nobody reaches a node, nor it anybody.
-    fn isolate(&mut self, number: usize) {
-        for other in (0..self.nodes.len()).filter(|other| *other != number) {
-            self.cut(number, other);
-            self.cut(other, number);
-        }
-    }
-
-    /// How many slots each node has.
-    fn counts(&self) -> Vec<usize> {
-        let nodes = 0..self.nodes.len();
-        nodes
-            .map(|n| self.plan().slots_of(&name(n)).count())
-            .collect()
-    }
-
-    fn commit(&mut self, number: usize) {
-        let Some(pending) = self.nodes[number].pending.take() else {
-            return;
-        };
-        let (own, writes) = (self.nodes[number].name.clone(), pending.writes);
-        let is_newer = |at: Option<u64>| at.is_some_and(|at| at > pending.read_at);
-        let rows = &mut self.rows;
-        let mut conflicts = is_newer(rows.nodes.get(&own).map(|it| it.0));
-        conflicts |= writes.lease.is_some() && is_newer(rows.lease.as_ref().map(|it| it.0));
-        for (dead, _) in &writes.dead {
-            conflicts |= is_newer(rows.nodes.get(dead).map(|it| it.0));
-            conflicts |= is_newer(rows.beats.get(dead).map(|it| it.0));
-        }
-        for (name, _) in &writes.isolated {
-            conflicts |= is_newer(rows.nodes.get(name).map(|it| it.0));
-        }
-        if conflicts {
-            return;
-        }
-        rows.commits += 1;
-        let at = rows.commits;
-        if let Some(beat) = &writes.beat {
-            rows.beats.insert(own, (at, beat.clone()));
-        }
-        if let Some(lease) = &writes.lease {
-            rows.lease = Some((at, lease.clone()));
-        }
-        for (name, dead) in &writes.dead {
-            rows.nodes.insert(name.clone(), (at, dead.clone()));
-            let node = self.nodes.iter().find(|node| node.name == *name).unwrap();
-            self.deaths.push((name.clone(), self.now - node.beat_at));
-        }
-        for (name, node) in &writes.isolated {
-            rows.nodes.insert(name.clone(), (at, node.clone()));
-        }
-        if let Some(plan) = &writes.plan {
-            let before = rows.plan.as_ref().map_or(0, |(_, plan)| plan.number);
-            assert_eq!(plan.number, before + 1, "a plan was decided twice");
-            assert!(writes.lease.is_some(), "only a controller plans");
-            rows.plan = Some((at, plan.clone()));
-        }
-        self.nodes[number].beat_at = self.now;
-        let machine = self.nodes[number].machine.as_mut().unwrap();
-        machine.committed(&writes);
-    }
-
-    fn run(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            self.now += STEP;
-            for number in 0..self.nodes.len() {
-                let node = &mut self.nodes[number];
-                if node.machine.is_none() || node.stopped_until.is_some_and(|it| it > self.now) {
-                    continue;
-                }
-                let is_due = node.next <= self.now;
-                if node
-                    .pending
-                    .as_ref()
-                    .is_some_and(|it| it.commit_at <= self.now)
-                {
-                    self.commit(number);
-                } else if is_due && node.pending.is_none() {
-                    self.begin(number, STEP);
-                }
-            }
-        }
-    }
-
-    fn plan(&self) -> &Plan {
-        &self.rows.plan.as_ref().unwrap().1
-    }
-
-    fn controllers(&self) -> Vec<usize> {
-        (0..self.nodes.len())
-            .filter(|number| {
-                let machine = self.nodes[*number].machine.as_ref();
-                machine.is_some_and(Machine::is_controller)
-            })
-            .collect()
-    }
-}
+use cluster::{Cluster, SLOTS, STEP, name};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -390,6 +109,29 @@ fn nobody_dies_of_a_store_that_was_away_for_all() {
         cluster.run(Duration::from_millis(away) + 10 * SECOND);
         assert_eq!(cluster.deaths, [], "{step} {away}");
         assert_eq!(cluster.controllers(), controller);
+        // Who does not come back is still found.
+        cluster.kill(2);
+        cluster.run(3 * SECOND);
+        assert_eq!(cluster.deaths.len(), 1);
+    }
+}
+
+/// All see that nothing changes, and cannot say that they are alive.
+#[test]
+fn nobody_dies_of_a_store_that_takes_no_writes() {
+    for (step, ms) in (0..25).flat_map(|step| [800, 5_000, 60_000].map(|ms| (step, ms))) {
+        let mut cluster = Cluster::new(3);
+        cluster.run(5 * SECOND + step * STEP);
+        let (controller, plan) = (cluster.controllers(), cluster.plan().number);
+        cluster.is_full = true;
+        cluster.run(Duration::from_millis(ms));
+        cluster.is_full = false;
+        cluster.run(10 * SECOND);
+        assert_eq!(cluster.deaths, [], "{step} {ms}");
+        assert_eq!(
+            (cluster.controllers(), cluster.plan().number),
+            (controller, plan)
+        );
         // Who does not come back is still found.
         cluster.kill(2);
         cluster.run(3 * SECOND);

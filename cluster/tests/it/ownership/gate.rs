@@ -1,13 +1,17 @@
 //! A store that stands still while its gate is closed, as for a process that was stopped or cut off: calls
-//! wait, and go on when it opens. Counts the commits that are refused.
+//! wait, and go on when it opens. It can hold only the commits that write some key, or be full. Counts the commits
+//! that are refused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use selvedge_cluster::store::{Committed, Error, Isolation, Range, Store, Transaction, Version};
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::world::PATIENCE;
 
 /// The gate of a store, and what went through it.
 #[derive(Debug, Clone)]
@@ -16,6 +20,11 @@ pub(crate) struct Gate(Arc<State>);
 #[derive(Debug)]
 struct State {
     is_open: watch::Sender<bool>,
+    /// Commits that write a key in which this occurs wait.
+    held: watch::Sender<Option<Vec<u8>>>,
+    /// How many do.
+    holding: watch::Sender<usize>,
+    is_full: AtomicBool,
     refused: AtomicUsize,
 }
 
@@ -29,12 +38,16 @@ struct Gated {
 struct GatedTransaction {
     inner: Box<dyn Transaction>,
     gate: Gate,
+    is_held: bool,
 }
 
 impl Gate {
     pub(crate) fn new() -> Self {
         Self(Arc::new(State {
             is_open: watch::Sender::new(true),
+            held: watch::Sender::new(None),
+            holding: watch::Sender::new(0),
+            is_full: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
         }))
     }
@@ -55,6 +68,28 @@ impl Gate {
         self.0.is_open.send_replace(true);
     }
 
+    /// From now on commits that write a key in which this occurs wait.
+    pub(crate) fn hold(&self, part_of_key: &[u8]) {
+        self.0.held.send_replace(Some(part_of_key.to_vec()));
+    }
+
+    /// Completes when one does.
+    pub(crate) async fn holds(&self) {
+        let mut holding = self.0.holding.subscribe();
+        let held = holding.wait_for(|holding| *holding > 0);
+        assert!(timeout(PATIENCE, held).await.is_ok());
+    }
+
+    /// Those that wait go on, and others do not wait.
+    pub(crate) fn let_go(&self) {
+        self.0.held.send_replace(None);
+    }
+
+    /// From now on there is no room for commits, or there is again.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Ordering::SeqCst);
+    }
+
     /// Commits that were made and conflicted.
     pub(crate) fn refused(&self) -> usize {
         self.0.refused.load(Ordering::SeqCst)
@@ -69,7 +104,12 @@ impl Gate {
 impl Gated {
     fn transaction(&self, inner: Box<dyn Transaction>) -> Box<dyn Transaction> {
         let gate = self.gate.clone();
-        Box::new(GatedTransaction { inner, gate })
+        let is_held = false;
+        Box::new(GatedTransaction {
+            inner,
+            gate,
+            is_held,
+        })
     }
 }
 
@@ -120,6 +160,9 @@ impl Transaction for GatedTransaction {
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) {
+        if let Some(part) = &*self.gate.0.held.borrow() {
+            self.is_held |= key.windows(part.len()).any(|window| window == part);
+        }
         self.inner.set(key, value);
     }
 
@@ -152,9 +195,27 @@ impl Transaction for GatedTransaction {
     }
 
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Committed, Error>> {
-        let (inner, gate) = (self.inner, self.gate);
+        let Self {
+            inner,
+            gate,
+            is_held,
+        } = *self;
         Box::pin(async move {
             gate.pass().await;
+            if is_held {
+                gate.0.holding.send_modify(|holding| *holding += 1);
+                let mut held = gate.0.held.subscribe();
+                let let_go = held.wait_for(Option::is_none).await.map(drop);
+                let_go.unwrap();
+                gate.0.holding.send_modify(|holding| *holding -= 1);
+            }
+            if gate.0.is_full.load(Ordering::SeqCst) {
+                return Err(Error::Full {
+                    path: "/full".to_owned(),
+                    free: 0,
+                    needed: 1,
+                });
+            }
             let result = inner.commit().await;
             if matches!(result, Err(Error::Conflict)) {
                 gate.0.refused.fetch_add(1, Ordering::SeqCst);

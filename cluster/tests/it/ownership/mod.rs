@@ -5,6 +5,7 @@
 mod gate;
 mod isolation;
 mod linked;
+mod members;
 mod moves;
 mod trouble;
 mod work;

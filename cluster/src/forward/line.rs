@@ -1,0 +1,130 @@
+//! The requests of one asker for one slot that are on their way, wherever they are: they keep their order.
+//!
+//! Some are at another node and unanswered, all of them at the same one; those that came later and belong
+//! elsewhere by now are held until these are back. What a node holds for others waits behind nothing of its own,
+//! and the other way round: nodes that ask each other never wait for each other's lines.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    held: AtomicUsize,
+    away: Mutex<Away>,
+    /// As in `away`, for who only asks whether there are any.
+    away_count: AtomicUsize,
+    /// The asker was sent elsewhere by the plan before this one; what it asked by an older one goes there as well.
+    sent_away_before: AtomicU64,
+}
+
+/// Requests at another node.
+#[derive(Debug, Default)]
+struct Away {
+    /// The number of the outlet that they left by.
+    outlet: u64,
+    count: usize,
+}
+
+/// A request at another node. Dropped when it is answered, or taken back.
+#[derive(Debug)]
+pub(super) struct Flight(Arc<Line>);
+
+impl Line {
+    /// Whether a request that comes now has no other before it.
+    pub(crate) fn is_clear(&self) -> bool {
+        !self.is_held() && self.is_home()
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether none is at another node.
+    pub(super) fn is_home(&self) -> bool {
+        self.away_count.load(Ordering::Acquire) == 0
+    }
+
+    /// The asker is sent elsewhere, by a plan.
+    pub(super) fn send_away(&self, plan: u64) {
+        let next = plan.saturating_add(1);
+        self.sent_away_before.fetch_max(next, Ordering::AcqRel);
+    }
+
+    /// Whether a request that was made by a plan goes where one before it was sent.
+    pub(super) fn is_sent_away(&self, plan: u64) -> bool {
+        plan < self.sent_away_before.load(Ordering::Acquire)
+    }
+
+    /// One more is held. Answers whether it is the first.
+    pub(super) fn hold(&self) -> bool {
+        self.held.fetch_add(1, Ordering::AcqRel) == 0
+    }
+
+    /// One that was held has gone on.
+    pub(super) fn release(&self) {
+        self.held.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// One leaves by an outlet, unless others have left by another one and are not back.
+    pub(super) fn depart(self: &Arc<Self>, outlet: u64) -> Option<Flight> {
+        let mut away = self.away.lock();
+        if away.count > 0 && away.outlet != outlet {
+            return None;
+        }
+        away.outlet = outlet;
+        away.count += 1;
+        self.away_count.store(away.count, Ordering::Release);
+        Some(Flight(Arc::clone(self)))
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let mut away = self.0.away.lock();
+        away.count -= 1;
+        self.0.away_count.store(away.count, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_are_away_are_at_the_same_place() {
+        let line = Arc::<Line>::default();
+        assert!(line.is_clear());
+        let first = line.depart(1).unwrap();
+        let second = line.depart(1).unwrap();
+        assert!(!line.is_clear() && line.depart(2).is_none());
+        drop(first);
+        assert!(line.depart(2).is_none(), "one of two is back");
+        drop(second);
+        assert!(line.is_home());
+        let _elsewhere = line.depart(2).unwrap();
+        assert!(line.depart(1).is_none());
+    }
+
+    #[test]
+    fn what_was_asked_before_the_asker_was_sent_away_goes_as_well() {
+        let line = Line::default();
+        assert!(!line.is_sent_away(0), "nothing was");
+        line.send_away(4);
+        line.send_away(2);
+        assert!(line.is_sent_away(0) && line.is_sent_away(4));
+        assert!(!line.is_sent_away(5), "it knew");
+    }
+
+    #[test]
+    fn a_line_is_clear_when_nothing_is_held_any_more() {
+        let line = Line::default();
+        assert!(line.hold());
+        assert!(!line.hold());
+        line.release();
+        assert!(!line.is_clear());
+        line.release();
+        assert!(line.is_clear());
+    }
+}
