@@ -15,7 +15,7 @@ use selvedge_cluster::actor::{
 };
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
-use selvedge_cluster::peer::{Credentials, Links, Listener, ListenerConfig};
+use selvedge_cluster::peer::{Credentials, Listener, ListenerConfig};
 use selvedge_cluster::plan::{Candidate, Plan};
 use selvedge_cluster::store::Store;
 use selvedge_protocol::frame::{Outcome, Since};
@@ -121,7 +121,7 @@ impl Cluster {
         let told = Arc::clone(&doubts);
         let forward = host.forward(ForwardConfig {
             views: views.subscribe(),
-            links: Links::new(listener.dialer(), Clock::system()),
+            links: listener.links(Clock::system()),
             doubt: Box::new(move |doubt| told.lock().push(doubt)),
         });
         let serve = move |inbound| -> futures::future::BoxFuture<'static, ()> {

@@ -1,5 +1,7 @@
 //! What comes to a peer port without being a node's: garbage, wrong frames, too much of anything.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +26,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bare QUIC client, with the certificate of a node or without.
 async fn connect(node: &StorageNode, files: Option<&PeerFiles>) -> Connection {
-    let mut roots = RootCertStore::empty();
     let ca = node.directory.path().join("ca.pem");
+    bare(node.address, "storage", &ca, files).await
+}
+
+/// The same, at any node.
+pub(super) async fn connect_to(address: SocketAddr, name: &str, files: &PeerFiles) -> Connection {
+    bare(address, name, &files.ca, Some(files)).await
+}
+
+async fn bare(address: SocketAddr, name: &str, ca: &Path, files: Option<&PeerFiles>) -> Connection {
+    let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(ca).unwrap())
         .unwrap();
@@ -49,7 +60,7 @@ async fn connect(node: &StorageNode, files: Option<&PeerFiles>) -> Connection {
     config.transport_config(Arc::new(transport));
     let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     endpoint
-        .connect_with(config, node.address, &node_domain("storage"))
+        .connect_with(config, address, &node_domain(name))
         .unwrap()
         .await
         .unwrap()
