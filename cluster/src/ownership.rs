@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use selvedge_protocol::limits;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -26,6 +27,8 @@ mod take;
 /// How patient a node is with slots that move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnershipConfig {
+    /// How long what is at work for the actors of a slot may take to end, before the slot is given up.
+    pub part: Duration,
     /// How long the actors of a slot that is given up may take to answer what they took.
     pub quiet: Duration,
     /// How long a node waits for the one that has a slot to hand it over.
@@ -39,6 +42,7 @@ pub struct OwnershipConfig {
 impl Default for OwnershipConfig {
     fn default() -> Self {
         Self {
+            part: Duration::from_millis(limits::SLOT_PARTING_MS_MAX),
             // A thousand usual commands; what takes longer is sent again by its client.
             quiet: Duration::from_secs(2),
             // Longer than the other may need: it sees the plan about when this one does.

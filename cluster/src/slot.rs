@@ -39,6 +39,8 @@ pub(crate) struct Slot {
     standing: AtomicU8,
     proof: Mutex<Option<Proof>>,
     pub(crate) directory: Mutex<HashMap<ScopedAddress, Entry>>,
+    /// What is at work for its actors outside of them. Begins under the lock of the directory.
+    works: AtomicUsize,
     /// An activation without an actor, for the next one.
     spare: Mutex<Option<ActorRef<Message>>>,
     /// The actor that supervises the slot's activations.
@@ -76,6 +78,8 @@ pub(crate) enum Standing {
     Foreign,
     /// Ours: it takes requests.
     Open,
+    /// Ours, and it takes requests, but is about to be given up: no work of its actors begins.
+    Parting,
     /// Ours, but given up: it takes no more requests, those that it took are answered.
     Closing,
 }
@@ -126,6 +130,7 @@ impl Slot {
             standing: AtomicU8::new(Standing::Foreign as u8),
             proof: Mutex::new(None),
             directory: Mutex::new(HashMap::new()),
+            works: AtomicUsize::new(0),
             spare: Mutex::new(None),
             supervisor: Mutex::new(None),
             hub: Hub::default(),
@@ -155,16 +160,52 @@ impl Slot {
         self.changes.raise();
     }
 
+    /// It is about to be given up: lets no more work of its actors begin.
+    pub(crate) fn part(&self) {
+        self.change(Standing::Parting, |standing| standing == Standing::Open);
+    }
+
+    /// It is not given up after all.
+    pub(crate) fn keep(&self) {
+        self.change(Standing::Open, |standing| standing == Standing::Parting);
+    }
+
     /// Takes no more requests.
     pub(crate) fn close(&self) {
+        self.change(Standing::Closing, |standing| match standing {
+            Standing::Open | Standing::Parting => true,
+            Standing::Foreign | Standing::Closing => false,
+        });
+    }
+
+    fn change(&self, to: Standing, may_change: impl Fn(Standing) -> bool) {
         {
             let _directory = self.directory.lock();
-            if self.standing() != Standing::Open {
+            if !may_change(self.standing()) {
                 return;
             }
-            self.stand(Standing::Closing);
+            self.stand(to);
         }
         self.changes.raise();
+    }
+
+    /// Work of one of its actors begins, unless the slot is not here or is about to go.
+    pub(crate) fn begin_work(&self) -> bool {
+        let _directory = self.directory.lock();
+        let may_begin = self.standing() == Standing::Open;
+        if may_begin {
+            self.works.fetch_add(1, Ordering::SeqCst);
+        }
+        may_begin
+    }
+
+    pub(crate) fn end_work(&self) {
+        self.works.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether something is at work for its actors.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.works.load(Ordering::SeqCst) > 0
     }
 
     /// Whether everything that the slot's actors took is answered.
@@ -180,7 +221,8 @@ impl Slot {
     pub(crate) fn standing(&self) -> Standing {
         match self.standing.load(Ordering::Acquire) {
             1 => Standing::Open,
-            2 => Standing::Closing,
+            2 => Standing::Parting,
+            3 => Standing::Closing,
             _ => Standing::Foreign,
         }
     }
@@ -209,7 +251,10 @@ impl Slot {
 
     /// Whether it takes requests.
     pub(crate) fn is_open(&self) -> bool {
-        self.standing() == Standing::Open
+        match self.standing() {
+            Standing::Open | Standing::Parting => true,
+            Standing::Foreign | Standing::Closing => false,
+        }
     }
 
     /// Another host has taken the slot that this one took at `epoch`.

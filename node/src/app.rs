@@ -13,6 +13,7 @@ use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds, ScopedAddress};
 use selvedge_cluster::forward::Forward;
 use selvedge_cluster::peer::Inbound;
 use selvedge_cluster::store::{self, Store};
+use selvedge_protocol::limits::OPERATION_PARTING_MS;
 use selvedge_protocol::{IdError, OperationType, Tenant};
 use tokio::task::JoinHandle;
 
@@ -27,6 +28,7 @@ pub struct Application {
     kinds: Kinds,
     handlers: HashMap<OperationType, (Arc<dyn ErasedHandler>, Policy)>,
     worker_lease: Duration,
+    step_grace: Duration,
 }
 
 /// Puts an [`Application`] together.
@@ -110,6 +112,14 @@ impl Application {
         self
     }
 
+    /// How long steps at work may take to finish when the node stops, or lets their operations go to another. No
+    /// longer than slots wait for it.
+    #[must_use]
+    pub const fn step_grace(mut self, grace: Duration) -> Self {
+        self.step_grace = grace;
+        self
+    }
+
     /// Takes all slots, recovers what was going on and serves: for a node that is alone on its store.
     pub async fn start(self, place: Place) -> Result<Running, store::Error> {
         self.start_with(place, Owned::All).await
@@ -128,6 +138,7 @@ impl Application {
             clock: place.clock.clone(),
             slots: place.host.slots,
             worker_lease: self.worker_lease,
+            step_grace: self.step_grace,
         });
         let waiters = Waiters::default();
         let operations =
@@ -193,6 +204,7 @@ impl Builder {
                 kinds: self.kinds,
                 handlers: self.handlers,
                 worker_lease: WORKER_LEASE,
+                step_grace: Duration::from_millis(OPERATION_PARTING_MS),
             }),
         }
     }

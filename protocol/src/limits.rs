@@ -173,6 +173,10 @@ pub const ACTOR_BATCH_BYTES_MAX: usize = 1_000_000;
 pub const EFFECTS_LEN_MAX: usize = 256;
 /// How long an actor stays activated without work, milliseconds.
 pub const ACTOR_IDLE_MS: u64 = 60_000;
+/// How long a slot that is to be handed over waits for what is at work for its actors, milliseconds. With the time
+/// that its actors have for their answers it stays below the three seconds after which the next owner takes it by
+/// force.
+pub const SLOT_PARTING_MS_MAX: u64 = 600;
 
 /// Bytes of input, metadata, progress and step results of one operation: half of a state, so that its
 /// result and one more step always find room.
@@ -212,6 +216,11 @@ pub const PROCESSING_SOUGHT_MAX: usize = 32;
 pub const PROCESSING_GUESTS_MAX: usize = 2 * PROCESSING_SOUGHT_MAX;
 /// An attempt that lasts longer than this is noted in the store, milliseconds.
 pub const OPERATION_NOTE_MS: u64 = 50;
+/// How long a step that is at work may take to end when its slot is to be handed over, or its node stops,
+/// milliseconds: most steps are shorter. One that takes longer is cut off and begins again; the rest of
+/// [`SLOT_PARTING_MS_MAX`] is for making durable what was done before it.
+pub const OPERATION_PARTING_MS: u64 = 400;
+const _: () = assert!(OPERATION_PARTING_MS < SLOT_PARTING_MS_MAX);
 /// Progress is committed at most this often, milliseconds.
 pub const OPERATION_PROGRESS_MS: u64 = 250;
 /// The default and the largest page of a list of operations.

@@ -34,7 +34,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) kinds: Kinds,
     pub(crate) slots: Box<[Slot]>,
-    /// Raised with each slot that is taken, closed or left.
+    /// Raised with each slot that is taken, is about to go, closed or left.
     pub(crate) changes: Arc<Changes>,
     pub(crate) load: Arc<Load>,
     /// Queries that are answered from the store.

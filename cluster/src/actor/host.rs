@@ -24,6 +24,7 @@ use crate::actor::stored;
 use crate::actor::subscription::Subscription;
 use crate::actor::supervisor::Root;
 use crate::actor::taking::{self, Claim, Left, MayTake, SLOTS_TAKEN_AT_ONCE, Taking, Wish, take};
+use crate::actor::work::Work;
 use crate::forward::{Forward, ForwardConfig};
 use crate::membership::Admin;
 use crate::slot::{Slot, Standing};
@@ -151,6 +152,28 @@ impl Host {
         }
     }
 
+    /// These slots are about to be given up: no more work of their actors begins.
+    pub(crate) fn part(&self, numbers: &[u16]) {
+        self.slots(numbers).for_each(Slot::part);
+    }
+
+    /// They are not given up after all.
+    pub(crate) fn keep(&self, numbers: &[u16]) {
+        self.slots(numbers).for_each(Slot::keep);
+    }
+
+    /// The ones of these slots for whose actors nothing is at work.
+    pub(crate) fn resting(&self, numbers: &[u16]) -> Vec<u16> {
+        let resting = self.slots(numbers).filter(|slot| !slot.is_at_work());
+        resting.map(|slot| slot.number).collect()
+    }
+
+    /// Completes when there is one.
+    pub(crate) async fn rests(&self, numbers: &[u16]) {
+        let rests = || self.slots(numbers).any(|slot| !slot.is_at_work());
+        self.core.load.quiet(rests).await;
+    }
+
     /// Takes no more requests for these slots.
     pub(crate) fn close(&self, numbers: &[u16]) {
         self.slots(numbers).for_each(Slot::close);
@@ -195,8 +218,8 @@ impl Host {
         self.core.commits_fenced.load(Ordering::Relaxed)
     }
 
-    /// Raised, from any number, with each slot that is opened here, closed or left. What it means is to be
-    /// looked up, in [`Self::owned`] for one.
+    /// Raised, from any number, with each slot that is opened here, is about to go, closed or left. What it means
+    /// is to be looked up, in [`Self::owned`] for one.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.core.changes.subscribe()
     }
@@ -222,6 +245,25 @@ impl Host {
     /// Whether it serves an actor itself.
     pub fn owns(&self, actor: &ScopedAddress) -> bool {
         self.core.slot_of(actor).is_open()
+    }
+
+    /// The same, and it is not about to give it up.
+    pub fn keeps(&self, actor: &ScopedAddress) -> bool {
+        self.core.slot_of(actor).standing() == Standing::Open
+    }
+
+    /// The slots that it serves and is about to give up, ascending: what is at work for their actors is to come to
+    /// an end within [`SLOT_PARTING_MS_MAX`](selvedge_protocol::limits::SLOT_PARTING_MS_MAX).
+    pub fn parting(&self) -> Vec<u16> {
+        let parting = |slot: &&Slot| slot.standing() == Standing::Parting;
+        let slots = self.core.slots.iter().filter(parting);
+        slots.map(|slot| slot.number).collect()
+    }
+
+    /// Begins work of an actor outside of it, which reports to it: its slot is not handed over before that has
+    /// ended, within the bound. `None`: the actor is not served here, or its slot is about to go.
+    pub fn begin_work(&self, actor: &ScopedAddress) -> Option<Work> {
+        Work::begin(&self.core, actor)
     }
 
     fn slots<'a>(&'a self, numbers: &'a [u16]) -> impl Iterator<Item = &'a Slot> {

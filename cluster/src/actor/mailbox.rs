@@ -32,7 +32,8 @@ impl Load {
         }
     }
 
-    /// Completes when `is_quiet`, which looks at mailboxes, says so. What it looks at takes no more requests.
+    /// Completes when `is_quiet`, which looks at mailboxes or at what is at work, says so. What it looks at takes
+    /// no more requests, or lets no more work begin.
     pub(crate) async fn quiet(&self, is_quiet: impl Fn() -> bool) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(self);
@@ -43,6 +44,13 @@ impl Load {
                 return;
             }
             emptied.await;
+        }
+    }
+
+    /// A mailbox is empty, or some work has ended. Whoever begins to wait after this sees that it is so.
+    pub(crate) fn emptied(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.emptied.notify_waiters();
         }
     }
 }
@@ -107,9 +115,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let before = self.0.unanswered.fetch_sub(1, Ordering::SeqCst);
         let load = &self.0.load;
-        // Whoever begins to wait after this finds the mailbox empty.
-        if before == 1 && load.waiting.load(Ordering::SeqCst) > 0 {
-            load.emptied.notify_waiters();
+        if before == 1 {
+            load.emptied();
         }
         if load.unanswered.fetch_sub(1, Ordering::Release) == 1 {
             load.drained.notify_waiters();

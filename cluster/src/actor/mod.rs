@@ -25,6 +25,7 @@ mod stored;
 mod subscription;
 mod supervisor;
 mod taking;
+mod work;
 
 pub use host::{Host, HostConfig};
 pub use hosted::Kinds;
@@ -38,3 +39,4 @@ pub use request::{
 pub use stored::{StoredState, stored_state};
 pub use subscription::Subscription;
 pub use taking::{Claim, Holder, MayTake, Taking};
+pub use work::Work;

@@ -459,7 +459,7 @@ impl Kind for OperationKind {
         if is_final || is_over || record.status == Status::Cancelling {
             control.stop();
         }
-        control.hold(record.status == Status::Paused);
+        control.pause(record.status == Status::Paused);
         if stand.is_durable && std::mem::take(&mut state.is_told) {
             control.deliver(record);
         }

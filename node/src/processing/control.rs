@@ -27,8 +27,10 @@ pub(crate) struct Control {
     /// The operation was offered again while this runner was about to end.
     missed: AtomicBool,
     stopped: Notify,
-    /// No further step is to begin.
-    is_held: AtomicBool,
+    /// A client has paused the operation: no further step is to begin.
+    is_paused: AtomicBool,
+    /// The same, as this node is about to let it go.
+    is_parting: AtomicBool,
     /// Results of steps that others finished, by name.
     delivered: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     /// Tells of a change to these two.
@@ -46,7 +48,8 @@ impl Control {
             stop: AtomicBool::new(false),
             missed: AtomicBool::new(false),
             stopped: Notify::new(),
-            is_held: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
+            is_parting: AtomicBool::new(false),
             delivered: Mutex::new(Vec::new()),
             changed: Notify::new(),
             node: Mutex::default(),
@@ -93,15 +96,29 @@ impl Control {
         }
     }
 
-    /// Lets no further step begin, or lets them begin again.
-    pub(crate) fn hold(&self, is_held: bool) {
-        if self.is_held.swap(is_held, Ordering::AcqRel) != is_held {
+    /// Lets no further step begin as the operation is paused, or lets them begin again.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        if self.is_paused.swap(is_paused, Ordering::AcqRel) != is_paused {
             self.changed.notify_waiters();
         }
     }
 
+    /// The same, as this node is about to let the operation go. Answers whether that is news.
+    pub(super) fn part(&self, is_parting: bool) -> bool {
+        let is_news = self.is_parting.swap(is_parting, Ordering::AcqRel) != is_parting;
+        if is_news {
+            self.changed.notify_waiters();
+        }
+        is_news
+    }
+
+    pub(super) fn is_parting(&self) -> bool {
+        self.is_parting.load(Ordering::Acquire)
+    }
+
+    /// Whether no further step is to begin.
     pub(crate) fn is_held(&self) -> bool {
-        self.is_held.load(Ordering::Acquire)
+        self.is_paused.load(Ordering::Acquire) || self.is_parting()
     }
 
     /// Gives the runner the results of all steps; it knows which of them it waits for.

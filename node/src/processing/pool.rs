@@ -152,6 +152,10 @@ impl Pool {
         }
     }
 
+    pub(super) const fn name(&self) -> &OperationType {
+        &self.name
+    }
+
     pub(super) const fn is_of_workers(&self) -> bool {
         self.workers.is_some()
     }

@@ -66,6 +66,10 @@ struct Inner {
     active: DashMap<ScopedAddress, Arc<Control>>,
     /// Attempts of other nodes' operations.
     guests: Guests,
+    /// How long steps at work may take to finish when this node ends, or lets their operations go.
+    step_grace: Duration,
+    /// Slots of this node that are about to go to others, as far as runners were told.
+    parting: Mutex<Vec<u16>>,
     streams: Streams,
     store: Arc<dyn Store>,
     clock: Clock,
@@ -108,6 +112,8 @@ pub(crate) struct PoolsConfig {
     pub(crate) slots: u16,
     /// How long a worker may be silent.
     pub(crate) worker_lease: Duration,
+    /// How long steps at work may take to finish when this node ends, or lets their operations go.
+    pub(crate) step_grace: Duration,
 }
 
 impl Pools {
@@ -130,6 +136,8 @@ impl Pools {
             desk: Desk::new(config.clock.clone(), config.worker_lease),
             active: DashMap::new(),
             guests: Guests::default(),
+            step_grace: config.step_grace,
+            parting: Mutex::default(),
             streams: Streams::new(config.clock.random()),
             store: config.store,
             clock: config.clock,
@@ -156,20 +164,30 @@ impl Pools {
         Ok(())
     }
 
-    /// Drops all handlers and waits until their operations know. They go on at the next start, or on another
-    /// node.
+    /// Ends all handlers and waits until their operations know: steps at work may finish, for a moment, and no
+    /// other begins. They go on at the next start, or on another node.
     pub(crate) async fn close(&self) {
         self.0.is_closed.store(true, Ordering::SeqCst);
+        let parting = self.ended(|control| {
+            control.part(true);
+        });
+        let _ = tokio::time::timeout(self.0.step_grace, parting).await;
+        self.ended(Control::stop).await;
+        self.abandon();
+    }
+
+    /// Completes when nothing is queued or at work any more; `end` is called for what is.
+    async fn ended(&self, end: impl Fn(&Control)) {
         loop {
             let ended = self.0.ended.notified();
-            self.0.guests.stop();
+            self.0.guests.each(&end);
             for active in &self.0.active {
                 if !active.value().withdraw() {
-                    active.value().stop();
+                    end(active.value());
                 }
             }
             if self.0.active.is_empty() && self.0.guests.is_empty() {
-                break;
+                return;
             }
             // What a limit held back, or an absent worker, is over now and may pass.
             for (_, pool) in self.all() {
@@ -177,7 +195,6 @@ impl Pools {
             }
             ended.await;
         }
-        self.abandon();
     }
 
     /// Drops all handlers and lets the host go. Their operations do not hear of it, as in a crash.
@@ -195,7 +212,7 @@ impl Pools {
 
     /// Takes a runnable operation in. `None`: there is no room, or no code for its type.
     pub(crate) fn offer(&self, mut offer: Offer<'_>) -> Option<Arc<Control>> {
-        if self.0.is_closed.load(Ordering::Acquire) || !self.owns(offer.actor) {
+        if self.0.is_closed.load(Ordering::Acquire) || !self.keeps(offer.actor) {
             return None;
         }
         let pool = &self.pool_for(&offer.actor.tenant, &offer.record.operation_type)?;
@@ -216,8 +233,8 @@ impl Pools {
                 vacant.insert(Arc::clone(&control));
             }
         }
-        if self.0.is_closed.load(Ordering::SeqCst) || !self.owns(offer.actor) {
-            // Closed or given up in this moment, perhaps without having seen this offer.
+        if self.0.is_closed.load(Ordering::SeqCst) || !self.keeps(offer.actor) {
+            // Closed or to be given up since this moment, perhaps without having seen this offer.
             control.stop();
         }
         let order = self.order(&offer);

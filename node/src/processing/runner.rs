@@ -23,6 +23,7 @@ use selvedge_protocol::{OperationId, Tenant};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::metrics;
 use crate::operation::{Compensation, Done, Fault, FinishedStep, News};
 use crate::processing::attempt::Attempt;
 use crate::processing::breaker::Verdict;
@@ -160,8 +161,10 @@ async fn run(ready: Ready, granted: Option<Granted>) -> Verdict {
         place,
     } = ready;
     drop(place);
-    if !held.pools.owns(&held.actor) || !held.control.take() {
-        // Withdrawn, or another node's by now: nobody waits for it.
+    // Its slot is not handed over before this has ended, if that is soon.
+    let working = held.pools.begin_work(&held.actor);
+    if working.is_none() || !held.control.take() {
+        // Withdrawn, or another node's by now, or soon: nobody waits for it.
         held.is_settled = true;
         return Verdict::Neutral;
     }
@@ -242,7 +245,12 @@ async fn attempt(
                 source,
                 granted,
             };
-            elsewhere::run_lent(reporter, lent).await
+            metrics::attempt_lent(held.pool.name());
+            let ended = elsewhere::run_lent(reporter, lent).await;
+            if ended.is_none() {
+                metrics::lent_attempt_lost(held.pool.name());
+            }
+            ended
         }
     };
     match ended {

@@ -7,4 +7,5 @@ mod isolation;
 mod linked;
 mod moves;
 mod trouble;
+mod work;
 mod world;

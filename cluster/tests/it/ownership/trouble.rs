@@ -14,6 +14,7 @@ use crate::actor::world::{actor, add, code, number, ok, reply, sum};
 
 /// A node that finds out by what it tries, and by nothing else.
 const UNCHECKED: OwnershipConfig = OwnershipConfig {
+    part: Duration::from_millis(600),
     quiet: Duration::from_secs(2),
     force: Duration::from_secs(3),
     look: Duration::from_millis(20),

@@ -18,6 +18,7 @@ use selvedge_protocol::peer::processing::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metrics;
 use crate::operation;
 use crate::processing::Pools;
 use crate::processing::breaker::Verdict;
@@ -96,6 +97,7 @@ pub(super) async fn asked(pools: &Pools, ask: Ask, mut stream: PeerStream) {
     };
     let taken = pool.take_guest(Box::new(guest), order, ask.wait_ms > 0);
     if let Err(load) = taken {
+        metrics::guest_refused(pool.name());
         return refuse(&mut stream, load).await;
     }
     let patience = match ask.wait_ms {
@@ -115,8 +117,14 @@ pub(super) async fn asked(pools: &Pools, ask: Ask, mut stream: PeerStream) {
                 let _ = to.send(stream);
             }
         }
-        Some(Turn::Full(load)) => refuse(&mut stream, load).await,
-        None => refuse(&mut stream, pool.load()).await,
+        Some(Turn::Full(load)) => {
+            metrics::guest_refused(pool.name());
+            refuse(&mut stream, load).await;
+        }
+        None => {
+            metrics::guest_refused(pool.name());
+            refuse(&mut stream, pool.load()).await;
+        }
     }
 }
 
@@ -150,6 +158,7 @@ pub(in crate::processing) async fn run(mut guest: Box<Guest>) -> Verdict {
     let work = tokio::time::timeout(WORK_MAX, stream.read()).await;
     match work {
         Ok(Ok(Some(ProcessingRequest::Work(work)))) => {
+            metrics::guest_came(guest.pool.name());
             let mut verdict = Verdict::Neutral;
             let ended = attempt(&guest, work, &mut stream, &mut verdict).await;
             serve::end(&mut stream, ended);
@@ -325,7 +334,7 @@ async fn hear(
         };
         match request {
             ProcessingRequest::Heard(heard) => line.heard(heard.number, heard.result.is_ok()),
-            ProcessingRequest::Hold(hold) => control.hold(hold.is_held),
+            ProcessingRequest::Hold(hold) => control.pause(hold.is_held),
             ProcessingRequest::Delivered(delivered) => match wire::heard_steps(delivered.steps) {
                 Ok(steps) => control.add_delivered(steps),
                 Err(error) => return error,

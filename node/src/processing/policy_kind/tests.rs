@@ -66,6 +66,7 @@ fn pools(store: &Arc<dyn Store>) -> Pools {
         clock: Clock::system(),
         slots: SLOTS_DEFAULT,
         worker_lease: Duration::from_secs(10),
+        step_grace: Duration::ZERO,
     })
 }
 

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
-use selvedge_cluster::actor::ScopedAddress;
+use selvedge_cluster::actor::{Host, ScopedAddress, Work};
 use selvedge_cluster::peer::{Inbound, Link};
 use selvedge_protocol::peer::processing::{Group as WireGroup, Workers};
 use selvedge_protocol::{OperationType, Tenant};
@@ -26,9 +27,9 @@ pub(super) struct Guests {
 }
 
 impl Guests {
-    pub(super) fn stop(&self) {
+    pub(super) fn each(&self, tell: impl Fn(&Control)) {
         for control in &self.controls {
-            control.value().stop();
+            tell(control.value());
         }
     }
 
@@ -65,22 +66,68 @@ impl Pools {
         elsewhere::serve(self, inbound).await;
     }
 
-    /// Drops the handlers of operations that this node gives up, or has lost: what they have done is durable but
-    /// for the step at work, and the next owner runs them again.
+    /// Slots of this node stand otherwise than before. Operations of those that are about to go begin no step any
+    /// more: what is at work may finish, for a moment. Handlers of those that it gives up, or has lost, are dropped:
+    /// what they have done is durable but for the step at work, and the next owner runs them again.
     pub(in crate::processing) fn sweep(&self) {
-        let mut is_any = false;
+        let Some(host) = self.host() else {
+            return;
+        };
+        // Before one looks at operations: a slot that parts meanwhile is another change.
+        let parting = host.parting();
+        let (mut is_any, mut parted) = (false, Vec::new());
         for active in &self.0.active {
-            if !self.owns(active.key()) {
-                is_any = true;
-                // One that is queued goes with the next look.
-                if !active.value().withdraw() {
-                    active.value().stop();
-                }
+            let (actor, control) = active.pair();
+            if host.keeps(actor) {
+                control.part(false);
+                continue;
+            }
+            is_any = true;
+            // One that is queued goes with the next look.
+            if control.withdraw() {
+                continue;
+            }
+            match host.owns(actor) {
+                true if control.part(true) => parted.push(Arc::clone(control)),
+                true => {}
+                false => control.stop(),
             }
         }
         if is_any {
             self.look_all();
         }
+        if !parted.is_empty() {
+            tokio::spawn(stop_late(parted, self.0.step_grace));
+        }
+        let before = std::mem::replace(&mut *self.0.parting.lock(), parting);
+        self.look_for_kept(&host, &before);
+    }
+
+    /// Operations of slots that were about to go and stay were let go for nothing: they are looked for.
+    fn look_for_kept(&self, host: &Host, before: &[u16]) {
+        if before.is_empty() {
+            return;
+        }
+        let (owned, parting) = (host.owned(), host.parting());
+        let is_in = |slots: &[u16], slot| slots.binary_search(slot).is_ok();
+        if before
+            .iter()
+            .any(|slot| is_in(&owned, slot) && !is_in(&parting, slot))
+        {
+            for (_, pool) in self.all() {
+                pool.look_again();
+            }
+        }
+    }
+
+    /// Begins work of an operation; `None`: it is another node's, or soon will be.
+    pub(in crate::processing) fn begin_work(&self, actor: &ScopedAddress) -> Option<Work> {
+        self.host()?.begin_work(actor)
+    }
+
+    /// Whether an operation is this node's and stays so, as far as is known.
+    pub(in crate::processing) fn keeps(&self, actor: &ScopedAddress) -> bool {
+        self.host().is_none_or(|host| host.keeps(actor))
     }
 
     /// Whether an operation is this node's.
@@ -218,5 +265,16 @@ impl Pools {
     /// Whether the owner of an operation may be another node.
     pub(crate) fn may_be_elsewhere(&self, actor: &ScopedAddress) -> bool {
         self.0.shared.elsewhere.get().is_some() && !self.owns(actor)
+    }
+}
+
+/// Drops the handlers that do not finish a step in their time. Their operations hear of it while they are still
+/// here.
+async fn stop_late(parted: Vec<Arc<Control>>, grace: Duration) {
+    tokio::time::sleep(grace).await;
+    for control in parted {
+        if control.is_parting() {
+            control.stop();
+        }
     }
 }

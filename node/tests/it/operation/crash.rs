@@ -105,3 +105,25 @@ async fn a_passivated_operation_keeps_its_runner() {
     let done = finished(&node, "one", OperationStatus::Succeeded).await;
     assert_eq!((done.attempt, world.probe.executions("one/gate")), (1, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_the_step_at_work_finish_and_no_other_begin() {
+    let world = World {
+        step_grace: Some(PATIENCE),
+        ..World::new()
+    };
+    let store = world.store();
+    let node = world.node(&store).await;
+    submit_steps(&node, "one", json!({ "steps": ["gate", "b"] })).await;
+    world.probe.reach().await;
+    // The stop has begun when the step may go on.
+    tokio::join!(node.stop(), async { world.probe.gate.add_permits(1) });
+    drop(node);
+    let executions = || ["gate", "b"].map(|step| world.probe.executions(&format!("one/{step}")));
+    assert_eq!(executions(), [1, 0]);
+
+    let node = world.node(&store).await;
+    let done = finished(&node, "one", OperationStatus::Succeeded).await;
+    assert_eq!(executions(), [1, 1]);
+    assert_eq!(done.attempt, 1);
+}

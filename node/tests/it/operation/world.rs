@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) concurrency: usize,
     /// The rest of the policy of all types.
     pub(crate) policy: Policy,
+    /// How long steps may take to finish when their node stops or lets them go; `None`: as usual.
+    pub(crate) step_grace: Option<Duration>,
     /// Types that this world's binary does not know.
     pub(crate) is_older: bool,
     pub(crate) clock: Clock,
@@ -50,7 +52,7 @@ pub(crate) struct Probe {
     pub(crate) executed: Mutex<HashMap<String, usize>>,
     pub(crate) running: AtomicUsize,
     pub(crate) running_max: AtomicUsize,
-    /// A step named `gate…` takes a permit to finish.
+    /// A step named `gate…` takes a permit to finish, one named `slow…` some time.
     pub(crate) gate: Semaphore,
     /// Tells that a gate was reached.
     pub(crate) reached: Semaphore,
@@ -122,6 +124,12 @@ impl Handler for Steps {
                         probe.reached.add_permits(1);
                         probe.gate.acquire().await?.forget();
                     }
+                    if step.starts_with("slow") {
+                        // Its work, which is neither fast nor slow.
+                        let nothing = std::future::pending::<()>();
+                        let time = Duration::from_millis(70);
+                        let _ = tokio::time::timeout(time, nothing).await;
+                    }
                     if step.starts_with("forever") {
                         probe.reached.add_permits(1);
                         std::future::pending::<()>().await;
@@ -166,6 +174,7 @@ impl World {
                 step_timeout: PATIENCE,
                 ..Policy::default()
             },
+            step_grace: None,
             is_older: false,
             clock: Clock::system(),
         }
@@ -246,7 +255,11 @@ impl World {
         if !self.is_older {
             builder = builder.operation("digest", DigestHandler::default(), policy);
         }
-        builder.build().unwrap()
+        let application = builder.build().unwrap();
+        match self.step_grace {
+            Some(grace) => application.step_grace(grace),
+            None => application,
+        }
     }
 }
 

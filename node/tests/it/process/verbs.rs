@@ -16,7 +16,7 @@ fn node(data: &Path, log: &Path) -> Node {
 }
 
 /// How often each step and compensation was executed.
-fn executions(log: &Path) -> BTreeMap<String, usize> {
+pub(super) fn executions(log: &Path) -> BTreeMap<String, usize> {
     let mut executions = BTreeMap::new();
     for line in fs::read_to_string(log).unwrap_or_default().lines() {
         *executions.entry(line.to_owned()).or_insert(0) += 1;
@@ -24,7 +24,7 @@ fn executions(log: &Path) -> BTreeMap<String, usize> {
     executions
 }
 
-fn submit(access: &Access, id: &str, input: &Value) {
+pub(super) fn submit(access: &Access, id: &str, input: &Value) {
     access.ask(&[
         "op",
         "submit",
@@ -37,13 +37,17 @@ fn submit(access: &Access, id: &str, input: &Value) {
 }
 
 /// Follows the operation until an event of this type.
-fn until(access: &Access, id: &str, event_type: &str) -> Vec<Value> {
+pub(super) fn until(access: &Access, id: &str, event_type: &str) -> Vec<Value> {
     let is_there = |events: &[Value]| events.iter().any(|event| event["type"] == event_type);
     events(access, id, is_there)
 }
 
 /// The operation's events, once they are enough.
-fn events(access: &Access, id: &str, are_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+pub(super) fn events(
+    access: &Access,
+    id: &str,
+    are_enough: impl Fn(&[Value]) -> bool,
+) -> Vec<Value> {
     let mut command = access.client(&["op", "watch", id]);
     let child = command
         .stdout(std::process::Stdio::piped())

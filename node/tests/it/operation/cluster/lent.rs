@@ -221,14 +221,7 @@ async fn a_handler_is_dropped_with_the_owner_of_its_operation() {
     runner.probe.gate.add_permits(1);
     finished(&next.running, "one", Status::Succeeded).await;
     assert_eq!(runner.probe.executions("one/a"), 1);
-    let gone = async {
-        while runner.probe.running.load(Ordering::SeqCst) > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone)
-        .await
-        .expect("the handler of the dead owner lives on");
+    idle(&runner.probe).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,4 +362,87 @@ async fn a_node_that_stops_in_order_loses_nothing() {
         ),
         (1, 0)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_lets_the_step_at_work_elsewhere_finish_and_no_other_begin() {
+    let mut cluster = Cluster::new().await;
+    let (owner, runner) = pair(&mut cluster).await;
+    let node = &owner.running;
+    let steps: Vec<String> = (0..100).map(|number| format!("s{number}")).collect();
+    for round in 0..20 {
+        let operation = format!("op{round}");
+        submit_steps(node, &operation, json!({ "steps": steps })).await;
+        let mut events = watch(node, &operation).await;
+        // Each round at another step, the first one before any.
+        for _ in 0..round {
+            until(&mut events, "step.finished").await;
+        }
+        verb(node, "pause", &operation, json!({})).await.unwrap();
+        until(&mut events, "paused").await;
+        idle(&runner.probe).await;
+        verb(node, "resume", &operation, json!({})).await.unwrap();
+        let (meanwhile, _) = until(&mut events, "resumed").await;
+        let finished = meanwhile.iter().filter(|name| *name == "step.finished");
+        assert!(finished.count() <= 1, "{meanwhile:?}");
+        finished_once(node, &operation, &runner.probe, &steps).await;
+    }
+}
+
+async fn finished_once(node: &Running, operation: &str, probe: &Probe, steps: &[String]) {
+    finished(node, operation, Status::Succeeded).await;
+    for step in steps {
+        assert_eq!(probe.executions(&format!("{operation}/{step}")), 1);
+    }
+}
+
+/// Completes when no handler is there any more.
+async fn idle(probe: &Probe) {
+    let idle = async {
+        while probe.running.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, idle)
+        .await
+        .expect("a handler lives on");
+}
+
+/// Sooner than an owner gives a node up that was told to stop (5 s).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_ends_what_runs_elsewhere_at_once() {
+    let mut cluster = Cluster::new().await;
+    let (owner, runner) = pair(&mut cluster).await;
+    let node = &owner.running;
+    submit_steps(node, "one", json!({ "steps": ["a", "forever"] })).await;
+    runner.probe.reach().await;
+    let begun = cluster.world.clock.monotonic();
+    cancel(node, "one").await.unwrap();
+    finished(node, "one", Status::Cancelled).await;
+    idle(&runner.probe).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_lets_the_step_of_another_node_finish() {
+    let mut cluster = Cluster::of(World {
+        step_grace: Some(PATIENCE),
+        ..World::new()
+    })
+    .await;
+    let (owner, runner) = pair(&mut cluster).await;
+    submit_steps(&owner.running, "one", json!({ "steps": ["gate", "b"] })).await;
+    runner.probe.reach().await;
+    let other = cluster.node("other", PROCESSING).await;
+    cluster.tell(&[&owner, &runner, &other]);
+    // The stop has begun when the step may go on.
+    tokio::join!(runner.running.stop(), async {
+        runner.probe.gate.add_permits(1);
+    });
+    let done = finished(&owner.running, "one", Status::Succeeded).await;
+    assert_eq!(done.attempt, 1);
+    let executions = |node: &Node, step| node.probe.executions(&format!("one/{step}"));
+    assert_eq!(executions(&runner, "gate"), 1);
+    assert_eq!(executions(&other, "gate"), 0);
+    assert_eq!(executions(&other, "b"), 1);
 }

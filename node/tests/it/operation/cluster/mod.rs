@@ -2,6 +2,8 @@
 
 mod hostile;
 mod lent;
+mod metered;
+mod moves;
 mod told;
 mod workers;
 

@@ -4,6 +4,7 @@
 mod eventual;
 mod frozen;
 mod growth;
+mod lent;
 mod restart;
 mod roles;
 mod room;
@@ -124,6 +125,7 @@ impl Member {
         command.args(["--quic", &self.quic, "--peer", &self.peer]);
         // What becomes of its membership is in the log.
         command.env("SELVEDGE_LOG", "info");
+        command.env("SELVEDGE_IMPORT_LOG", self.steps());
         command.stderr(append(&self.log));
         let node = Node::try_spawn(&mut command)
             .unwrap_or_else(|status| panic!("{}: {status}: {}", self.name, self.log()));
@@ -159,6 +161,11 @@ impl Member {
     /// Sends a signal that it survives.
     pub(crate) fn signal(&self, signal: &str) {
         self.node.as_ref().unwrap().signal(signal);
+    }
+
+    /// Where imports note what they have done, those of all nodes.
+    pub(crate) fn steps(&self) -> PathBuf {
+        self.log.with_file_name("steps.log")
     }
 
     /// What it has said so far.
