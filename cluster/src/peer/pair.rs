@@ -211,12 +211,16 @@ pub(super) struct Means {
 /// Dials whenever there is no connection, with waits that grow. For as long as somebody needs the other node.
 pub(super) async fn keep(pair: Arc<Pair>, means: Means) {
     let mut agreement = pair.agreement.subscribe();
-    let mut failures = 0;
+    let mut failures = 0_u32;
     let mut is_first = true;
     loop {
-        let is_over = agreement.wait_for(Agreement::may_dial).await.is_err();
-        if is_over {
+        let since = means.clock.monotonic();
+        if agreement.wait_for(Agreement::may_dial).await.is_err() {
             return;
+        }
+        // There was a connection, whoever dialled it. One that ends as soon as it begins is no better than none.
+        if since.elapsed() > Duration::from_millis(PEER_IDLE_MS_MAX) {
+            failures = 0;
         }
         if !is_first {
             tokio::time::sleep(backoff(failures, means.clock.random())).await;
@@ -225,7 +229,6 @@ pub(super) async fn keep(pair: Arc<Pair>, means: Means) {
         let Some(attempt) = Attempt::begin(&pair) else {
             continue;
         };
-        let began = means.clock.monotonic();
         let dialled = tokio::select! {
             dialled = attempt.dial(&means) => dialled,
             // The other node has dialled as well: what it does comes first.
@@ -233,14 +236,7 @@ pub(super) async fn keep(pair: Arc<Pair>, means: Means) {
         };
         drop(attempt);
         match dialled {
-            Ok(()) => {
-                let _ = agreement.wait_for(Agreement::may_dial).await;
-                // One that ends as soon as it begins is no better than none.
-                failures = match began.elapsed() > Duration::from_millis(PEER_IDLE_MS_MAX) {
-                    true => 0,
-                    false => failures + 1,
-                };
-            }
+            Ok(()) => failures = failures.saturating_add(1),
             Err(Failed::GivenWay) => {}
             Err(Failed::Connect(error)) => {
                 if failures == 0 {
