@@ -19,6 +19,8 @@ enum Source {
     /// Wall time in Unix milliseconds, and the state of a SplitMix64 generator.
     Manual {
         wall_ms: AtomicU64,
+        /// The moment from which on wall time passes with monotonic time; `None`: it stands.
+        passes_since: Option<Instant>,
         random: AtomicU64,
     },
 }
@@ -33,6 +35,16 @@ impl Clock {
     pub fn manual(wall_ms: u64, seed: u64) -> Self {
         Self(Arc::new(Source::Manual {
             wall_ms: AtomicU64::new(wall_ms),
+            passes_since: None,
+            random: AtomicU64::new(seed),
+        }))
+    }
+
+    /// The same, but that it goes on from `wall_ms` as tokio's time does, which a simulation pauses.
+    pub fn simulated(wall_ms: u64, seed: u64) -> Self {
+        Self(Arc::new(Source::Manual {
+            wall_ms: AtomicU64::new(wall_ms),
+            passes_since: Some(Instant::now()),
             random: AtomicU64::new(seed),
         }))
     }
@@ -65,7 +77,16 @@ impl Clock {
                 .map_or(0, |since| {
                     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
                 }),
-            Source::Manual { wall_ms, .. } => wall_ms.load(Ordering::Relaxed),
+            Source::Manual {
+                wall_ms,
+                passes_since,
+                ..
+            } => {
+                let passed = passes_since.map_or(0, |since| {
+                    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+                });
+                wall_ms.load(Ordering::Relaxed).saturating_add(passed)
+            }
         }
     }
 
@@ -144,9 +165,22 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Source::System => f.write_str("Clock(system)"),
-            Source::Manual { wall_ms, .. } => {
-                write!(f, "Clock(manual at {} ms)", wall_ms.load(Ordering::Relaxed))
-            }
+            Source::Manual { .. } => write!(f, "Clock(manual at {} ms)", self.wall_ms()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulated_clock_goes_on_with_tokios_time() {
+        let (clock, stands) = (Clock::simulated(1_000, 1), Clock::manual(1_000, 1));
+        tokio::time::advance(Duration::from_millis(250)).await;
+        assert_eq!((clock.wall_ms(), stands.wall_ms()), (1_250, 1_000));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.wall_ms(), 2_250);
+        assert_eq!(clock.random(), stands.random());
     }
 }

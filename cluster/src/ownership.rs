@@ -127,6 +127,7 @@ impl Ownership {
                 return;
             }
             tokio::select! {
+                biased;
                 Ok(()) = changes.changed() => {}
                 Ok(()) = is_at_rest.changed() => {}
                 else => return,
@@ -171,6 +172,7 @@ async fn steer(host: Host, member: Member, wanted: watch::Sender<Wanted>) {
         }
         wanted.send_replace(Wanted::new(view, standing.is_in()));
         tokio::select! {
+            biased;
             Ok(()) = views.changed() => {}
             Ok(()) = standings.changed() => {}
             else => std::future::pending().await,

@@ -281,9 +281,8 @@ impl Slot {
             self.stand(Standing::Foreign);
             (std::mem::take(&mut *directory), epoch)
         };
-        for entry in entries.into_values() {
-            entry.activation.stop(None);
-        }
+        let mut activations: Vec<_> = entries.into_values().map(|it| it.activation).collect();
+        stop_all(&mut activations);
         if let Some(spare) = self.take_spare() {
             spare.stop(None);
         }
@@ -353,10 +352,16 @@ impl Slot {
             }
             !is_idle
         });
-        for activation in &idle {
-            activation.stop(None);
-        }
+        stop_all(&mut idle);
         idle.len()
+    }
+}
+
+/// In the order in which they began: that of a map is another one each time.
+fn stop_all(activations: &mut [ActorRef<Message>]) {
+    activations.sort_unstable_by_key(|activation| activation.get_id());
+    for activation in activations {
+        activation.stop(None);
     }
 }
 

@@ -29,6 +29,9 @@ pub const STORE_TRANSACTION_MS_MAX: u64 = 5_000;
 
 /// Nodes of a cluster: 16,384 slots are enough for so many.
 pub const NODES_MAX: usize = 1_000;
+/// Names of nodes that were removed last, by which a removal that is repeated is told from a name that never
+/// was. One row of 16 kB at the most.
+pub const REMOVED_NAMES_MAX: usize = 256;
 
 /// The end of a range that includes the largest key is one byte longer than it.
 pub const STORE_RANGE_KEY_BYTES_MAX: usize = STORE_KEY_BYTES_MAX + 1;

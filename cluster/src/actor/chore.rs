@@ -98,9 +98,10 @@ pub(crate) async fn run(core: Arc<Core>) {
             due_ms => Duration::from_millis(due_ms.saturating_sub(now_ms)).min(LOOK_AGAIN),
         };
         tokio::select! {
+            biased;
+            _ = passivation.tick() => passivate(&core),
             () = core.chores.notified() => {}
             () = tokio::time::sleep(sleep) => {}
-            _ = passivation.tick() => passivate(&core),
         }
     }
 }

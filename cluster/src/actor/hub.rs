@@ -72,6 +72,10 @@ impl Hub {
         let subscribers = std::mem::take(&mut *self.subscribers.lock());
         let count: usize = subscribers.values().map(Vec::len).sum();
         self.count.fetch_sub(count, Ordering::AcqRel);
+        // They are let go in the order of their actors: that of a map is another one each time.
+        let mut subscribers: Vec<_> = subscribers.into_iter().collect();
+        subscribers.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        drop(subscribers);
     }
 
     /// Forgets the subscribers of an actor that have left.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::actor::kind::Origin;
 
 /// An actor, and the tenant it lives in.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScopedAddress {
     pub tenant: Tenant,
     pub address: ActorAddress,

@@ -17,7 +17,7 @@ mod server;
 mod subscription;
 mod wire;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
@@ -72,7 +72,8 @@ pub struct Forward(Arc<Inner>);
 struct Inner {
     core: Weak<Core>,
     config: ForwardConfig,
-    outlets: Mutex<HashMap<String, Arc<Outlet>>>,
+    /// By name, in order: what many of them do at once is done in the same order each time.
+    outlets: Mutex<BTreeMap<String, Arc<Outlet>>>,
     /// What has no owner that could be asked.
     held: Mutex<Vec<Box<Parcel>>>,
     room: Arc<Room>,
@@ -80,6 +81,9 @@ struct Inner {
     changed: Notify,
     /// The same, for subscriptions that look for the owner.
     moved: Notify,
+    /// There is another view. Whoever waits for one, waits here: they go on in the order in which they came, while
+    /// those who wait for the view's own channel do so in any.
+    viewed: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
     parking: OnceLock<Parking>,
 }
@@ -95,6 +99,7 @@ impl Forward {
             room: Arc::default(),
             changed: Notify::new(),
             moved: Notify::new(),
+            viewed: Notify::new(),
             task: Mutex::default(),
             parking: OnceLock::new(),
         }));
@@ -121,6 +126,7 @@ impl Forward {
             ..
         } = inbound;
         tokio::select! {
+            biased;
             () = server::serve(self, stream) => {}
             // Its slots were given up before: nobody waits for anything here.
             () = stopping.begun() => {}
@@ -151,23 +157,20 @@ impl Forward {
 
     /// Completes when something may have changed for who looks for an owner.
     pub(crate) async fn moved(&self) {
-        let mut views = self.0.config.views.clone();
-        // What was there before this call is no news.
-        views.mark_unchanged();
-        tokio::select! {
-            () = self.0.moved.notified() => {}
-            _ = views.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-        }
+        // Fails when the time is over, which is as good a reason to look.
+        let _ = tokio::time::timeout(LOOK_AGAIN, self.0.moved.notified()).await;
     }
 
     /// Completes when the owner of a slot is not this node.
     pub(crate) async fn owner_is_not(&self, slot: u16, name: &str) {
-        let mut views = self.0.config.views.clone();
-        let is_other = |view: &Arc<View>| !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name);
-        if views.wait_for(is_other).await.is_err() {
-            // Nobody follows the cluster any more: this node stops.
-            std::future::pending::<()>().await;
+        loop {
+            let viewed = self.0.viewed.notified();
+            let view = self.view();
+            if !matches!(view.owner(slot), Owner::There { name: owner, .. } if owner == name) {
+                return;
+            }
+            // It does not come when nobody follows the cluster any more: this node stops.
+            viewed.await;
         }
     }
 
@@ -452,11 +455,20 @@ async fn watch_over(forward: Weak<Inner>) {
         let Some(forward) = forward.upgrade().map(Forward) else {
             return;
         };
-        tokio::select! {
-            () = forward.0.changed.notified() => {}
-            _ = tick.tick() => {}
-            Ok(()) = views.changed() => forward.0.moved.notify_waiters(),
-            Ok(()) = slots.changed() => forward.0.moved.notify_waiters(),
+        let (is_viewed, is_moved) = tokio::select! {
+            biased;
+            Ok(()) = views.changed() => (true, true),
+            Ok(()) = slots.changed() => (false, true),
+            () = forward.0.changed.notified() => (false, false),
+            _ = tick.tick() => (false, false),
+        };
+        // The node's ownership, which is woken by the same, acts first: what it does is seen in this look.
+        tokio::task::yield_now().await;
+        if is_viewed {
+            forward.0.viewed.notify_waiters();
+        }
+        if is_moved {
+            forward.0.moved.notify_waiters();
         }
         let Some(core) = forward.0.core.upgrade() else {
             return;

@@ -147,6 +147,7 @@ async fn converse(forward: &Forward, shared: &Shared, connection: &Connection) -
         parcel.refuse_as_too_large();
     }
     tokio::select! {
+        biased;
         ended = hear(forward, shared, &mut reader) => ended,
         ended = say(shared, &mut writer) => ended,
     }

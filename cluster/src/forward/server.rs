@@ -95,6 +95,7 @@ async fn requests(forward: &Forward, first: ActorRequest, stream: PeerStream) {
     let reading = read(forward, first, &mut reader, &answers);
     let writing = write(&mut writer, &answers);
     let ended = tokio::select! {
+        biased;
         ended = reading => ended,
         ended = writing => ended,
     };
@@ -171,8 +172,9 @@ async fn events(forward: &Forward, subscribe: Subscribe, mut stream: PeerStream)
     }
     loop {
         let next = tokio::select! {
-            next = subscription.next() => next,
+            biased;
             () = stream.stopped() => return,
+            next = subscription.next() => next,
         };
         let (frame, is_last) = match next {
             Ok(item) => (ActorAnswer::Item(wire::item(item)), false),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::Clock;
 use crate::membership::record::{NodeRecord, NodeState};
-use crate::membership::service::{Joining, beat_key, named, node_key, read};
+use crate::membership::service::{Joining, beat_key, death_key, named, node_key, read, removed};
 use crate::membership::snapshot::Snapshot;
 use crate::membership::why::{self, Why};
 use crate::plan::Plan;
@@ -53,6 +53,14 @@ pub enum Refusal {
     /// The store could not do it.
     #[error("the store could not do it")]
     Store(#[from] store::Error),
+}
+
+/// Since when it is as was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    Now,
+    /// Nothing was to be done.
+    Before,
 }
 
 /// Whether the last node that can own slots may be drained.
@@ -112,20 +120,23 @@ impl Admin {
 
     /// The node owns nothing from the next plan on, also when it starts again.
     pub async fn drain(&self, name: &str, force: Force) -> Result<(), Refusal> {
-        self.change(name, Change::Drain(force)).await
+        self.change(name, Change::Drain(force)).await.map(drop)
     }
 
     /// The node takes its share from the next plan on.
     pub async fn undrain(&self, name: &str) -> Result<(), Refusal> {
-        self.change(name, Change::Undrain).await
+        self.change(name, Change::Undrain).await.map(drop)
     }
 
-    /// The cluster forgets a node that is dead or has left, which joins as a new one if it starts again.
-    pub async fn remove(&self, name: &str) -> Result<(), Refusal> {
+    /// The cluster forgets a node that is dead or has left, which joins as a new one if it starts again. Of one
+    /// that is forgotten already it says so, as long as it is among the [`REMOVED_NAMES_MAX`] removed last.
+    ///
+    /// [`REMOVED_NAMES_MAX`]: selvedge_protocol::limits::REMOVED_NAMES_MAX
+    pub async fn remove(&self, name: &str) -> Result<Changed, Refusal> {
         self.change(name, Change::Remove).await
     }
 
-    async fn change(&self, name: &str, change: Change) -> Result<(), Refusal> {
+    async fn change(&self, name: &str, change: Change) -> Result<Changed, Refusal> {
         if let Some(alone) = self.alone.get() {
             let own = alone.name.clone();
             return Err(match own == name {
@@ -153,7 +164,7 @@ impl Admin {
         transaction: &mut dyn Transaction,
         name: &str,
         change: Change,
-    ) -> Result<Result<(), Refusal>, store::Error> {
+    ) -> Result<Result<Changed, Refusal>, store::Error> {
         let nodes: Vec<_> = named::<NodeRecord>(transaction, Family::Node).await?;
         for (name, _) in &nodes {
             // Of two changes at once one sees what the other did.
@@ -162,6 +173,9 @@ impl Admin {
         let plan: Key = ClusterKey::Plan.into();
         let plan: Option<Plan> = read(transaction, &plan, Isolation::Snapshot).await?;
         let Some((_, node)) = nodes.iter().find(|(other, _)| other == name) else {
+            if change == Change::Remove && removed(transaction).await?.has(name) {
+                return Ok(Ok(Changed::Before));
+            }
             let known = nodes.into_iter().map(|(name, _)| name).collect();
             return Ok(Err(unknown(name, known)));
         };
@@ -178,25 +192,30 @@ impl Admin {
             Change::Drain(_) => true,
             Change::Undrain => false,
             Change::Remove => {
-                for key in [node_key(name), beat_key(name)] {
+                for key in [node_key(name), beat_key(name), death_key(name)] {
                     transaction.clear(&key.encode());
                 }
-                return Ok(Ok(()));
+                let mut removed = removed(transaction).await?;
+                removed.add(name, node.incarnation);
+                let key = Key::from(ClusterKey::Removed).encode();
+                transaction.set(&key, &encode(&removed));
+                return Ok(Ok(Changed::Now));
             }
         };
-        if node.is_drained != is_drained {
-            let changed = NodeRecord {
-                is_drained,
-                ..node.clone()
-            };
-            transaction.set(&node_key(name).encode(), &encode(&changed));
+        if node.is_drained == is_drained {
+            return Ok(Ok(Changed::Before));
         }
-        Ok(Ok(()))
+        let changed = NodeRecord {
+            is_drained,
+            ..node.clone()
+        };
+        transaction.set(&node_key(name).encode(), &encode(&changed));
+        Ok(Ok(Changed::Now))
     }
 }
 
 /// What shall be of a node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Drain(Force),
     Undrain,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use selvedge_protocol::limits::NODES_MAX;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::Clock;
 use crate::membership::machine::{Ousted, Timing};
@@ -77,6 +77,9 @@ pub enum Leave {
     Emptied,
     /// It still owned something when its time was over: others take that by force.
     Late,
+    /// Its store was away, so it could neither say that it leaves nor hand anything over: others take what it
+    /// owned once they have the store and find it dead.
+    CutOff,
 }
 
 /// Answers which other nodes cannot be reached at the moment, of those that this one needs and of these as well,
@@ -217,12 +220,15 @@ impl Member {
     }
 
     /// Leaves in order: the plan gives what this node owns to others, and when `emptied` completes, or after
-    /// `limit`, it is no member any more. The membership ends with this.
+    /// `limit`, it is no member any more. The membership ends with this. A node whose store does not come back
+    /// within [`CUT_OFF_MAX`] waits no longer: nobody can hear of it.
     pub async fn leave(&self, emptied: impl Future<Output = ()>, limit: Duration) -> Leave {
         self.shared.wish.send_replace(Wish::Empty);
-        let leave = match timeout(limit, emptied).await {
-            Ok(()) => Leave::Emptied,
-            Err(_elapsed) => Leave::Late,
+        let leave = tokio::select! {
+            biased;
+            () = emptied => Leave::Emptied,
+            () = self.cut_off() => Leave::CutOff,
+            () = sleep(limit) => Leave::Late,
         };
         self.shared.wish.send_replace(Wish::End);
         let mut standing = self.standing();
@@ -231,7 +237,32 @@ impl Member {
             Standing::Member | Standing::Doubtful | Standing::Out(Ousted::Dead) => false,
         };
         // Ended by itself is over as well.
-        drop(standing.wait_for(is_over).await);
+        let over = standing.wait_for(is_over);
+        match leave {
+            Leave::Emptied | Leave::Late => drop(over.await),
+            // It may be in the middle of a call that nobody answers.
+            Leave::CutOff => drop(timeout(GOODBYE_MAX, over).await),
+        }
         leave
     }
+
+    /// Completes when no round has succeeded for so long that a wait for one is in vain.
+    async fn cut_off(&self) {
+        let mut standing = self.standing();
+        loop {
+            let is_doubtful = |standing: &Standing| *standing == Standing::Doubtful;
+            if standing.wait_for(is_doubtful).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            let again = standing.wait_for(|standing| !is_doubtful(standing));
+            if timeout(CUT_OFF_MAX, again).await.is_err() {
+                return;
+            }
+        }
+    }
 }
+
+/// A storage node that is started again is there within this time, on top of the one after which a node doubts.
+const CUT_OFF_MAX: Duration = Duration::from_secs(2);
+/// A call of a store that is there takes less.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);

@@ -15,10 +15,10 @@ pub mod snapshot;
 pub mod view;
 pub mod why;
 
-pub use admin::{Admin, Force, Refusal};
+pub use admin::{Admin, Changed, Force, Refusal};
 pub use machine::{Ousted, Timing};
 pub use member::{Leave, Member, MemberConfig, MemberError, Reach, Standing};
-pub use record::{NodeRecord, NodeState, Role, UNREACHABLE_MAX, Versions};
+pub use record::{NodeRecord, NodeState, RemovedRecord, Role, UNREACHABLE_MAX, Versions};
 pub use service::{Joining, Round, Service, ring};
 pub use snapshot::{Condition, Move, Snapshot, runs};
 pub use view::{Owner, View};

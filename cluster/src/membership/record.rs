@@ -1,5 +1,6 @@
 //! What the nodes of a cluster keep of themselves in the store.
 
+use selvedge_protocol::limits::REMOVED_NAMES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
@@ -8,7 +9,8 @@ use crate::store::record::Record;
 /// A node, from its first join until it is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
-    /// Raised with each join, so that a node that was declared dead is told from the one that came back.
+    /// Raised with each join, so that a node that was declared dead is told from the one that came back. Those
+    /// of a name only ever grow, also past its removal.
     pub incarnation: u64,
     pub state: NodeState,
     /// An operator wants it to own nothing. Stays so when the node starts again.
@@ -139,6 +141,42 @@ pub struct LeaseRecord {
     pub doubted: Vec<String>,
 }
 
+/// That a node was declared dead, for those who ask since when it is. No clock of another node has a say in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeathRecord {
+    /// The controller that declared it.
+    pub by: String,
+    /// When, by its wall clock, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// What is left of all nodes that were removed, in one row: fences, links and processes that stood still may
+/// outlive a node's own row for any time, so none of its incarnations may come again. One number does for all
+/// names, which may be any number: what joins next begins above all that were removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedRecord {
+    /// The highest incarnation of any of them.
+    pub incarnation: u64,
+    /// The names of the last [`REMOVED_NAMES_MAX`], the last of them last.
+    pub names: Vec<String>,
+}
+
+impl RemovedRecord {
+    /// One more was removed, as this incarnation.
+    pub fn add(&mut self, name: &str, incarnation: u64) {
+        self.incarnation = self.incarnation.max(incarnation);
+        self.names.retain(|other| other != name);
+        self.names.push(name.to_owned());
+        let surplus = self.names.len().saturating_sub(REMOVED_NAMES_MAX);
+        self.names.drain(..surplus);
+    }
+
+    /// Whether a node of this name is among those removed last. It may be there again.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|other| other == name)
+    }
+}
+
 impl Record for NodeRecord {
     const FORMAT: u8 = 1;
 }
@@ -152,6 +190,14 @@ impl Record for LeaseRecord {
 }
 
 impl Record for Plan {
+    const FORMAT: u8 = 1;
+}
+
+impl Record for DeathRecord {
+    const FORMAT: u8 = 1;
+}
+
+impl Record for RemovedRecord {
     const FORMAT: u8 = 1;
 }
 
@@ -204,5 +250,34 @@ mod tests {
         };
         let plan = Plan::empty(4).next(&[candidate("node-1"), candidate("node-2")]);
         golden::check(directory, "plan", &plan);
+        let removed = RemovedRecord {
+            incarnation: 300,
+            names: vec!["node-2".to_owned(), "node-3".to_owned()],
+        };
+        golden::check(directory, "removed", &removed);
+        let death = DeathRecord {
+            by: "node-1".to_owned(),
+            at_ms: 1_700_000_000_000,
+        };
+        golden::check(directory, "death", &death);
+    }
+
+    #[test]
+    fn what_is_left_of_removed_nodes_is_bounded_and_only_grows() {
+        let mut removed = RemovedRecord::default();
+        for number in 0..2 * REMOVED_NAMES_MAX {
+            removed.add(&format!("node-{number}"), 7);
+        }
+        removed.add(&format!("node-{REMOVED_NAMES_MAX}"), 3);
+        assert_eq!(removed.incarnation, 7);
+        assert_eq!(removed.names.len(), REMOVED_NAMES_MAX);
+        assert_eq!(
+            removed.names.first(),
+            Some(&format!("node-{}", REMOVED_NAMES_MAX + 1))
+        );
+        assert_eq!(
+            removed.names.last(),
+            Some(&format!("node-{REMOVED_NAMES_MAX}"))
+        );
     }
 }

@@ -12,7 +12,9 @@ use tokio::time::Instant;
 
 use crate::Clock;
 use crate::membership::machine::{Machine, Member, Ousted, Seen, Timing, Writes};
-use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState, Role, Versions};
+use crate::membership::record::{
+    BeatRecord, DeathRecord, LeaseRecord, NodeRecord, NodeState, RemovedRecord, Role, Versions,
+};
 use crate::membership::view::View;
 use crate::plan::Plan;
 use crate::store::keys::{ClusterKey, Family, Key, KeyRange};
@@ -37,6 +39,7 @@ pub struct Joining {
 #[derive(Debug)]
 pub struct Service {
     store: Arc<dyn Store>,
+    clock: Clock,
     name: String,
     slots: u16,
     machine: Machine,
@@ -59,8 +62,8 @@ pub enum Round {
 }
 
 impl Service {
-    /// Joins the cluster, as a new incarnation if the node was there before: whatever still runs under the
-    /// earlier one is ousted.
+    /// Joins the cluster, as a new incarnation if the node was there before, or was removed: whatever still runs
+    /// under the earlier one is ousted.
     pub async fn join(
         store: Arc<dyn Store>,
         clock: &Clock,
@@ -75,7 +78,11 @@ impl Service {
                 let key = node_key(&joining.name);
                 let before: Option<NodeRecord> =
                     read(&mut *transaction, &key, Isolation::Serializable).await?;
-                let incarnation = before.as_ref().map_or(1, |before| before.incarnation + 1);
+                let last = match &before {
+                    Some(before) => before.incarnation,
+                    None => removed(&mut *transaction).await?.incarnation,
+                };
+                let incarnation = last + 1;
                 let node = NodeRecord {
                     incarnation,
                     state: NodeState::Serving,
@@ -89,6 +96,7 @@ impl Service {
                     versions: joining.versions,
                 };
                 transaction.set(&key.encode(), &encode(&node));
+                transaction.clear(&death_key(&joining.name).encode());
                 ring(&mut *transaction);
                 Ok((transaction, incarnation))
             }
@@ -97,6 +105,7 @@ impl Service {
         Ok(Self {
             machine: Machine::new(name.clone(), incarnation, timing),
             store,
+            clock: clock.clone(),
             name,
             slots,
         })
@@ -246,6 +255,11 @@ impl Service {
             transaction.add_read_conflict(&node);
             transaction.add_read_conflict(&beat_key(name).encode());
             transaction.set(&node, &encode(dead));
+            let death = DeathRecord {
+                by: self.name.clone(),
+                at_ms: self.clock.wall_ms(),
+            };
+            transaction.set(&death_key(name).encode(), &encode(&death));
         }
         for (name, node) in &writes.isolated {
             let key = node_key(name).encode();
@@ -262,6 +276,15 @@ impl Service {
 /// this in the same transaction.
 pub fn ring(transaction: &mut dyn Transaction) {
     transaction.add(&Key::from(ClusterKey::Bell).encode(), 1);
+}
+
+/// What is left of nodes that were removed. A removal at the same time conflicts.
+pub(super) async fn removed(
+    transaction: &mut dyn Transaction,
+) -> Result<RemovedRecord, store::Error> {
+    let key = ClusterKey::Removed.into();
+    let removed = read(transaction, &key, Isolation::Serializable).await?;
+    Ok(removed.unwrap_or_default())
 }
 
 /// All nodes, each with its beat.
@@ -289,7 +312,10 @@ pub(super) async fn named<R: Record>(
     let mut rows = Vec::new();
     for (key, value) in transaction.range(range).await? {
         let decoded = Key::decode(&key);
-        if let Ok(Key::Cluster(ClusterKey::Node { name } | ClusterKey::Beat { name })) = decoded {
+        if let Ok(Key::Cluster(
+            ClusterKey::Node { name } | ClusterKey::Beat { name } | ClusterKey::Death { name },
+        )) = decoded
+        {
             rows.push((name, decode(&key, &value)?));
         }
     }
@@ -314,4 +340,9 @@ pub(super) fn node_key(name: &str) -> Key {
 pub(super) fn beat_key(name: &str) -> Key {
     let name = name.to_owned();
     ClusterKey::Beat { name }.into()
+}
+
+pub(super) fn death_key(name: &str) -> Key {
+    let name = name.to_owned();
+    ClusterKey::Death { name }.into()
 }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::actor::record::{Fence, Stored};
-use crate::membership::record::{BeatRecord, LeaseRecord, NodeRecord, NodeState};
+use crate::membership::record::{BeatRecord, DeathRecord, LeaseRecord, NodeRecord, NodeState};
 use crate::membership::service::{Joining, named, read};
 use crate::plan::{Candidate, Plan};
 use crate::store::keys::{ClusterKey, Family, Key, KeyRange};
@@ -18,6 +18,8 @@ pub struct Snapshot {
     /// All nodes that were not removed, by name.
     pub members: BTreeMap<String, NodeRecord>,
     pub beats: BTreeMap<String, BeatRecord>,
+    /// When those that are dead were declared so, as far as it was written down.
+    pub deaths: BTreeMap<String, DeathRecord>,
     pub lease: Option<LeaseRecord>,
     pub plan: Plan,
     /// For each slot the node that has it: the one that took it last, if it has neither given it up nor joined anew
@@ -66,9 +68,11 @@ impl Snapshot {
         let lease = read(&mut *transaction, &lease_key, Isolation::Snapshot).await?;
         let members = named(&mut *transaction, Family::Node).await?;
         let beats = named(&mut *transaction, Family::Beat).await?;
+        let deaths = named(&mut *transaction, Family::Death).await?;
         let snapshot = Self {
             members: members.into_iter().collect(),
             beats: beats.into_iter().collect(),
+            deaths: deaths.into_iter().collect(),
             lease,
             plan: plan.unwrap_or_else(|| Plan::empty(slots)),
             holders: Vec::new(),
@@ -90,6 +94,7 @@ impl Snapshot {
         let snapshot = Self {
             members: BTreeMap::from([(alone.name.clone(), record(alone))]),
             beats: BTreeMap::new(),
+            deaths: BTreeMap::new(),
             lease: None,
             plan,
             holders: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::membership::record::{NodeRecord, Role};
-use crate::plan::Plan;
+use crate::plan::{Candidate, Plan};
 use crate::store::record::encode;
 
 /// The members and the plan, as they were read at one moment.
@@ -60,6 +60,16 @@ impl View {
             .iter()
             .map(|(name, node)| (name.as_str(), node));
         others.filter(move |(name, node)| *name != self.name && node.is_alive() && node.has(role))
+    }
+
+    /// Whether the plan is that of these members: no other one will follow it for their sake.
+    pub fn is_planned(&self) -> bool {
+        let candidates = self.members.iter().map(|(name, node)| Candidate {
+            name: name.clone(),
+            weight: node.share(),
+        });
+        let candidates: Vec<Candidate> = candidates.collect();
+        self.plan.next(&candidates) == self.plan
     }
 
     /// This node, as the cluster knows it.

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::membership::record::{NodeRecord, NodeState, Role};
+use selvedge_protocol::time;
+
+use crate::membership::record::{DeathRecord, NodeRecord, NodeState, Role};
 use crate::membership::snapshot::{Move, Snapshot, runs};
 use crate::plan::Candidate;
 
@@ -196,8 +198,9 @@ impl Observed<'_> {
             (NodeState::Dead, _) => tell(
                 Code::Dead,
                 format!(
-                    "{name} is dead, as far as others can tell: it said nothing for too long, and others take its \
-                     slots; start it again, or `selvedge cluster remove {name}`"
+                    "{name} is dead, as far as others can tell: it said nothing for too long{}, and others take \
+                     its slots; start it again, or `selvedge cluster remove {name}`",
+                    self.since(name)
                 ),
             ),
             (NodeState::Leaving, _) => tell(
@@ -227,6 +230,18 @@ impl Observed<'_> {
                 }
             }
             (NodeState::Left | NodeState::Serving, _) => {}
+        }
+    }
+
+    /// Since when a node is dead. No age: that would be by another clock than the one which was there.
+    fn since(&self, name: &str) -> String {
+        match self.after.deaths.get(name) {
+            Some(DeathRecord { by, at_ms }) => {
+                let at = time::format(*at_ms);
+                format!(", which {by} declared at {at} by its own clock")
+            }
+            // Declared by a node that did not write it down.
+            None => String::new(),
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) async fn run(config: OwnershipConfig, host: Host, mut wanted: watch::
     loop {
         let is_newer = |wanted: &Wanted| wanted.view.plan.number > plan;
         tokio::select! {
+            biased;
             _ = every.tick() => {}
             result = wanted.wait_for(is_newer) => if result.is_err() { return },
         }

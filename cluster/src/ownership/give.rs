@@ -41,6 +41,7 @@ pub(super) async fn run(
         let Some(until) = going.next() else {
             rest.send_replace(true);
             tokio::select! {
+                biased;
                 result = wanted.changed() => if result.is_err() { return },
                 result = changes.changed() => if result.is_err() { return },
             }

@@ -69,6 +69,7 @@ pub(super) async fn run(
             continue;
         }
         tokio::select! {
+            biased;
             result = wanted.changed() => if result.is_err() { return },
             () = tokio::time::sleep(rest) => {}
         }
@@ -80,6 +81,7 @@ async fn changed(
     changes: &mut watch::Receiver<u64>,
 ) -> Result<(), watch::error::RecvError> {
     tokio::select! {
+        biased;
         result = wanted.changed() => result,
         result = changes.changed() => result,
     }

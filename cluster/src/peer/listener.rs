@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, VarInt};
+use quinn::{
+    AsyncUdpSocket, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt,
+};
 use selvedge_protocol::limits::{
     PEER_CONNECTIONS_MAX, PEER_HANDSHAKE_MS_MAX, PEER_HANDSHAKES_MAX, STORE_TRANSACTION_MS_MAX,
 };
@@ -100,19 +102,42 @@ pub struct Listener {
 impl Listener {
     /// Binds the socket. Connections are taken once it runs. Needs a tokio runtime.
     pub fn bind(config: &ListenerConfig, credentials: Credentials) -> Result<Self, ListenError> {
+        Self::open(config, credentials, |settings, server| {
+            let socket = transport::socket(config.address)?;
+            Endpoint::new(settings, Some(server), socket, Arc::new(TokioRuntime))
+        })
+    }
+
+    /// The same over a socket that is not the system's, with the endpoint's random numbers from a seed: for a
+    /// network that is simulated. Time is tokio's.
+    pub fn over(
+        config: &ListenerConfig,
+        credentials: Credentials,
+        socket: Arc<dyn AsyncUdpSocket>,
+        seed: [u8; 32],
+    ) -> Result<Self, ListenError> {
+        Self::open(config, credentials, |mut settings, server| {
+            settings.rng_seed(Some(seed));
+            let runtime = Arc::new(TokioRuntime);
+            Endpoint::new_with_abstract_socket(settings, Some(server), socket, runtime)
+        })
+    }
+
+    fn open(
+        config: &ListenerConfig,
+        credentials: Credentials,
+        endpoint: impl FnOnce(EndpointConfig, ServerConfig) -> io::Result<Endpoint>,
+    ) -> Result<Self, ListenError> {
         let identity = credentials.current();
         let server = server_config(&identity).map_err(ListenError::Tls)?;
         let bind = |source| ListenError::Bind {
             address: config.address,
             source,
         };
-        let socket = transport::socket(config.address).map_err(bind)?;
         // Nodes that share a certificate, as in development, differ in their name or port.
         let of = format!("{} at {}", config.node, config.address);
         let reset = ResetKey::of_node(identity.key.secret_der(), &of);
-        let runtime = Arc::new(TokioRuntime);
-        let endpoint = Endpoint::new(reset.endpoint_config(), Some(server), socket, runtime);
-        let endpoint = endpoint.map_err(bind)?;
+        let endpoint = endpoint(reset.endpoint_config(), server).map_err(bind)?;
         let (serve, dialled) = mpsc::channel(PEER_CONNECTIONS_MAX);
         Ok(Self {
             address: endpoint.local_addr().map_err(bind)?,

@@ -29,6 +29,8 @@
 //! lease           (18)                                            of the controller
 //! plan            (19)
 //! bell            (20)                                            for the controller
+//! removed         (21)                                            nodes
+//! death           (22, name)                                      of a node
 //! ```
 
 mod cluster;
@@ -169,6 +171,8 @@ pub enum Family {
     ControllerLease = 18,
     Plan = 19,
     Bell = 20,
+    Removed = 21,
+    Death = 22,
 }
 
 impl Key {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Kinds};
 use selvedge_cluster::membership::{
-    Admin, Code, Condition, Force, Joining, Observed, Refusal, Role, Round, Service, Timing,
-    Versions, Why,
+    Admin, Changed, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round,
+    Service, Timing, Versions, Why,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::{self, Store};
@@ -295,18 +295,95 @@ async fn only_who_is_gone_is_removed() {
     assert!(matches!(planned, Refusal::Planned { .. }), "{planned}");
     world.settle(&mut [&mut one]).await;
     for gone in ["node-2", "node-3"] {
-        admin.remove(gone).await.unwrap();
-        let again = admin.remove(gone).await.unwrap_err();
-        assert!(matches!(again, Refusal::Unknown { .. }), "{again}");
+        for changed in [Changed::Now, Changed::Before, Changed::Before] {
+            assert_eq!(admin.remove(gone).await.unwrap(), changed);
+        }
+        let drained = admin.drain(gone, Force::No).await.unwrap_err();
+        assert!(matches!(drained, Refusal::Unknown { .. }), "{drained}");
     }
+    let unknown = admin.remove("node-9").await.unwrap_err();
+    assert!(matches!(unknown, Refusal::Unknown { .. }), "{unknown}");
     assert_eq!(
         conditions(&admin).await,
         [row(1, Condition::Serving, 64, 64)]
     );
     // One that was removed may join again.
     let mut two = world.join(2, &[Role::Core]).await;
+    let alive = admin.remove("node-2").await.unwrap_err();
+    assert!(matches!(alive, Refusal::Alive { .. }), "{alive}");
     world.settle(&mut [&mut one, &mut two]).await;
     assert_eq!(conditions(&admin).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_incarnation_of_a_removed_node_does_not_come_again() {
+    let mut world = World::new().await;
+    let (mut one, mut old) = (
+        world.join(1, &[Role::Core]).await,
+        world.join(2, &[Role::Core]).await,
+    );
+    world.settle(&mut [&mut one, &mut old]).await;
+    let view = old.service.view().await.unwrap();
+    // It stands still, and is declared dead.
+    world.settle(&mut [&mut one]).await;
+    let admin = world.admin();
+    admin.remove("node-2").await.unwrap();
+    let mut new = world.join(2, &[Role::Core]).await;
+    assert!(new.service.incarnation() > old.service.incarnation());
+    // What the first one owned last is not what the second one has.
+    let there = new.service.view().await.unwrap();
+    assert!(!there.is_there("node-2", view.incarnation));
+    // The first one wakes, and finds that it is not the member of this name.
+    let replaced = Round::Ousted(Ousted::Replaced);
+    assert_eq!(old.service.round(|| world.now).await.unwrap(), replaced);
+    world.settle(&mut [&mut one, &mut new]).await;
+    // Nor after any number of removals, of whatever name.
+    let mut last = new.service.incarnation();
+    for number in [3, 2, 3] {
+        let node = world.join(number, &[]).await;
+        assert!(node.service.incarnation() > 1, "{number}");
+        if number == 2 {
+            assert!(node.service.incarnation() > last);
+            last = node.service.incarnation();
+        }
+        node.service.leave(&world.clock).await.unwrap();
+        world.settle(&mut [&mut one]).await;
+        admin.remove(&format!("node-{number}")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_death_has_its_time_until_the_node_is_back_or_removed() {
+    let mut world = World::new().await;
+    let (mut one, mut two) = (
+        world.join(1, &[Role::Core]).await,
+        world.join(2, &[Role::Core]).await,
+    );
+    world.settle(&mut [&mut one, &mut two]).await;
+    let admin = world.admin();
+    assert!(admin.snapshot().await.unwrap().deaths.is_empty());
+    world.clock.advance(Duration::from_secs(7));
+    let declared_ms = world.clock.wall_ms();
+    world.settle(&mut [&mut one]).await;
+    // Asked later, and on a node whose clock is another.
+    world.clock.advance(Duration::from_secs(60));
+    let snapshot = admin.snapshot().await.unwrap();
+    let death = &snapshot.deaths["node-2"];
+    assert_eq!((&*death.by, death.at_ms), ("node-1", declared_ms));
+    let why = admin.why(Some("node-2")).await.unwrap();
+    let dead = why.reasons.iter().find(|it| it.code == Code::Dead);
+    let message = &dead.unwrap().message;
+    assert!(
+        message.contains("node-1 declared at 1970-01-01T00:16:47"),
+        "{message}"
+    );
+
+    let mut two = world.join(2, &[Role::Core]).await;
+    world.settle(&mut [&mut one, &mut two]).await;
+    assert!(admin.snapshot().await.unwrap().deaths.is_empty());
+    world.settle(&mut [&mut one]).await;
+    admin.remove("node-2").await.unwrap();
+    assert!(admin.snapshot().await.unwrap().deaths.is_empty());
 }
 
 #[tokio::test]

@@ -11,4 +11,5 @@ mod forward;
 mod membership;
 mod ownership;
 mod peer;
+mod simulation;
 mod store;

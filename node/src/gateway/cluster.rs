@@ -3,7 +3,7 @@
 
 use selvedge_cluster::actor::ReplyTo;
 use selvedge_cluster::membership::{
-    Admin, Condition, Force, Move, NodeRecord, Refusal, Snapshot, Versions, Why, runs,
+    Admin, Changed, Condition, Force, Move, NodeRecord, Refusal, Snapshot, Versions, Why, runs,
 };
 use selvedge_protocol::frame::{Outcome, Success};
 use selvedge_protocol::{ErrorCode, Failure, Target};
@@ -113,22 +113,28 @@ impl Command {
     }
 
     async fn answer(self, admin: &Admin) -> Result<Vec<u8>, Failure> {
-        let changed = match &self {
-            Self::Drain { node, force } => admin.drain(node, *force).await,
-            Self::Undrain { node } => admin.undrain(node).await,
-            Self::Remove { node } => admin.remove(node).await,
+        let (node, changed) = match self {
+            Self::Drain { node, force } => {
+                let changed = admin.drain(&node, force).await;
+                (node, changed)
+            }
+            Self::Undrain { node } => {
+                let changed = admin.undrain(&node).await;
+                (node, changed)
+            }
+            Self::Remove { node } => {
+                let changed = admin.remove(&node).await;
+                let changed = changed.map_err(|refusal| refused(&refusal))?;
+                return json(&Removed {
+                    node,
+                    removed: true,
+                    before: changed == Changed::Before,
+                });
+            }
         };
         changed.map_err(|refusal| refused(&refusal))?;
-        match self {
-            Self::Drain { node, .. } | Self::Undrain { node } => {
-                let snapshot = look(admin).await?;
-                json(&NodeShown::of(&snapshot, &node).ok_or_else(|| gone(&node))?)
-            }
-            Self::Remove { node } => json(&Removed {
-                node,
-                removed: true,
-            }),
-        }
+        let snapshot = look(admin).await?;
+        json(&NodeShown::of(&snapshot, &node).ok_or_else(|| gone(&node))?)
     }
 }
 
@@ -324,6 +330,8 @@ impl WhyShown {
 struct Removed {
     node: String,
     removed: bool,
+    /// It was removed already.
+    before: bool,
 }
 
 async fn look(admin: &Admin) -> Result<Snapshot, Failure> {

@@ -20,11 +20,12 @@ use selvedge_protocol::peer::Service;
 use selvedge_protocol::version;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::app::Processing;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
+use crate::operate::readiness::Readiness;
 use crate::processing::Neighbours;
 use crate::session::{OtherNodes, Sessions};
 
@@ -36,6 +37,7 @@ pub(crate) struct Membership {
     shutdown: Option<oneshot::Sender<()>>,
     listener: JoinHandle<()>,
     followers: [AbortHandle; 2],
+    readiness: Readiness,
 }
 
 /// What a membership is made of.
@@ -54,8 +56,8 @@ pub(crate) struct MembershipParts<'a> {
 }
 
 impl Membership {
-    /// Joins the cluster and begins to own what its plan says. When this returns, the node owns what it is to
-    /// own, or has waited long enough for those that are to hand it over. `None`: it is alone.
+    /// Joins the cluster and begins to own what its plan says. When this returns, the node is
+    /// [ready](Self::ready), or better serves without what it waits for. `None`: it is alone.
     pub(crate) async fn start(parts: MembershipParts<'_>) -> Result<Option<Self>, CommandFailure> {
         let failed = |error: &dyn std::error::Error| CommandFailure::failed(chain(error));
         let MembershipParts {
@@ -110,7 +112,7 @@ impl Membership {
             member.clone(),
             clock,
         );
-        let settling = settled(host, member.clone());
+        let readiness = Readiness::of(host, member.clone());
         let followers = [
             tokio::spawn(tell_others(member.view(), others)).abort_handle(),
             tokio::spawn(move_sessions(member.clone(), sessions)).abort_handle(),
@@ -121,11 +123,27 @@ impl Membership {
             shutdown: Some(shutdown),
             listener,
             followers,
+            readiness,
         };
-        if tokio::time::timeout(SETTLE_MAX, settling).await.is_err() {
-            tracing::warn!("some slots are still waited for; the node serves without them");
-        }
+        membership.settle().await;
         Ok(Some(membership))
+    }
+
+    /// Completes when the node serves what it is there for: it is a member, and has what the plan gives it.
+    /// Meanwhile the log says what it waits for.
+    pub(crate) fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let readiness = self.readiness.clone();
+        async move { readiness.ready().await }
+    }
+
+    /// Waits until the node is ready, or for as long as it better does not serve without what it waits for.
+    async fn settle(&self) {
+        let settled = timeout(SETTLE_MAX, self.readiness.ready()).await;
+        if settled.is_err()
+            && let Some(unready) = self.readiness.unready()
+        {
+            tracing::warn!("the node serves as far as it can, and is not ready: {unready}");
+        }
     }
 
     /// Completes if the node cannot be a member any more.
@@ -134,11 +152,17 @@ impl Membership {
     }
 
     /// Hands over all that the node owns, within a time.
-    pub(crate) async fn leave(&self, limit: Duration) {
-        match self.member.leave(self.ownership.emptied(), limit).await {
+    pub(crate) async fn leave(&self, limit: Duration) -> Leave {
+        let leave = self.member.leave(self.ownership.emptied(), limit).await;
+        match leave {
             Leave::Emptied => tracing::info!("left the cluster"),
             Leave::Late => tracing::warn!("left the cluster with slots that nobody took in time"),
+            Leave::CutOff => tracing::warn!(
+                "the store cannot be reached, so nothing can be handed over: this node ends without it, and others \
+                 take its slots when they find it dead"
+            ),
         }
+        leave
     }
 
     /// Closes the peer port.
@@ -198,25 +222,6 @@ impl Own<'_> {
                 protocol: version::CURRENT,
                 schema: self.meta.schema,
             },
-        }
-    }
-}
-
-/// Completes when the host has what the plan gives it.
-async fn settled(host: Host, member: Member) {
-    let (mut changes, mut views) = (host.changes(), member.view());
-    loop {
-        changes.borrow_and_update();
-        let view = Arc::clone(&views.borrow_and_update());
-        let owned = host.owned();
-        let mut wanted = view.plan.slots_of(&view.name);
-        if wanted.all(|slot| owned.binary_search(&slot).is_ok()) {
-            return;
-        }
-        tokio::select! {
-            Ok(()) = changes.changed() => {}
-            Ok(()) = views.changed() => {}
-            else => return,
         }
     }
 }

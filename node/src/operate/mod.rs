@@ -15,7 +15,9 @@ mod origin;
 mod output;
 mod peer;
 mod profile;
+mod readiness;
 mod storage;
+mod tie;
 mod tls_files;
 mod verify;
 

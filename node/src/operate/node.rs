@@ -3,14 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
-use selvedge_cluster::membership::Role;
+use selvedge_cluster::membership::{Leave, Role};
 use selvedge_cluster::peer::{ConnectError, Dialer, Listener, ListenerConfig, PeerFiles, Target};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
@@ -20,6 +22,7 @@ use selvedge_protocol::error::chain;
 use selvedge_protocol::limits;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::app::{Application, Place, Running};
 use crate::edge::{BindError, Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
@@ -69,7 +72,8 @@ pub(crate) struct NodeFiles {
 }
 
 impl Node {
-    /// Starts every part, the store first and the edge last: when this returns, clients are served.
+    /// Starts every part, the store first and the edge last: when this returns, clients are served, as far as
+    /// the node is [ready](Self::ready).
     pub(crate) async fn start(
         config: &NodeConfig,
         files: &NodeFiles,
@@ -159,6 +163,16 @@ impl Node {
         self.peer
     }
 
+    /// Completes when the node serves what it is there for. One that is alone does from its start on.
+    pub(crate) fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let ready = self.membership.as_ref().map(Membership::ready);
+        async move {
+            if let Some(ready) = ready {
+                ready.await;
+            }
+        }
+    }
+
     /// Completes when a part has ended by itself: a defect, or the node is not wanted any more.
     pub(crate) async fn failed(&mut self) -> CommandFailure {
         let (edge, membership) = (&mut self.edge, &self.membership);
@@ -190,24 +204,46 @@ impl Node {
         if let Some(shutdown) = self.shutdown.take() {
             let _ = shutdown.send(());
         }
-        let edge = async {
-            if let Some(edge) = self.edge.take()
+        let edge = self.edge.take();
+        let edge = pin!(async {
+            if let Some(edge) = edge
                 && let Err(error) = edge.await
             {
                 tracing::error!(%error, "the edge did not end in order");
             }
-        };
-        let leaving = async {
-            if let Some(membership) = &self.membership {
-                membership.leave(self.drain).await;
+        });
+        let membership = self.membership.take();
+        let (leave, edge) = {
+            let leaving = pin!(async {
+                match &membership {
+                    Some(membership) => membership.leave(self.drain).await,
+                    None => Leave::Emptied,
+                }
+            });
+            match select(edge, leaving).await {
+                Either::Left(((), leaving)) => (leaving.await, None),
+                Either::Right((leave, edge)) => (leave, Some(edge)),
             }
         };
-        tokio::join!(edge, leaving);
-        self.application.stop().await;
-        if let Some(membership) = self.membership.take() {
-            membership.stop().await;
+        let rest = async {
+            if let Some(edge) = edge {
+                edge.await;
+            }
+            self.application.stop().await;
+            if let Some(membership) = membership {
+                membership.stop().await;
+            }
+            self.store.close().await;
+        };
+        match leave {
+            Leave::Emptied | Leave::Late => rest.await,
+            Leave::CutOff => {
+                // What waits for the store waits in vain; nothing of it was acknowledged.
+                if timeout(CUT_OFF_REST_MAX, rest).await.is_err() {
+                    tracing::warn!("requests and operations were left that wait for the store");
+                }
+            }
         }
-        self.store.close().await;
     }
 }
 
@@ -418,3 +454,6 @@ fn read_tls(config: &NodeConfig, files: &TlsFiles) -> Result<EdgeTls, CommandFai
         .map_err(|error| unusable("tls.key", &files.key, error))?;
     Ok(EdgeTls { certificates, key })
 }
+
+/// For last words to clients, and for what ends by itself.
+const CUT_OFF_REST_MAX: Duration = Duration::from_secs(2);

@@ -120,27 +120,7 @@ impl Attempt {
         &self,
         work: impl Future<Output = Result<T, HandlerError>>,
     ) -> Result<T, HandlerError> {
-        let late = |code: &str, what: &str, time: Duration| {
-            let message = format!("the step {what} for longer than {} s", time.as_secs_f64());
-            Err(HandlerError::new(code, message, Cause::Retryable))
-        };
-        let limit = self.policy.step_timeout;
-        let beating = async {
-            let Some(silence) = self.policy.heartbeat_timeout else {
-                return std::future::pending().await;
-            };
-            while tokio::time::timeout(silence, self.beat.notified())
-                .await
-                .is_ok()
-            {}
-            silence
-        };
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = tokio::time::sleep(limit) => late("timeout", "was at work", limit),
-            silence = beating => late("heartbeat_timeout", "said nothing", silence),
-        }
+        in_time(&self.policy, &self.beat, work).await
     }
 
     /// Waits until a step may begin: nothing holds it, and what was done before is durable.
@@ -213,6 +193,33 @@ impl Attempt {
     }
 }
 
+/// The result of a step, unless it takes longer than it may, or is silent for longer: `beat` is that it is alive.
+async fn in_time<T>(
+    policy: &Policy,
+    beat: &Notify,
+    work: impl Future<Output = Result<T, HandlerError>>,
+) -> Result<T, HandlerError> {
+    let late = |code: &str, what: &str, time: Duration| {
+        let message = format!("the step {what} for longer than {} s", time.as_secs_f64());
+        Err(HandlerError::new(code, message, Cause::Retryable))
+    };
+    let limit = policy.step_timeout;
+    let beating = async {
+        let Some(silence) = policy.heartbeat_timeout else {
+            return std::future::pending().await;
+        };
+        while tokio::time::timeout(silence, beat.notified()).await.is_ok() {}
+        silence
+    };
+    tokio::select! {
+        biased;
+        // First, so that one which was not let run for a while is not taken for silent: it says its word now.
+        done = work => done,
+        () = tokio::time::sleep(limit) => late("timeout", "was at work", limit),
+        silence = beating => late("heartbeat_timeout", "said nothing", silence),
+    }
+}
+
 /// A step at work.
 pub(super) struct Working<'a>(&'a AtomicUsize);
 
@@ -233,6 +240,60 @@ impl Drop for Waits<'_> {
         let mut waiting = self.attempt.waiting.lock();
         if let Some(at) = waiting.iter().position(|name| *name == self.name) {
             waiting.swap_remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// A step of ten seconds that says in each of the first ones that it is alive: its error, if it has failed,
+    /// and what it took. No time passes but what it waits for.
+    async fn ten_seconds(beats: usize, policy: &Policy) -> (Option<String>, Duration) {
+        let beat = Notify::new();
+        let began = Instant::now();
+        let work = async {
+            for second in 0..10 {
+                if second < beats {
+                    beat.notify_one();
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+            Ok(())
+        };
+        let done = in_time(policy, &beat, work).await;
+        (done.err().map(|error| error.code), began.elapsed())
+    }
+
+    fn policy(step: Duration, heartbeat: Option<Duration>) -> Policy {
+        Policy {
+            step_timeout: step,
+            heartbeat_timeout: heartbeat,
+            ..Policy::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_has_failed_when_it_was_silent_or_at_work_for_too_long() {
+        let second = Duration::from_secs(1);
+        let silence = Some(second * 3 / 2);
+        let cases = [
+            (10, policy(second * 60, silence), None, second * 10),
+            (
+                5,
+                policy(second * 60, silence),
+                Some("heartbeat_timeout"),
+                second * 11 / 2,
+            ),
+            (0, policy(second * 60, None), None, second * 10),
+            (10, policy(second * 3, silence), Some("timeout"), second * 3),
+        ];
+        for (beats, policy, error, took) in cases {
+            let ended = ten_seconds(beats, &policy).await;
+            assert_eq!(ended, (error.map(str::to_owned), took), "{policy:?}");
         }
     }
 }

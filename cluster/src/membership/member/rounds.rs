@@ -101,17 +101,19 @@ impl Rounds {
         // The plan may have changed between the view of the start and the watch on it.
         self.look.ask(self.clock.monotonic());
         loop {
+            // What is rare comes first: beats alone may fill the time while the store is slow.
             let next = tokio::select! {
+                biased;
+                Ok(()) = wishes.changed() => {
+                    let wish = *wishes.borrow_and_update();
+                    self.become_wish(wish).await
+                }
                 _ = beats.tick() => self.beat().await,
                 () = self.round.due() => self.beat().await,
                 () = self.look.due() => self.look().await,
                 () = shared.poked.notified() => self.ask_look(),
                 () = self.plan.rung() => self.ask_look(),
                 () = rung(&mut self.bell) => self.ask_round(),
-                Ok(()) = wishes.changed() => {
-                    let wish = *wishes.borrow_and_update();
-                    self.become_wish(wish).await
-                }
             };
             if next == Next::Over {
                 return;

@@ -53,6 +53,7 @@ fn at_rest(nodes: &[NodeRecord]) -> Snapshot {
             .keys()
             .map(|name| (name.clone(), beat.clone()))
             .collect(),
+        deaths: BTreeMap::new(),
         lease: Some(LeaseRecord {
             holder: "a".to_owned(),
             incarnation: 1,
@@ -183,6 +184,29 @@ fn a_node_that_goes_is_told_until_it_has_nothing_left() {
         let told = told(&cluster, Some("b"));
         assert_eq!(told[0].0, code, "{told:?}");
         assert!(!code.is_at_rest());
+    }
+}
+
+#[test]
+fn a_death_is_told_with_its_time_by_whose_clock_that_is() {
+    let dead = NodeRecord {
+        state: NodeState::Dead,
+        ..node()
+    };
+    let mut cluster = at_rest(&[node(), dead]);
+    let without = told(&cluster, Some("b"));
+    assert!(!without[0].1.contains("declared"), "{without:?}");
+    let death = DeathRecord {
+        by: "a".to_owned(),
+        at_ms: 1_700_000_000_000,
+    };
+    cluster.deaths.insert("b".to_owned(), death);
+    let with = told(&cluster, Some("b"));
+    let [(Code::Dead, message)] = &*with else {
+        panic!("{with:?}");
+    };
+    for part in ["a declared", "2023-11-14T22:13:20", "its own clock"] {
+        assert!(message.contains(part), "{message}");
     }
 }
 

@@ -15,6 +15,10 @@ pub enum ClusterKey {
     Plan,
     /// A number that is raised for the controller to look before its next beat.
     Bell,
+    /// What is left of nodes that were removed.
+    Removed,
+    /// When a node was declared dead. Apart from the node: nothing but people needs it.
+    Death { name: String },
 }
 
 impl ClusterKey {
@@ -25,6 +29,8 @@ impl ClusterKey {
             Self::Lease => pack(Family::ControllerLease, &()),
             Self::Plan => pack(Family::Plan, &()),
             Self::Bell => pack(Family::Bell, &()),
+            Self::Removed => pack(Family::Removed, &()),
+            Self::Death { name } => pack(Family::Death, &(name.as_str(),)),
         }
     }
 }

@@ -47,14 +47,7 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
             let actor = actor((slot, tenant, kind, key))?;
             Key::Event { actor, seq }
         }
-        Family::Timer => {
-            let (slot, due_ms, tenant, kind, key, name): (_, _, _, _, _, Text<'_>) = tuple(rest)?;
-            Key::Timer {
-                actor: actor((slot, tenant, kind, key))?,
-                due_ms,
-                name: name.into_owned(),
-            }
-        }
+        Family::Timer => timer(rest)?,
         Family::Outbox => {
             let (slot, tenant, kind, key, seq) = tuple(rest)?;
             let actor = actor((slot, tenant, kind, key))?;
@@ -85,21 +78,35 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
             let tenant = Tenant::new(tenant)?;
             Key::Audit { tenant, number }
         }
-        Family::Node | Family::Beat | Family::ControllerLease | Family::Plan | Family::Bell => {
-            cluster(family, rest)?.into()
-        }
+        Family::Node
+        | Family::Beat
+        | Family::ControllerLease
+        | Family::Plan
+        | Family::Bell
+        | Family::Removed
+        | Family::Death => cluster(family, rest)?.into(),
+    })
+}
+
+fn timer(rest: &[u8]) -> Result<Key, Reason> {
+    let (slot, due_ms, tenant, kind, key, name): (_, _, _, _, _, Text<'_>) = tuple(rest)?;
+    Ok(Key::Timer {
+        actor: actor((slot, tenant, kind, key))?,
+        due_ms,
+        name: name.into_owned(),
     })
 }
 
 fn cluster(family: Family, rest: &[u8]) -> Result<ClusterKey, Reason> {
     if matches!(
         family,
-        Family::ControllerLease | Family::Plan | Family::Bell
+        Family::ControllerLease | Family::Plan | Family::Bell | Family::Removed
     ) {
         let () = tuple(rest)?;
         return Ok(match family {
             Family::Plan => ClusterKey::Plan,
             Family::Bell => ClusterKey::Bell,
+            Family::Removed => ClusterKey::Removed,
             _ => ClusterKey::Lease,
         });
     }
@@ -107,6 +114,7 @@ fn cluster(family: Family, rest: &[u8]) -> Result<ClusterKey, Reason> {
     let name = name.into_owned();
     Ok(match family {
         Family::Beat => ClusterKey::Beat { name },
+        Family::Death => ClusterKey::Death { name },
         _ => ClusterKey::Node { name },
     })
 }
@@ -221,7 +229,7 @@ impl From<IdError> for Reason {
     }
 }
 
-const FAMILIES: [Family; 20] = [
+const FAMILIES: [Family; 22] = [
     Family::Meta,
     Family::Migration,
     Family::SlotFence,
@@ -242,4 +250,6 @@ const FAMILIES: [Family; 20] = [
     Family::ControllerLease,
     Family::Plan,
     Family::Bell,
+    Family::Removed,
+    Family::Death,
 ];

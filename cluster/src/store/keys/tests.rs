@@ -107,6 +107,8 @@ fn keys() -> impl Strategy<Value = Key> {
         Just(ClusterKey::Lease.into()),
         Just(ClusterKey::Plan.into()),
         Just(ClusterKey::Bell.into()),
+        Just(ClusterKey::Removed.into()),
+        texts().prop_map(|name| ClusterKey::Death { name }.into()),
     ]
 }
 
@@ -301,6 +303,31 @@ fn keys_are_as_they_always_were() {
                 number: 3,
             },
             "150f 027400 1503",
+        ),
+        (
+            ClusterKey::Node {
+                name: "n".to_owned(),
+            }
+            .into(),
+            "1510 026e00",
+        ),
+        (
+            ClusterKey::Beat {
+                name: "n".to_owned(),
+            }
+            .into(),
+            "1511 026e00",
+        ),
+        (ClusterKey::Lease.into(), "1512"),
+        (ClusterKey::Plan.into(), "1513"),
+        (ClusterKey::Bell.into(), "1514"),
+        (ClusterKey::Removed.into(), "1515"),
+        (
+            ClusterKey::Death {
+                name: "n".to_owned(),
+            }
+            .into(),
+            "1516 026e00",
         ),
     ];
     for (key, expected) in golden {

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
 use selvedge_cluster::peer::{PeerFiles, node_domain};
 
 /// A cluster's authority.
 #[derive(Debug)]
 pub(crate) struct Authority {
+    algorithm: &'static SignatureAlgorithm,
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
 }
@@ -25,15 +26,20 @@ pub(crate) enum Validity {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::signing_with(&PKCS_ECDSA_P256_SHA256)
+    }
+
+    pub(crate) fn signing_with(algorithm: &'static SignatureAlgorithm) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params
             .distinguished_name
             .push(DnType::CommonName, "Selvedge cluster CA");
-        let key = KeyPair::generate().unwrap();
+        let key = KeyPair::generate_for(algorithm).unwrap();
         let certificate = params.self_signed(&key).unwrap().pem();
         Self {
+            algorithm,
             issuer: Issuer::new(params, key),
             certificate,
         }
@@ -42,6 +48,8 @@ impl Authority {
     /// Writes the three files of a node into a directory, in place of what is there.
     pub(crate) fn issue(&self, directory: &Path, node: &str, validity: Validity) -> PeerFiles {
         let mut params = CertificateParams::new(vec![node_domain(node)]).unwrap();
+        // Nobody revokes any; those that are made of keys differ in length.
+        params.serial_number = Some(SerialNumber::from(1));
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -50,7 +58,7 @@ impl Authority {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
         }
-        let key = KeyPair::generate().unwrap();
+        let key = KeyPair::generate_for(self.algorithm).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let files = PeerFiles {
             ca: directory.join("ca.pem"),

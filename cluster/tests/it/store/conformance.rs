@@ -12,6 +12,7 @@ use selvedge_cluster::store::keys::ActorPath;
 use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction, chunk, run};
 use selvedge_protocol::ids::Tenant;
 
+use super::memory::Memory;
 use super::scratch;
 use crate::peer::world::StorageNode;
 
@@ -56,6 +57,7 @@ macro_rules! backends {
 backends! {
     embedded => super::embedded_store;
     remote => super::remote_store;
+    memory => super::memory_store;
 }
 
 #[expect(
@@ -66,6 +68,14 @@ async fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
     let directory = scratch();
     let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
     (Arc::new(store), directory)
+}
+
+#[expect(
+    clippy::unused_async,
+    reason = "other backends have to be connected to"
+)]
+async fn memory_store() -> (Arc<dyn Store>, ()) {
+    (Arc::new(Memory::default()), ())
 }
 
 /// Over real sockets; the storage node ends with its guard.

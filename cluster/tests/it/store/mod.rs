@@ -1,7 +1,9 @@
-//! The store: one conformance suite over every backend, and what only the embedded one has.
+//! The store: one conformance suite over every backend, what only the embedded one has, and one in
+//! memory for simulations.
 
 mod conformance;
 mod embedded;
+pub(crate) mod memory;
 
 /// A directory in memory where there is one: many of these tests open stores by the hundred, and what
 /// they show does not depend on a disk.

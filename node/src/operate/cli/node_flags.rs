@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::operate::tie::Tied;
+
 #[derive(Debug, Args)]
 pub(crate) struct Dev {
     #[command(flatten)]
     pub(crate) node: NodeFlags,
+    #[command(flatten)]
+    pub(crate) tied: Tied,
     /// How many nodes to run, each a process of its own, on the store of one more. Node i is called node-i,
     /// and its ports are the given ones plus i - 1.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -18,9 +22,8 @@ pub(crate) struct Dev {
 pub(crate) struct Start {
     #[command(flatten)]
     pub(crate) node: NodeFlags,
-    /// End when standard input does: it is a pipe of the command that started this node, and ends with it.
-    #[arg(long, hide = true)]
-    pub(crate) end_with_stdin: bool,
+    #[command(flatten)]
+    pub(crate) tied: Tied,
 }
 
 /// What `start` and `dev` take. Precedence: flag, `SELVEDGE_…` variable, configuration file, default.

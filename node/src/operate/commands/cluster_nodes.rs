@@ -163,7 +163,10 @@ pub(super) async fn remove(
     let client = connect(client).await?;
     let answer = tell(&client, "remove", json!({ "node": node })).await?;
     client.close().await;
-    printer.result(&answer, |_| format!("{node} is removed"));
+    printer.result(&answer, |answer| match answer["before"] == true {
+        true => format!("{node} was removed before: there is nothing to do"),
+        false => format!("{node} is removed"),
+    });
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use selvedge_client::Client;
@@ -18,7 +19,7 @@ use crate::operate::commands::dev_cluster;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
 use crate::operate::node::{Node, NodeFiles};
-use crate::operate::output::{Printer, say};
+use crate::operate::output::Printer;
 use crate::operate::peer;
 use crate::operate::profile::Profile;
 use crate::operate::storage::StorageNode;
@@ -104,6 +105,7 @@ pub(crate) async fn dev(
     dev: Dev,
     application: Application,
 ) -> Result<(), CommandFailure> {
+    dev.tied.hold()?;
     let config = NodeConfig::load(&dev.node)?;
     if dev.nodes > 1 {
         // Its nodes build applications of their own; this one was built as far as that can fail.
@@ -123,15 +125,17 @@ pub(crate) async fn dev(
         token: Some(profile.token.clone()),
         ca_file: Some(profile.ca_file.display().to_string()),
     };
-    // Whoever reads that the node is ready may stop it in the next moment.
-    let stop = wait_for_stop();
-    announce(printer, &config, &ready)?;
-    printer.note(&format!(
+    let hint = format!(
         "try, in another terminal:\n  selvedge actor watch room/42 --data-dir {0}\n  \
          selvedge actor send room/42 say '{{\"text\":\"hello\"}}' --data-dir {0}",
         config.data_dir.display()
-    ));
-    serve(printer, Serving::Node(Box::new(node)), stop).await
+    );
+    let announced = || {
+        announce(printer, &config, &ready)?;
+        printer.note(&hint);
+        Ok(())
+    };
+    serve(printer, Serving::Node(Box::new(node)), announced).await
 }
 
 pub(crate) async fn start(
@@ -139,9 +143,7 @@ pub(crate) async fn start(
     start: Start,
     application: Application,
 ) -> Result<(), CommandFailure> {
-    if start.end_with_stdin {
-        end_with_stdin()?;
-    }
+    start.tied.hold()?;
     let config = NodeConfig::load(&start.node)?;
     let peer = peer::required(&config)?;
     if config.is_storage() {
@@ -160,9 +162,8 @@ pub(crate) async fn start(
         token: None,
         ca_file: None,
     };
-    let stop = wait_for_stop();
-    announce(printer, &config, &ready)?;
-    serve(printer, Serving::Node(Box::new(node)), stop).await
+    let announced = || announce(printer, &config, &ready);
+    serve(printer, Serving::Node(Box::new(node)), announced).await
 }
 
 /// Runs a storage node.
@@ -185,9 +186,8 @@ async fn storage(
         token: None,
         ca_file: None,
     };
-    let stop = wait_for_stop();
-    announce(printer, config, &ready)?;
-    serve(printer, Serving::Storage(node), stop).await
+    let announced = || announce(printer, config, &ready);
+    serve(printer, Serving::Storage(node), announced).await
 }
 
 /// What `start` needs beside its configuration: real certificates and a token.
@@ -243,6 +243,20 @@ impl Serving {
         }
     }
 
+    /// Completes when it serves.
+    fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let ready = match self {
+            Self::Node(node) => Some(node.ready()),
+            // From its start on.
+            Self::Storage(_) => None,
+        };
+        async move {
+            if let Some(ready) = ready {
+                ready.await;
+            }
+        }
+    }
+
     async fn drain(self) {
         match self {
             Self::Node(node) => node.drain().await,
@@ -251,15 +265,26 @@ impl Serving {
     }
 }
 
-/// Until told to stop, then drains.
+/// Until told to stop, then drains. Says that the node is ready as soon as it is.
 async fn serve(
     printer: Printer,
     mut node: Serving,
-    stop: impl Future<Output = ()>,
+    announced: impl FnOnce() -> Result<(), CommandFailure>,
 ) -> Result<(), CommandFailure> {
-    tokio::select! {
-        () = stop => {}
+    // Whoever reads that the node is ready may stop it in the next moment.
+    let mut stop = pin!(wait_for_stop());
+    let is_ready = tokio::select! {
+        biased;
+        () = node.ready() => true,
+        () = &mut stop => false,
         failure = node.failed() => return Err(failure),
+    };
+    if is_ready {
+        announced()?;
+        tokio::select! {
+            () = stop => {}
+            failure = node.failed() => return Err(failure),
+        }
     }
     printer.warn("draining");
     node.drain().await;
@@ -339,24 +364,6 @@ pub(crate) fn wait_for_stop() -> impl Future<Output = ()> {
             std::process::exit(130);
         });
     }
-}
-
-/// Ends the process at once when standard input ends, which is a pipe of whoever started this node: that one was
-/// killed, and nobody else would end the node. What it acknowledged is durable; nothing else is owed.
-fn end_with_stdin() -> Result<(), CommandFailure> {
-    // A thread of its own: the runtime would wait for it at the end.
-    let watch = std::thread::Builder::new().name("stdin".to_owned());
-    let watching = watch.spawn(|| {
-        let ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        say(&match ended {
-            Ok(_) => "error: the command that started this node is gone".to_owned(),
-            Err(error) => format!("error: standard input cannot be read: {error}"),
-        });
-        std::process::exit(1);
-    });
-    watching
-        .map(drop)
-        .map_err(|error| CommandFailure::failed(format!("a thread cannot be started: {error}")))
 }
 
 /// How long anything in the process may take to end after the drain.

@@ -1,4 +1,5 @@
-//! A node in a process of its own. The process ends with its value, whether it runs or is stopped.
+//! A node in a process of its own. The process ends with its value, whether it runs or is stopped, and with this
+//! process, however that ends.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,6 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Duration, timeout};
 
 use crate::operate::failure::CommandFailure;
+use crate::operate::tie::Tie;
 
 /// How a node is started.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(super) struct Program {
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
+    _tie: Tie,
     /// Kept open: a node whose reader went away ends.
     _output: BufReader<ChildStdout>,
 }
@@ -68,13 +71,14 @@ impl Program {
             .map_err(failed)?;
         command
             .args(&self.arguments)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             // Ctrl-C is for us: who would drain the node would take it from those who still talk to it.
             .process_group(0)
             .kill_on_drop(true);
+        Tie::prepare(&mut command);
         let mut child = command.spawn().map_err(failed)?;
+        let tie = Tie::of(&mut child);
         let Some(output) = child.stdout.take() else {
             return Err(self.other("has no standard output"));
         };
@@ -90,6 +94,7 @@ impl Program {
             .map_err(|error| self.other(format!("is not ready: {error}: {line}")))?;
         let running = Running {
             child,
+            _tie: tie,
             _output: output,
         };
         Ok((running, ready))

@@ -213,9 +213,18 @@ fn a_dead_node_is_told_of_removed_and_may_come_back() {
     assert_eq!(why["atRest"], false, "{why}");
     assert_eq!(why["reasons"][0]["code"], "dead", "{why}");
     assert_eq!(why["reasons"][0]["node"], "node-3", "{why}");
-    let removed = access.ask(&["cluster", "remove", "node-3"]);
-    assert_eq!(removed, json!({ "node": "node-3", "removed": true }));
-    fail(&mut access.client(&["cluster", "remove", "node-3"]), 3);
+    let message = why["reasons"][0]["message"].as_str().unwrap();
+    assert!(message.contains("by its own clock"), "{message}");
+    for before in [false, true, true] {
+        let removed = access.ask(&["cluster", "remove", "node-3"]);
+        let expected = json!({ "node": "node-3", "removed": true, "before": before });
+        assert_eq!(removed, expected);
+    }
+    let mut again = selvedge();
+    again.args(["cluster", "remove", "node-3", "--data-dir"]);
+    let said = text(&run(again.arg(scratch.path().join("data"))).stdout);
+    assert!(said.contains("was removed before"), "{said}");
+    fail(&mut access.client(&["cluster", "remove", "node-4"]), 3);
     nodes_when(&access, |nodes| nodes.len() == 2);
     counted(2);
     // It finds that it is none of the cluster, and joins as a new one.

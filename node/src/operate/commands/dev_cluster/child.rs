@@ -1,5 +1,5 @@
-//! A node as a child process: started, heard until it is ready, told to end. It ends when this process does,
-//! however that ends: its standard input is a pipe of ours.
+//! A node as a child process: started, heard until it is ready, told to end. It is tied to this process, and ends
+//! when that does, however that ends.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,12 +11,13 @@ use clap::CommandFactory;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Duration, timeout};
 
 use crate::operate::LOG;
 use crate::operate::cli::Cli;
 use crate::operate::commands::dev_cluster::files::NodeDirectory;
+use crate::operate::tie::Tie;
 
 /// A node that can be started again and again.
 #[derive(Debug, Clone)]
@@ -32,8 +33,7 @@ pub(super) struct Process {
     child: Child,
     pub(super) id: u32,
     pub(super) ready: Ready,
-    /// Closed when this process ends.
-    _input: Option<ChildStdin>,
+    _tie: Tie,
     /// Kept open: a node whose reader went away ends.
     _output: BufReader<ChildStdout>,
 }
@@ -66,16 +66,16 @@ impl Startable {
             command.env(LOG, "info");
         }
         command
-            .args(["start", "--output", "json", "--end-with-stdin", "--config"])
+            .args(["start", "--output", "json", "--config"])
             .arg(&self.directory.config)
-            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
             // Ctrl-C is for us, who end the nodes in order.
             .process_group(0)
             .kill_on_drop(true);
+        Tie::prepare(&mut command);
         let mut child = command.spawn().map_err(failed)?;
-        let input = child.stdin.take();
+        let tie = Tie::of(&mut child);
         let (Some(output), Some(id)) = (child.stdout.take(), child.id()) else {
             return Err("has no standard output".to_owned());
         };
@@ -99,7 +99,7 @@ impl Startable {
             child,
             id,
             ready,
-            _input: input,
+            _tie: tie,
             _output: output,
         })
     }

@@ -1,5 +1,8 @@
 //! A node that stands still for longer than it takes the others to go on without it, and then wakes up.
 
+use std::fs;
+use std::path::Path;
+
 use selvedge_client::{Target, actor};
 use selvedge_cluster::Clock;
 
@@ -48,11 +51,22 @@ async fn a_node_that_was_frozen_is_fenced_and_comes_back() {
 }
 
 /// Returns when what a node has said is as wanted.
-async fn until(member: &Member, what: &str, is_it: impl Fn(&str) -> bool) {
+pub(super) async fn until(member: &Member, what: &str, is_it: impl Fn(&str) -> bool) {
     let clock = Clock::system();
     let begun = clock.monotonic();
     while !is_it(&member.log()) {
         assert!(begun.elapsed() < PATIENCE, "{what}: {}", member.log());
         tokio::task::yield_now().await;
+    }
+}
+
+/// The same for what stands in a file, which may not be there yet.
+pub(super) fn said(log: &Path, part: &str) {
+    let clock = Clock::system();
+    let begun = clock.monotonic();
+    let log = || fs::read_to_string(log).unwrap_or_default();
+    while !log().contains(part) {
+        assert!(begun.elapsed() < PATIENCE, "{part:?}: {}", log());
+        std::thread::yield_now();
     }
 }

@@ -3,8 +3,10 @@
 
 mod eventual;
 mod frozen;
+mod gone;
 mod growth;
 mod lent;
+mod ready;
 mod restart;
 mod roles;
 mod room;

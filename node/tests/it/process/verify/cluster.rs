@@ -1,5 +1,6 @@
 //! `selvedge verify` on clusters of its own, with networks that are broken and processes that are killed and stopped.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -208,6 +209,41 @@ fn an_interrupt_ends_processes_that_are_stopped_as_well() {
     assert!(processes(place).is_empty());
     let left: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().collect();
     assert!(left.is_empty(), "its directory is gone: {left:?}");
+}
+
+/// Killed, it cannot end its nodes: they find out, the one that is stopped as well.
+#[test]
+fn nothing_is_left_running_by_a_verify_that_was_killed() {
+    for flags in [
+        &["--kill", "--seconds", "600"][..],
+        &["--nodes", "1", "--stop", "1", "--seconds", "30"],
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        let place = scratch.path().to_str().unwrap();
+        let mut command = selvedge();
+        command.arg("verify").args(flags).env("TMPDIR", place);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut verify = Guarded(command.spawn().unwrap());
+        let mut said = BufReader::new(verify.0.stderr.take().unwrap()).lines();
+        // By then its nodes serve.
+        assert!(said.any(|line| line.unwrap().starts_with("verifying with seed ")));
+        let (clock, begun) = (Clock::system(), Clock::system().monotonic());
+        let stops = flags.contains(&"--stop");
+        while stops && !processes(place).contains(&'T') {
+            assert!(begun.elapsed() < PATIENCE, "no process was stopped");
+            std::thread::yield_now();
+        }
+        assert!(!processes(place).is_empty());
+        verify.0.kill().unwrap();
+        verify.0.wait().unwrap();
+        let killed = clock.monotonic();
+        // Ended and not yet waited for by whoever inherits them is ended.
+        while processes(place).iter().any(|state| *state != 'Z') {
+            let left = processes(place);
+            assert!(killed.elapsed() < PATIENCE, "{flags:?}: {left:?} live on");
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// The states of the processes that have a text in their command line: R, S, T, …

@@ -120,6 +120,8 @@ fn a_node_that_does_twice_what_was_asked_once_fails() {
         "--kill",
         "1",
         "--seconds",
+        "5",
+        "--actors",
         "2",
         "--output",
         "json",
