@@ -43,6 +43,16 @@ pub(super) async fn hold(
     let mut has_stopped = false;
     loop {
         tokio::select! {
+            biased;
+            () = stopping.begun(), if !has_stopped => {
+                has_stopped = true;
+                stream.finish();
+            }
+            ended = stream.read_word() => match ended {
+                Ok(false) => return Parting::Stops,
+                Ok(true) | Err(_) => return Parting::Lost,
+            },
+            // What was said before this process stood still is no silence.
             said = connection.read_datagram() => {
                 let Ok(said) = said else { return Parting::Lost };
                 let Some(number) = said.first().copied() else { continue };
@@ -59,14 +69,6 @@ pub(super) async fn hold(
                     // Fails only on a connection that is lost.
                     let _ = connection.send_datagram(Bytes::copy_from_slice(&[number]));
                 }
-            }
-            ended = stream.read_word() => match ended {
-                Ok(false) => return Parting::Stops,
-                Ok(true) | Err(_) => return Parting::Lost,
-            },
-            () = stopping.begun(), if !has_stopped => {
-                has_stopped = true;
-                stream.finish();
             }
         }
     }

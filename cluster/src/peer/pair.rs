@@ -230,6 +230,7 @@ pub(super) async fn keep(pair: Arc<Pair>, means: Means) {
             continue;
         };
         let dialled = tokio::select! {
+            biased;
             dialled = attempt.dial(&means) => dialled,
             // The other node has dialled as well: what it does comes first.
             _ = agreement.wait_for(|it| !it.is_dialling()) => continue,

@@ -122,26 +122,7 @@ impl Served {
         loop {
             let is_parted = *kept.borrow() == Kept::Parted;
             tokio::select! {
-                opened = self.connection.accept_bi() => match opened {
-                    Ok((send, receive)) => {
-                        streams.spawn(self.clone().stream(send, receive));
-                    }
-                    Err(error) => {
-                        let address = self.connection.remote_address();
-                        tracing::debug!(%address, %error, "a node's connection has ended");
-                        return false;
-                    }
-                },
-                Some(_ended) = streams.join_next() => {}
-                Ok(()) = kept.changed() => {
-                    if *kept.borrow_and_update() == Kept::LetGo {
-                        return false;
-                    }
-                }
-                // The other end closes it once it has all answers, if it does not stop in this moment.
-                () = tokio::time::sleep(PARTED_MAX), if is_parted && streams.is_empty() => {
-                    return true;
-                }
+                biased;
                 () = displaced.notified() => {
                     tracing::warn!("a node has opened more connections than it needs");
                     let code = VarInt::from_u32(close::BUSY);
@@ -154,6 +135,26 @@ impl Served {
                         return true;
                     }
                     is_stopping = true;
+                }
+                Some(_ended) = streams.join_next() => {}
+                Ok(()) = kept.changed() => {
+                    if *kept.borrow_and_update() == Kept::LetGo {
+                        return false;
+                    }
+                }
+                opened = self.connection.accept_bi() => match opened {
+                    Ok((send, receive)) => {
+                        streams.spawn(self.clone().stream(send, receive));
+                    }
+                    Err(error) => {
+                        let address = self.connection.remote_address();
+                        tracing::debug!(%address, %error, "a node's connection has ended");
+                        return false;
+                    }
+                },
+                // The other end closes it once it has all answers, if it does not stop in this moment.
+                () = tokio::time::sleep(PARTED_MAX), if is_parted && streams.is_empty() => {
+                    return true;
                 }
             }
         }
