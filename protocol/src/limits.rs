@@ -38,6 +38,8 @@ pub const STORE_RANGE_KEY_BYTES_MAX: usize = STORE_KEY_BYTES_MAX + 1;
 
 /// Connections that a node's peer port has open: DESIGN 16's hundred nodes, twice.
 pub const PEER_CONNECTIONS_MAX: usize = 256;
+/// Of these, connections of one node that are not agreed on: the newest, and some that it has given up a moment ago.
+pub const PEER_CONNECTIONS_PER_NODE_MAX: usize = 4;
 /// Of these, handshakes under way: all nodes of a cluster may come back at once.
 pub const PEER_HANDSHAKES_MAX: usize = 128;
 /// How long a handshake between nodes may take, milliseconds: three lost packets in a row.
@@ -45,14 +47,16 @@ pub const PEER_HANDSHAKE_MS_MAX: u64 = 5_000;
 /// Silence after which a connection between nodes is given up, milliseconds: so long a node is taken to be
 /// there that is not, and a keep-alive every third of it lets two be lost.
 pub const PEER_IDLE_MS_MAX: u64 = 2_000;
-/// Silence after which a node says that it cannot reach another one, milliseconds: a keep-alive and half of the
-/// next, whose loss shows within some round trips.
+/// Between a round trip on the connection of two nodes and the next, milliseconds: half of the silence that is told.
+pub const PEER_BEAT_MS: u64 = 500;
+/// Silence after which a node says that it cannot reach another one, milliseconds: a beat, and as long again for one
+/// whose loss shows within some round trips.
 pub const PEER_SILENCE_MS_MAX: u64 = 1_000;
 /// Waits before a lost connection is tried again, milliseconds: about a round trip at first, and so seldom in
 /// the end that a hundred nodes do not keep a node busy that has just come back.
 pub const PEER_BACKOFF_MS: u64 = 20;
 pub const PEER_BACKOFF_MS_MAX: u64 = 1_000;
-/// Streams that one node may have open to another: a store's transactions twice over, as a stream's place
+/// Streams that a node may have open to another, each way: a store's transactions twice over, as a stream's place
 /// is given back a moment after its end, its watches, and the subscriptions of clients.
 pub const PEER_STREAMS_MAX: u32 = 3_200 + 16_384;
 /// The body of one frame between nodes about actors: a command with the largest body and payload.

@@ -9,6 +9,20 @@
 //!
 //! Both ends are nodes of one cluster, known to each other by certificates of its authority. A stream for
 //! a service or version that the other end does not serve is reset with [`close::UNSERVED`].
+//!
+//! Two nodes that serve each other share one connection, which either may dial and both open streams on. Its first
+//! stream begins with [`LINK`] and keeps it.
+//!
+//! ```text
+//! dialled  -- LINK --> "shall we use this one?"
+//!         <-- byte --  a promise; or the connection is closed with CROSSED: the other end has dialled as well
+//!          -- byte --> taken: now both use it, in place of any other
+//! ```
+//!
+//! The bytes may have any value. Who ends its direction of this stream stops: it serves what was asked, and the other
+//! end asks nothing more and closes the connection when it has all answers. Datagrams of one byte are beats: the end
+//! that has dialled counts them and says one some time after the last was answered, and again until it is; the other
+//! end answers each with the same byte. So each that is new shows that the one before was heard.
 
 pub mod actors;
 pub mod processing;
@@ -30,6 +44,9 @@ pub enum Service {
 
 /// The first bytes of a stream.
 pub type Preface = [u8; 2];
+
+/// What the stream begins with that keeps a connection. No service has its ordinal.
+pub const LINK: Preface = [0, 1];
 
 /// Why a preface is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +107,8 @@ pub mod close {
     pub const MALFORMED: u32 = 3;
     /// A bound was reached, or time is over.
     pub const BUSY: u32 = 4;
+    /// The other end's connection is used instead of this one, which nothing was asked on yet.
+    pub const CROSSED: u32 = 5;
 }
 
 #[cfg(test)]
@@ -101,6 +120,7 @@ mod tests {
         assert_eq!(Service::Store.preface(), [1, 1]);
         assert_eq!(Service::of([1, 1]), Ok(Service::Store));
         assert_eq!(Service::of([9, 1]), Err(PrefaceError::Service(9)));
+        assert_eq!(Service::of(LINK), Err(PrefaceError::Service(0)));
         let newer = Service::of([1, 2]).unwrap_err();
         assert!(newer.to_string().contains("version 2 of Store"), "{newer}");
     }

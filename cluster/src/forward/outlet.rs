@@ -2,10 +2,11 @@
 //! and hands its answers back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use selvedge_protocol::peer::Service;
 use selvedge_protocol::peer::actors::{ActorAnswer, Tell};
-use selvedge_protocol::peer::{Service, close};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -138,8 +139,12 @@ async fn run(forward: Forward, shared: Arc<Shared>, link: Arc<Link>) {
                 shared.pending.lock().disconnect();
                 let node = &shared.node;
                 tracing::debug!(node, %error, "no stream to a node any more");
-                // A new connection is the remedy; this one may have ended by itself.
-                connection.close(close::DONE.into(), b"no stream");
+                // The connection is not this outlet's alone. If it lasts, another stream on it is the remedy.
+                if connection.close_reason().is_none() {
+                    drop(connection);
+                    let _ = tokio::time::timeout(STREAM_PAUSE, state.changed()).await;
+                    continue;
+                }
             }
         }
         if state.changed().await.is_err() {
@@ -205,3 +210,6 @@ async fn hear(forward: &Forward, shared: &Shared, reader: &mut PeerReader) -> St
         }
     }
 }
+
+/// Before another stream is opened in place of one that broke: the other node may be about to stop.
+const STREAM_PAUSE: Duration = Duration::from_millis(100);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime,
+    TransportConfig,
+};
 use selvedge_protocol::limits::PEER_HANDSHAKE_MS_MAX;
 
 use super::credentials::Credentials;
@@ -137,15 +140,25 @@ impl Dialer {
         }
     }
 
-    /// Tries the addresses of a node one after the other.
+    /// Connects to a node that opens no streams itself.
     pub async fn connect(&self, target: &Target) -> Result<Connection, ConnectError> {
+        self.connect_with(target, transport::dialing()).await
+    }
+
+    /// Tries the addresses of a node one after the other.
+    pub(super) async fn connect_with(
+        &self,
+        target: &Target,
+        transport: Arc<TransportConfig>,
+    ) -> Result<Connection, ConnectError> {
         let address = target.address.clone();
         let mut error = ConnectError::Address {
             reason: "it has no address".to_owned(),
             address,
         };
         for address in look_up(target).await? {
-            match self.connect_to(address, target).await {
+            let transport = Arc::clone(&transport);
+            match self.connect_to(address, target, transport).await {
                 Ok(connection) => return Ok(connection),
                 Err(other) => error = other,
             }
@@ -167,6 +180,7 @@ impl Dialer {
         &self,
         address: SocketAddr,
         target: &Target,
+        transport: Arc<TransportConfig>,
     ) -> Result<Connection, ConnectError> {
         let (expected, name) = match &target.name {
             Some(name) => (Expected::Named, name.as_str()),
@@ -176,7 +190,7 @@ impl Dialer {
         let identity = self.credentials.current();
         let crypto = tls::client(&identity, expected).map_err(|error| socket(error.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(transport::dialing());
+        config.transport_config(transport);
         let connecting = self
             .endpoint(address)
             .map_err(|error| socket(error.to_string()))?

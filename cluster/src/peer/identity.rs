@@ -4,9 +4,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use quinn::Connection;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use webpki::EndEntityCert;
 
 use super::tls;
 
@@ -96,8 +98,22 @@ impl fmt::Debug for Identity {
 
 /// The DNS name of a node in its certificate. It is never looked up.
 pub fn node_domain(node: &str) -> String {
-    format!("{node}.selvedge.internal")
+    format!("{node}{DOMAIN}")
 }
+
+/// The node that the other end of a connection is, by its certificate. `None`: it names none, or several.
+pub(super) fn node_of(connection: &Connection) -> Option<String> {
+    let shown = connection.peer_identity()?;
+    let chain = shown.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    let certificate = EndEntityCert::try_from(chain.first()?).ok()?;
+    let mut nodes = certificate
+        .valid_dns_names()
+        .filter_map(|name| name.strip_suffix(DOMAIN));
+    let node = nodes.next().filter(|node| *node != "*")?;
+    nodes.next().is_none().then(|| node.to_owned())
+}
+
+const DOMAIN: &str = ".selvedge.internal";
 
 fn authority(path: &Path) -> Result<RootCertStore, IdentityError> {
     let unusable = |source| IdentityError::Authority {

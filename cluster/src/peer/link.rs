@@ -1,4 +1,5 @@
-//! The one connection to another node: opened, and opened again whenever it was lost, with waits that grow.
+//! The one connection to another node: opened, and opened again whenever it was lost, with waits that grow. To a
+//! storage node it is this node's own; with other nodes it is that of their pair, which either end may have dialled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::dialer::{ConnectError, Dialer, Target};
-use super::silence::Sign;
+use super::pair::{self, Means, Pair};
 use super::stream::{PeerStream, StreamError};
 use crate::Clock;
 
@@ -32,10 +33,18 @@ pub struct Link {
 }
 
 impl Link {
-    /// Begins to connect. Needs a tokio runtime.
+    /// Begins to connect to a node that never connects to this one. Needs a tokio runtime.
     pub fn open(dialer: Dialer, target: Target, clock: Clock) -> Self {
         let (sender, state) = watch::channel(LinkState::Opening);
         let task = tokio::spawn(keep(dialer, target, clock, sender)).abort_handle();
+        Self { state, task }
+    }
+
+    /// Sees to it that a pair has a connection.
+    pub(super) fn of_pair(pair: Arc<Pair>, means: Means) -> Self {
+        pair.is_needed();
+        let state = pair.state();
+        let task = tokio::spawn(pair::keep(pair, means)).abort_handle();
         Self { state, task }
     }
 
@@ -56,18 +65,6 @@ impl Link {
     /// The state, and its changes.
     pub fn state(&self) -> watch::Receiver<LinkState> {
         self.state.clone()
-    }
-
-    /// What is to be seen of it.
-    pub(super) fn sign(&self) -> Sign {
-        match &*self.state.borrow() {
-            LinkState::Opening => Sign::Opening,
-            LinkState::Up(connection) => Sign::Up {
-                connection: connection.stable_id(),
-                datagrams: connection.stats().udp_rx.datagrams,
-            },
-            LinkState::Down(_) => Sign::Down,
-        }
     }
 }
 
@@ -106,7 +103,7 @@ async fn keep(dialer: Dialer, target: Target, clock: Clock, state: watch::Sender
 }
 
 /// Half of a bound that doubles up to its end, and as much again by chance.
-fn backoff(failures: u32, random: u64) -> Duration {
+pub(super) fn backoff(failures: u32, random: u64) -> Duration {
     let bound_ms = (PEER_BACKOFF_MS << failures.min(16)).min(PEER_BACKOFF_MS_MAX);
     Duration::from_millis(bound_ms / 2 + random % (bound_ms / 2).max(1))
 }

@@ -6,25 +6,25 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::dialer::{Dialer, Target};
+use super::dialer::Target;
 use super::link::Link;
+use super::pair::{Means, Pair};
 use super::silence::Silence;
-use crate::Clock;
 
 /// Links by the names of nodes. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Links {
-    dialer: Dialer,
-    clock: Clock,
-    /// As many as there are nodes; a link ends with the last who uses it.
-    links: Arc<Mutex<HashMap<String, Known>>>,
+    own: Arc<str>,
+    means: Means,
+    /// As many as there are nodes; a link ends with the last who uses it, what is known of a node with its connection.
+    known: Arc<Mutex<HashMap<String, Known>>>,
     /// Links that are open only to see whether they can be.
     probes: Arc<Mutex<Vec<Arc<Link>>>>,
 }
 
 #[derive(Debug)]
 struct Known {
-    address: String,
+    pair: Arc<Pair>,
     /// For as long as somebody has it.
     link: Weak<Link>,
     silence: Silence,
@@ -32,38 +32,56 @@ struct Known {
 
 impl Links {
     /// Opens nothing yet.
-    pub fn new(dialer: Dialer, clock: Clock) -> Self {
+    pub(super) fn new(own: &str, means: Means) -> Self {
         Self {
-            dialer,
-            clock,
-            links: Arc::default(),
+            own: Arc::from(own),
+            means,
+            known: Arc::default(),
             probes: Arc::default(),
         }
     }
 
-    /// The link to a node at an address, which proves to have its name. Needs a tokio runtime.
+    /// The name of this node.
+    pub(super) fn own(&self) -> &str {
+        &self.own
+    }
+
+    /// The link to a node at an address, which proves to have its name. It is dialled there unless that node has
+    /// dialled this one. Needs a tokio runtime.
     pub fn to(&self, name: &str, address: &str) -> Arc<Link> {
-        let mut links = self.links.lock();
-        if let Some(known) = links.get(name)
-            && known.address == address
-            && let Some(link) = known.link.upgrade()
-        {
+        let mut all = self.known.lock();
+        let known = self.known(&mut all, name);
+        known.pair.is_at(address);
+        if let Some(link) = known.link.upgrade() {
             return link;
         }
-        links.retain(|_, known| known.link.strong_count() > 0);
-        let target = Target {
-            address: address.to_owned(),
-            name: Some(name.to_owned()),
-        };
-        let link = Link::open(self.dialer.clone(), target, self.clock.clone());
-        let link = Arc::new(link);
-        let known = Known {
-            address: address.to_owned(),
-            link: Arc::downgrade(&link),
-            silence: Silence::default(),
-        };
-        links.insert(name.to_owned(), known);
+        let link = Arc::new(Link::of_pair(Arc::clone(&known.pair), self.means.clone()));
+        known.link = Arc::downgrade(&link);
+        known.silence = Silence::default();
         link
+    }
+
+    /// What there is to do with a node, by itself or by this one.
+    pub(super) fn pair(&self, name: &str) -> Arc<Pair> {
+        let mut all = self.known.lock();
+        Arc::clone(&self.known(&mut all, name).pair)
+    }
+
+    /// What there is to do with a node whose name is not known: it alone uses its connection.
+    pub(super) fn pair_of_nobody() -> Arc<Pair> {
+        Arc::new(Pair::new("", ""))
+    }
+
+    fn known<'a>(&self, all: &'a mut HashMap<String, Known>, name: &str) -> &'a mut Known {
+        if !all.contains_key(name) {
+            // Those that nobody has to do with any more.
+            all.retain(|_, known| Arc::strong_count(&known.pair) > 1);
+        }
+        all.entry(name.to_owned()).or_insert_with(|| Known {
+            pair: Arc::new(Pair::new(&self.own, name)),
+            link: Weak::new(),
+            silence: Silence::default(),
+        })
     }
 
     /// The nodes that cannot be reached, of those that somebody here needs, and of `doubted` besides, to which
@@ -78,13 +96,11 @@ impl Links {
         // Those of before end after these have begun: one that is doubted still is not opened anew.
         let before = std::mem::replace(&mut *self.probes.lock(), probes);
         drop(before);
-        let mut links = self.links.lock();
+        let mut all = self.known.lock();
         let mut unreachable = Vec::new();
-        for (name, known) in &mut *links {
-            let Some(link) = known.link.upgrade() else {
-                continue;
-            };
-            if known.silence.look(now, link.sign()) {
+        for (name, known) in &mut *all {
+            let is_needed = known.link.strong_count() > 0;
+            if is_needed && known.silence.look(now, known.pair.sign()) {
                 unreachable.push(name.clone());
             }
         }

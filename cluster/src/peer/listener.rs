@@ -1,28 +1,32 @@
-//! The peer port: takes connections of the cluster's nodes, and hands each of their streams to its service.
+//! The peer port: takes connections of the cluster's nodes and those that this node has dialled, and hands each of
+//! their streams to its service.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use quinn::{
-    AsyncUdpSocket, Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
-    VarInt,
+    AsyncUdpSocket, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt,
 };
 use selvedge_protocol::limits::{
     PEER_CONNECTIONS_MAX, PEER_HANDSHAKE_MS_MAX, PEER_HANDSHAKES_MAX, STORE_TRANSACTION_MS_MAX,
 };
 use selvedge_protocol::peer::{Service, close};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::credentials::Credentials;
 use super::dialer::Dialer;
 use super::identity::Identity;
+use super::links::Links;
+use super::pair::{Dialled, Means};
 use super::reset::ResetKey;
+use super::served::Port;
 use super::stream::PeerStream;
 use super::{tls, transport};
+use crate::Clock;
 
 /// Where a node listens, and what it is called.
 #[derive(Debug, Clone)]
@@ -75,17 +79,24 @@ impl Stopping {
         // A listener that is gone has stopped.
         let _ = self.0.wait_for(|is_stopping| *is_stopping).await;
     }
-}
 
-/// What is done with each stream.
-type Serve = Arc<dyn Fn(Inbound) -> BoxFuture<'static, ()> + Send + Sync>;
+    /// Whether it has.
+    pub(super) fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+}
 
 /// The peer port of a node.
 #[derive(Debug)]
 pub struct Listener {
     endpoint: Endpoint,
     credentials: Credentials,
+    node: String,
     address: SocketAddr,
+    links: OnceLock<Links>,
+    /// What the links have dialled, to be served here.
+    serve: mpsc::Sender<Dialled>,
+    dialled: mpsc::Receiver<Dialled>,
 }
 
 impl Listener {
@@ -127,16 +138,30 @@ impl Listener {
         let of = format!("{} at {}", config.node, config.address);
         let reset = ResetKey::of_node(identity.key.secret_der(), &of);
         let endpoint = endpoint(reset.endpoint_config(), server).map_err(bind)?;
+        let (serve, dialled) = mpsc::channel(PEER_CONNECTIONS_MAX);
         Ok(Self {
             address: endpoint.local_addr().map_err(bind)?,
             endpoint,
             credentials,
+            node: config.node.clone(),
+            links: OnceLock::new(),
+            serve,
+            dialled,
         })
     }
 
-    /// Connects to other nodes from this port, for as long as it is open.
-    pub fn dialer(&self) -> Dialer {
-        Dialer::from_endpoint(self.credentials.clone(), self.endpoint.clone())
+    /// The links to other nodes, from and to this port for as long as it is open. They are the same whenever it
+    /// is asked.
+    pub fn links(&self, clock: Clock) -> Links {
+        let opened = self.links.get_or_init(|| {
+            let means = Means {
+                dialer: Dialer::from_endpoint(self.credentials.clone(), self.endpoint.clone()),
+                clock,
+                serve: self.serve.clone(),
+            };
+            Links::new(&self.node, means)
+        });
+        opened.clone()
     }
 
     /// The address with its real port.
@@ -145,13 +170,17 @@ impl Listener {
     }
 
     /// Serves until `shutdown` completes; then takes nothing new, lets what was begun end, and closes.
-    pub async fn run<F>(self, shutdown: impl Future<Output = ()> + Send, serve: F)
+    pub async fn run<F>(mut self, shutdown: impl Future<Output = ()> + Send, serve: F)
     where
         F: Fn(Inbound) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     {
-        let serve: Serve = Arc::new(serve);
-        let handshakes = Arc::new(Semaphore::new(PEER_HANDSHAKES_MAX));
         let (stop, stopping) = watch::channel(false);
+        let port = Port {
+            serve: Arc::new(serve),
+            stopping: Stopping(stopping),
+            links: self.links.get().cloned(),
+        };
+        let handshakes = Arc::new(Semaphore::new(PEER_HANDSHAKES_MAX));
         let mut identities = self.credentials.subscribe();
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
@@ -163,8 +192,10 @@ impl Listener {
                         incoming.refuse();
                         continue;
                     };
-                    let stopping = Stopping(stopping.clone());
-                    connections.spawn(connection(incoming, permit, stopping, Arc::clone(&serve)));
+                    connections.spawn(connection(incoming, permit, port.clone()));
+                }
+                Some(dialled) = self.dialled.recv() => {
+                    connections.spawn(port.clone().dialled(dialled));
                 }
                 Some(_ended) = connections.join_next() => {}
                 Ok(()) = identities.changed() => {
@@ -178,6 +209,7 @@ impl Listener {
             }
         }
         self.endpoint.set_server_config(None);
+        self.dialled.close();
         stop.send_replace(true);
         let ended = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN_MAX, ended).await;
@@ -206,86 +238,23 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
 }
 
 /// One connection, from its handshake to its end.
-async fn connection(
-    incoming: Incoming,
-    handshake: OwnedSemaphorePermit,
-    mut stopping: Stopping,
-    serve: Serve,
-) {
+async fn connection(incoming: Incoming, handshake: OwnedSemaphorePermit, port: Port) {
     let address = incoming.remote_address();
     let connected = tokio::time::timeout(HANDSHAKE_MAX, incoming).await;
     drop(handshake);
-    let connection = match connected {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            tracing::warn!(%address, %error, "a node was not let in");
-            return;
+    match connected {
+        Ok(Ok(connection)) => {
+            tracing::debug!(%address, "a node has connected");
+            port.accepted(connection).await;
         }
-        Err(_elapsed) => {
-            tracing::debug!(%address, "handshake of a node took too long");
-            return;
-        }
-    };
-    tracing::debug!(%address, "a node has connected");
-    let streams = serve_streams(&connection, &mut stopping, &serve).await;
-    // Whoever is served still gets its answers; of a connection that is lost, nobody waits for any.
-    streams.join_all().await;
-    connection.close(VarInt::from_u32(close::STOPPING), b"the node stops");
-}
-
-/// Serves the streams of a connection until it ends or the node stops; returns those under way.
-async fn serve_streams(
-    connection: &Connection,
-    stopping: &mut Stopping,
-    serve: &Serve,
-) -> JoinSet<()> {
-    let mut streams = JoinSet::new();
-    let ended = stopping.clone();
-    loop {
-        tokio::select! {
-            opened = connection.accept_bi() => match opened {
-                Ok((send, receive)) => {
-                    let (serve, stopping) = (Arc::clone(serve), ended.clone());
-                    streams.spawn(stream(PeerStream::new(send, receive), stopping, serve));
-                }
-                Err(error) => {
-                    let address = connection.remote_address();
-                    tracing::debug!(%address, %error, "a node's connection has ended");
-                    return streams;
-                }
-            },
-            Some(_ended) = streams.join_next() => {}
-            () = stopping.begun() => return streams,
-        }
-    }
-}
-
-async fn stream(mut stream: PeerStream, stopping: Stopping, serve: Serve) {
-    let said = tokio::time::timeout(PREFACE_MAX, stream.read_preface()).await;
-    let Ok(Ok(preface)) = said else {
-        return stream.reset(close::MALFORMED);
-    };
-    match Service::of(preface) {
-        Ok(service) => {
-            let inbound = Inbound {
-                service,
-                stream,
-                stopping,
-            };
-            serve(inbound).await;
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a node asks for what is not served here");
-            stream.reset(close::UNSERVED);
-        }
+        Ok(Err(error)) => tracing::warn!(%address, %error, "a node was not let in"),
+        Err(_elapsed) => tracing::debug!(%address, "handshake of a node took too long"),
     }
 }
 
 /// The first packets of one connection: a ClientHello with post-quantum keys is two.
 const INCOMING_BUFFER_BYTES: u64 = 8 * 1024;
 const HANDSHAKE_MAX: Duration = Duration::from_millis(PEER_HANDSHAKE_MS_MAX);
-/// The first bytes of a stream come with its first packet.
-const PREFACE_MAX: Duration = Duration::from_millis(PEER_HANDSHAKE_MS_MAX);
 /// What was begun may take as long as a transaction, and its commit some more.
 const DRAIN_MAX: Duration = Duration::from_millis(STORE_TRANSACTION_MS_MAX + 1_000);
 /// How long the last packets may take.

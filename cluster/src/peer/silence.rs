@@ -11,14 +11,14 @@ use tokio::time::Instant;
 pub(super) enum Sign {
     /// The first connection is being made.
     Opening,
-    /// A connection, by a number of its own, and the datagrams that came on it.
-    Up { connection: usize, datagrams: u64 },
+    /// A connection, by a number of its own, and the round trips that were seen on it.
+    Up { connection: usize, heard: u64 },
     /// The last was lost, or there never was one.
     Down,
 }
 
-/// For how long a link has been the same. It hears something at least with each keep-alive while the other end
-/// is there.
+/// For how long a link has been the same. Both ends see a round trip with each beat while both hear each other; who
+/// hears and is not heard sees none.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     looked: Option<Instant>,
@@ -72,11 +72,8 @@ mod tests {
         nowhere
     }
 
-    const fn up(connection: usize, datagrams: u64) -> Sign {
-        Sign::Up {
-            connection,
-            datagrams,
-        }
+    const fn up(connection: usize, heard: u64) -> Sign {
+        Sign::Up { connection, heard }
     }
 
     #[test]
@@ -84,7 +81,7 @@ mod tests {
         assert_eq!(looks([up(1, 7); 6]), [4, 5]);
         assert_eq!(looks([Sign::Opening; 6]), [2, 3, 4, 5]);
         assert_eq!(looks([Sign::Down, Sign::Down, up(1, 1)]), [0, 1]);
-        // Something comes with every third look: a keep-alive.
+        // Something comes with every third look: a beat.
         assert_eq!(looks((0..30).map(|look| up(1, look / 3))), [0_usize; 0]);
         // A new connection begins anew.
         assert_eq!(looks((0..9).map(|look| up(look / 3, 7))), [0_usize; 0]);

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use quinn::{Connection, ReadError, ReadExactError, RecvStream, SendStream, VarInt, WriteError};
 use selvedge_protocol::codec::{self, Frame};
-use selvedge_protocol::peer::{Preface, Service};
+use selvedge_protocol::peer::{LINK, Preface, Service};
 
 /// Why a stream gives or takes no more frames.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,10 +53,19 @@ impl PeerStream {
         connection: &Connection,
         service: Service,
     ) -> Result<Self, StreamError> {
+        Self::open_with(connection, &service.preface()).await
+    }
+
+    /// Opens the stream that keeps a connection.
+    pub(super) async fn open_link(connection: &Connection) -> Result<Self, StreamError> {
+        Self::open_with(connection, &LINK).await
+    }
+
+    async fn open_with(connection: &Connection, preface: &Preface) -> Result<Self, StreamError> {
         let opened = connection.open_bi().await;
         let (send, receive) = opened.map_err(|error| StreamError::Lost(error.to_string()))?;
         let mut stream = Self::new(send, receive);
-        stream.write(&service.preface()).await?;
+        stream.write(preface).await?;
         Ok(stream)
     }
 
@@ -84,6 +93,17 @@ impl PeerStream {
             ReadExactError::ReadError(error) => error.into(),
         })?;
         Ok(preface)
+    }
+
+    /// Hears a word, of the stream that keeps a connection. `false`: the other end says no more.
+    pub(super) async fn read_word(&mut self) -> Result<bool, StreamError> {
+        let mut word = [0];
+        Ok(self.reader.receive.read(&mut word).await?.is_some())
+    }
+
+    /// Says one.
+    pub(super) async fn write_word(&mut self) -> Result<(), StreamError> {
+        self.write(&[0]).await
     }
 
     /// As [`PeerReader::read`].

@@ -26,20 +26,32 @@ pub(super) fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
 
 /// Of a node that others connect to: they open streams.
 pub(super) fn listening() -> Arc<TransportConfig> {
-    let mut transport = common();
-    transport.max_concurrent_bidi_streams(VarInt::from_u32(PEER_STREAMS_MAX));
+    Arc::new(serving())
+}
+
+/// Of a node that connects to another one and serves it as well: both open streams.
+pub(super) fn linking() -> Arc<TransportConfig> {
+    let mut transport = serving();
+    // Beats come more often, except at the end.
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
     Arc::new(transport)
 }
 
-/// Of a node that connects: it opens streams, and keeps the connection alive.
+/// Of a node that connects and serves nothing: it alone opens streams, and keeps the connection alive.
 pub(super) fn dialing() -> Arc<TransportConfig> {
     let mut transport = common();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .keep_alive_interval(Some(Duration::from_millis(
-            PEER_IDLE_MS_MAX / KEEP_ALIVES_PER_IDLE,
-        )));
+        .keep_alive_interval(Some(KEEP_ALIVE));
     Arc::new(transport)
+}
+
+fn serving() -> TransportConfig {
+    let mut transport = common();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(PEER_STREAMS_MAX))
+        .datagram_receive_buffer_size(Some(BEATS_BYTES));
+    transport
 }
 
 fn common() -> TransportConfig {
@@ -58,8 +70,10 @@ fn common() -> TransportConfig {
     transport
 }
 
+/// Beats are single bytes: as many as ever wait to be read, and no room for anything else.
+const BEATS_BYTES: usize = 64;
 /// Two keep-alives may be lost.
-const KEEP_ALIVES_PER_IDLE: u64 = 3;
+const KEEP_ALIVE: Duration = Duration::from_millis(PEER_IDLE_MS_MAX / 3);
 /// Four megabytes: a burst of transactions overruns the usual 200 kB.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Unread bytes of one stream: a transaction of usual size at once, a large one in ten round trips.

@@ -12,7 +12,7 @@ use selvedge_cluster::membership::{
     Joining, Leave, Member, MemberConfig, Role, Standing, Timing, Versions, View,
 };
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
-use selvedge_cluster::peer::{Inbound, Links, Listener};
+use selvedge_cluster::peer::{Inbound, Listener};
 use selvedge_cluster::store::migration::ClusterMeta;
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::error::chain;
@@ -82,7 +82,7 @@ impl Membership {
         let member = Member::start(config, store, clock.clone())
             .await
             .map_err(|error: store::Error| failed(&error))?;
-        let links = Links::new(listener.dialer(), clock.clone());
+        let links = listener.links(clock.clone());
         let looked_at = links.clone();
         member.reports(Box::new(move |now, doubted| {
             looked_at.unreachable(now, doubted)

@@ -13,7 +13,7 @@ use selvedge_cluster::actor::{
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
 use selvedge_cluster::peer::{
-    Credentials, Dialer, Inbound, Link, Links, Listener, ListenerConfig, PeerStream,
+    Credentials, Dialer, Inbound, Link, Listener, ListenerConfig, PeerStream, Target,
 };
 use selvedge_cluster::plan::{Candidate, Plan};
 use selvedge_cluster::store::Store;
@@ -91,7 +91,7 @@ impl Scripted {
 /// A stream of requests that a test writes itself.
 pub(super) struct Asking {
     pub(super) stream: PeerStream,
-    pub(super) link: Arc<Link>,
+    pub(super) link: Link,
 }
 
 impl Asking {
@@ -195,7 +195,7 @@ impl Cluster {
         let told = Arc::clone(&doubts);
         let forward = host.forward(ForwardConfig {
             views: views.subscribe(),
-            links: Links::new(listener.dialer(), Clock::system()),
+            links: listener.links(Clock::system()),
             doubt: Box::new(move |doubt| told.lock().push(doubt)),
         });
         let serve = move |inbound| -> futures::future::BoxFuture<'static, ()> {
@@ -231,8 +231,11 @@ impl Cluster {
             .authority
             .issue(self.directory.path(), name, Validity::Now);
         let dialer = Dialer::new(Credentials::read(files).unwrap());
-        let links = Links::new(dialer, Clock::system());
-        let link = links.to(&node.name, &self.members[&node.name].peer);
+        let target = Target {
+            address: self.members[&node.name].peer.clone(),
+            name: Some(node.name.clone()),
+        };
+        let link = Link::open(dialer, target, Clock::system());
         let stream = soon(link.stream(Service::Actors)).await.unwrap();
         Asking { stream, link }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
 use selvedge_cluster::ownership::OwnershipConfig;
-use selvedge_cluster::peer::{Credentials, Links, Listener, ListenerConfig};
+use selvedge_cluster::peer::{Credentials, Listener, ListenerConfig};
 use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -60,7 +60,7 @@ impl Net {
         let peer = relay.address.to_string();
         let config = OwnershipConfig::default();
         let node = self.cluster.start_at(name, &peer, config).await;
-        let links = Links::new(listener.dialer(), self.cluster.clock.clone());
+        let links = listener.links(self.cluster.clock.clone());
         let looked_at = links.clone();
         let reach = move |now, doubted: &_| looked_at.unreachable(now, doubted);
         node.member.reports(Box::new(reach));

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 mod hostile;
+mod pair;
 mod partition;
 mod trust;
 pub(crate) mod world;

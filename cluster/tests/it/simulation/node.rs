@@ -15,7 +15,7 @@ use selvedge_cluster::membership::{
     Joining, Leave, Member, MemberConfig, Role, Timing, Versions, View,
 };
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
-use selvedge_cluster::peer::{Credentials, Links, Listener, ListenerConfig};
+use selvedge_cluster::peer::{Credentials, Listener, ListenerConfig};
 use selvedge_cluster::store::{Error, Store};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -215,7 +215,7 @@ impl Parts {
             member.clone(),
             clock.clone(),
         );
-        let links = Links::new(listener.dialer(), clock);
+        let links = listener.links(clock);
         let looked_at = links.clone();
         member.reports(Box::new(move |now, doubted| {
             looked_at.unreachable(now, doubted)

@@ -108,7 +108,7 @@ impl Cluster {
         let listener = Listener::bind(&listening, credentials).unwrap();
         self.enter(name, roles, listener.local_addr().to_string(), operations);
         let views = watch::Sender::new(self.view(name));
-        let links = Links::new(listener.dialer(), Clock::system());
+        let links = listener.links(Clock::system());
         let peer = listener.local_addr().to_string();
         let forward = running.host.forward(ForwardConfig {
             views: views.subscribe(),

@@ -10,7 +10,7 @@ use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::forward::ForwardConfig;
 use selvedge_cluster::membership::{Joining, Leave, Member, MemberConfig, Role, Timing, Versions};
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
-use selvedge_cluster::peer::{Credentials, Inbound, Links, Listener, ListenerConfig};
+use selvedge_cluster::peer::{Credentials, Inbound, Listener, ListenerConfig};
 use selvedge_cluster::store::embedded::Embedded;
 use selvedge_cluster::store::{Store, migration};
 use selvedge_node::app::{Place, Running};
@@ -108,7 +108,7 @@ impl Cluster {
             timing: TIMING,
         };
         let member = Member::start(member, store(), clock.clone()).await.unwrap();
-        let links = Links::new(listener.dialer(), Clock::system());
+        let links = listener.links(Clock::system());
         let doubting = member.clone();
         let forward = running.host.forward(ForwardConfig {
             views: member.view(),
