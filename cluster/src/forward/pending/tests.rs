@@ -1,3 +1,5 @@
+//! What waits for one node, call by call.
+
 use bytes::{Bytes, BytesMut};
 use selvedge_protocol::limits::ACTOR_FRAME_BODY_BYTES_MAX;
 use selvedge_protocol::{ErrorCode, SessionId, Tenant};
