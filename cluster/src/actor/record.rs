@@ -30,7 +30,7 @@ pub(crate) trait Stored: Record {
 /// Who owns a slot: compared within each commit's transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fence {
-    /// Raised with each take; none is 0.
+    /// Raised with each take, and when the slot is given up; none is 0.
     pub(crate) epoch: u64,
     /// Empty once it has given the slot up.
     pub(crate) node: String,

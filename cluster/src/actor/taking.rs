@@ -186,7 +186,8 @@ pub(super) async fn check(core: &Core) -> Result<usize, store::Error> {
     Ok(lost)
 }
 
-/// Takes this host's name out of the fences that still are as it left them, in one transaction.
+/// Takes this host's name out of the fences that still are as it left them, in one transaction, and raises them: a
+/// commit of it that is on its way, and comes late, finds that the slot is no longer its own.
 pub(super) async fn release(core: &Core, left: &[Left]) -> Result<(), store::Error> {
     let mut attempts = Attempts::default();
     loop {
@@ -210,6 +211,7 @@ async fn try_release(core: &Core, left: &[Left]) -> Result<(), store::Error> {
             continue;
         }
         let fence = Fence {
+            epoch: before.epoch + 1,
             node: String::new(),
             ..before
         };

@@ -37,7 +37,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Who has taken each slot last.
+    /// Who has each slot: it has taken it, and neither has another one since, nor did it give the slot up.
     owners: BTreeMap<u16, Process>,
     commits: u64,
     refused: u64,
@@ -125,15 +125,14 @@ impl Judge {
         (state.commits, state.refused, state.digest.digest())
     }
 
-    /// The owner of a slot from now on.
+    /// The owner of a slot from now on, if it has one.
     fn fence(&self, state: &mut State, seen: &Seen<'_>, slot: u16, key: &[u8]) -> Option<Process> {
         let before: Fence = seen.before(key).unwrap_or_default();
         let after: Fence = seen.after(key).unwrap_or_default();
         let by = seen.by;
         if after.node.is_empty() {
-            // Until the next one takes it, it may write what it had begun: nobody has seen less.
-            let owner = state.owners.get(&slot);
-            if owner != Some(by) {
+            let owner = state.owners.remove(&slot);
+            if owner.as_ref() != Some(by) {
                 let what = format_args!("{by} gives up slot {slot} of {owner:?}");
                 self.0.log.violation(what);
             }

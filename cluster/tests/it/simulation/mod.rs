@@ -18,8 +18,6 @@ mod subscriber;
 mod way;
 mod world;
 
-use std::ops::Range;
-
 use run::{Outcome, run};
 
 /// The same seed gives the same log.
@@ -40,7 +38,7 @@ fn the_same_seed_gives_the_same_log() {
 #[test]
 fn clusters_do_what_they_promise_whatever_happens_to_them() {
     let seeds = seeds();
-    let is_one = seeds.end == seeds.start + 1;
+    let is_one = seeds.len() == 1;
     let mut failed = Vec::new();
     for seed in seeds {
         let outcome = run(seed);
@@ -67,18 +65,21 @@ fn tell(seed: u64, outcome: &Outcome, is_whole: bool) {
     }
 }
 
-fn seeds() -> Range<u64> {
+fn seeds() -> Vec<u64> {
     let Ok(text) = std::env::var("SELVEDGE_SIMULATION_SEEDS") else {
-        return 1..1 + SEEDS;
+        return (1..=SEEDS).chain(FAILED_ONCE).collect();
     };
     let number = |text: &str| text.parse::<u64>().unwrap();
     match text.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => number(&text)..number(&text) + 1,
+        Some((from, to)) => (number(from)..number(to)).collect(),
+        None => vec![number(&text)],
     }
 }
 
 /// As many as a busy machine runs in some seconds.
 const SEEDS: u64 = 10;
+/// 80: a commit that came later than what the store remembers, after its slot was given up and before the next
+/// owner took it.
+const FAILED_ONCE: [u64; 1] = [80];
 /// Lines of a log that are told.
 const TAIL: usize = 200;
