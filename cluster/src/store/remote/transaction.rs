@@ -153,14 +153,15 @@ impl RemoteTransaction {
         self.broken = Some(Error::Unavailable("a read was given up".to_owned()));
         let ended = tokio::time::timeout(TRANSACTION_MAX, read(self)).await;
         match ended.unwrap_or_else(|_elapsed| Err(timed_out())) {
-            Ok(result) => {
-                self.broken = None;
-                result
-            }
-            Err(error) => {
+            // What is too old for this read is for all that follow, and the other end may have let go of it.
+            Err(error) | Ok(Err(error @ Error::TooOld)) => {
                 self.open = None;
                 self.broken = Some(error.clone());
                 Err(error)
+            }
+            Ok(result) => {
+                self.broken = None;
+                result
             }
         }
     }

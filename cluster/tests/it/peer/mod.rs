@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 mod hostile;
+mod late;
 mod pair;
 mod partition;
 mod trust;
