@@ -15,6 +15,8 @@ use selvedge_cluster::membership::{Member, Standing, View};
 pub(super) enum Unready {
     /// It is no member, or not for sure.
     NoMember,
+    /// The other nodes do not reach it, so it owns nothing, and what it is asked it cannot pass on.
+    Isolated,
     /// No node that is there owns anything: whatever it is asked, nobody could answer.
     NobodyOwns,
     /// The plan is older than its join.
@@ -27,6 +29,9 @@ impl fmt::Display for Unready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoMember => f.write_str("it is no member of its cluster, as far as it knows"),
+            Self::Isolated => f.write_str(
+                "most other nodes do not reach its peer address; see `selvedge cluster status`",
+            ),
             Self::NobodyOwns => {
                 f.write_str("no node owns a slot yet, and only one with the role core can")
             }
@@ -44,6 +49,9 @@ pub(super) fn unready(standing: Standing, view: &View, owned: &[u16]) -> Option<
     let (Standing::Member, Some(own)) = (standing, own) else {
         return Some(Unready::NoMember);
     };
+    if own.is_isolated {
+        return Some(Unready::Isolated);
+    }
     if !view.plan.nodes().any(|name| view.is_there(name, 0)) {
         return Some(Unready::NobodyOwns);
     }
@@ -217,6 +225,19 @@ mod tests {
         small.plan = small.plan.next(&candidates);
         assert_eq!(small.plan.slots_of("a").count(), 0);
         assert_eq!(member(&small, &[]), None);
+    }
+
+    #[test]
+    fn one_that_others_do_not_reach_is_not_ready() {
+        let isolated = NodeRecord {
+            is_isolated: true,
+            ..node(Role::Core)
+        };
+        let nodes = [("a", isolated), ("b", node(Role::Core))];
+        assert_eq!(
+            member(&view(&nodes, planned(&["b"])), &[]),
+            Some(Unready::Isolated)
+        );
     }
 
     #[test]
