@@ -314,7 +314,8 @@ fn tests_keep_to_the_style() {
                     broken.push(format!("{name}:{number} has {found}: {remedy}"));
                 }
             }
-            if line.contains("time::sleep(") && !text.contains("start_paused") {
+            let is_simulated = text.contains("start_paused") || text.contains("time::pause()");
+            if line.contains("time::sleep(") && !is_simulated {
                 broken.push(format!(
                     "{name}:{number} sleeps in real time: wait for the event"
                 ));
