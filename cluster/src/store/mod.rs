@@ -11,6 +11,8 @@ pub mod migration;
 pub mod record;
 pub mod remote;
 mod run;
+mod size;
+mod watch;
 
 pub use run::run;
 

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, ready};
-use selvedge_protocol::limits::{
-    STORE_KEY_BYTES_MAX, STORE_TRANSACTION_BYTES_MAX, STORE_VALUE_BYTES_MAX,
-};
 use tokio::sync::oneshot;
 
-use super::super::{CommitDone, Committed, Error, Isolation, Order, Range, Transaction, Version};
+use super::super::{
+    CommitDone, Committed, Error, Isolation, Order, Range, Transaction, Version, size,
+};
 use super::Shared;
 use super::engine::{Slice, USER, kept, user};
 use super::group::{Answer, Request};
@@ -73,7 +72,7 @@ impl EmbeddedTransaction {
     }
 
     fn read(&mut self, key: &[u8], isolation: Isolation) -> Result<Option<Bytes>, Error> {
-        check("key", key.len(), STORE_KEY_BYTES_MAX)?;
+        size::check_key(key.len())?;
         let view = self.view()?;
         let key = kept(key);
         let own = self.writes.keys.get(&key);
@@ -120,8 +119,7 @@ impl EmbeddedTransaction {
 
     /// Notes what a write takes of the limits; false if it is over one.
     fn admit(&mut self, key: usize, value: usize) -> bool {
-        let admitted = check("key", key, STORE_KEY_BYTES_MAX)
-            .and_then(|()| check("value", value, STORE_VALUE_BYTES_MAX));
+        let admitted = size::check_write(key, value);
         self.bytes += key + value;
         match admitted {
             Ok(()) => true,
@@ -137,7 +135,7 @@ impl EmbeddedTransaction {
         if let Some(error) = self.refused.take() {
             return Err(error);
         }
-        check("transaction", self.bytes, STORE_TRANSACTION_BYTES_MAX)?;
+        size::check_transaction(self.bytes)?;
         let version = self.version.ok_or_else(closed)?;
         if self.writes.is_empty() {
             // What was read stood at the read version: there is nothing to decide.
@@ -312,13 +310,6 @@ fn kept_end(bound: &Bound<Bytes>) -> Slice {
 /// The first key after `key`.
 fn after(key: &[u8]) -> Slice {
     Slice::from([&[USER], key, &[0]].concat())
-}
-
-const fn check(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
-    if bytes > limit {
-        return Err(Error::TooLarge { what, bytes, limit });
-    }
-    Ok(())
 }
 
 const VERSIONSTAMP_BYTES: usize = 10;

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use quinn::Connection;
 use selvedge_protocol::limits::{PEER_HANDSHAKE_MS_MAX, STORE_STATUS_MS, STORE_TRANSACTIONS_MAX};
 use selvedge_protocol::peer::store::{Follow, Status, StoreAnswer, StoreRequest};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
-use super::super::{Error, Store, Transaction, Version};
+use super::super::watch::Watches;
+use super::super::{Error, Store, Transaction, Version, size};
 use super::exchange::{Exchange, opening, put, surprised, unavailable};
 use super::failure::heard;
-use super::transaction::RemoteTransaction;
-use super::watch::Watches;
+use super::transaction::{RemoteTransaction, key_bytes};
 use crate::Clock;
 use crate::peer::{ConnectError, Dialer, Link, LinkState, Target};
 
@@ -101,7 +101,7 @@ impl Remote {
         let mut link_state = link.state();
         let follower = tokio::spawn(follow(link, Arc::clone(&shared))).abort_handle();
         let remote = Self {
-            watches: Watches::new(Arc::clone(&shared)),
+            watches: Watches::new(),
             dialer,
             follower,
             shared,
@@ -167,7 +167,13 @@ impl Store for Remote {
     }
 
     fn watch(&self, key: &[u8]) -> BoxFuture<'static, Result<(), Error>> {
-        self.watches.add(key)
+        if let Err(error) = size::check_key(key.len()) {
+            return Box::pin(ready(Err(error)));
+        }
+        // Whatever happens from here on has a later version than this.
+        let since = self.shared.seen();
+        let watching = super::watch::watch(Arc::clone(&self.shared), key_bytes(key), since);
+        self.watches.begin(watching)
     }
 
     fn is_exclusive(&self) -> bool {

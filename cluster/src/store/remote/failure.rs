@@ -3,6 +3,7 @@
 use selvedge_protocol::peer::store::{Large, StoreFailure};
 
 use super::super::Error;
+use super::super::size::{KEY, TRANSACTION, VALUE};
 
 /// What a client is told.
 pub(super) fn told(error: Error) -> StoreFailure {
@@ -67,10 +68,6 @@ const fn name(what: Large) -> &'static str {
         Large::Other => "request",
     }
 }
-
-pub(super) const KEY: &str = "key";
-pub(super) const VALUE: &str = "value";
-pub(super) const TRANSACTION: &str = "transaction";
 
 #[cfg(test)]
 mod tests {

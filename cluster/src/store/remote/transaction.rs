@@ -7,18 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, ready};
-use selvedge_protocol::limits::{
-    STORE_COMMIT_MS_MAX, STORE_KEY_BYTES_MAX, STORE_TRANSACTION_BYTES_MAX,
-    STORE_TRANSACTION_MS_MAX, STORE_VALUE_BYTES_MAX,
-};
+use selvedge_protocol::limits::{STORE_COMMIT_MS_MAX, STORE_TRANSACTION_MS_MAX};
 use selvedge_protocol::peer::store as wire;
 use selvedge_protocol::peer::store::{StoreAnswer, StoreRequest};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::{Committed, Error, Isolation, Order, Range, Transaction, Version};
+use super::super::{Committed, Error, Isolation, Order, Range, Transaction, Version, size};
 use super::client::Shared;
 use super::exchange::{Exchange, opening, put, surprised, unavailable};
-use super::failure::{KEY, TRANSACTION, VALUE, heard};
+use super::failure::heard;
 use crate::peer::StreamError;
 
 pub(super) struct RemoteTransaction {
@@ -64,9 +61,8 @@ impl RemoteTransaction {
     /// Notes what a write takes of the limits; false if it is over one.
     fn admit(&mut self, key: usize, value: usize) -> bool {
         self.bytes = self.bytes.saturating_add(key).saturating_add(value);
-        let admitted = check(KEY, key, STORE_KEY_BYTES_MAX)
-            .and_then(|()| check(VALUE, value, STORE_VALUE_BYTES_MAX))
-            .and_then(|()| check(TRANSACTION, self.bytes, STORE_TRANSACTION_BYTES_MAX));
+        let admitted =
+            size::check_write(key, value).and_then(|()| size::check_transaction(self.bytes));
         match admitted {
             Ok(()) => true,
             Err(error) => {
@@ -167,7 +163,7 @@ impl RemoteTransaction {
     }
 
     async fn value(&mut self, key: Bytes, isolation: Isolation) -> Result<Option<Bytes>, Error> {
-        check(KEY, key.len(), STORE_KEY_BYTES_MAX)?;
+        size::check_key(key.len())?;
         let isolation = self::isolation(isolation);
         let question = StoreRequest::Get(wire::Get { key, isolation });
         self.reading(async |this| {
@@ -378,7 +374,7 @@ pub(super) fn key_bytes(key: &[u8]) -> Bytes {
 fn question(range: Range) -> Result<wire::Range, Error> {
     for bound in [&range.begin, &range.end] {
         if let Bound::Included(key) | Bound::Excluded(key) = bound {
-            check(KEY, key.len(), STORE_KEY_BYTES_MAX)?;
+            size::check_key(key.len())?;
         }
     }
     Ok(wire::Range {
@@ -421,13 +417,6 @@ fn unexpected(answer: &StoreAnswer) -> Error {
 
 fn timed_out() -> Error {
     Error::Unavailable("the storage node did not answer in time".to_owned())
-}
-
-const fn check(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
-    if bytes > limit {
-        return Err(Error::TooLarge { what, bytes, limit });
-    }
-    Ok(())
 }
 
 const VERSIONSTAMP_BYTES: usize = 10;
