@@ -13,6 +13,19 @@ pub const ACTOR_COMMIT_ANSWERS: &str = "selvedge_actor_commit_answers";
 pub const ACTOR_REQUESTS_OVERLOADED: &str = "selvedge_actor_requests_overloaded_total";
 pub const ACTOR_MESSAGES_REFUSED: &str = "selvedge_actor_messages_refused_total";
 
+/// How long FoundationDB takes to give a version, as every transaction that reads asks for one: seconds.
+pub const FDB_ANSWER_SECONDS: &str = "selvedge_fdb_answer_seconds";
+/// 1 while FoundationDB answers.
+pub const FDB_AVAILABLE: &str = "selvedge_fdb_available";
+/// Commits asked of FoundationDB that it has done, and how long they took: seconds.
+pub const FDB_COMMIT_SECONDS: &str = "selvedge_fdb_commit_seconds";
+/// Commits that conflicted with others, or were too old.
+pub const FDB_CONFLICTS: &str = "selvedge_fdb_conflicts_total";
+/// Commits that FoundationDB has done, or not: it does not know.
+pub const FDB_UNKNOWN: &str = "selvedge_fdb_commits_unknown_total";
+/// Commits that were refused otherwise.
+pub const FDB_FAILED: &str = "selvedge_fdb_commits_failed_total";
+
 struct Handles {
     activated: Counter,
     passivated: Counter,
@@ -68,4 +81,57 @@ pub(crate) fn refused_overloaded() {
 /// A message from one actor to another came to nothing.
 pub(crate) fn message_refused() {
     HANDLES.messages_refused.increment(1);
+}
+
+#[cfg(feature = "fdb-client")]
+pub(crate) use fdb::{fdb_answered, fdb_available, fdb_committed};
+
+#[cfg(feature = "fdb-client")]
+mod fdb {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+    use super::{
+        FDB_ANSWER_SECONDS, FDB_AVAILABLE, FDB_COMMIT_SECONDS, FDB_CONFLICTS, FDB_FAILED,
+        FDB_UNKNOWN,
+    };
+    use crate::store::Error;
+
+    struct Handles {
+        answer: Histogram,
+        available: Gauge,
+        commit: Histogram,
+        conflicts: Counter,
+        unknown: Counter,
+        failed: Counter,
+    }
+
+    static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
+        answer: histogram!(FDB_ANSWER_SECONDS),
+        available: gauge!(FDB_AVAILABLE),
+        commit: histogram!(FDB_COMMIT_SECONDS),
+        conflicts: counter!(FDB_CONFLICTS),
+        unknown: counter!(FDB_UNKNOWN),
+        failed: counter!(FDB_FAILED),
+    });
+
+    pub(crate) fn fdb_answered(elapsed: Duration) {
+        HANDLES.answer.record(elapsed.as_secs_f64());
+    }
+
+    pub(crate) fn fdb_available(is_available: bool) {
+        HANDLES.available.set(f64::from(u8::from(is_available)));
+    }
+
+    /// A commit was answered, perhaps with an error.
+    pub(crate) fn fdb_committed(elapsed: Duration, error: Option<&Error>) {
+        match error {
+            None => HANDLES.commit.record(elapsed.as_secs_f64()),
+            Some(Error::Conflict | Error::TooOld) => HANDLES.conflicts.increment(1),
+            Some(Error::CommitUnknown) => HANDLES.unknown.increment(1),
+            Some(_) => HANDLES.failed.increment(1),
+        }
+    }
 }

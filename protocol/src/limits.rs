@@ -96,6 +96,10 @@ pub const STORE_WRITE_BYTES: usize = 64;
 pub const STORE_COMMIT_MS_MAX: u64 = 2 * STORE_TRANSACTION_MS_MAX;
 /// How often a storage node tells its clients how its store is, milliseconds.
 pub const STORE_STATUS_MS: u64 = 500;
+/// How long a node waits at its start for a store elsewhere to answer.
+pub const STORE_OPEN_MS_MAX: u64 = 10_000;
+/// A commit that takes longer than this is told in the log: a hundred times what one takes on a disk.
+pub const STORE_SLOW_MS: u64 = 1_000;
 
 /// Slots of a new cluster: enough to spread over a hundred nodes.
 pub const SLOTS_DEFAULT: u16 = 1_024;

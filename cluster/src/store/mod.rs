@@ -1,11 +1,13 @@
 //! The store: ordered keys and serialisable optimistic transactions, with FoundationDB's semantics.
 //!
-//! One trait, because there is more than one implementation: `embedded`, and `remote`, which is the store of
-//! a storage node; FoundationDB is to come. Callers write keys through [`keys`] only. The conformance suite
+//! One trait, because there is more than one implementation: `embedded`, `remote`, which is the store of a storage
+//! node, and `fdb`, which is FoundationDB. Callers write keys through [`keys`] only. The conformance suite
 //! (`tests/it/store/`) runs over every backend.
 
 pub mod chunk;
 pub mod embedded;
+#[cfg(feature = "fdb-client")]
+pub mod fdb;
 pub mod keys;
 pub mod migration;
 pub mod record;
