@@ -25,7 +25,7 @@ use world::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_asks_the_owner() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
     cluster.take(&owner).await;
@@ -55,7 +55,7 @@ async fn a_node_asks_the_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_owner_says_who_it_is_and_the_request_is_sent_once_more() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (one, two) = (cluster.node("one").await, cluster.node("two").await);
     let other = cluster.node("other").await;
     cluster.give_all_to("one");
@@ -88,7 +88,7 @@ async fn a_wrong_owner_says_who_it_is_and_the_request_is_sent_once_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_owner_is_held_in_order() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (one, other) = (cluster.node("one").await, cluster.node("other").await);
     cluster.tell(&one);
     cluster.tell(&other);
@@ -112,7 +112,7 @@ async fn what_has_no_owner_is_held_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_answers_in_time_is_unavailable() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let other = cluster.node("other").await;
     cluster.tell(&other);
     let outcome = soon(add(&other.host, "a", numbered(1))).await;
@@ -128,7 +128,7 @@ async fn what_nobody_answers_in_time_is_unavailable() {
 /// An owner ends in the midst of requests: they are sent again to the next, and none takes effect twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_and_subscriptions_outlive_their_owner() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (one, two) = (cluster.node("one").await, cluster.node("two").await);
     let other = cluster.node("other").await;
     cluster.give_all_to("one");
@@ -168,7 +168,7 @@ async fn requests_and_subscriptions_outlive_their_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ephemeral_messages_reach_subscribers_of_all_nodes() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
     cluster.take(&owner).await;
@@ -226,7 +226,7 @@ fn soon_over(number: u64) -> CommandRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_hears_that_time_is_over_may_ask_again_at_once() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (gone, other) = (cluster.node("gone").await, cluster.node("other").await);
     cluster.give_all_to("gone");
     drop(gone);

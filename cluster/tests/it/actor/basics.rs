@@ -8,7 +8,7 @@ use selvedge_cluster::actor::{Identity, SubscriptionItem};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_committed_answered_and_survives_the_host() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let first = ok(add(&host, "a", session(1)).await);
     assert_eq!((number(&first), first.seq, first.version), (1, 1, 1));
@@ -25,7 +25,7 @@ async fn a_command_is_committed_answered_and_survives_the_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_gets_the_stored_outcome() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     for identity in [session(1), id("order-1")] {
         let first = add(&host, "a", identity).await;
@@ -62,7 +62,7 @@ async fn a_repeat_gets_the_stored_outcome() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_refused_by_name() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let mut unknown = command("a", "add", "1", session(1));
     unknown.actor.address = "nothing/1".parse().unwrap();
@@ -75,7 +75,7 @@ async fn what_is_not_there_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actors_are_listed_by_kind_in_pages() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     for key in ["c", "a", "b"] {
         ok(add(&host, key, Identity::Natural).await);
@@ -89,7 +89,7 @@ async fn actors_are_listed_by_kind_in_pages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_hears_what_was_and_what_comes() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     ok(add(&host, "a", Identity::Natural).await);
     let mut all = host.subscribe(actor("a"), Since::After(0)).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_subscriber_hears_what_was_and_what_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_state_is_kept_whole() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     for size in ["1000000", "200", "8000000", "90000"] {
         ok(host

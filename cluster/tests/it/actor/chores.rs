@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, Identity, ScopedAddress, SubscriptionItem, stored_state};
-use selvedge_cluster::store::Store;
 use selvedge_cluster::store::keys::ActorPath;
 use selvedge_protocol::frame::Since;
 
@@ -35,7 +34,7 @@ async fn fired(host: &Host, key: &str, count: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_fires_once_when_it_is_due() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     timer(&host, "a", "later", 1_000_500).await;
     timer(&host, "a", "never", 1_000_200).await;
@@ -51,7 +50,7 @@ async fn a_timer_fires_once_when_it_is_due() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_overdue_after_a_crash_fire_once() {
-    let world = World::new();
+    let world = World::new().await;
     for round in 1..=3_u64 {
         let host = world.host().await;
         for key in 0..200 {
@@ -79,7 +78,7 @@ async fn timers_overdue_after_a_crash_fire_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_arrives_once_also_after_crashes() {
-    let world = World::new();
+    let world = World::new().await;
     for _ in 0..3 {
         let host = world.host().await;
         for sender in 0..10 {
@@ -116,7 +115,7 @@ async fn a_message_arrives_once_also_after_crashes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_hears_once_of_each_message_that_was_refused() {
-    let world = World::new();
+    let world = World::new().await;
     let sent = [
         ("refuse", "tally/sink refuse rejected"),
         ("nonsense", "tally/sink nonsense unknown_command"),
@@ -160,7 +159,7 @@ async fn a_sender_hears_once_of_each_message_that_was_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_awake_actor_is_activated_when_its_slot_is_taken() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     for (key, awake) in [("awake", "true"), ("asleep", "true"), ("asleep", "false")] {
         ok(host
@@ -179,9 +178,9 @@ async fn an_awake_actor_is_activated_when_its_slot_is_taken() {
 async fn timers_and_messages_of_commits_that_nobody_knew_of_are_done() {
     /// How long anything may take before it counts as hung.
     const PATIENCE: Duration = Duration::from_secs(60);
-    let world = World::new();
+    let world = World::new().await;
     let faulty = Faulty {
-        inner: Arc::clone(&world.store) as Arc<dyn Store>,
+        inner: Arc::clone(&world.store),
         dice: Clock::manual(0, 5),
         percent: 50,
         is_exclusive: false,

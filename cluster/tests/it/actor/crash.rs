@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, SubscriptionItem};
-use selvedge_cluster::store::Store;
 use selvedge_protocol::frame::{Outcome, Since};
 use selvedge_protocol::{ErrorCode, SessionId};
 
@@ -35,13 +34,11 @@ async fn add_surely(host: &Host, key: &str, identity: Identity) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_store_that_fails_by_seed_each_command_has_one_effect() {
     for seed in 0..5 {
-        let world = World::new();
-        let host = world
-            .host_on(Arc::clone(&world.store) as Arc<dyn Store>)
-            .await;
+        let world = World::new().await;
+        let host = world.host_on(Arc::clone(&world.store)).await;
         host.stop().await;
         let faulty = Faulty {
-            inner: Arc::clone(&world.store) as Arc<dyn Store>,
+            inner: Arc::clone(&world.store),
             dice: Clock::manual(0, seed),
             percent: 30,
             is_exclusive: seed % 2 == 0,
@@ -135,7 +132,7 @@ fn a_host_dropped_in_mid_load_loses_nothing_it_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panicking_kind_costs_its_callers_and_nobody_else() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     ok(add(&host, "a", session(1)).await);
     for number in 2..30 {

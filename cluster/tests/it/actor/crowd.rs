@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use selvedge_cluster::actor::Identity;
-use selvedge_cluster::store::Store;
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::Outcome;
 
@@ -11,7 +10,7 @@ use super::world::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_actors_are_activated_and_answer() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let mut answers = Vec::new();
     for key in 0..10_000 {
@@ -31,7 +30,7 @@ async fn ten_thousand_actors_are_activated_and_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_of_a_hot_actor_share_commits_and_stay_in_order() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let mut answers = Vec::new();
     for _ in 0..4_000 {
@@ -51,7 +50,7 @@ async fn commands_of_a_hot_actor_share_commits_and_stay_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn past_its_bound_a_mailbox_refuses_and_recovers() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let mut answers = Vec::new();
     for _ in 0..20_000 {
@@ -76,9 +75,9 @@ async fn past_its_bound_a_mailbox_refuses_and_recovers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actors_passivated_under_load_lose_no_request() {
-    let world = World::new();
+    let world = World::new().await;
     // A quarter of this is a round of passivation: actors end all the time.
-    let store = Arc::clone(&world.store) as Arc<dyn Store>;
+    let store = Arc::clone(&world.store);
     let host = start(store, world.clock.clone(), 4).await;
     let clients = (0..8_u64).map(|client| {
         let host = host.clone();
@@ -102,8 +101,8 @@ async fn actors_passivated_under_load_lose_no_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_actor_is_passivated_and_comes_back() {
-    let world = World::new();
-    let store = Arc::clone(&world.store) as Arc<dyn Store>;
+    let world = World::new().await;
+    let store = Arc::clone(&world.store);
     let host = start(store, world.clock.clone(), 4).await;
     ok(add(&host, "a", Identity::Natural).await);
     // Asking it anything would keep it awake; the host tells without asking.
@@ -117,7 +116,7 @@ async fn an_idle_actor_is_passivated_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_lets_decided_commands_commit() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let mut answers = Vec::new();
     for key in 0..500 {

@@ -66,7 +66,7 @@ async fn live(host: &Host) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_stays_and_a_new_life_begins_at_nothing() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     live(&host).await;
     assert!(keys(&*world.store, "a").await.len() > 8);
@@ -100,7 +100,7 @@ async fn nothing_stays_and_a_new_life_begins_at_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_both_lives_arrive() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let mut events = host.subscribe(actor("to"), Since::After(0)).await.unwrap();
     for life in 1..=2 {
@@ -122,7 +122,7 @@ async fn messages_of_both_lives_arrive() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_ends_and_lives_again_under_load() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let ends = async {
         for _ in 0..100 {

@@ -12,7 +12,7 @@ use super::world::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commit_of_an_earlier_owner_is_refused() {
-    let world = World::new();
+    let world = World::new().await;
     let first = world.host().await;
     ok(add(&first, "a", Identity::Natural).await);
     ok(add(&first, "b", Identity::Natural).await);
@@ -40,10 +40,10 @@ async fn the_commit_of_an_earlier_owner_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_others_can_write_a_query_proves_that_the_slot_is_owned() {
-    let world = World::new();
+    let world = World::new().await;
     let shared = || -> Arc<dyn Store> {
         Arc::new(Faulty {
-            inner: Arc::clone(&world.store) as Arc<dyn Store>,
+            inner: Arc::clone(&world.store),
             dice: Clock::manual(0, 1),
             percent: 0,
             is_exclusive: false,

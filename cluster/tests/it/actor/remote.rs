@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use selvedge_cluster::actor::Identity;
-use selvedge_cluster::store::Store;
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::Outcome;
 
@@ -12,8 +11,8 @@ use crate::peer::world::StorageNode;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_nodes_on_a_storage_node_the_later_owns_the_actors() {
-    let world = World::new();
-    let node = StorageNode::start(Arc::clone(&world.store) as Arc<dyn Store>).await;
+    let world = World::new().await;
+    let node = StorageNode::start(Arc::clone(&world.store)).await;
     let first = world.host_on(Arc::new(node.client().await)).await;
     ok(add(&first, "a", Identity::Natural).await);
     assert_eq!(sum(&first, "a").await, 1);
@@ -33,8 +32,8 @@ async fn of_two_nodes_on_a_storage_node_the_later_owns_the_actors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_store_is_away_requests_are_shed_and_then_go_on() {
-    let world = World::new();
-    let node = StorageNode::start(Arc::clone(&world.store) as Arc<dyn Store>).await;
+    let world = World::new().await;
+    let node = StorageNode::start(Arc::clone(&world.store)).await;
     let host = world.host_on(Arc::new(node.client().await)).await;
     ok(add(&host, "a", id("once")).await);
     let node = node.stop().await;
@@ -42,9 +41,7 @@ async fn while_the_store_is_away_requests_are_shed_and_then_go_on() {
         let shed = code(add(&host, key, Identity::Natural).await);
         assert_eq!(shed, ErrorCode::Unavailable, "{key}");
     }
-    let _node = node
-        .start_again(Arc::clone(&world.store) as Arc<dyn Store>)
-        .await;
+    let _node = node.start_again(Arc::clone(&world.store)).await;
     // Whatever became of it then, a command with an id takes effect once.
     let again = loop {
         match add(&host, "a", id("twice")).await {

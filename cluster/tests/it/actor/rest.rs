@@ -23,7 +23,7 @@ async fn retire(host: &Host, key: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actors_at_rest_are_deactivated_at_once_and_come_back() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     ok(add(&host, "busy", Identity::Natural).await);
     let keys: Vec<String> = (0..500).map(|key| key.to_string()).collect();
@@ -50,7 +50,7 @@ async fn actors_at_rest_are_deactivated_at_once_and_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activation_that_takes_another_actor_in_knows_nothing_of_the_one_before() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host_with_slots(1).await;
     for round in 1..=20 {
         for key in ["a", "b", "c"] {
@@ -77,7 +77,7 @@ async fn retire_in(host: &Host, key: &str, round: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_race_with_the_leaving_are_all_answered() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     for key in 0..4 {
         retire(&host, &key.to_string()).await;
@@ -106,7 +106,7 @@ async fn requests_that_race_with_the_leaving_are_all_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_shall_be_awake_is_not_at_rest() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     ok(host.ask(command("a", "awake", "true", session(1))).await);
     ok(host.ask(command("a", "retire", "", session(2))).await);

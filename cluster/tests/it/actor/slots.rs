@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Identity, Kinds, SubscriptionItem, Taking};
-use selvedge_cluster::store::Store;
 use selvedge_protocol::frame::Since;
 use selvedge_protocol::{ErrorCode, SessionId};
 
@@ -50,7 +49,7 @@ fn number_of(session: u64, number: u64) -> Identity {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_serves_what_it_has_taken() {
-    let world = World::new();
+    let world = World::new().await;
     let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
     assert_eq!(one.owned(), [0_u16; 0]);
     let refused = add(&one, "a", Identity::Natural).await;
@@ -72,7 +71,7 @@ async fn a_host_serves_what_it_has_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_is_not_taken_back_under_an_older_plan() {
-    let world = World::new();
+    let world = World::new().await;
     let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
     take_under(&one, &all(), 4).await;
     ok(add(&one, "a", Identity::Natural).await);
@@ -87,7 +86,7 @@ async fn a_slot_is_not_taken_back_under_an_older_plan() {
     assert_eq!(taking.taken, [3, 4, 5, 6, 7]);
     assert_eq!(one.owned(), [3, 4, 5, 6, 7]);
     // A node that is alone asks for no plan, and leaves the numbers as they are.
-    let store = Arc::clone(&world.store) as Arc<dyn Store>;
+    let store = Arc::clone(&world.store);
     let config = HostConfig {
         node: "alone".to_owned(),
         idle_ms: 60_000,
@@ -103,7 +102,7 @@ async fn a_slot_is_not_taken_back_under_an_older_plan() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_messages_and_subscribers_go_on_at_the_new_owner() {
-    let world = World::new();
+    let world = World::new().await;
     let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
     take(&one, &all()).await;
     let timer = r#"{"name":"later","due":1000500}"#;
@@ -150,7 +149,7 @@ async fn code_of(host: &Host, key: &str, identity: Identity) -> Option<ErrorCode
 async fn moves_under_load(graceful: bool) {
     const CLIENTS: u64 = 8;
     const COMMANDS: u64 = 200;
-    let world = World::new();
+    let world = World::new().await;
     let hosts = [idle(&world, "one").await, idle(&world, "two").await];
     take(&hosts[0], &all()).await;
     let is_over = Arc::new(AtomicBool::new(false));
@@ -207,7 +206,7 @@ async fn slots_taken_by_force_under_load_lose_and_repeat_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_before_the_end_is_answered() {
-    let world = World::new();
+    let world = World::new().await;
     let host = idle(&world, "one").await;
     take(&host, &all()).await;
     let mut answers = Vec::new();
@@ -229,7 +228,7 @@ async fn what_was_taken_before_the_end_is_answered() {
 async fn what_is_due_is_done_as_soon_as_its_slot_is_taken() {
     /// Before the first round of passivation, which looks as well.
     const SOON: Duration = Duration::from_secs(10);
-    let world = World::new();
+    let world = World::new().await;
     let (one, two) = (idle(&world, "one").await, idle(&world, "two").await);
     take(&one, &all()).await;
     let body = r#"{"name":"late","due":1000500}"#;

@@ -26,7 +26,7 @@ struct Counting {
 impl Counting {
     fn new(world: &World) -> Arc<Self> {
         Arc::new(Self {
-            inner: Arc::clone(&world.store) as Arc<dyn Store>,
+            inner: Arc::clone(&world.store),
             begun: AtomicUsize::new(0),
         })
     }
@@ -91,7 +91,7 @@ async fn ask(host: &Host, request: QueryRequest) -> Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_host_has_committed_another_reads_with_its_version() {
-    let world = World::new();
+    let world = World::new().await;
     let owner = world.host().await;
     for _ in 0..3 {
         ok(add(&owner, "a", Identity::Natural).await);
@@ -123,7 +123,7 @@ async fn what_one_host_has_committed_another_reads_with_its_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_has_the_actor_answers_from_memory_and_needs_no_proof() {
-    let world = World::new();
+    let world = World::new().await;
     let first = world.host_on(Counting::new(&world)).await;
     ok(add(&first, "a", Identity::Natural).await);
     // One that nobody has asked for stays where it is.
@@ -147,10 +147,10 @@ async fn a_host_that_has_the_actor_answers_from_memory_and_needs_no_proof() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_answered_is_told_as_the_owner_would() {
-    let world = World::new();
+    let world = World::new().await;
     let owner = world.host().await;
     ok(add(&owner, "a", Identity::Natural).await);
-    let store = || Arc::clone(&world.store) as Arc<dyn Store>;
+    let store = || Arc::clone(&world.store);
     let other_host = other(&world, store(), tallies()).await;
     for (key, name) in [("a", "no"), ("a", "panic"), ("never", "no")] {
         let told = code(ask(&other_host, eventual(key, name)).await);

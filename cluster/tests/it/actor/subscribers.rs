@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, Identity, Subscription, SubscriptionItem, stored_state};
-use selvedge_cluster::store::Store;
 use selvedge_protocol::SessionId;
 use selvedge_protocol::frame::{Outcome, Since};
 
@@ -28,7 +27,7 @@ async fn write(host: Host, count: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_sleeps_through_a_thousand_events_misses_none() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let mut slow = host.subscribe(actor("a"), Since::After(0)).await.unwrap();
     write(host.clone(), 1).await;
@@ -43,7 +42,7 @@ async fn one_that_sleeps_through_a_thousand_events_misses_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_committed_together_are_read_from_any_position() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     // Several a row, and rows that have to be split.
     for burst in [
@@ -66,7 +65,7 @@ async fn events_committed_together_are_read_from_any_position() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn those_that_join_and_leave_during_writes_see_an_unbroken_sequence() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let writer = tokio::spawn(write(host.clone(), 1_500));
     let readers = (0..4_u64).map(|reader| {
@@ -91,7 +90,7 @@ async fn those_that_join_and_leave_during_writes_see_an_unbroken_sequence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ephemeral_is_told_and_never_blocks() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let from = SessionId::from_u128(1);
     let mut listener = host.subscribe(actor("a"), Since::Latest).await.unwrap();
@@ -113,7 +112,7 @@ async fn the_ephemeral_is_told_and_never_blocks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_position_past_the_end_is_told_of_and_goes_on_from_the_end() {
-    let world = World::new();
+    let world = World::new().await;
     let host = world.host().await;
     let since = Since::After(u64::MAX);
     let mut lost = host.subscribe(actor("a"), since).await.unwrap();
@@ -135,9 +134,9 @@ async fn a_position_past_the_end_is_told_of_and_goes_on_from_the_end() {
 async fn what_was_committed_while_nobody_knew_is_heard() {
     /// How long anything may take before it counts as hung.
     const PATIENCE: Duration = Duration::from_secs(60);
-    let world = World::new();
+    let world = World::new().await;
     let faulty = Faulty {
-        inner: Arc::clone(&world.store) as Arc<dyn Store>,
+        inner: Arc::clone(&world.store),
         dice: Clock::manual(0, 5),
         percent: 50,
         is_exclusive: false,

@@ -16,27 +16,31 @@ use tokio::sync::oneshot;
 
 use super::faults::Faulty;
 use super::kinds::Tally;
+use crate::store::foundationdb;
 
-/// A store in a temporary directory.
+/// A store in a temporary directory, or on a FoundationDB if there is one to test with.
 pub(crate) struct World {
-    pub(crate) store: Arc<Embedded>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     _directory: tempfile::TempDir,
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let store = match foundationdb::fresh().await {
+            Some(store) => store,
+            None => open(&directory),
+        };
         Self {
-            store: open(&directory),
+            store,
             clock: Clock::manual(1_000_000, 1),
             _directory: directory,
         }
     }
 
     pub(crate) async fn host(&self) -> Host {
-        self.host_on(Arc::clone(&self.store) as Arc<dyn Store>)
-            .await
+        self.host_on(Arc::clone(&self.store)).await
     }
 
     /// A host whose actors share so many slots.
@@ -47,7 +51,7 @@ impl World {
             slots,
         };
         let kinds = Kinds::default().with(Tally);
-        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let store = Arc::clone(&self.store);
         Host::start(config, store, self.clock.clone(), kinds)
             .await
             .unwrap()
@@ -56,7 +60,7 @@ impl World {
     /// A host that owns nothing yet, on a store that others write to as well.
     pub(crate) async fn idle(&self, node: &str, slots: u16) -> Host {
         let store: Arc<dyn Store> = Arc::new(Faulty {
-            inner: Arc::clone(&self.store) as Arc<dyn Store>,
+            inner: Arc::clone(&self.store),
             dice: Clock::manual(0, 1),
             percent: 0,
             is_exclusive: false,
@@ -87,7 +91,7 @@ pub(crate) async fn start(store: Arc<dyn Store>, clock: Clock, idle_ms: u64) -> 
     Host::start(config, store, clock, kinds).await.unwrap()
 }
 
-pub(crate) fn open(directory: &tempfile::TempDir) -> Arc<Embedded> {
+pub(crate) fn open(directory: &tempfile::TempDir) -> Arc<dyn Store> {
     Arc::new(Embedded::open(EmbeddedConfig::new(directory.path().join("store"))).unwrap())
 }
 

@@ -65,7 +65,7 @@ fn unheard_of(id: u64) -> ActorRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_asks_wrongly_loses_its_stream_and_nothing_else() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
     cluster.take(&owner).await;
@@ -106,7 +106,7 @@ async fn a_node_that_asks_wrongly_loses_its_stream_and_nothing_else() {
 async fn a_node_that_asks_without_end_and_hears_nothing_is_read_no_more() {
     // Some thousand answers, and the windows of its streams: a fraction of what it would ask.
     const ASKED_MAX: usize = 200_000;
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
     cluster.take(&owner).await;
@@ -151,7 +151,7 @@ async fn a_node_that_asks_without_end_and_hears_nothing_is_read_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_nobody_asked_for_or_that_come_twice_are_nothing() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let mut liar = cluster.scripted("liar");
     let other = cluster.node("other").await;
     cluster.give_all_to("liar");
@@ -203,7 +203,7 @@ async fn answers_that_nobody_asked_for_or_that_come_twice_are_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_name_each_other_are_asked_a_few_times_at_most() {
     for plan in [0, 1_000, u64::MAX] {
-        let mut cluster = Cluster::new();
+        let mut cluster = Cluster::new().await;
         let (mut one, mut two) = (cluster.scripted("one"), cluster.scripted("two"));
         let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
         cluster.share(&["one", "owner"]);
@@ -249,7 +249,7 @@ async fn nodes_that_name_each_other_are_asked_a_few_times_at_most() {
 /// A request by a plan that there will never be waits at a node that does not own the actor; nobody else does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_by_a_plan_of_the_far_future_keeps_nobody_waiting() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
     cluster.take(&owner).await;
@@ -276,7 +276,7 @@ async fn a_request_by_a_plan_of_the_far_future_keeps_nobody_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_opens_all_its_streams_and_says_nothing_keeps_nobody_out() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("owner");
     cluster.take(&owner).await;

@@ -17,7 +17,7 @@ fn send(node: &Node, key: &str, number: u64) -> oneshot::Receiver<Outcome> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waits_for_an_owner_is_not_overtaken_when_there_is_one() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let (one, other) = (cluster.node("one").await, cluster.node("other").await);
     let first = send(&other, "a", 1);
     cluster.give_all_to("one");
@@ -33,7 +33,7 @@ async fn a_request_that_waits_for_an_owner_is_not_overtaken_when_there_is_one() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_sent_back_is_not_overtaken_on_another_way() {
     assert_ne!(slot("a"), slot("b"));
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let mut one = cluster.scripted("one");
     let (two, other) = (cluster.node("two").await, cluster.node("other").await);
     cluster.give_all_to("one");
@@ -56,7 +56,7 @@ async fn a_request_that_is_sent_back_is_not_overtaken_on_another_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_sent_back_is_not_overtaken_at_home() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let mut one = cluster.scripted("one");
     let other = cluster.node("other").await;
     cluster.give_all_to("one");
@@ -78,7 +78,7 @@ async fn a_request_that_is_sent_back_is_not_overtaken_at_home() {
 /// The node that sent the first one back owns the actor by the time that it sees the second.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_follows_a_request_that_is_sent_back_waits_for_what_is_still_there() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let mut one = cluster.scripted("one");
     let (two, other) = (cluster.node("two").await, cluster.node("other").await);
     cluster.give_all_to("one");
@@ -104,7 +104,7 @@ async fn what_follows_a_request_that_is_sent_back_waits_for_what_is_still_there(
 /// A node that is gone says nothing of what it was asked: all of it goes to the next owner, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_a_lost_node_was_asked_are_not_overtaken() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let mut one = cluster.scripted("one");
     let (two, other) = (cluster.node("two").await, cluster.node("other").await);
     cluster.give_all_to("one");
@@ -132,7 +132,7 @@ async fn requests_that_a_lost_node_was_asked_are_not_overtaken() {
 /// The stream to it is there, for all that this node can see.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_a_node_was_asked_that_is_cut_off_go_to_the_next_owner_at_once() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let mut one = cluster.scripted("one");
     let (two, other) = (cluster.node("two").await, cluster.node("other").await);
     cluster.give_all_to("one");
@@ -157,7 +157,7 @@ async fn requests_that_a_node_was_asked_that_is_cut_off_go_to_the_next_owner_at_
 /// The actor comes to a node that has sent a request for it away, before the node sees the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_follows_a_request_that_was_sent_away_is_sent_after_it() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let one = cluster.node("one").await;
     let _two = cluster.scripted("two");
     cluster.give_all_to("one");

@@ -77,7 +77,7 @@ fn fill(node: &Node, counting: &Arc<Counting>) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_peers_are_silent_refuses_what_it_has_no_room_for_and_recovers() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     let mut silent = cluster.scripted("silent");
     let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
     cluster.give_all_to("silent");

@@ -157,9 +157,9 @@ impl Drop for Node {
 }
 
 impl Cluster {
-    pub(super) fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self {
-            world: World::new(),
+            world: World::new().await,
             authority: Authority::new(),
             directory: tempfile::tempdir().unwrap(),
             members: BTreeMap::new(),
@@ -170,7 +170,7 @@ impl Cluster {
     /// A node that owns nothing and knows nobody yet.
     pub(super) async fn node(&mut self, name: &str) -> Node {
         let store: Arc<dyn Store> = Arc::new(Faulty {
-            inner: Arc::clone(&self.world.store) as Arc<dyn Store>,
+            inner: Arc::clone(&self.world.store),
             dice: Clock::manual(0, 1),
             percent: 0,
             is_exclusive: false,

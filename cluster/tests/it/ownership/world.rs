@@ -9,7 +9,7 @@ use selvedge_cluster::membership::{
     Joining, Leave, Member, MemberConfig, Role, Standing, Timing, Versions,
 };
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
-use selvedge_cluster::store::{self, Store};
+use selvedge_cluster::store;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{ErrorCode, SessionId};
 use tokio::time::timeout;
@@ -48,7 +48,7 @@ pub(super) struct Node {
 
 impl Cluster {
     pub(super) async fn new() -> Self {
-        let world = World::new();
+        let world = World::new().await;
         store::migration::prepare(&*world.store, &world.clock)
             .await
             .unwrap();
@@ -69,7 +69,7 @@ impl Cluster {
     /// One that others reach at an address.
     pub(super) async fn start_at(&self, name: &str, peer: &str, config: OwnershipConfig) -> Node {
         let (membership, hosting) = (Gate::new(), Gate::new());
-        let store = || Arc::clone(&self.world.store) as Arc<dyn Store>;
+        let store = || Arc::clone(&self.world.store);
         let host = HostConfig {
             node: name.to_owned(),
             idle_ms: 60_000,

@@ -12,6 +12,7 @@ use selvedge_cluster::store::keys::ActorPath;
 use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction, chunk, run};
 use selvedge_protocol::ids::Tenant;
 
+use super::foundationdb;
 use super::memory::Memory;
 use super::scratch;
 use crate::peer::world::StorageNode;
@@ -48,8 +49,10 @@ macro_rules! backends {
     (@tests $open:path: $($test:ident)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
-            let (store, _guard) = $open().await;
-            super::$test(store).await;
+            match $open().await {
+                Some((store, _guard)) => super::$test(store).await,
+                None => println!("not run: there is no {}", stringify!($backend)),
+            }
         })*
     };
 }
@@ -58,32 +61,38 @@ backends! {
     embedded => super::embedded_store;
     remote => super::remote_store;
     memory => super::memory_store;
+    fdb => super::foundationdb_store;
 }
 
 #[expect(
     clippy::unused_async,
     reason = "other backends have to be connected to"
 )]
-async fn embedded_store() -> (Arc<dyn Store>, tempfile::TempDir) {
+async fn embedded_store() -> Option<(Arc<dyn Store>, tempfile::TempDir)> {
     let directory = scratch();
     let store = Embedded::open(EmbeddedConfig::new(directory.path())).unwrap();
-    (Arc::new(store), directory)
+    Some((Arc::new(store), directory))
 }
 
 #[expect(
     clippy::unused_async,
     reason = "other backends have to be connected to"
 )]
-async fn memory_store() -> (Arc<dyn Store>, ()) {
-    (Arc::new(Memory::default()), ())
+async fn memory_store() -> Option<(Arc<dyn Store>, ())> {
+    Some((Arc::new(Memory::default()), ()))
 }
 
 /// Over real sockets; the storage node ends with its guard.
-async fn remote_store() -> (Arc<dyn Store>, (StorageNode, tempfile::TempDir)) {
-    let (embedded, directory) = embedded_store().await;
+async fn remote_store() -> Option<(Arc<dyn Store>, (StorageNode, tempfile::TempDir))> {
+    let (embedded, directory) = embedded_store().await?;
     let node = StorageNode::start(embedded).await;
     let store = node.client().await;
-    (Arc::new(store), (node, directory))
+    Some((Arc::new(store), (node, directory)))
+}
+
+/// `None` where none is named: see the module.
+async fn foundationdb_store() -> Option<(Arc<dyn Store>, ())> {
+    Some((foundationdb::fresh().await?, ()))
 }
 
 async fn get(transaction: &mut Box<dyn Transaction>, key: &str) -> Option<Bytes> {
@@ -385,13 +394,14 @@ async fn limits_are_refused_and_leave_no_trace(store: Arc<dyn Store>) {
     refused(transaction, "transaction").await;
     assert_eq!(read(&store, "a").await, None);
     let mut largest = store.begin();
-    largest.set(&[b'k'; 10_000], &vec![7; 100_000]);
+    // FoundationDB's limit, less what the prefix of a database takes that clusters share.
+    largest.set(&[b'k'; 9_900], &vec![7; 100_000]);
     for number in 0..98u32 {
         largest.set(&number.to_be_bytes(), &vec![0; 100_000]);
     }
     largest.commit().await.unwrap();
     let mut reader = store.begin();
-    let value = reader.get(&[b'k'; 10_000], Isolation::Serializable).await;
+    let value = reader.get(&[b'k'; 9_900], Isolation::Serializable).await;
     assert_eq!(value.unwrap().unwrap(), vec![7; 100_000]);
 }
 
@@ -478,15 +488,23 @@ async fn any_bytes_are_a_key(store: Arc<dyn Store>) {
 async fn transactions_older_than_the_window_are_refused(store: Arc<dyn Store>) {
     let mut reader = store.begin();
     let version = reader.read_version().await.unwrap();
-    // The window holds a bounded number of writes, whatever their age; that needs no waiting.
-    let chunk = 20_000u32;
-    for round in 0..16 {
-        let mut transaction = store.begin();
-        for number in round * chunk..(round + 1) * chunk {
-            transaction.add_write_conflict(&number.to_be_bytes());
+    // Where the window holds a bounded number of writes, whatever their age, that is soon; elsewhere it takes the
+    // window's time.
+    let outlast = async {
+        let chunk = 20_000u32;
+        for round in 0.. {
+            let mut transaction = store.begin();
+            for number in round * chunk..(round + 1) * chunk {
+                transaction.add_write_conflict(&number.to_be_bytes());
+            }
+            transaction.commit().await.unwrap();
+            let mut probe = store.begin_at(version);
+            if let Err(Error::TooOld) = probe.get(b"a", Isolation::Snapshot).await {
+                return;
+            }
         }
-        transaction.commit().await.unwrap();
-    }
+    };
+    tokio::time::timeout(PATIENCE, outlast).await.unwrap();
     let read = reader.get(b"a", Isolation::Snapshot).await;
     assert!(matches!(read, Err(Error::TooOld)), "{read:?}");
     reader.set(b"a", b"1");

@@ -1,8 +1,9 @@
 //! The store: one conformance suite over every backend, what only the embedded one has, and one in
-//! memory for simulations.
+//! memory for simulations. On FoundationDB it runs where there is one.
 
 mod conformance;
 mod embedded;
+pub(crate) mod foundationdb;
 pub(crate) mod memory;
 
 /// A directory in memory where there is one: many of these tests open stores by the hundred, and what
