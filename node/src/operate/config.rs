@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::operate::cli::NodeFlags;
 use crate::operate::failure::CommandFailure;
+use crate::operate::fdb_table::FdbTable;
 use crate::operate::origin::{Origins, flag_or_variable};
 use crate::operate::tls_files::{TlsConfig, TlsTable};
 
@@ -33,6 +34,7 @@ pub(crate) struct NodeConfig {
     pub(crate) weight: u32,
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) tls: TlsConfig,
+    pub(crate) fdb: FdbTable,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) drain_seconds: u32,
     pub(crate) reserve_mib: u32,
@@ -73,6 +75,7 @@ struct File {
     weight: Option<u32>,
     ready_file: Option<PathBuf>,
     tls: TlsTable,
+    fdb: FdbTable,
     token_file: Option<PathBuf>,
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
@@ -135,6 +138,7 @@ impl NodeConfig {
             weight: within(&by("weight"), weight, 100, 1..=10_000)?,
             ready_file: self::ready_file(&by("ready_file"), ready_file)?,
             tls: TlsConfig::of(table, |key| origins.of(key))?,
+            fdb: file.fdb.checked(|key| origins.of(key))?,
             token_file: file.token_file,
             drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
             reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,
@@ -190,31 +194,29 @@ impl File {
 }
 
 impl StoreUrl {
-    fn parse(name: &str, text: &str) -> Result<Self, CommandFailure> {
-        let url = match text.split_once(':') {
-            None if text == "embedded" => Self::Embedded,
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, CommandFailure> {
+        match text.split_once(':') {
+            None if text == "embedded" => Ok(Self::Embedded),
             Some(("node", rest)) if is_address(rest) => match rest.split_once('@') {
-                Some((node, address)) => Self::Node {
+                Some((node, address)) => Ok(Self::Node {
                     name: Some(node_name(name, node.to_owned())?),
                     address: address.to_owned(),
-                },
-                None => Self::Node {
+                }),
+                None => Ok(Self::Node {
                     name: None,
                     address: rest.to_owned(),
-                },
+                }),
             },
-            Some(("fdb", path)) if !path.is_empty() => Self::FoundationDb(PathBuf::from(path)),
-            Some(_) | None => {
-                return Err(CommandFailure::usage(format!(
-                    "{name}: store {text:?} is not known: use embedded, node:HOST:PORT or \
-                     fdb:CLUSTER_FILE"
-                )));
+            Some(("fdb", _)) if cfg!(not(feature = "fdb-client")) => {
+                Err(CommandFailure::usage(format!(
+                    "{name}: this build has no FoundationDB: build it with --features fdb (libfdb_c must be \
+                     installed), or use embedded or node:HOST:PORT"
+                )))
             }
-        };
-        match url {
-            Self::Embedded | Self::Node { .. } => Ok(url),
-            Self::FoundationDb(_) => Err(CommandFailure::usage(format!(
-                "{name}: this build has no FoundationDB; use embedded or node:HOST:PORT"
+            Some(("fdb", path)) if !path.is_empty() => Ok(Self::FoundationDb(PathBuf::from(path))),
+            Some(_) | None => Err(CommandFailure::usage(format!(
+                "{name}: store {text:?} is not known: use embedded, node:HOST:PORT or \
+                 fdb:CLUSTER_FILE"
             ))),
         }
     }

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod duration;
 mod failure;
+mod fdb_table;
 mod free_port;
 mod membership;
 mod node;
@@ -17,6 +18,7 @@ mod peer;
 mod profile;
 mod readiness;
 mod storage;
+mod store;
 mod tie;
 mod tls_files;
 mod verify;
@@ -64,6 +66,7 @@ pub fn main(application: fn() -> Result<Application, BuildError>) -> ExitCode {
     };
     let result = runtime.block_on(run(printer, application, cli.command));
     runtime.shutdown_timeout(commands::serve::EXIT_GRACE);
+    store::foundationdb::stop();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failed(printer, &failure),

@@ -13,11 +13,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::membership::{Leave, Role};
-use selvedge_cluster::peer::{ConnectError, Dialer, Listener, ListenerConfig, PeerFiles, Target};
-use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::peer::{Listener, PeerFiles};
+use selvedge_cluster::store::Store;
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
-use selvedge_cluster::store::remote::{OpenError, Remote, RemoteConfig};
-use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::error::chain;
 use selvedge_protocol::limits;
 use tokio::sync::oneshot;
@@ -29,11 +27,10 @@ use crate::edge::{BindError, Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
 use crate::gateway::Gateway;
 use crate::identity::{DevelopmentToken, ResumeKey, Secret};
 use crate::operate::certificates::usable_dir;
-use crate::operate::config::{NodeConfig, StoreUrl};
-use crate::operate::failure::{CommandFailure, Exit};
+use crate::operate::config::NodeConfig;
+use crate::operate::failure::CommandFailure;
 use crate::operate::membership::{Membership, MembershipParts, Own, nobody_yet};
-use crate::operate::peer::PeerIdentity;
-use crate::operate::storage::unbound as peer_unbound;
+use crate::operate::store::OpenStore;
 use crate::operate::tls_files::TlsFiles;
 use crate::session::{Inside, OtherNodes, SessionConfig, Sessions};
 
@@ -51,16 +48,6 @@ pub(crate) struct Node {
     application: Running,
     store: OpenStore,
     drain: Duration,
-}
-
-/// The store of a node, as it is closed.
-#[derive(Debug)]
-enum OpenStore {
-    Embedded(Arc<Embedded>),
-    Remote {
-        store: Arc<Remote>,
-        identity: PeerIdentity,
-    },
 }
 
 /// What a node is known by: to clients, and where it has anything to do with them, to other nodes.
@@ -295,83 +282,6 @@ fn bind_edge(
     Edge::bind(edge_config, tls, sessions).map_err(|error| unbound(config, &error))
 }
 
-impl OpenStore {
-    async fn open(
-        config: &NodeConfig,
-        peer: Option<&PeerFiles>,
-        clock: Clock,
-    ) -> Result<Self, CommandFailure> {
-        let (StoreUrl::Node { name, address }, Some(peer)) = (&config.store, peer) else {
-            return Ok(Self::Embedded(Arc::new(open_store(config).await?)));
-        };
-        let identity = PeerIdentity::start(config, peer)?;
-        let target = Target {
-            address: address.clone(),
-            name: name.clone(),
-        };
-        let dialer = Dialer::new(identity.credentials.clone());
-        let store = Remote::open(RemoteConfig::new(target, dialer, clock))
-            .await
-            .map_err(|error| unopened(config, &error))?;
-        Ok(Self::Remote {
-            store: Arc::new(store),
-            identity,
-        })
-    }
-
-    /// Opens the peer port, where the store is one that nodes share.
-    fn listen(&self, config: &NodeConfig) -> Result<Option<Listener>, CommandFailure> {
-        let Self::Remote { identity, .. } = self else {
-            return Ok(None);
-        };
-        let listening = ListenerConfig {
-            node: config.name.clone(),
-            address: config.peer,
-        };
-        Listener::bind(&listening, identity.credentials.clone())
-            .map(Some)
-            .map_err(|error| peer_unbound(config, &error))
-    }
-
-    fn shared(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Embedded(store) => store.clone(),
-            Self::Remote { store, .. } => store.clone(),
-        }
-    }
-
-    async fn close(self) {
-        match self {
-            Self::Embedded(store) => {
-                // Flushing waits for the disk.
-                let _ = tokio::task::spawn_blocking(move || store.close()).await;
-            }
-            Self::Remote { store, .. } => store.close().await,
-        }
-    }
-}
-
-/// Nobody there is another matter than somebody who is not trusted.
-fn unopened(config: &NodeConfig, error: &OpenError) -> CommandFailure {
-    let exit = match error {
-        OpenError::Connect(ConnectError::Untrusted { .. } | ConnectError::Refused { .. }) => {
-            Exit::Refused
-        }
-        OpenError::Connect(
-            ConnectError::Socket { .. }
-            | ConnectError::Address { .. }
-            | ConnectError::Unreachable { .. }
-            | ConnectError::Protocol { .. }
-            | ConnectError::Ended { .. },
-        )
-        | OpenError::Silent { .. } => Exit::Unavailable,
-    };
-    CommandFailure::new(
-        exit,
-        format!("{}: {}", config.origin("store"), chain(error)),
-    )
-}
-
 /// All that can be found wrong before anything is opened.
 pub(crate) fn check(config: &NodeConfig, tls: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
     let read = read_tls(config, tls)?;
@@ -398,23 +308,6 @@ fn unbound(config: &NodeConfig, error: &BindError) -> CommandFailure {
         | BindError::Address(_)
         | BindError::Certificate(_)
         | BindError::Tls(_) => CommandFailure::failed(chain(error)),
-    }
-}
-
-pub(crate) async fn open_store(config: &NodeConfig) -> Result<Embedded, CommandFailure> {
-    let embedded = EmbeddedConfig {
-        reserve_bytes: u64::from(config.reserve_mib) << 20,
-        ..EmbeddedConfig::new(config.data_dir.join("store"))
-    };
-    // Recovery reads the journal: seconds, after a crash under load.
-    let opened = tokio::task::spawn_blocking(move || Embedded::open(embedded)).await;
-    match opened {
-        Ok(Ok(store)) => Ok(store),
-        Ok(Err(error @ store::Error::Locked { .. })) => Err(CommandFailure::failed(format!(
-            "{error}; stop it, or give this node another --data-dir"
-        ))),
-        Ok(Err(error)) => Err(CommandFailure::failed(chain(&error))),
-        Err(error) => Err(CommandFailure::failed(chain(&error))),
     }
 }
 

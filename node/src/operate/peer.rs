@@ -78,8 +78,8 @@ pub(crate) fn of_development(config: &NodeConfig) -> Result<Option<PeerFiles>, C
 /// Whether the node has anything to do with others.
 fn is_needed(config: &NodeConfig) -> bool {
     match &config.store {
-        StoreUrl::Node { .. } => true,
-        StoreUrl::Embedded | StoreUrl::FoundationDb(_) => config.is_storage(),
+        StoreUrl::Node { .. } | StoreUrl::FoundationDb(_) => true,
+        StoreUrl::Embedded => config.is_storage(),
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
-use crate::operate::node::open_store;
 use crate::operate::peer::PeerIdentity;
+use crate::operate::store::open_embedded;
 
 /// A storage node that serves.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl StorageNode {
     ) -> Result<Self, CommandFailure> {
         let identity = PeerIdentity::start(config, files)?;
         usable_dir(&config.origin("data_dir"), &config.data_dir)?;
-        let store = Arc::new(open_store(config).await?);
+        let store = Arc::new(open_embedded(config).await?);
         let listening = ListenerConfig {
             node: config.name.clone(),
             address: config.peer,

@@ -50,6 +50,9 @@ pub(crate) struct Verify {
     /// Start a cluster of its own: a storage node and so many nodes, with a network in between that can be broken.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) nodes: Option<u8>,
+    /// Let the nodes of --nodes share this store, under a name of their own, instead of a storage node: fdb:CLUSTER_FILE.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
     /// Kill a node with SIGKILL and start it again, so many times [3 without a number]; without --nodes, a node of
     /// its own that is alone.
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]

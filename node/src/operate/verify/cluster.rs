@@ -1,6 +1,7 @@
-//! Nodes of our own, in processes of their own: one alone with its store, or several on a storage node, with a
-//! network in between that can be broken.
+//! Nodes of our own, in processes of their own: one alone with its store, or several on a storage node or a
+//! FoundationDB, with a network in between that can be broken.
 
+mod database;
 mod files;
 mod member;
 
@@ -12,6 +13,7 @@ use selvedge_cluster::Clock;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::database::Database;
 use self::files::{Files, STORAGE, node_name};
 use self::member::{Address, Member};
 use crate::operate::failure::CommandFailure;
@@ -21,7 +23,7 @@ use crate::operate::verify::network::{Addresses, Network, Place};
 use crate::operate::verify::relay::{RelayConfig, Rule};
 
 /// What to start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct ClusterConfig {
     /// From the beginning.
     pub(super) nodes: usize,
@@ -30,6 +32,8 @@ pub(super) struct ClusterConfig {
     /// What the network does all the time.
     pub(super) usual: Rule,
     pub(super) seed: u64,
+    /// The cluster file of the FoundationDB that they share instead of a storage node.
+    pub(super) foundationdb: Option<PathBuf>,
 }
 
 /// The processes. They end with this value.
@@ -43,6 +47,8 @@ pub(super) struct Cluster {
     network: Option<Network>,
     /// Of each node that clients know.
     profiles: Vec<Profile>,
+    /// What they have in a FoundationDB, which stays when they end.
+    foundationdb: Option<Database>,
 }
 
 impl Cluster {
@@ -84,13 +90,14 @@ impl Cluster {
             nodes: 1,
             network: None,
             profiles: vec![profile],
+            foundationdb: None,
         })
     }
 
-    /// Starts a storage node and nodes on it, each behind relays.
+    /// Starts nodes, each behind relays, and before them a storage node unless they have another store.
     pub(super) async fn start(config: ClusterConfig) -> Result<Self, CommandFailure> {
         let dir = new_dir()?;
-        match Self::prepare(&dir, config) {
+        match Self::prepare(&dir, &config) {
             Ok(parts) => {
                 let cluster = parts.into_cluster(dir, config.nodes);
                 match cluster.start_all().await {
@@ -103,7 +110,7 @@ impl Cluster {
     }
 
     /// Makes everything that has to be there before the first process.
-    fn prepare(dir: &TempDir, config: ClusterConfig) -> Result<Parts, CommandFailure> {
+    fn prepare(dir: &TempDir, config: &ClusterConfig) -> Result<Parts, CommandFailure> {
         let clock = Clock::system();
         let count = config.nodes + usize::from(config.has_spare);
         let files = Files::make(dir.path(), count)?;
@@ -123,12 +130,18 @@ impl Cluster {
         };
         let network = Network::open(places.collect(), &relay, config.usual)
             .map_err(|error| CommandFailure::failed(format!("a relay has no port: {error}")))?;
-        let storage = Program {
-            name: STORAGE.to_owned(),
-            log: log(dir.path(), STORAGE),
-            arguments: files.storage_arguments(store.address()),
-        };
-        let storage = Member::new(STORAGE.to_owned(), storage, vec![store]);
+        let database = config.foundationdb.as_deref();
+        let database = database
+            .map(|file| Database::prepare(file, dir.path(), config.seed))
+            .transpose()?;
+        let storage = database.is_none().then(|| {
+            let program = Program {
+                name: STORAGE.to_owned(),
+                log: log(dir.path(), STORAGE),
+                arguments: files.storage_arguments(store.address()),
+            };
+            Member::new(STORAGE.to_owned(), program, vec![store])
+        });
         let found: Vec<Addresses> = network.addresses().collect();
         let members = held.into_iter().zip(&found).enumerate();
         let members = members.map(|(number, ([quic, peer], found))| {
@@ -136,7 +149,11 @@ impl Cluster {
                 quic: quic.address(),
                 peer: peer.address(),
             };
-            let mut arguments = files.node_arguments(number, place, found.store);
+            let mut arguments = files.node_arguments(number, place);
+            arguments.extend(match &database {
+                Some(database) => database.arguments(),
+                None => files::stored_at(found.store),
+            });
             arguments.extend(files::advertised(found));
             let name = node_name(number);
             let program = Program {
@@ -151,6 +168,7 @@ impl Cluster {
             members: members.collect(),
             profiles: files.profiles(&found[..config.nodes]),
             network,
+            database,
         })
     }
 
@@ -248,27 +266,37 @@ impl Cluster {
             // Nothing is left running, and nothing writes to the directory any more.
             let _ = member.kill().await;
         }
+        match (&self.foundationdb, is_kept) {
+            (None, _) | (_, true) => {}
+            (Some(database), false) => {
+                if let Err(failure) = database.erase().await {
+                    tracing::warn!(error = %failure.message, "keys of this run were left in FoundationDB");
+                }
+            }
+        }
         is_kept.then(|| self.dir.keep())
     }
 }
 
 /// What a cluster is made of, before anything runs.
 struct Parts {
-    storage: Member,
+    storage: Option<Member>,
     members: Vec<Member>,
     profiles: Vec<Profile>,
     network: Network,
+    database: Option<Database>,
 }
 
 impl Parts {
     fn into_cluster(self, dir: TempDir, nodes: usize) -> Cluster {
         Cluster {
             dir,
-            storage: Some(Mutex::new(self.storage)),
+            storage: self.storage.map(Mutex::new),
             members: self.members.into_iter().map(Mutex::new).collect(),
             nodes,
             network: Some(self.network),
             profiles: self.profiles,
+            foundationdb: self.database,
         }
     }
 }

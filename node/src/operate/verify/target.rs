@@ -6,6 +6,7 @@ use std::time::Duration;
 use selvedge_client::ClientBuilder;
 
 use crate::operate::cli::Verify;
+use crate::operate::config::StoreUrl;
 use crate::operate::failure::CommandFailure;
 use crate::operate::origin::flag_or_variable;
 use crate::operate::profile;
@@ -22,7 +23,11 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) async fn open(flags: &Verify, seed: u64) -> Result<Self, CommandFailure> {
+    pub(super) async fn open(
+        flags: &Verify,
+        seed: u64,
+        store: Option<PathBuf>,
+    ) -> Result<Self, CommandFailure> {
         let cluster = match (flags.nodes, flags.kill) {
             (None, None) => return Ok(Self::Live(Box::new(profile::builder(&flags.client)?))),
             (None, Some(_)) => Cluster::alone().await?,
@@ -32,6 +37,7 @@ impl Target {
                     has_spare: flags.join.is_some(),
                     usual: usual(flags),
                     seed,
+                    foundationdb: store,
                 };
                 Cluster::start(config).await?
             }
@@ -102,10 +108,30 @@ fn wanted(flags: &Verify) -> Wanted {
     }
 }
 
+/// The cluster file of the FoundationDB that the nodes are to share, if one is named.
+pub(super) fn store(flags: &Verify) -> Result<Option<PathBuf>, CommandFailure> {
+    let Some(text) = &flags.store else {
+        return Ok(None);
+    };
+    match StoreUrl::parse("--store", text)? {
+        StoreUrl::FoundationDb(_) if flags.partition.is_some() || flags.storage_kill.is_some() => {
+            Err(CommandFailure::usage(
+                "--store: --partition and --storage-kill are done to a storage node of its own, and FoundationDB is \
+                 none; leave them out",
+            ))
+        }
+        StoreUrl::FoundationDb(path) => Ok(Some(path)),
+        StoreUrl::Embedded | StoreUrl::Node { .. } => Err(CommandFailure::usage(
+            "--store: give fdb:CLUSTER_FILE, or leave it out for a storage node of its own",
+        )),
+    }
+}
+
 /// Refuses flags that do not go together, and says what to do.
 pub(super) fn check_flags(flags: &Verify) -> Result<(), CommandFailure> {
     let usage = |message: String| Err(CommandFailure::usage(message));
     let of_cluster = [
+        ("--store", flags.store.is_some()),
         ("--stop", flags.stop.is_some()),
         ("--partition", flags.partition.is_some()),
         ("--storage-kill", flags.storage_kill.is_some()),

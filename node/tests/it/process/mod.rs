@@ -7,6 +7,8 @@ mod dev_cluster;
 mod disk;
 mod examples;
 mod forms;
+#[cfg(feature = "fdb-client")]
+mod foundationdb;
 mod kill;
 mod policy;
 mod schedules;

@@ -550,3 +550,14 @@ fn an_interrupted_demo_ends_in_order_and_goes_on_later() {
         (Some(20), Some(0))
     );
 }
+
+#[cfg(not(feature = "fdb-client"))]
+#[test]
+fn a_build_without_foundationdb_says_how_to_get_it() {
+    let said = fail(selvedge().args(["dev", "--store", "fdb:fdb.cluster"]), 2);
+    assert!(
+        said.contains("--store: this build has no FoundationDB"),
+        "{said}"
+    );
+    assert!(said.contains("--features fdb"), "{said}");
+}

@@ -64,16 +64,8 @@ impl Files {
         flags
     }
 
-    /// `store` is where the node finds the store.
-    pub(super) fn node_arguments(
-        &self,
-        number: usize,
-        place: Place,
-        store: SocketAddr,
-    ) -> Vec<OsString> {
+    pub(super) fn node_arguments(&self, number: usize, place: Place) -> Vec<OsString> {
         let mut flags = self.common(&node_name(number), &self.nodes[number]);
-        let store = format!("node:{STORAGE}@{store}");
-        flags.extend(["--store".into(), store.into()]);
         flags.extend(["--quic".into(), place.quic.to_string().into()]);
         flags.extend(["--peer".into(), place.peer.to_string().into()]);
         flags.extend(arguments(&["--http", "127.0.0.1:0"]));
@@ -98,6 +90,12 @@ impl Files {
         };
         nodes.iter().map(profile).collect()
     }
+}
+
+/// Where a node finds the storage node.
+pub(super) fn stored_at(store: SocketAddr) -> Vec<OsString> {
+    let store = format!("node:{STORAGE}@{store}");
+    vec!["--store".into(), store.into()]
 }
 
 /// Where a node tells others to find it: at its relays.
