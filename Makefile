@@ -7,25 +7,42 @@ SEEDS ?= 20
 FROM ?= 1
 NODES ?= 3
 
+# Whether there is a FoundationDB to test with.
+ON_FDB = $(SELVEDGE_TEST_FDB_CLUSTER_FILE)$(SELVEDGE_TEST_FDB_BIN)
+
 .PHONY: test needs fmt lint unit demo bench matrix
 
 test: needs fmt lint unit
 
-# What the tests need beyond the Rust toolchain: a C compiler, for the crypto library.
+# What the tests need beyond the Rust toolchain: a C compiler, for the crypto library, and libclang, which reads the C
+# headers of FoundationDB.
 needs:
-	@command -v cc >/dev/null || { \
-	  echo "installing a C compiler (package build-essential)"; \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q build-essential; \
-	  else sudo apt-get update -q && sudo apt-get install -y -q build-essential; fi; }
+	@missing=; \
+	command -v cc >/dev/null || missing="build-essential"; \
+	ls $${LIBCLANG_PATH:-/nowhere}/libclang*.so* /usr/lib/llvm-*/lib/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null \
+	  | grep -q . || missing="$$missing libclang-dev"; \
+	[ -z "$$missing" ] || { \
+	  echo "installing packages:" $$missing; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q $$missing; \
+	  else sudo apt-get update -q && sudo apt-get install -y -q $$missing; fi; }
 
 fmt:
 	$(CARGO) fmt --all --check
 
+# With FoundationDB and without: to check it needs no library.
 lint:
+	$(CARGO) clippy --workspace --all-targets --locked --features fdb -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
+# To test it needs libfdb_c, and a database or the programs to start one.
 unit:
+ifneq ($(strip $(ON_FDB)),)
+	$(CARGO) test --workspace --locked --features fdb
+else
 	$(CARGO) test --workspace --locked
+	@echo "not run: the tests on FoundationDB; name a database by SELVEDGE_TEST_FDB_CLUSTER_FILE, a directory with"
+	@echo "fdbserver and fdbcli by SELVEDGE_TEST_FDB_BIN, or both, to run them"
+endif
 
 demo:
 	$(CARGO) run --release -- demo
