@@ -4,6 +4,7 @@
 //! client. It knows nothing of operations, sessions or the edge.
 
 pub mod actor;
+pub mod backup;
 pub mod clock;
 pub mod forward;
 pub mod membership;

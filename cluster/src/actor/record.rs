@@ -40,6 +40,17 @@ pub(crate) struct Fence {
     pub(crate) plan: u64,
 }
 
+impl Fence {
+    /// The fence of a slot that was left: nobody has it, and no commit under the fence before is accepted.
+    pub(crate) fn given_up(self) -> Self {
+        Self {
+            epoch: self.epoch + 1,
+            node: String::new(),
+            ..self
+        }
+    }
+}
+
 /// Format 1 of it.
 #[derive(Deserialize)]
 struct Fence1 {

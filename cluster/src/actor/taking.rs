@@ -210,13 +210,8 @@ async fn try_release(core: &Core, left: &[Left]) -> Result<(), store::Error> {
         if before.epoch != left.epoch || before.node != core.config.node {
             continue;
         }
-        let fence = Fence {
-            epoch: before.epoch + 1,
-            node: String::new(),
-            ..before
-        };
         transaction.add_read_conflict(&slot.fence_key);
-        transaction.set(&slot.fence_key, &fence.encode());
+        transaction.set(&slot.fence_key, &before.given_up().encode());
         is_changed = true;
     }
     if is_changed {

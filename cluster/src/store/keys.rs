@@ -175,6 +175,77 @@ pub enum Family {
     Death = 22,
 }
 
+impl Family {
+    const ALL: [Self; 22] = [
+        Self::Meta,
+        Self::Migration,
+        Self::SlotFence,
+        Self::Actor,
+        Self::Event,
+        Self::Timer,
+        Self::Outbox,
+        Self::Awake,
+        Self::Payload,
+        Self::Catalog,
+        Self::OperationByTime,
+        Self::OperationByStatus,
+        Self::OperationByType,
+        Self::OperationByLabel,
+        Self::Audit,
+        Self::Node,
+        Self::Beat,
+        Self::ControllerLease,
+        Self::Plan,
+        Self::Bell,
+        Self::Removed,
+        Self::Death,
+    ];
+
+    /// The family that a key belongs to, if it is one of these: not all of the key need be understood.
+    pub fn of(key: &[u8]) -> Option<Self> {
+        // How a tuple has a number from 1 to 255.
+        const NUMBER: u8 = 0x15;
+        match key {
+            [NUMBER, ordinal, ..] => Self::of_ordinal(u16::from(*ordinal)),
+            _ => None,
+        }
+    }
+
+    pub fn of_ordinal(ordinal: u16) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|family| *family as u16 == ordinal)
+    }
+
+    /// What it is called where people see it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Migration => "migration",
+            Self::SlotFence => "slot fence",
+            Self::Actor => "actor",
+            Self::Event => "event",
+            Self::Timer => "timer",
+            Self::Outbox => "outbox",
+            Self::Awake => "awake",
+            Self::Payload => "payload",
+            Self::Catalog => "catalog",
+            Self::OperationByTime => "operation by time",
+            Self::OperationByStatus => "operation by status",
+            Self::OperationByType => "operation by type",
+            Self::OperationByLabel => "operation by label",
+            Self::Audit => "audit",
+            Self::Node => "node",
+            Self::Beat => "beat",
+            Self::ControllerLease => "controller lease",
+            Self::Plan => "plan",
+            Self::Bell => "bell",
+            Self::Removed => "removed",
+            Self::Death => "death",
+        }
+    }
+}
+
 impl Key {
     /// The bytes of the key.
     pub fn encode(&self) -> Vec<u8> {

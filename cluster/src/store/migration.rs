@@ -62,11 +62,25 @@ pub async fn prepare(store: &dyn Store, clock: &Clock) -> Result<ClusterMeta, Er
     prepare_with(store, clock, MIGRATIONS).await
 }
 
+/// The key that is there while a backup is being restored.
+pub(crate) fn restoring() -> Vec<u8> {
+    meta("restoring")
+}
+
+/// Whether the store has a part of a backup, and not yet all.
+pub(crate) async fn unfinished(store: &dyn Store) -> Result<bool, Error> {
+    let mark = store.begin().get(&restoring(), Isolation::Snapshot).await?;
+    Ok(mark.is_some())
+}
+
 async fn prepare_with(
     store: &dyn Store,
     clock: &Clock,
     migrations: &'static [Migration],
 ) -> Result<ClusterMeta, Error> {
+    if unfinished(store).await? {
+        return Err(Error::Unfinished);
+    }
     loop {
         let (applied, _) = run(store, clock, |mut transaction| async move {
             let applied = apply_next(&mut *transaction, clock, migrations).await?;

@@ -181,6 +181,11 @@ pub enum Error {
         known: u32,
         needed: String,
     },
+    /// A backup was being restored into it, and that has not come to its end.
+    #[error(
+        "a restore into this store has not finished; run `selvedge backup restore` with the same backup again"
+    )]
+    Unfinished,
     /// The store cannot be reached, or is too busy. Nothing was written. Run it again.
     #[error("the store is not available: {0}")]
     Unavailable(String),
@@ -205,6 +210,7 @@ impl Error {
             | Self::Corrupt { .. }
             | Self::Unreadable { .. }
             | Self::NewerSchema { .. }
+            | Self::Unfinished
             | Self::Stopped(_)
             | Self::Record { .. } => false,
         }
@@ -221,6 +227,7 @@ impl Error {
             | Self::Full { .. }
             | Self::Locked { .. }
             | Self::NewerSchema { .. }
+            | Self::Unfinished
             | Self::Unavailable(_)
             | Self::Stopped(_) => false,
         }

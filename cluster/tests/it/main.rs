@@ -7,6 +7,7 @@
 )]
 mod actor;
 mod admin;
+mod backup;
 mod forward;
 mod membership;
 mod ownership;

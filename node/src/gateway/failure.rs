@@ -28,6 +28,7 @@ pub(super) fn store(error: &store::Error) -> Failure {
         | store::Error::Corrupt { .. }
         | store::Error::Unreadable { .. }
         | store::Error::NewerSchema { .. }
+        | store::Error::Unfinished
         | store::Error::Record { .. } => Failure::new(
             ErrorCode::Internal,
             "what is stored cannot be read; the node's log says more",

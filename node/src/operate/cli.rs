@@ -1,5 +1,6 @@
 //! The command line: every command, flag and default, as clap types. It decides nothing.
 
+mod backup;
 mod cluster;
 mod load;
 mod node_flags;
@@ -11,6 +12,7 @@ use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, Operatio
 
 use crate::operate::duration::parse_ms;
 
+pub(crate) use backup::{Backup, OfStore};
 pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
@@ -71,6 +73,9 @@ pub(crate) enum Command {
     /// Inspect and operate the nodes of a cluster, and make the certificates by which they know each other.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Copy a store into a file and back, also into a store of another kind.
+    #[command(subcommand)]
+    Backup(Backup),
     /// Check the configuration.
     #[command(subcommand)]
     Config(Config),

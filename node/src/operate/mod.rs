@@ -117,6 +117,7 @@ async fn run(
             drop(build(application)?);
             commands::config::check(printer, &flags)
         }
+        Command::Backup(backup) => commands::backup::run(printer, backup).await,
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Verify(flags) => verify::run(printer, flags).await,
         Command::Completions { shell } => {

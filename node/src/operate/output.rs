@@ -53,6 +53,28 @@ impl Printer {
         clap_complete::generate(shell, command, "selvedge", &mut std::io::stdout());
     }
 
+    /// A count on a terminal; elsewhere plain lines, each for twice as many.
+    pub(crate) fn counter(self, what: &'static str) -> Counter {
+        let on_terminal = std::io::stderr().is_terminal();
+        let target = match on_terminal {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{msg}: {pos} {per_sec} {elapsed_precise}")
+        {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Counter {
+            bar,
+            what,
+            on_terminal,
+            // Less is over before anybody wonders.
+            next_line: 10_000,
+        }
+    }
+
     /// A progress bar on a terminal; elsewhere, plain lines now and then.
     pub(crate) fn progress(self, total: u64, what: &'static str) -> Progress {
         let on_terminal = std::io::stderr().is_terminal();
@@ -76,6 +98,31 @@ impl Printer {
             on_terminal,
             next_line: total.div_ceil(10).max(1),
         }
+    }
+}
+
+/// Long work whose end nobody knows: how many are done.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    bar: ProgressBar,
+    what: &'static str,
+    on_terminal: bool,
+    next_line: u64,
+}
+
+impl Counter {
+    /// So many are done.
+    pub(crate) fn at(&mut self, done: u64) {
+        self.bar.set_position(done);
+        if !self.on_terminal && done >= self.next_line {
+            self.next_line = done.saturating_mul(2);
+            eprintln!("{}: {done}", self.what);
+        }
+    }
+
+    /// The work is over, the line goes away.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
     }
 }
 

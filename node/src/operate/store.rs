@@ -18,35 +18,32 @@ use crate::operate::storage::unbound;
 
 /// The store of a node, as it is closed.
 #[derive(Debug)]
-pub(super) enum OpenStore {
-    Embedded(Arc<Embedded>),
-    /// Nodes share it, and know each other.
-    Shared(SharedStore, PeerIdentity),
+pub(super) struct OpenStore {
+    store: AnyStore,
+    /// By what the node knows others, where it has to.
+    identity: Option<PeerIdentity>,
 }
 
 #[derive(Debug)]
-pub(super) enum SharedStore {
+enum AnyStore {
+    Embedded(Arc<Embedded>),
     Remote(Arc<Remote>),
     #[cfg(feature = "fdb-client")]
     Fdb(Arc<Fdb>),
 }
 
 impl OpenStore {
-    /// `peer` is there if nodes share the store.
+    /// `peer` is there where other nodes have to be known.
     pub(super) async fn open(
         config: &NodeConfig,
         peer: Option<&PeerFiles>,
         clock: Clock,
     ) -> Result<Self, CommandFailure> {
-        let Some(peer) = peer else {
-            return Ok(Self::Embedded(Arc::new(open_embedded(config).await?)));
-        };
-        let identity = PeerIdentity::start(config, peer)?;
-        let store = match &config.store {
-            StoreUrl::Embedded => {
-                return Ok(Self::Embedded(Arc::new(open_embedded(config).await?)));
-            }
-            StoreUrl::Node { name, address } => {
+        let identity = peer
+            .map(|files| PeerIdentity::start(config, files))
+            .transpose()?;
+        let store = match (&config.store, &identity) {
+            (StoreUrl::Node { name, address }, Some(identity)) => {
                 let target = Target {
                     address: address.clone(),
                     name: name.clone(),
@@ -55,16 +52,22 @@ impl OpenStore {
                 let store = Remote::open(RemoteConfig::new(target, dialer, clock))
                     .await
                     .map_err(|error| unopened(config, &error))?;
-                SharedStore::Remote(Arc::new(store))
+                AnyStore::Remote(Arc::new(store))
             }
-            StoreUrl::FoundationDb(path) => foundationdb::open(config, path, clock).await?,
+            (StoreUrl::Node { .. }, None) => {
+                let by = config.origin("store");
+                let message = format!("{by}: the certificates of a node are missing");
+                return Err(CommandFailure::usage(message));
+            }
+            (StoreUrl::FoundationDb(path), _) => foundationdb::open(config, path, clock).await?,
+            (StoreUrl::Embedded, _) => AnyStore::Embedded(Arc::new(open_embedded(config).await?)),
         };
-        Ok(Self::Shared(store, identity))
+        Ok(Self { store, identity })
     }
 
     /// Opens the peer port, where the store is one that nodes share.
     pub(super) fn listen(&self, config: &NodeConfig) -> Result<Option<Listener>, CommandFailure> {
-        let Self::Shared(_, identity) = self else {
+        let Some(identity) = &self.identity else {
             return Ok(None);
         };
         let listening = ListenerConfig {
@@ -77,23 +80,23 @@ impl OpenStore {
     }
 
     pub(super) fn shared(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Embedded(store) => store.clone(),
-            Self::Shared(SharedStore::Remote(store), _) => store.clone(),
+        match &self.store {
+            AnyStore::Embedded(store) => store.clone(),
+            AnyStore::Remote(store) => store.clone(),
             #[cfg(feature = "fdb-client")]
-            Self::Shared(SharedStore::Fdb(store), _) => store.clone(),
+            AnyStore::Fdb(store) => store.clone(),
         }
     }
 
     pub(super) async fn close(self) {
-        match self {
-            Self::Embedded(store) => {
+        match self.store {
+            AnyStore::Embedded(store) => {
                 // Flushing waits for the disk.
                 let _ = tokio::task::spawn_blocking(move || store.close()).await;
             }
-            Self::Shared(SharedStore::Remote(store), _) => store.close().await,
+            AnyStore::Remote(store) => store.close().await,
             #[cfg(feature = "fdb-client")]
-            Self::Shared(SharedStore::Fdb(store), _) => store.close(),
+            AnyStore::Fdb(store) => store.close(),
         }
     }
 }
@@ -151,7 +154,7 @@ pub(super) mod foundationdb {
     };
     use selvedge_protocol::error::chain;
 
-    use super::SharedStore;
+    use super::AnyStore;
     use crate::operate::config::NodeConfig;
     use crate::operate::failure::{CommandFailure, Exit};
 
@@ -172,7 +175,7 @@ pub(super) mod foundationdb {
         config: &NodeConfig,
         path: &Path,
         clock: Clock,
-    ) -> Result<SharedStore, CommandFailure> {
+    ) -> Result<AnyStore, CommandFailure> {
         let by = config.origin("store");
         let said = |error: &dyn std::error::Error| format!("{by}: {}", chain(error));
         let file = ClusterFile::read(path).map_err(|error| CommandFailure::usage(said(&error)))?;
@@ -204,7 +207,7 @@ pub(super) mod foundationdb {
             ..defaults
         };
         match Fdb::open(fdb).await {
-            Ok(store) => Ok(SharedStore::Fdb(Arc::new(store))),
+            Ok(store) => Ok(AnyStore::Fdb(Arc::new(store))),
             Err(error @ OpenError::Silent { .. }) => {
                 Err(CommandFailure::new(Exit::Unavailable, said(&error)))
             }
@@ -221,7 +224,7 @@ pub(super) mod foundationdb {
 
     use selvedge_cluster::Clock;
 
-    use super::SharedStore;
+    use super::AnyStore;
     use crate::operate::config::NodeConfig;
     use crate::operate::failure::CommandFailure;
 
@@ -244,7 +247,7 @@ pub(super) mod foundationdb {
         config: &NodeConfig,
         _path: &Path,
         _clock: Clock,
-    ) -> Result<SharedStore, CommandFailure> {
+    ) -> Result<AnyStore, CommandFailure> {
         Err(CommandFailure::usage(format!(
             "{}: this build has no FoundationDB: build it with --features fdb (libfdb_c must be installed), or use \
              embedded or node:HOST:PORT",

@@ -24,9 +24,11 @@ pub(super) fn told(error: Error) -> StoreFailure {
         Error::Unavailable(reason) => StoreFailure::Unavailable { reason },
         Error::Stopped(reason) => StoreFailure::Stopped { reason },
         // Found when a store is opened, long before it is served.
-        opening @ (Error::Locked { .. } | Error::NewerSchema { .. }) => StoreFailure::Stopped {
-            reason: opening.to_string(),
-        },
+        opening @ (Error::Locked { .. } | Error::NewerSchema { .. } | Error::Unfinished) => {
+            StoreFailure::Stopped {
+                reason: opening.to_string(),
+            }
+        }
     }
 }
 

@@ -1,0 +1,155 @@
+//! Writes a copy into an empty store, and reads it back. Until that is done, a mark in the store keeps nodes away.
+
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::format::Reader;
+use super::read::{Walk, everything};
+use super::tally::Tally;
+use super::{BackupError, Contents, FamilyTotal};
+use crate::store::migration::{restoring, unfinished};
+use crate::store::{self, Store, Transaction};
+
+/// Restores a copy. A store that has anything is refused, unless that is what an earlier restore has left behind.
+/// `progress` hears how many keys were written so far.
+pub async fn restore(
+    store: &dyn Store,
+    input: impl Read,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Contents, BackupError> {
+    let mut reader = Reader::open(input)?;
+    clear(store).await?;
+    let mut batch = Batch::default();
+    let mut keys = 0;
+    while let Some(pairs) = reader.next()? {
+        keys += pairs.len() as u64;
+        for (key, value) in pairs {
+            batch.add(store, key, value).await?;
+        }
+        progress(keys);
+    }
+    let contents = reader.contents()?;
+    batch.flush(store).await?;
+    compare(&stored(store).await?, &contents.families)?;
+    surely(store, |transaction| transaction.clear(&restoring())).await?;
+    Ok(contents)
+}
+
+/// Makes sure that there is nothing but the mark.
+async fn clear(store: &dyn Store) -> Result<(), BackupError> {
+    let mut found = everything();
+    found.limit = 1;
+    let is_empty = store.begin().range(found).await?.is_empty();
+    if !is_empty && !unfinished(store).await? {
+        return Err(BackupError::Occupied);
+    }
+    surely(store, |transaction| {
+        transaction.clear_range(&[], &[u8::MAX; 4]);
+        transaction.set(&restoring(), &[]);
+    })
+    .await?;
+    Ok(())
+}
+
+/// Pairs that are written together.
+#[derive(Debug, Default)]
+struct Batch {
+    pairs: Vec<(Bytes, Bytes)>,
+    bytes: usize,
+}
+
+impl Batch {
+    async fn add(
+        &mut self,
+        store: &dyn Store,
+        key: Bytes,
+        value: Bytes,
+    ) -> Result<(), store::Error> {
+        self.bytes += key.len() + value.len();
+        self.pairs.push((key, value));
+        match self.bytes >= BATCH_BYTES {
+            true => self.flush(store).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self, store: &dyn Store) -> Result<(), store::Error> {
+        surely(store, |transaction| {
+            for (key, value) in &self.pairs {
+                transaction.set(key, value);
+            }
+        })
+        .await?;
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+/// Commits writes that do the same when they are done again, as often as it takes to know that they are done.
+async fn surely(
+    store: &dyn Store,
+    write: impl Fn(&mut dyn Transaction),
+) -> Result<(), store::Error> {
+    let mut attempts = 1;
+    loop {
+        let mut transaction = store.begin();
+        write(&mut *transaction);
+        match transaction.commit().await {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                let may_pass =
+                    error.may_be_retried() || matches!(error, store::Error::CommitUnknown);
+                if !may_pass || attempts == ATTEMPTS_MAX {
+                    return Err(error);
+                }
+            }
+        }
+        attempts += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What the store has, the mark left out.
+async fn stored(store: &dyn Store) -> Result<Vec<FamilyTotal>, store::Error> {
+    let mut tally = Tally::default();
+    let mark = restoring();
+    let mut walk = Walk::over(everything());
+    while let Some(pairs) = walk.next(store).await? {
+        for (key, value) in pairs.iter().filter(|(key, _)| **key != mark) {
+            tally.add(key, value);
+        }
+    }
+    Ok(tally.totals())
+}
+
+fn compare(found: &[FamilyTotal], expected: &[FamilyTotal]) -> Result<(), BackupError> {
+    let say = |total: Option<&FamilyTotal>| match total {
+        Some(total) => format!("{} keys, checksum {:016x}", total.keys, total.checksum),
+        None => "nothing".to_owned(),
+    };
+    let of = |totals: &[FamilyTotal], ordinal| {
+        totals
+            .iter()
+            .find(|total| total.ordinal == ordinal)
+            .copied()
+    };
+    for total in found.iter().chain(expected) {
+        let (found, expected) = (of(found, total.ordinal), of(expected, total.ordinal));
+        if found != expected {
+            return Err(BackupError::Different {
+                family: total.name(),
+                found: say(found.as_ref()),
+                expected: say(expected.as_ref()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Half of what FoundationDB advises a transaction to have at most.
+const BATCH_BYTES: usize = 512 * 1024;
+/// With the pause some ten seconds.
+const ATTEMPTS_MAX: usize = 20;
+const PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,182 @@
+//! Copies of stores: made from one backend and restored into another, refused while anybody writes, and cut short.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::{Claim, Identity};
+use selvedge_cluster::backup::{BackupError, Contents, create, restore, verify};
+use selvedge_cluster::membership::record::BeatRecord;
+use selvedge_cluster::store::keys::{ClusterKey, Key};
+use selvedge_cluster::store::migration::prepare;
+use selvedge_cluster::store::{self, Store, record};
+use selvedge_protocol::ErrorCode;
+
+use crate::actor::world::{World, add, code, number, ok, session, sum};
+use crate::store::memory::Memory;
+
+async fn copied(store: &dyn Store) -> Result<(Vec<u8>, Contents), BackupError> {
+    let mut file = Vec::new();
+    let clock = Clock::manual(42, 1);
+    let contents = create(store, &clock, &mut file, &mut |_| {}).await?;
+    Ok((file, contents))
+}
+
+/// A store with some actors, each with its number.
+async fn filled(actors: u64) -> World {
+    let world = World::new().await;
+    prepare(&*world.store, &world.clock).await.unwrap();
+    let host = world.host().await;
+    let filling = (1..=actors).map(async |actor| {
+        for number in 1..=actor % 3 + 1 {
+            ok(add(&host, &actor.to_string(), session(number)).await);
+        }
+    });
+    futures::future::join_all(filling).await;
+    host.stop().await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_restored_elsewhere_is_what_was_copied_and_goes_on() {
+    let world = filled(300).await;
+    let (file, contents) = copied(&*world.store).await.unwrap();
+    assert_eq!(contents.created_ms, 42);
+    assert_eq!(verify(&*file, &mut |_| {}).unwrap(), contents);
+    let memory = Memory::default();
+    let mut heard = Vec::new();
+    let restored = restore(&memory, &*file, &mut |keys| heard.push(keys)).await;
+    assert_eq!(restored.unwrap(), contents);
+    assert_eq!(heard.last(), Some(&contents.keys()));
+    // And back, from a store that others could have as well: its fences are raised, and nothing else differs.
+    let (again, back) = copied(&memory).await.unwrap();
+    let but_fences = |contents: &Contents| -> Vec<_> {
+        let families = contents.families.iter();
+        families
+            .copied()
+            .filter(|it| it.name() != "slot fence")
+            .collect()
+    };
+    assert_eq!(but_fences(&back), but_fences(&contents));
+    let other = World::new().await;
+    restore(&*other.store, &*again, &mut |_| {}).await.unwrap();
+    let meta = prepare(&*other.store, &other.clock).await.unwrap();
+    let before = prepare(&*world.store, &world.clock).await.unwrap();
+    assert_eq!(meta, before, "it is the same cluster");
+    let host = other.host().await;
+    for actor in [1, 2, 300] {
+        let key = actor.to_string();
+        assert_eq!(sum(&host, &key).await, actor % 3 + 1);
+        // What was done before is not done again.
+        assert_eq!(number(&ok(add(&host, &key, session(1)).await)), 1);
+        assert_eq!(sum(&host, &key).await, actor % 3 + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_anything_in_it_is_left_alone() {
+    let (one, two) = (filled(3).await, filled(1).await);
+    let (file, _) = copied(&*one.store).await.unwrap();
+    let refused = restore(&*two.store, &*file, &mut |_| {}).await;
+    assert!(matches!(refused, Err(BackupError::Occupied)), "{refused:?}");
+    let host = two.host().await;
+    assert_eq!(sum(&host, "1").await, 2);
+    let empty = copied(&Memory::default()).await;
+    assert!(matches!(empty, Err(BackupError::Nothing)), "{empty:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_was_cut_short_keeps_nodes_away_until_it_is_done_again() {
+    let world = filled(3_000).await;
+    let (file, contents) = copied(&*world.store).await.unwrap();
+    let store = Memory::default();
+    let half = (&*file).take(file.len() as u64 / 2);
+    let cut = restore(&store, half, &mut |_| {}).await;
+    assert!(matches!(cut, Err(BackupError::Damaged { .. })), "{cut:?}");
+    let refused = prepare(&store, &world.clock).await;
+    assert!(
+        matches!(refused, Err(store::Error::Unfinished)),
+        "{refused:?}"
+    );
+    restore(&store, &*file, &mut |_| {}).await.unwrap();
+    prepare(&store, &world.clock).await.unwrap();
+    let (_, again) = copied(&store).await.unwrap();
+    assert_eq!(again.keys(), contents.keys());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_run_are_named_and_left_alone() {
+    let store = Memory::default();
+    let clock = Clock::manual(0, 1);
+    prepare(&store, &clock).await.unwrap();
+    let beating = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for beat in 0.. {
+                let mut transaction = store.begin();
+                let key = ClusterKey::Beat {
+                    name: "node-7".to_owned(),
+                };
+                let record = BeatRecord {
+                    incarnation: 1,
+                    count: beat,
+                    unreachable: Vec::new(),
+                };
+                transaction.set(&Key::Cluster(key).encode(), &record::encode(&record));
+                transaction.commit().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        }
+    });
+    let refused = copied(&store).await.unwrap_err();
+    assert!(refused.to_string().contains("node-7"), "{refused}");
+    beating.abort();
+    copied(&store).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_writes_meanwhile_ends_the_copy() {
+    let (store, clock) = (Memory::default(), Clock::manual(0, 1));
+    prepare(&store, &clock).await.unwrap();
+    let mut take = |_| {
+        let mut transaction = store.begin();
+        transaction.set(&Key::SlotFence { slot: 3 }.encode(), b"another owner");
+        transaction.commit().now_or_never().unwrap().unwrap();
+    };
+    let mut file = Vec::new();
+    let refused = create(&store, &clock, &mut file, &mut take).await;
+    assert!(matches!(refused, Err(BackupError::Written)), "{refused:?}");
+    // What was written of it so far is no backup.
+    assert!(verify(&*file, &mut |_| {}).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_on_its_way_when_a_copy_began_is_refused() {
+    let world = World::new().await;
+    prepare(&*world.store, &world.clock).await.unwrap();
+    let host = world.idle("one", 8).await;
+    let claim = Claim {
+        plan: 1,
+        incarnation: 1,
+    };
+    let slots: Vec<u16> = (0..8).collect();
+    host.take(&slots, claim, &|_, _| true).await.unwrap();
+    ok(add(&host, "a", session(1)).await);
+    // A store that others could have: the copy cannot know that the host does not run.
+    let shared: Arc<dyn Store> = Arc::new(crate::actor::faults::Faulty {
+        inner: Arc::clone(&world.store),
+        dice: Clock::manual(0, 1),
+        percent: 0,
+        is_exclusive: false,
+    });
+    let (file, _) = copied(&*shared).await.unwrap();
+    let late = add(&host, "a", session(2)).await;
+    assert_eq!(code(late), ErrorCode::Unavailable);
+    let other = World::new().await;
+    restore(&*other.store, &*file, &mut |_| {}).await.unwrap();
+    let host = other.idle("two", 8).await;
+    host.take(&slots, claim, &|_, _| true).await.unwrap();
+    assert_eq!(number(&ok(add(&host, "a", Identity::Natural).await)), 2);
+}
