@@ -461,8 +461,14 @@ impl SlotFamily {
     }
 }
 
-/// The one place where bytes of a key begin: what several clusters in one database would be told
-/// apart by goes before the family.
+/// What goes before every key of a cluster in a database that clusters share, by the cluster's name there.
+pub fn cluster_prefix(name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    pack_into(&("selvedge", name), &mut out);
+    out
+}
+
+/// The one place where bytes of a key begin.
 fn start(family: Family, capacity: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(capacity);
     pack_into(&(family as u16), &mut out);

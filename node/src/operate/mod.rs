@@ -66,7 +66,7 @@ pub fn main(application: fn() -> Result<Application, BuildError>) -> ExitCode {
     };
     let result = runtime.block_on(run(printer, application, cli.command));
     runtime.shutdown_timeout(commands::serve::EXIT_GRACE);
-    store::foundationdb::stop();
+    store::database::stop();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failed(printer, &failure),

@@ -59,7 +59,7 @@ impl OpenStore {
                 let message = format!("{by}: the certificates of a node are missing");
                 return Err(CommandFailure::usage(message));
             }
-            (StoreUrl::FoundationDb(path), _) => foundationdb::open(config, path, clock).await?,
+            (StoreUrl::FoundationDb(path), _) => database::open(config, path, clock).await?,
             (StoreUrl::Embedded, _) => AnyStore::Embedded(Arc::new(open_embedded(config).await?)),
         };
         Ok(Self { store, identity })
@@ -140,7 +140,7 @@ fn unopened(config: &NodeConfig, error: &OpenError) -> CommandFailure {
 }
 
 #[cfg(feature = "fdb-client")]
-pub(super) mod foundationdb {
+pub(super) mod database {
     pub(in crate::operate) use selvedge_cluster::store::fdb::stop;
 
     use std::path::Path;
@@ -219,7 +219,7 @@ pub(super) mod foundationdb {
 }
 
 #[cfg(not(feature = "fdb-client"))]
-pub(super) mod foundationdb {
+pub(super) mod database {
     use std::path::Path;
 
     use selvedge_cluster::Clock;

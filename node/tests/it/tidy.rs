@@ -87,7 +87,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hyper_util", &["node/src/processing/builtin/http"]),
     ("http_body_util", &["node/src/processing/builtin/http"]),
     ("fjall", &["cluster/src/store/embedded"]),
-    ("foundationdb", &["cluster/src/store/fdb"]),
+    // The bare client, that ours is measured against.
+    (
+        "foundationdb",
+        &["cluster/src/store/fdb", "benches/examples/fdb_figures.rs"],
+    ),
     ("foundationdb_tuple", &["cluster/src/store/keys"]),
 ];
 

@@ -8,6 +8,7 @@ use selvedge_protocol::limits::{
     STORE_OPEN_MS_MAX, STORE_SLOW_MS, STORE_TRANSACTION_BYTES_MAX, STORE_TRANSACTION_MS_MAX,
 };
 
+use super::super::keys;
 use crate::Clock;
 
 /// Where the database is, and how it is used.
@@ -36,7 +37,7 @@ impl FdbConfig {
     pub fn new(cluster_file: ClusterFile, name: &str, clock: Clock) -> Self {
         Self {
             cluster_file,
-            prefix: foundationdb_tuple::pack(&("selvedge", name)),
+            prefix: keys::cluster_prefix(name),
             network: NetworkConfig::default(),
             timeout: Duration::from_millis(STORE_TRANSACTION_MS_MAX),
             size_max: STORE_TRANSACTION_BYTES_MAX,

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::faults::Faulty;
 use super::kinds::Tally;
-use crate::store::foundationdb;
+use crate::store::database;
 
 /// A store in a temporary directory, or on a FoundationDB if there is one to test with.
 pub(crate) struct World {
@@ -28,7 +28,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = match foundationdb::fresh().await {
+        let store = match database::fresh().await {
             Some(store) => store,
             None => open(&directory),
         };

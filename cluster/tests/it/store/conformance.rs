@@ -12,7 +12,7 @@ use selvedge_cluster::store::keys::ActorPath;
 use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction, chunk, run};
 use selvedge_protocol::ids::Tenant;
 
-use super::foundationdb;
+use super::database;
 use super::memory::Memory;
 use super::scratch;
 use crate::peer::world::StorageNode;
@@ -92,7 +92,7 @@ async fn remote_store() -> Option<(Arc<dyn Store>, (StorageNode, tempfile::TempD
 
 /// `None` where none is named: see the module.
 async fn foundationdb_store() -> Option<(Arc<dyn Store>, ())> {
-    Some((foundationdb::fresh().await?, ()))
+    Some((database::fresh().await?, ()))
 }
 
 async fn get(transaction: &mut Box<dyn Transaction>, key: &str) -> Option<Bytes> {

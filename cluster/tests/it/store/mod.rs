@@ -2,8 +2,8 @@
 //! memory for simulations. On FoundationDB it runs where there is one.
 
 mod conformance;
+pub(crate) mod database;
 mod embedded;
-pub(crate) mod foundationdb;
 pub(crate) mod memory;
 
 /// A directory in memory where there is one: many of these tests open stores by the hundred, and what

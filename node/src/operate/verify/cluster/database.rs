@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::operate::failure::CommandFailure;
-use crate::operate::store::foundationdb;
+use crate::operate::store::database;
 
 /// The keys of one cluster in a database.
 #[derive(Debug)]
@@ -41,6 +41,6 @@ impl Database {
 
     /// Clears what the nodes have left.
     pub(super) async fn erase(&self) -> Result<(), CommandFailure> {
-        foundationdb::erase(&self.file, &self.name).await
+        database::erase(&self.file, &self.name).await
     }
 }
