@@ -112,6 +112,8 @@ pub(crate) struct Answer {
     pub(crate) caller: Caller,
     pub(crate) outcome: Outcome,
     pub(crate) epoch: u64,
+    /// Of that actor.
+    pub(crate) activation: ActorRef<Message>,
 }
 
 /// Something a slot has to do at some time: at most one run of it at once.

@@ -52,6 +52,8 @@ pub(crate) enum Message {
     CommitFinished(Result<Version, Refused>),
     /// What waited for company has waited long enough.
     Flush,
+    /// Who waited for it elsewhere has been answered: it may be that nobody does any more.
+    Rest,
     /// A defect on purpose, for tests of the supervision.
     #[cfg(test)]
     Panic,
@@ -192,7 +194,12 @@ impl Running {
                 let now = self.core.now();
                 let caller = match request.consistency {
                     Consistency::Linearizable if !self.core.store.is_exclusive() => {
-                        proof::required(&self.core, self.name.slot, self.epoch, caller)
+                        let of = proof::Of {
+                            slot: self.name.slot,
+                            epoch: self.epoch,
+                            activation: myself.clone(),
+                        };
+                        proof::required(&self.core, of, caller)
                     }
                     // What was committed here will do, also when others have gone on from there.
                     Consistency::Linearizable | Consistency::Eventual => caller,
@@ -234,6 +241,8 @@ impl Running {
                 self.start_commit(myself);
                 return Step::Done;
             }
+            // As after every message.
+            Message::Rest => return Step::Done,
             #[cfg(test)]
             Message::Panic => panic!("a defect on purpose"),
         };

@@ -4,22 +4,31 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use ractor::ActorRef;
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::Outcome;
 
+use crate::actor::activation::Message;
 use crate::actor::commit::fence;
 use crate::actor::core::{Core, failure};
 use crate::actor::mailbox::Caller;
 use crate::actor::request::{AnswerSink, ReplyTo};
 use crate::slot::Answer;
 
-/// A caller that is answered once the slot was seen to have the epoch still, at which its actor was loaded, after
-/// the answer was made.
-pub(crate) fn required(core: &Arc<Core>, slot: u16, epoch: u64, caller: Caller) -> Caller {
+/// Whose answer has to be proven.
+#[derive(Debug)]
+pub(crate) struct Of {
+    pub(crate) slot: u16,
+    /// At which its actor was loaded.
+    pub(crate) epoch: u64,
+    pub(crate) activation: ActorRef<Message>,
+}
+
+/// A caller that is answered once the slot was seen to have the epoch still, after the answer was made.
+pub(crate) fn required(core: &Arc<Core>, of: Of, caller: Caller) -> Caller {
     let sink = Proof {
         core: Arc::clone(core),
-        slot,
-        epoch,
+        of,
         caller: Mutex::new(Some(caller)),
     };
     Caller::new(ReplyTo::new(Arc::new(sink), 0), None)
@@ -27,8 +36,7 @@ pub(crate) fn required(core: &Arc<Core>, slot: u16, epoch: u64, caller: Caller) 
 
 struct Proof {
     core: Arc<Core>,
-    slot: u16,
-    epoch: u64,
+    of: Of,
     caller: Mutex<Option<Caller>>,
 }
 
@@ -37,15 +45,16 @@ impl AnswerSink for Proof {
         let Some(caller) = self.caller.lock().take() else {
             return;
         };
-        let slot = &self.core.slots[usize::from(self.slot)];
+        let slot = &self.core.slots[usize::from(self.of.slot)];
         let mut unproven = slot.unproven.lock();
         unproven.answers.push(Answer {
             caller,
             outcome,
-            epoch: self.epoch,
+            epoch: self.of.epoch,
+            activation: self.of.activation.clone(),
         });
         if !std::mem::replace(&mut unproven.is_proving, true) {
-            tokio::spawn(prove(Arc::clone(&self.core), self.slot));
+            tokio::spawn(prove(Arc::clone(&self.core), self.of.slot));
         }
     }
 }
@@ -72,6 +81,7 @@ async fn prove(core: Arc<Core>, number: u16) {
                 caller,
                 outcome,
                 epoch,
+                activation,
             } = answer;
             match present {
                 Ok(present) if present == epoch => caller.answer(outcome),
@@ -80,6 +90,8 @@ async fn prove(core: Arc<Core>, number: u16) {
                     caller.answer(failure(ErrorCode::Unavailable, text));
                 }
             }
+            // The caller had its place there until now. Not bounded by permits: one for each that was given back.
+            let _ = activation.send_message(Message::Rest);
         }
     }
 }

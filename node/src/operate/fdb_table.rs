@@ -40,12 +40,9 @@ impl FdbTable {
         }
         if self
             .timeout_ms
-            .is_some_and(|ms| !(100..=5_000).contains(&ms))
+            .is_some_and(|ms| !(100..=10_000).contains(&ms))
         {
-            return refuse(
-                "timeout_ms",
-                "use 100 to 5000: FoundationDB ends what takes longer",
-            );
+            return refuse("timeout_ms", "use 100 to 10000, which is the default");
         }
         if self
             .tag
@@ -82,7 +79,7 @@ mod tests {
     fn wrong_values_name_their_key_and_what_to_use() {
         for (text, said) in [
             ("name = 'A'", "fdb.name: use 1 to 63"),
-            ("timeout_ms = 6000", "fdb.timeout_ms: use 100 to 5000"),
+            ("timeout_ms = 60000", "fdb.timeout_ms: use 100 to 10000"),
             ("tag = ''", "fdb.tag: use 1 to 16"),
             ("priority = 'high'", "fdb.priority: use default or batch"),
             (

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use selvedge_protocol::limits::{
-    STORE_OPEN_MS_MAX, STORE_SLOW_MS, STORE_TRANSACTION_BYTES_MAX, STORE_TRANSACTION_MS_MAX,
+    STORE_COMMIT_MS_MAX, STORE_OPEN_MS_MAX, STORE_SLOW_MS, STORE_TRANSACTION_BYTES_MAX,
 };
 
 use super::super::keys;
@@ -39,7 +39,8 @@ impl FdbConfig {
             cluster_file,
             prefix: keys::cluster_prefix(name),
             network: NetworkConfig::default(),
-            timeout: Duration::from_millis(STORE_TRANSACTION_MS_MAX),
+            // Long enough for FoundationDB to say itself that a transaction is too old, which it does after five seconds.
+            timeout: Duration::from_millis(STORE_COMMIT_MS_MAX),
             size_max: STORE_TRANSACTION_BYTES_MAX,
             tag: None,
             priority: Priority::Default,

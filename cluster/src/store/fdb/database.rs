@@ -229,8 +229,9 @@ fn behind(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// So long without an answer, the database is not available.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// So long without an answer, the database is not available. One that is only busy is given the time: commits take
+/// longer then, and are not lost.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Where FoundationDB's client has a description of the database.
 const STATUS_KEY: &[u8] = b"\xff\xff/status/json";
 

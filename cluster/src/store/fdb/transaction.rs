@@ -152,6 +152,9 @@ impl FdbTransaction {
         let begun = clock.monotonic();
         let committed = self.native?.commit().await;
         let elapsed = clock.monotonic().saturating_duration_since(begun);
+        if let Err(code) = &committed {
+            tracing::debug!(%code, "FoundationDB did not commit");
+        }
         let result = committed.map_err(failure::commit);
         metrics::fdb_committed(elapsed, result.as_ref().err());
         let written = self.written.as_deref().map(Written);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use selvedge_cluster::actor::{Host, Identity};
+use selvedge_cluster::actor::{Claim, Host, Identity};
 
 use super::world::*;
 
@@ -46,6 +46,24 @@ async fn actors_at_rest_are_deactivated_at_once_and_come_back() {
     left(&host, "7").await;
     assert_eq!(sum(&host, "7").await, 1);
     host.stop().await;
+}
+
+/// Where others can write to the store, an answer from memory waits for a proof, after the actor has made it.
+#[tokio::test(flavor = "multi_thread")]
+async fn actors_at_rest_leave_when_their_last_answer_is_proven() {
+    let world = World::new().await;
+    let host = world.idle("node-1", 1).await;
+    let claim = Claim {
+        plan: 1,
+        incarnation: 1,
+    };
+    host.take(&[0], claim, &|_, _| true).await.unwrap();
+    retire(&host, "a").await;
+    left(&host, "a").await;
+    for _ in 0..50 {
+        assert_eq!(number(&ok(ask_query(&host, "a", "told").await)), 1);
+        left(&host, "a").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
