@@ -14,7 +14,7 @@ use crate::membership::why::{self, Why};
 use crate::plan::Plan;
 use crate::store::keys::{ClusterKey, Family, Key};
 use crate::store::record::encode;
-use crate::store::{self, Isolation, Store, Transaction, run};
+use crate::store::{self, Isolation, Store, Transaction, run_repeatable};
 
 /// A cheap handle.
 #[derive(Debug, Clone)]
@@ -145,18 +145,11 @@ impl Admin {
             });
         }
         // A change says what shall be: where nobody knows whether it was committed it is made again.
-        for is_last in [false, false, true] {
-            let changed = run(&*self.store, &self.clock, |mut transaction| async move {
-                let changed = self.write(&mut *transaction, name, change).await?;
-                Ok((transaction, changed))
-            });
-            match changed.await {
-                Ok((changed, _)) => return changed,
-                Err(store::Error::CommitUnknown) if !is_last => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(store::Error::CommitUnknown.into())
+        let changed = run_repeatable(&*self.store, &self.clock, |mut transaction| async move {
+            let changed = self.write(&mut *transaction, name, change).await?;
+            Ok((transaction, changed))
+        });
+        changed.await?.0
     }
 
     async fn write(

@@ -149,7 +149,15 @@ impl Member {
         )
         .await?;
         // The first node of a cluster makes its first plan here.
-        service.round(|| clock.monotonic()).await?;
+        let mut rounds = 1;
+        while let Err(error) = service.round(|| clock.monotonic()).await {
+            let may_pass = error.may_be_retried() || matches!(error, store::Error::CommitUnknown);
+            if !may_pass || rounds == FIRST_ROUNDS_MAX {
+                return Err(error);
+            }
+            rounds += 1;
+            sleep(config.timing.beat).await;
+        }
         let view = service.view().await?;
         let shared = Arc::new(Shared {
             name,
@@ -262,6 +270,8 @@ impl Member {
     }
 }
 
+/// Of the first round, which a store that has just come up may refuse: some seconds, then its operator is told.
+const FIRST_ROUNDS_MAX: u32 = 20;
 /// A storage node that is started again is there within this time, on top of the one after which a node doubts.
 const CUT_OFF_MAX: Duration = Duration::from_secs(2);
 /// A call of a store that is there takes less.

@@ -19,7 +19,7 @@ use crate::membership::view::View;
 use crate::plan::Plan;
 use crate::store::keys::{ClusterKey, Family, Key, KeyRange};
 use crate::store::record::{Record, decode, encode};
-use crate::store::{self, Isolation, Store, Transaction, run};
+use crate::store::{self, Isolation, Store, Transaction, run_repeatable};
 
 /// A node that joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,8 @@ impl Service {
         timing: Timing,
     ) -> Result<Self, store::Error> {
         let name = joining.name.clone();
-        let (incarnation, _) = run(&*store, clock, |mut transaction| {
+        // Joined twice, it has the later incarnation.
+        let (incarnation, _) = run_repeatable(&*store, clock, |mut transaction| {
             let joining = joining.clone();
             async move {
                 let key = node_key(&joining.name);
@@ -175,7 +176,7 @@ impl Service {
     async fn become_state(&self, clock: &Clock, state: NodeState) -> Result<(), store::Error> {
         let key = node_key(&self.name);
         let incarnation = self.machine.incarnation();
-        run(&*self.store, clock, |mut transaction| {
+        run_repeatable(&*self.store, clock, |mut transaction| {
             let key = key.clone();
             async move {
                 let node: Option<NodeRecord> =

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::Key;
 use super::record::{self, Record};
-use super::{Error, Isolation, Store, Transaction, run};
+use super::{Error, Isolation, Store, Transaction, run_repeatable};
 use crate::Clock;
 
 /// What is true of a store as a whole.
@@ -82,7 +82,8 @@ async fn prepare_with(
         return Err(Error::Unfinished);
     }
     loop {
-        let (applied, _) = run(store, clock, |mut transaction| async move {
+        // Each reads the schema that the one before has left: a repeat finds it done.
+        let (applied, _) = run_repeatable(store, clock, |mut transaction| async move {
             let applied = apply_next(&mut *transaction, clock, migrations).await?;
             Ok((transaction, applied))
         })

@@ -16,7 +16,7 @@ mod run;
 mod size;
 mod watch;
 
-pub use run::run;
+pub use run::{run, run_repeatable};
 
 use std::fmt;
 use std::ops::Bound;

@@ -33,6 +33,25 @@ where
     }
 }
 
+/// The same for what does no harm when it is done twice: it is run again also where nobody knows whether it was done.
+pub async fn run_repeatable<T, F, Fut>(
+    store: &dyn Store,
+    clock: &Clock,
+    mut body: F,
+) -> Result<(T, Committed), Error>
+where
+    F: FnMut(Box<dyn Transaction>) -> Fut,
+    Fut: Future<Output = Result<(Box<dyn Transaction>, T), Error>>,
+{
+    for _ in 1..UNKNOWN_MAX {
+        match run(store, clock, &mut body).await {
+            Err(Error::CommitUnknown) => {}
+            result => return result,
+        }
+    }
+    run(store, clock, body).await
+}
+
 async fn once<T>(
     body: impl Future<Output = Result<(Box<dyn Transaction>, T), Error>>,
 ) -> Result<(T, Committed), Error> {
@@ -49,6 +68,8 @@ fn backoff(attempt: u32, random: u64) -> Duration {
 
 /// With the backoff below about two seconds of trying; then somebody should hear of it.
 const ATTEMPTS_MAX: u32 = 24;
+/// Unknown outcomes in a row: each takes a store some time, so then somebody should hear of it.
+const UNKNOWN_MAX: u32 = 5;
 /// About the time of one commit.
 const BACKOFF_US: u64 = 500;
 /// Far below the 5 s of a transaction.

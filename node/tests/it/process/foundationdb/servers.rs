@@ -83,7 +83,13 @@ impl Servers {
         // Each is a machine of its own, so that copies are on different ones.
         command.arg("-i").arg(format!("machine{number}"));
         command.arg("-d").arg(&data).arg("-L").arg(&data);
-        command.args(["--knob_disable_posix_kernel_aio=1", "-m", "2GiB"]);
+        command.args([
+            "--knob_disable_posix_kernel_aio=1",
+            "-m",
+            "3GiB",
+            "--cache-memory",
+            "256MiB",
+        ]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         std::fs::create_dir_all(&data).unwrap();
         self.running[number] = Some(command.spawn().unwrap());
