@@ -90,7 +90,7 @@ impl Gate {
         self.0.is_full.store(is_full, Ordering::SeqCst);
     }
 
-    /// Commits that were made and conflicted.
+    /// Commits that were made and refused, as they conflicted or came too late to tell.
     pub(crate) fn refused(&self) -> usize {
         self.0.refused.load(Ordering::SeqCst)
     }
@@ -217,7 +217,8 @@ impl Transaction for GatedTransaction {
                 });
             }
             let result = inner.commit().await;
-            if matches!(result, Err(Error::Conflict)) {
+            // A store that no longer remembers what was written meanwhile refuses without looking.
+            if matches!(result, Err(Error::Conflict | Error::TooOld)) {
                 gate.0.refused.fetch_add(1, Ordering::SeqCst);
             }
             result

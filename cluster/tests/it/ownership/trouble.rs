@@ -100,8 +100,10 @@ async fn one_that_goes_on_in_the_belief_that_it_owns_is_refused_by_the_fence_alo
 
     one.hosting.open();
     let outcome = timeout(PATIENCE, answer).await.unwrap().unwrap();
+    let said = format!("{outcome:?}");
     assert_eq!(code(outcome), ErrorCode::Unavailable);
-    assert_eq!((one.hosting.refused(), one.host.commits_fenced()), (1, 1));
+    let counted = (one.hosting.refused(), one.host.commits_fenced());
+    assert_eq!(counted, (1, 1), "{said}");
     assert!(one.host.owned().contains(&slot(&later)), "nor of that");
     let outcome = add(&one.host, &later, Identity::Natural).await;
     assert_eq!(code(outcome), ErrorCode::Unavailable);
