@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::BackupError;
 use super::read::pairs;
+use crate::Clock;
 use crate::actor::record::{Fence, Stored};
 use crate::store::keys::{ClusterKey, Family, Key, KeyRange};
-use crate::store::{self, Isolation, Store};
+use crate::store::{self, Isolation, Store, run_repeatable};
 
 /// A store to which nobody writes, as far as can be seen.
 pub(super) struct Quiet {
@@ -19,7 +20,7 @@ pub(super) struct Quiet {
 
 impl Quiet {
     /// Refuses a store whose nodes run, and ends what those that do not run any more had on its way.
-    pub(super) async fn begin(store: &dyn Store) -> Result<Self, BackupError> {
+    pub(super) async fn begin(store: &dyn Store, clock: &Clock) -> Result<Self, BackupError> {
         if store.is_exclusive() {
             return Ok(Self {
                 beats: Vec::new(),
@@ -37,7 +38,7 @@ impl Quiet {
         if !nodes.is_empty() {
             return Err(BackupError::Alive { nodes });
         }
-        raise_fences(store).await?;
+        raise_fences(store, clock).await?;
         Ok(Self {
             beats,
             fences: fences(store).await?,
@@ -64,32 +65,17 @@ async fn fences(store: &dyn Store) -> Result<Vec<(Bytes, Bytes)>, store::Error> 
     pairs(store, &KeyRange::family(Family::SlotFence)).await
 }
 
-/// Takes the slots that anybody has had, for nobody. Done again, it does the same.
-async fn raise_fences(store: &dyn Store) -> Result<(), store::Error> {
-    let mut attempts = 0;
-    loop {
-        let raised = async {
-            let mut transaction = store.begin();
-            let range = KeyRange::family(Family::SlotFence).read(FENCES_MAX, Isolation::Snapshot);
-            for (key, fence) in transaction.range(range).await? {
-                transaction.set(&key, &Fence::decode(&fence)?.given_up().encode());
-            }
-            transaction.commit().await.map(drop)
-        };
-        match raised.await {
-            Ok(()) => return Ok(()),
-            Err(error) if attempts < ATTEMPTS_MAX => {
-                let may_pass =
-                    error.may_be_retried() || matches!(error, store::Error::CommitUnknown);
-                if !may_pass {
-                    return Err(error);
-                }
-                attempts += 1;
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return Err(error),
+/// Takes the slots that anybody has had, for nobody. Whoever takes one meanwhile conflicts with it.
+async fn raise_fences(store: &dyn Store, clock: &Clock) -> Result<(), store::Error> {
+    run_repeatable(store, clock, |mut transaction| async move {
+        let range = KeyRange::family(Family::SlotFence).read(FENCES_MAX, Isolation::Serializable);
+        for (key, fence) in transaction.range(range).await? {
+            transaction.set(&key, &Fence::decode(&fence)?.given_up().encode());
         }
-    }
+        Ok((transaction, ()))
+    })
+    .await
+    .map(drop)
 }
 
 fn name(beat: &[u8]) -> String {
@@ -103,5 +89,3 @@ fn name(beat: &[u8]) -> String {
 const BEATS_SEEN: Duration = Duration::from_millis(1_500);
 /// More slots than any cluster has.
 const FENCES_MAX: usize = 1 << 16;
-const ATTEMPTS_MAX: usize = 20;
-const PAUSE: Duration = Duration::from_millis(200);

@@ -27,7 +27,7 @@ pub async fn create(
     {
         return Err(BackupError::Nothing);
     }
-    let quiet = Quiet::begin(store).await?;
+    let quiet = Quiet::begin(store, clock).await?;
     let mut writer = Writer::begin(out, clock.wall_ms())?;
     let mut walk = Walk::over(everything());
     while let Some(pairs) = walk.next(store).await? {

@@ -9,18 +9,20 @@ use super::format::Reader;
 use super::read::{Walk, everything};
 use super::tally::Tally;
 use super::{BackupError, Contents, FamilyTotal};
-use crate::store::migration::{restoring, unfinished};
-use crate::store::{self, Store, Transaction};
+use crate::Clock;
+use crate::store::migration::restoring;
+use crate::store::{self, Isolation, Range, Store, Transaction, run_repeatable};
 
 /// Restores a copy. A store that has anything is refused, unless that is what an earlier restore has left behind.
 /// `progress` hears how many keys were written so far.
 pub async fn restore(
     store: &dyn Store,
+    clock: &Clock,
     input: impl Read,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Contents, BackupError> {
     let mut reader = Reader::open(input)?;
-    clear(store).await?;
+    clear(store, clock).await?;
     let mut batch = Batch::default();
     let mut keys = 0;
     while let Some(pairs) = reader.next()? {
@@ -37,20 +39,30 @@ pub async fn restore(
     Ok(contents)
 }
 
-/// Makes sure that there is nothing but the mark.
-async fn clear(store: &dyn Store) -> Result<(), BackupError> {
-    let mut found = everything();
-    found.limit = 1;
-    let is_empty = store.begin().range(found).await?.is_empty();
-    if !is_empty && !unfinished(store).await? {
-        return Err(BackupError::Occupied);
-    }
-    surely(store, |transaction| {
-        transaction.clear_range(&[], &[u8::MAX; 4]);
-        transaction.set(&restoring(), &[]);
+/// Makes sure that there is nothing but the mark: looks and clears at once, so that nobody's store is cleared.
+async fn clear(store: &dyn Store, clock: &Clock) -> Result<(), BackupError> {
+    let (is_free, _) = run_repeatable(store, clock, |mut transaction| async move {
+        let first = Range {
+            limit: 1,
+            isolation: Isolation::Serializable,
+            ..everything()
+        };
+        let is_free = transaction.range(first).await?.is_empty()
+            || transaction
+                .get(&restoring(), Isolation::Serializable)
+                .await?
+                .is_some();
+        if is_free {
+            transaction.clear_range(&[], &[u8::MAX; 4]);
+            transaction.set(&restoring(), &[]);
+        }
+        Ok((transaction, is_free))
     })
     .await?;
-    Ok(())
+    match is_free {
+        true => Ok(()),
+        false => Err(BackupError::Occupied),
+    }
 }
 
 /// Pairs that are written together.

@@ -68,7 +68,7 @@ pub(crate) fn restoring() -> Vec<u8> {
 }
 
 /// Whether the store has a part of a backup, and not yet all.
-pub(crate) async fn unfinished(store: &dyn Store) -> Result<bool, Error> {
+async fn unfinished(store: &dyn Store) -> Result<bool, Error> {
     let mark = store.begin().get(&restoring(), Isolation::Snapshot).await?;
     Ok(mark.is_some())
 }

@@ -47,7 +47,10 @@ async fn what_is_restored_elsewhere_is_what_was_copied_and_goes_on() {
     assert_eq!(verify(&*file, &mut |_| {}).unwrap(), contents);
     let memory = Memory::default();
     let mut heard = Vec::new();
-    let restored = restore(&memory, &*file, &mut |keys| heard.push(keys)).await;
+    let restored = restore(&memory, &Clock::system(), &*file, &mut |keys| {
+        heard.push(keys);
+    })
+    .await;
     assert_eq!(restored.unwrap(), contents);
     assert_eq!(heard.last(), Some(&contents.keys()));
     // And back, from a store that others could have as well: its fences are raised, and nothing else differs.
@@ -61,7 +64,9 @@ async fn what_is_restored_elsewhere_is_what_was_copied_and_goes_on() {
     };
     assert_eq!(but_fences(&back), but_fences(&contents));
     let other = World::new().await;
-    restore(&*other.store, &*again, &mut |_| {}).await.unwrap();
+    restore(&*other.store, &Clock::system(), &*again, &mut |_| {})
+        .await
+        .unwrap();
     let meta = prepare(&*other.store, &other.clock).await.unwrap();
     let before = prepare(&*world.store, &world.clock).await.unwrap();
     assert_eq!(meta, before, "it is the same cluster");
@@ -79,7 +84,7 @@ async fn what_is_restored_elsewhere_is_what_was_copied_and_goes_on() {
 async fn a_store_with_anything_in_it_is_left_alone() {
     let (one, two) = (filled(3).await, filled(1).await);
     let (file, _) = copied(&*one.store).await.unwrap();
-    let refused = restore(&*two.store, &*file, &mut |_| {}).await;
+    let refused = restore(&*two.store, &Clock::system(), &*file, &mut |_| {}).await;
     assert!(matches!(refused, Err(BackupError::Occupied)), "{refused:?}");
     let host = two.host().await;
     assert_eq!(sum(&host, "1").await, 2);
@@ -93,14 +98,16 @@ async fn a_restore_that_was_cut_short_keeps_nodes_away_until_it_is_done_again() 
     let (file, contents) = copied(&*world.store).await.unwrap();
     let store = Memory::default();
     let half = (&*file).take(file.len() as u64 / 2);
-    let cut = restore(&store, half, &mut |_| {}).await;
+    let cut = restore(&store, &Clock::system(), half, &mut |_| {}).await;
     assert!(matches!(cut, Err(BackupError::Damaged { .. })), "{cut:?}");
     let refused = prepare(&store, &world.clock).await;
     assert!(
         matches!(refused, Err(store::Error::Unfinished)),
         "{refused:?}"
     );
-    restore(&store, &*file, &mut |_| {}).await.unwrap();
+    restore(&store, &Clock::system(), &*file, &mut |_| {})
+        .await
+        .unwrap();
     prepare(&store, &world.clock).await.unwrap();
     let (_, again) = copied(&store).await.unwrap();
     assert_eq!(again.keys(), contents.keys());
@@ -175,7 +182,9 @@ async fn what_was_on_its_way_when_a_copy_began_is_refused() {
     let late = add(&host, "a", session(2)).await;
     assert_eq!(code(late), ErrorCode::Unavailable);
     let other = World::new().await;
-    restore(&*other.store, &*file, &mut |_| {}).await.unwrap();
+    restore(&*other.store, &Clock::system(), &*file, &mut |_| {})
+        .await
+        .unwrap();
     let host = other.idle("two", 8).await;
     host.take(&slots, claim, &|_, _| true).await.unwrap();
     assert_eq!(number(&ok(add(&host, "a", Identity::Natural).await)), 2);

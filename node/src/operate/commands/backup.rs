@@ -74,7 +74,7 @@ async fn restore(printer: Printer, flags: OfStore) -> Result<(), CommandFailure>
     let (config, store) = open(flags.store.into(), Creates::Yes).await?;
     let mut counter = printer.counter("keys restored");
     let mut progress = |keys| counter.at(keys);
-    let restored = backup::restore(&*store.shared(), input, &mut progress).await;
+    let restored = backup::restore(&*store.shared(), &Clock::system(), input, &mut progress).await;
     counter.finish();
     store.close().await;
     let contents = restored.map_err(|error| failure(&config, &file, &error))?;
