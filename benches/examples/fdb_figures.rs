@@ -19,6 +19,7 @@ use selvedge_cluster::actor::{
     AnswerSink, CommandRequest, Context, Effects, Host, HostConfig, Identity, Incoming, Kind,
     Kinds, NewEvent, Origin, Refusal, ReplyTo, ScopedAddress,
 };
+use selvedge_cluster::ownership::OwnershipConfig;
 use selvedge_cluster::store::fdb::{self, ClusterFile, Fdb, FdbConfig};
 use selvedge_cluster::store::{self, Committed, Isolation, Range, Store, Transaction, Version};
 use selvedge_protocol::frame::Outcome;
@@ -67,6 +68,7 @@ async fn measure_all() -> Result<(), Failed> {
     let database = Arc::new(Database::from_path(&file.display().to_string())?);
     // Every actor is loaded, and has a record.
     commands(&host, ACTORS, 0, Some(1)).await?;
+    let looking = tokio::spawn(look(host.clone()));
     for round in 1..=ROUNDS {
         println!("round {round}");
         for depth in DEPTHS {
@@ -91,8 +93,20 @@ async fn measure_all() -> Result<(), Failed> {
             );
         }
     }
+    looking.abort();
     host.stop().await;
     clear(&*store).await
+}
+
+/// Looks whether the slots are still here, as a node of a cluster does all the time.
+async fn look(host: Host) {
+    let mut every = tokio::time::interval(OwnershipConfig::default().check);
+    loop {
+        every.tick().await;
+        if let Err(error) = host.check().await {
+            println!("a look failed: {error}");
+        }
+    }
 }
 
 async fn clear(store: &dyn Store) -> Result<(), Failed> {

@@ -26,6 +26,8 @@ use crate::store::keys::Key;
 
 /// Less than half of what the store remembers of commits: the rest is for the actor's first command.
 const PROOF_AGE_MAX: Duration = Duration::from_millis(STORE_TRANSACTION_MS_MAX * 2 / 5);
+/// Past this a version is no base for a commit any more: the rest of what the store remembers is for the commit's way.
+pub(crate) const BASE_AGE_MAX: Duration = Duration::from_millis(STORE_TRANSACTION_MS_MAX * 4 / 5);
 
 /// No time at all: a chore that is not due.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -95,9 +97,12 @@ pub(crate) struct Entry {
 /// The slot was this host's at a version of the store, and nothing of it was written since but by commits
 /// that this host knows of.
 #[derive(Debug, Clone, Copy)]
-struct Proof {
-    version: Version,
-    at: Instant,
+pub(crate) struct Proof {
+    pub(crate) version: Version,
+    /// At which the host had taken it.
+    pub(crate) epoch: u64,
+    /// When the host knew of it: about when the version was the store's latest.
+    pub(crate) at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -230,11 +235,11 @@ impl Slot {
         }
     }
 
-    /// A commit under the fence was durable with `version`, so the slot was ours then.
-    pub(crate) fn prove(&self, version: Version, now: Instant) {
-        let mut proof = self.proof.lock();
-        if proof.is_none_or(|proof| proof.version < version) {
-            *proof = Some(Proof { version, at: now });
+    /// A commit under the fence was durable, or somebody has looked: the slot was ours then.
+    pub(crate) fn prove(&self, proof: Proof) {
+        let mut newest = self.proof.lock();
+        if newest.is_none_or(|newest| newest.version <= proof.version) {
+            *newest = Some(proof);
         }
     }
 
@@ -247,9 +252,33 @@ impl Slot {
     /// because that commit fails if the fence was raised since. `None` without one that is recent enough
     /// for the store to still check it in some seconds.
     pub(crate) fn proven(&self, now: Instant) -> Option<Version> {
+        self.proof(self.epoch(), now, PROOF_AGE_MAX)
+    }
+
+    /// A version that an activation may take for the base of its next commit instead of its last one, which is too
+    /// long ago for the store to check. `None` without one, or if the activation is not the actor's any more.
+    ///
+    /// Between its last commit and the proof nobody else can have written to the actor: another host would have raised
+    /// the fence, an earlier activation here conflicts with that last commit, and a later one begins, under the
+    /// same lock, only after this: what it commits comes after the proof, and conflicts.
+    pub(crate) fn later_base(
+        &self,
+        actor: &ScopedAddress,
+        activation: ActorId,
+        epoch: u64,
+        now: Instant,
+    ) -> Option<Version> {
+        let directory = self.directory.lock();
+        let is_the_actors = directory
+            .get(actor)
+            .is_some_and(|entry| entry.activation.get_id() == activation);
+        is_the_actors.then(|| self.proof(epoch, now, BASE_AGE_MAX))?
+    }
+
+    fn proof(&self, epoch: u64, now: Instant, age_max: Duration) -> Option<Version> {
         let proof = (*self.proof.lock())?;
         let age = now.saturating_duration_since(proof.at);
-        (age < PROOF_AGE_MAX).then_some(proof.version)
+        (proof.epoch == epoch && age < age_max).then_some(proof.version)
     }
 
     /// Whether it takes requests.

@@ -13,9 +13,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_protocol::frame::{Consistency, Outcome};
 use selvedge_protocol::limits::STORE_COMMIT_MS_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use crate::actor::commit::{Completion, Refused, commit};
+use crate::actor::commit::{Completion, Hold, Refused, commit};
 use crate::actor::core::Core;
 use crate::actor::hosted::AnyKind;
 use crate::actor::load::{Failed, load, look_up, unknown, unreadable};
@@ -24,7 +25,7 @@ use crate::actor::mailbox::Caller;
 use crate::actor::proof;
 use crate::actor::request::{CommandRequest, QueryRequest};
 use crate::metrics;
-use crate::slot::Slot;
+use crate::slot::{BASE_AGE_MAX, Proof, Slot};
 use crate::store::{self, Version};
 
 /// A commit that is older than this takes no effect any more.
@@ -73,10 +74,20 @@ pub(crate) struct Running {
     name: Arc<Name>,
     /// The epoch of the slot when the actor was loaded.
     epoch: u64,
+    base: Option<Base>,
     phase: Phase,
     is_flush_coming: bool,
     /// Held so that its many small parts are freed here and not on the store's one thread.
     committing: Option<Arc<Batch>>,
+}
+
+/// What is known of the version that the machine's next commit is based on.
+#[derive(Debug, Clone, Copy)]
+struct Base {
+    /// When it became known: about when it was the store's latest.
+    at: Instant,
+    /// Whether it is that of a commit of this activation.
+    is_commit: bool,
 }
 
 enum Phase {
@@ -103,6 +114,7 @@ impl Actor for Activation {
             core,
             name: hosting.name,
             epoch: 0,
+            base: None,
             phase: Phase::Loading(hosting.kind),
             is_flush_coming: false,
             committing: None,
@@ -158,6 +170,10 @@ impl Running {
             return Ok(());
         };
         self.epoch = self.slot().epoch();
+        self.base = Some(Base {
+            at: self.core.clock.monotonic(),
+            is_commit: false,
+        });
         match load(&self.core, &self.name, &*kind).await {
             Ok(loaded) => {
                 let mut machine = Box::new(Machine::new(loaded));
@@ -322,10 +338,29 @@ impl Running {
                 let batch = Arc::new(batch);
                 self.committing = Some(Arc::clone(&batch));
                 let completion = Completion::new(myself.clone());
-                commit(&self.core, self.name.slot, batch, completion);
+                let hold = Hold {
+                    slot: self.name.slot,
+                    epoch: self.epoch,
+                    base: self.base(myself, batch.base),
+                };
+                commit(&self.core, hold, batch, completion);
             }
             Err(Broken) => self.end(myself),
         }
+    }
+
+    /// From which version on the store is to check the next commit: `base`, unless that is too long ago.
+    fn base(&self, myself: &ActorRef<Message>, base: Version) -> Option<Version> {
+        let known = self.base?;
+        let now = self.core.clock.monotonic();
+        if now.saturating_duration_since(known.at) < BASE_AGE_MAX {
+            return Some(base);
+        }
+        // Until it has committed, a commit of an activation before it may still come.
+        let slot = self.slot();
+        known
+            .is_commit
+            .then(|| slot.later_base(&self.name.actor, myself.get_id(), self.epoch, now))?
     }
 
     fn commit_finished(
@@ -354,7 +389,16 @@ impl Running {
         };
         metrics::commit_finished(finished.answers.len());
         let slot = &self.core.slots[usize::from(self.name.slot)];
-        slot.prove(base, self.core.clock.monotonic());
+        let at = self.core.clock.monotonic();
+        slot.prove(Proof {
+            version: base,
+            epoch: self.epoch,
+            at,
+        });
+        self.base = Some(Base {
+            at,
+            is_commit: true,
+        });
         slot.hub.publish(&self.name.actor, &finished.events);
         if finished.is_end {
             slot.hub.let_go(&self.name.actor);

@@ -25,43 +25,64 @@ pub(crate) enum Refused {
 /// How often a batch is begun anew because its base became too old while it waited.
 const ATTEMPTS_MAX: usize = 3;
 
+/// Under what an activation commits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    pub(crate) slot: u16,
+    /// Of the slot, when the actor was loaded.
+    pub(crate) epoch: u64,
+    /// A version of the store at which the actor was as the batch assumes, and its slot ours. `None`: none that the
+    /// store still remembers, so it has to be looked at first.
+    pub(crate) base: Option<Version>,
+}
+
 /// Commits the batch and reports to `completion`. It fails if since its base the fence was raised or the
 /// actor written to. Never waits.
-pub(crate) fn commit(core: &Arc<Core>, slot: u16, batch: Arc<Batch>, completion: Completion) {
-    let fence_key = &core.slots[usize::from(slot)].fence_key;
-    let mut transaction = core.store.begin_at(batch.base);
+pub(crate) fn commit(core: &Arc<Core>, hold: Hold, batch: Arc<Batch>, completion: Completion) {
+    let Some(base) = hold.base else {
+        return look_and_commit(core, hold, batch, completion);
+    };
+    let fence_key = &core.slots[usize::from(hold.slot)].fence_key;
+    let mut transaction = core.store.begin_at(base);
     transaction.add_read_conflict(fence_key);
     transaction.add_read_conflict(&batch.record);
     write(&mut *transaction, &batch);
     // The store must not hold what holds the store: it could never be closed, or by its own thread.
     let (core, runtime) = (Arc::downgrade(core), core.runtime.clone());
-    transaction.commit_then(Box::new(move |result| {
-        let error = match result {
-            Ok(committed) => return completion.finish(Ok(committed.version)),
-            Err(error @ (store::Error::TooOld | store::Error::Conflict)) => error,
-            Err(other) => return completion.finish(Err(Refused::Store(other))),
-        };
-        runtime.spawn(async move {
-            let Some(core) = core.upgrade() else { return };
-            completion.finish(match error {
-                store::Error::TooOld => commit_checked(&core, slot, &batch).await,
-                _ => Err(explain(&core, slot).await),
-            });
-        });
+    transaction.commit_then(Box::new(move |result| match result {
+        Ok(committed) => completion.finish(Ok(committed.version)),
+        Err(store::Error::TooOld) => {
+            if let Some(core) = core.upgrade() {
+                look_and_commit(&core, hold, batch, completion);
+            }
+        }
+        Err(store::Error::Conflict) => drop(runtime.spawn(async move {
+            if let Some(core) = core.upgrade() {
+                completion.finish(Err(explain(&core, hold).await));
+            }
+        })),
+        Err(other) => completion.finish(Err(Refused::Store(other))),
     }));
 }
 
-/// The same for an actor that was quiet for longer than the window of the store: looks again.
-async fn commit_checked(core: &Core, slot: u16, batch: &Batch) -> Result<Version, Refused> {
+/// The same for an actor that was quiet for longer than the window of the store: looks first.
+fn look_and_commit(core: &Arc<Core>, hold: Hold, batch: Arc<Batch>, completion: Completion) {
+    let held = Arc::clone(core);
+    core.runtime.spawn(async move {
+        completion.finish(commit_checked(&held, hold, &batch).await);
+    });
+}
+
+async fn commit_checked(core: &Core, hold: Hold, batch: &Batch) -> Result<Version, Refused> {
     let mut failed = store::Error::TooOld;
     for _ in 0..ATTEMPTS_MAX {
         let mut transaction = core.store.begin();
-        check(core, slot, batch, &mut *transaction).await?;
+        check(core, hold, batch, &mut *transaction).await?;
         write(&mut *transaction, batch);
         match transaction.commit().await {
             Ok(committed) => return Ok(committed.version),
             Err(store::Error::TooOld) => failed = store::Error::TooOld,
-            Err(store::Error::Conflict) => return Err(explain(core, slot).await),
+            Err(store::Error::Conflict) => return Err(explain(core, hold).await),
             Err(other) => return Err(Refused::Store(other)),
         }
     }
@@ -109,23 +130,21 @@ pub(crate) async fn fence(core: &Core, slot: u16) -> Result<u64, store::Error> {
     epoch(fence.as_ref())
 }
 
-async fn explain(core: &Core, slot: u16) -> Refused {
-    let ours = core.slots[usize::from(slot)].epoch();
-    match fence(core, slot).await {
-        Ok(epoch) if epoch == ours => Refused::Outdated,
-        Ok(_) => Refused::Fenced(ours),
+async fn explain(core: &Core, hold: Hold) -> Refused {
+    match fence(core, hold.slot).await {
+        Ok(epoch) if epoch == hold.epoch => Refused::Outdated,
+        Ok(_) => Refused::Fenced(hold.epoch),
         Err(error) => Refused::Store(error),
     }
 }
 
 async fn check(
     core: &Core,
-    slot: u16,
+    hold: Hold,
     batch: &Batch,
     transaction: &mut dyn Transaction,
 ) -> Result<(), Refused> {
-    let slot = &core.slots[usize::from(slot)];
-    let ours = slot.epoch();
+    let slot = &core.slots[usize::from(hold.slot)];
     let read = async {
         let fence = transaction
             .get(&slot.fence_key, Isolation::Serializable)
@@ -140,8 +159,8 @@ async fn check(
         Ok::<_, store::Error>((epoch(fence.as_ref())?, version))
     };
     let (epoch, version) = read.await.map_err(Refused::Store)?;
-    if epoch != ours {
-        return Err(Refused::Fenced(ours));
+    if epoch != hold.epoch {
+        return Err(Refused::Fenced(hold.epoch));
     }
     if version != batch.builds_on {
         return Err(Refused::Outdated);

@@ -10,6 +10,7 @@ use crate::actor::core::Core;
 use crate::actor::hosted::AnyKind;
 use crate::actor::machine::{Loaded, LookUp, Memory, Name, Write};
 use crate::actor::record::{ActorRecord, Fence, Stored, StoredState};
+use crate::slot::Proof;
 use crate::store::keys::{Key, Part};
 use crate::store::{self, Isolation};
 
@@ -72,7 +73,11 @@ async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<L
                 return Err(Failed::Lost(ours));
             }
             let version = transaction.read_version().await?;
-            slot.prove(version, now);
+            slot.prove(Proof {
+                version,
+                epoch: ours,
+                at: now,
+            });
             version
         }
     };

@@ -5,16 +5,16 @@ use bytes::Bytes;
 
 use crate::actor::core::Core;
 use crate::actor::record::{Fence, Stored};
-use crate::slot::{Slot, Standing};
+use crate::slot::{Proof, Slot, Standing};
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Transaction};
 
 /// Slots taken in one transaction: some kilobytes each, far below its bounds.
 pub(super) const SLOTS_TAKEN_AT_ONCE: usize = 256;
 
-/// So many fences are read one by one; more are one read of all between the first and the last, which is
-/// some 40 bytes each and one way to the store.
-const READ_ALONE_MAX: usize = 2;
+/// Fences are read one by one if a read of all between the first and the last would read so many more: such a row
+/// takes some 40 bytes, a read of its own a way to the store.
+const ROWS_OF_A_READ: usize = 64;
 
 /// Two hosts that change the same fences conflict with each other; one of them is through each time.
 const ATTEMPTS_MAX: usize = 10;
@@ -167,19 +167,24 @@ async fn try_take(core: &Core, slots: &[&Slot], wish: &Wish<'_>) -> Result<Takin
     Ok(taking)
 }
 
-/// Looks whether somebody has taken slots that this host has, and leaves those. Answers how many. One read of the
-/// fences, which takes part in no conflict.
+/// Looks whether somebody has taken slots that this host has, and leaves those. Answers how many. What is still
+/// here is proven to be so: its quiet actors commit without a look of their own.
 pub(super) async fn check(core: &Core) -> Result<usize, store::Error> {
     let is_held = |slot: &&Slot| slot.standing() != Standing::Foreign;
     let held: Vec<&Slot> = core.slots.iter().filter(is_held).collect();
     // Before the read: one that is taken anew meanwhile has another epoch by then, and stays.
     let epochs: Vec<u64> = held.iter().map(|slot| slot.epoch()).collect();
+    let at = core.clock.monotonic();
     let mut transaction = core.store.begin();
     let fences = fences(&mut *transaction, &held).await?;
+    let version = transaction.read_version().await?;
     let mut lost = 0;
-    for ((slot, ours), fence) in held.iter().zip(epochs).zip(fences) {
-        if fence.epoch > ours {
-            slot.lose(ours);
+    for ((slot, epoch), fence) in held.iter().zip(epochs).zip(fences) {
+        if fence.epoch == epoch {
+            slot.prove(Proof { version, epoch, at });
+        }
+        if fence.epoch > epoch {
+            slot.lose(epoch);
             lost += 1;
         }
     }
@@ -242,7 +247,10 @@ async fn fences(
     slots: &[&Slot],
 ) -> Result<Vec<Fence>, store::Error> {
     let mut fences = vec![Fence::default(); slots.len()];
-    if slots.len() <= READ_ALONE_MAX {
+    let Some((first, last)) = span(slots) else {
+        return Ok(fences);
+    };
+    if slots.len() * ROWS_OF_A_READ <= usize::from(last - first) || slots.len() == 1 {
         for (slot, fence) in slots.iter().zip(&mut fences) {
             let value = transaction
                 .get(&slot.fence_key, Isolation::Snapshot)
@@ -254,9 +262,6 @@ async fn fences(
         return Ok(fences);
     }
     let mut places: Vec<Option<usize>> = Vec::new();
-    let Some((first, last)) = span(slots) else {
-        return Ok(fences);
-    };
     places.resize(usize::from(last - first) + 1, None);
     for (place, slot) in slots.iter().enumerate() {
         places[usize::from(slot.number - first)] = Some(place);

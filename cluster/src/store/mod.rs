@@ -129,7 +129,7 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     pub version: Version,
-    /// The ten bytes that versionstamped keys of this commit contain.
+    /// The ten bytes that versionstamped keys of this commit contain. Of no meaning if it wrote none.
     pub versionstamp: [u8; 10],
 }
 

@@ -326,16 +326,21 @@ impl Native {
         async move { Ok(changed.await?) }
     }
 
-    /// The version of the commit and its versionstamp; negative: it had nothing to write.
+    /// The version of the commit, which is negative if it had nothing to write, and its versionstamp if it `has_stamp`:
+    /// to ask for one costs as much as to ask for the commit.
     pub(super) fn commit(
         self,
+        has_stamp: bool,
     ) -> impl Future<Output = Result<(i64, [u8; 10]), Code>> + Send + use<> {
-        let stamp = self.0.get_versionstamp();
+        let stamp = has_stamp.then(|| self.0.get_versionstamp());
         let committing = self.0.commit();
         async move {
             let committed = committing.await.map_err(|error| Code::from(*error))?;
             let version = committed.committed_version()?;
-            let stamp = stamp_of(version, stamp.await);
+            let stamp = match stamp {
+                Some(stamp) => stamp_of(version, stamp.await),
+                None => [0; 10],
+            };
             Ok((version, stamp))
         }
     }

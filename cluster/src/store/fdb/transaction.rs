@@ -24,6 +24,8 @@ pub(super) struct FdbTransaction {
     key: Vec<u8>,
     bytes: usize,
     has_writes: bool,
+    /// Whether it writes a key that has its versionstamp.
+    has_stamp: bool,
     /// The first write over a limit; the commit answers with it.
     refused: Option<Error>,
     /// What was written, while somebody wants to know.
@@ -47,6 +49,7 @@ impl FdbTransaction {
             key,
             bytes: 0,
             has_writes: false,
+            has_stamp: false,
             refused: None,
             written: tracing::enabled!(tracing::Level::TRACE).then(Vec::new),
         }
@@ -150,7 +153,7 @@ impl FdbTransaction {
         }
         let clock = &self.shared.config.clock;
         let begun = clock.monotonic();
-        let committed = self.native?.commit().await;
+        let committed = self.native?.commit(self.has_stamp).await;
         let elapsed = clock.monotonic().saturating_duration_since(begun);
         if let Err(code) = &committed {
             tracing::debug!(%code, "FoundationDB did not commit");
@@ -230,6 +233,7 @@ impl Transaction for FdbTransaction {
             let _ = self.write(prefix, value.len());
             return;
         };
+        self.has_stamp = true;
         let key = [prefix, &[0; VERSIONSTAMP_BYTES], suffix].concat();
         if let Some((native, key)) = self.write(&key, value.len()) {
             native.set_versionstamped_key(&[key, &at.to_le_bytes()].concat(), value);

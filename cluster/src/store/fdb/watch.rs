@@ -23,7 +23,7 @@ pub(super) async fn watch(shared: Arc<Shared>, key: Vec<u8>, since: Version) -> 
             return Ok(());
         }
         let changed = now.watch(&key);
-        now.commit().await?;
+        now.commit(false).await?;
         changed.await
     };
     // What is watched is not known at the servers for good: after a while somebody looks again.

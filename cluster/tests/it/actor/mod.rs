@@ -10,6 +10,7 @@ mod end;
 pub(crate) mod faults;
 mod fence;
 pub(crate) mod kinds;
+mod quiet;
 mod remote;
 mod rest;
 mod slots;

@@ -1,5 +1,5 @@
 //! A store that stands still while its gate is closed, as for a process that was stopped or cut off: calls
-//! wait, and go on when it opens. It can hold only the commits that write some key, or be full. Counts the commits
+//! wait, and go on when it opens, ranges perhaps later than the rest. It can hold only the commits that write some key, or be full. Counts the commits
 //! that are refused.
 
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(crate) struct Gate(Arc<State>);
 #[derive(Debug)]
 struct State {
     is_open: watch::Sender<bool>,
+    /// Whether range reads wait.
+    holds_ranges: watch::Sender<bool>,
     /// Commits that write a key in which this occurs wait.
     held: watch::Sender<Option<Vec<u8>>>,
     /// How many do.
@@ -45,6 +47,7 @@ impl Gate {
     pub(crate) fn new() -> Self {
         Self(Arc::new(State {
             is_open: watch::Sender::new(true),
+            holds_ranges: watch::Sender::new(false),
             held: watch::Sender::new(None),
             holding: watch::Sender::new(0),
             is_full: AtomicBool::new(false),
@@ -65,6 +68,13 @@ impl Gate {
     }
 
     pub(crate) fn open(&self) {
+        self.0.holds_ranges.send_replace(false);
+        self.0.is_open.send_replace(true);
+    }
+
+    /// For all but range reads: a look at all fences, which may have begun before, sees nothing yet.
+    pub(crate) fn open_but_for_ranges(&self) {
+        self.0.holds_ranges.send_replace(true);
         self.0.is_open.send_replace(true);
     }
 
@@ -155,6 +165,8 @@ impl Transaction for GatedTransaction {
     fn range<'a>(&'a mut self, range: Range) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, Error>> {
         Box::pin(async move {
             self.gate.pass().await;
+            let mut holds_ranges = self.gate.0.holds_ranges.subscribe();
+            holds_ranges.wait_for(|holds| !holds).await.unwrap();
             self.inner.range(range).await
         })
     }

@@ -46,7 +46,7 @@ async fn one_that_stood_still_is_refused_and_joins_anew() {
     // It wakes in the belief that it still owns, and tries.
     assert!(one.host.owned().contains(&slot(&key)));
     let refused = one.hosting.refused();
-    one.hosting.open();
+    one.hosting.open_but_for_ranges();
     assert_eq!(
         code(add(&one.host, &key, Identity::Natural).await),
         ErrorCode::Unavailable
@@ -59,6 +59,7 @@ async fn one_that_stood_still_is_refused_and_joins_anew() {
     assert!(!one.host.owned().contains(&slot(&key)));
     assert_eq!(sum(&two.host, &key).await, 2);
     // Then it finds out.
+    one.hosting.open();
     let incarnation = one.member.view().borrow().incarnation;
     one.membership.open();
     let mut view = one.member.view();
@@ -98,7 +99,7 @@ async fn one_that_goes_on_in_the_belief_that_it_owns_is_refused_by_the_fence_alo
     assert!(one.host.owned().contains(&slot(&begun)), "it does not know");
     assert!(!two.host.is_activated(&actor(&begun)) && !two.host.is_activated(&actor(&later)));
 
-    one.hosting.open();
+    one.hosting.open_but_for_ranges();
     let outcome = timeout(PATIENCE, answer).await.unwrap().unwrap();
     let said = format!("{outcome:?}");
     assert_eq!(code(outcome), ErrorCode::Unavailable);
