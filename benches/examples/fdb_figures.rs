@@ -8,20 +8,19 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use foundationdb::Database;
-use futures::future::BoxFuture;
+use selvedge_benches::counted::{Asked, Counted};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{
     AnswerSink, CommandRequest, Context, Effects, Host, HostConfig, Identity, Incoming, Kind,
     Kinds, NewEvent, Origin, Refusal, ReplyTo, ScopedAddress,
 };
 use selvedge_cluster::ownership::OwnershipConfig;
+use selvedge_cluster::store::Store;
 use selvedge_cluster::store::fdb::{self, ClusterFile, Fdb, FdbConfig};
-use selvedge_cluster::store::{self, Committed, Isolation, Range, Store, Transaction, Version};
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{SessionId, Tenant};
 use tokio::sync::oneshot;
@@ -54,17 +53,19 @@ async fn measure_all() -> Result<(), Failed> {
     let config = FdbConfig::new(ClusterFile::read(&file)?, "figures", clock.clone());
     let store: Arc<dyn Store> = Arc::new(Fdb::open(config).await?);
     clear(&*store).await?;
-    let counted = Arc::new(Counts::default());
-    let counting: Arc<dyn Store> = Arc::new(Counted {
-        inner: Arc::clone(&store),
-        counts: Arc::clone(&counted),
-    });
+    let counted = Counted::new(Arc::clone(&store));
     let host = HostConfig {
         node: "figures".to_owned(),
         idle_ms: 600_000,
         slots: 1_024,
     };
-    let host = Host::start(host, counting, clock, Kinds::default().with(Counter)).await?;
+    let host = Host::start(
+        host,
+        Arc::new(counted.clone()),
+        clock,
+        Kinds::default().with(Counter),
+    )
+    .await?;
     let database = Arc::new(Database::from_path(&file.display().to_string())?);
     // Every actor is loaded, and has a record.
     commands(&host, ACTORS, 0, Some(1)).await?;
@@ -72,10 +73,10 @@ async fn measure_all() -> Result<(), Failed> {
     for round in 1..=ROUNDS {
         println!("round {round}");
         for depth in DEPTHS {
-            let before = counted.now();
+            let before = counted.asked();
             let ours = commands(&host, depth, round, None).await?;
-            let taken = counted.now().since(&before);
-            let shape = taken.shape();
+            let asked = counted.asked().since(&before);
+            let shape = Shape::of(&asked);
             let bare = bare(&database, depth, shape).await?;
             report("bare commits", depth, &bare);
             report("commands", depth, &ours);
@@ -86,8 +87,8 @@ async fn measure_all() -> Result<(), Failed> {
                 "",
                 ratio(ours.len() as f64, bare.len() as f64),
                 ratio(at(&ours, 50).as_secs_f64(), at(&bare, 50).as_secs_f64()),
-                ratio(taken.commits as f64, ours.len() as f64),
-                taken.failed,
+                ratio(asked.commits as f64, ours.len() as f64),
+                asked.failed,
                 shape.keys,
                 shape.bytes,
             );
@@ -289,23 +290,6 @@ impl Kind for Counter {
     }
 }
 
-/// What went to the store.
-#[derive(Debug, Default)]
-struct Counts {
-    commits: AtomicU64,
-    failed: AtomicU64,
-    keys: AtomicU64,
-    bytes: AtomicU64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Taken {
-    commits: u64,
-    failed: u64,
-    keys: u64,
-    bytes: u64,
-}
-
 /// What a transaction writes.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
@@ -314,168 +298,13 @@ struct Shape {
     bytes: usize,
 }
 
-impl Counts {
-    fn now(&self) -> Taken {
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Taken {
-            commits: of(&self.commits),
-            failed: of(&self.failed),
-            keys: of(&self.keys),
-            bytes: of(&self.bytes),
-        }
-    }
-}
-
-impl Taken {
-    const fn since(&self, before: &Self) -> Self {
-        Self {
-            commits: self.commits - before.commits,
-            failed: self.failed - before.failed,
-            keys: self.keys - before.keys,
-            bytes: self.bytes - before.bytes,
-        }
-    }
-
+impl Shape {
     /// Rounded up: the bare client is not to have less to do.
-    fn shape(&self) -> Shape {
-        let each = |count: u64| usize::try_from(count.div_ceil(self.commits.max(1))).unwrap_or(0);
-        Shape {
-            keys: each(self.keys),
-            bytes: each(self.bytes),
+    fn of(asked: &Asked) -> Self {
+        let each = |count: u64| usize::try_from(count.div_ceil(asked.commits.max(1))).unwrap_or(0);
+        Self {
+            keys: each(asked.keys),
+            bytes: each(asked.bytes),
         }
-    }
-}
-
-/// A store that counts what is committed to it.
-#[derive(Debug)]
-struct Counted {
-    inner: Arc<dyn Store>,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug)]
-struct CountedTransaction {
-    inner: Box<dyn Transaction>,
-    counts: Arc<Counts>,
-    keys: u64,
-    bytes: u64,
-}
-
-impl Counted {
-    fn transaction(&self, inner: Box<dyn Transaction>) -> Box<dyn Transaction> {
-        Box::new(CountedTransaction {
-            inner,
-            counts: Arc::clone(&self.counts),
-            keys: 0,
-            bytes: 0,
-        })
-    }
-}
-
-impl Store for Counted {
-    fn begin(&self) -> Box<dyn Transaction> {
-        self.transaction(self.inner.begin())
-    }
-
-    fn begin_at(&self, version: Version) -> Box<dyn Transaction> {
-        self.transaction(self.inner.begin_at(version))
-    }
-
-    fn watch(&self, key: &[u8]) -> BoxFuture<'static, Result<(), store::Error>> {
-        self.inner.watch(key)
-    }
-
-    fn is_exclusive(&self) -> bool {
-        self.inner.is_exclusive()
-    }
-
-    fn health(&self) -> Result<(), store::Error> {
-        self.inner.health()
-    }
-}
-
-impl CountedTransaction {
-    const fn wrote(&mut self, bytes: usize) {
-        self.keys += 1;
-        self.bytes += bytes as u64;
-    }
-}
-
-impl Transaction for CountedTransaction {
-    fn get<'a>(
-        &'a mut self,
-        key: &'a [u8],
-        isolation: Isolation,
-    ) -> BoxFuture<'a, Result<Option<Bytes>, store::Error>> {
-        self.inner.get(key, isolation)
-    }
-
-    fn range<'a>(
-        &'a mut self,
-        range: Range,
-    ) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, store::Error>> {
-        self.inner.range(range)
-    }
-
-    fn set(&mut self, key: &[u8], value: &[u8]) {
-        self.wrote(key.len() + value.len());
-        self.inner.set(key, value);
-    }
-
-    fn clear(&mut self, key: &[u8]) {
-        self.wrote(key.len());
-        self.inner.clear(key);
-    }
-
-    fn clear_range(&mut self, begin: &[u8], end: &[u8]) {
-        self.wrote(begin.len() + end.len());
-        self.inner.clear_range(begin, end);
-    }
-
-    fn add(&mut self, key: &[u8], by: i64) {
-        self.wrote(key.len() + size_of::<i64>());
-        self.inner.add(key, by);
-    }
-
-    fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
-        self.wrote(prefix.len() + suffix.len() + value.len());
-        self.inner.set_versionstamped_key(prefix, suffix, value);
-    }
-
-    fn add_read_conflict(&mut self, key: &[u8]) {
-        self.inner.add_read_conflict(key);
-    }
-
-    fn add_write_conflict(&mut self, key: &[u8]) {
-        self.inner.add_write_conflict(key);
-    }
-
-    fn read_version(&mut self) -> BoxFuture<'_, Result<Version, store::Error>> {
-        self.inner.read_version()
-    }
-
-    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Committed, store::Error>> {
-        let Self {
-            inner,
-            counts,
-            keys,
-            bytes,
-        } = *self;
-        let committing = inner.commit();
-        Box::pin(async move {
-            let result = committing.await;
-            let count = |of: &AtomicU64, by| of.fetch_add(by, Ordering::Relaxed);
-            match (&result, keys) {
-                // It only read.
-                (_, 0) => {}
-                (Ok(_), _) => {
-                    count(&counts.commits, 1);
-                    count(&counts.keys, keys);
-                    count(&counts.bytes, bytes);
-                }
-                (Err(_), _) => drop(count(&counts.failed, 1)),
-            }
-            result
-        })
     }
 }

@@ -10,23 +10,20 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use selvedge_benches::counted::Counted;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Kinds};
 use selvedge_cluster::peer::{
     Credentials, Dialer, Listener, ListenerConfig, PeerFiles, Target, node_domain,
 };
+use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::keys::{ActorPath, Key};
 use selvedge_cluster::store::remote::{Remote, RemoteConfig, StoreServer};
-use selvedge_cluster::store::{self, Committed, Isolation, Range, Store, Transaction, Version};
 use selvedge_protocol::Tenant;
-use tokio::time::Instant;
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -108,165 +105,35 @@ struct Figures {
 }
 
 async fn take(remote: &Arc<dyn Store>, numbers: &[u16]) -> Result<Figures, Failed> {
-    let counted = Counted {
-        inner: Arc::clone(remote),
-        counts: Arc::default(),
-        begun: Instant::now(),
-    };
-    let counts = Arc::clone(&counted.counts);
+    let counted = Counted::new(Arc::clone(remote));
     let config = HostConfig {
         node: "taker".to_owned(),
         idle_ms: 60_000,
         slots: SLOTS,
     };
-    let begun = counted.begun;
-    let host = Host::idle(config, Arc::new(counted), Clock::system(), Kinds::default()).await?;
+    let store = Arc::new(counted.clone());
+    let host = Host::idle(config, store, Clock::system(), Kinds::default()).await?;
     let claim = Claim {
         plan: 1,
         incarnation: 1,
     };
-    let start = begun.elapsed();
+    let start = counted.elapsed();
     let taking = host.take(numbers, claim, &|_, _| true).await?;
-    let took = begun.elapsed() - start;
+    let took = counted.elapsed() - start;
     assert_eq!(taking.taken.len(), numbers.len(), "{taking:?}");
-    let last = || Duration::from_micros(counts.last_us.load(Ordering::Relaxed));
     let mut looks = tokio::time::interval(REST / 10);
-    while begun.elapsed() - last() < REST {
+    while counted.elapsed() - counted.asked().last_read < REST {
         looks.tick().await;
     }
+    let asked = counted.asked();
     let figures = Figures {
         took,
-        rested: last().max(start + took) - start,
-        transactions: counts.transactions.load(Ordering::Relaxed),
-        reads: counts.reads.load(Ordering::Relaxed),
+        rested: asked.last_read.max(start + took) - start,
+        transactions: asked.transactions,
+        reads: asked.reads,
     };
     host.stop().await;
     Ok(figures)
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    transactions: AtomicU64,
-    reads: AtomicU64,
-    /// When the last answer came.
-    last_us: AtomicU64,
-}
-
-/// A store that counts what is asked of it.
-#[derive(Debug)]
-struct Counted {
-    inner: Arc<dyn Store>,
-    counts: Arc<Counts>,
-    begun: Instant,
-}
-
-#[derive(Debug)]
-struct CountedTransaction {
-    inner: Box<dyn Transaction>,
-    counts: Arc<Counts>,
-    begun: Instant,
-}
-
-impl Counted {
-    fn counted(&self, inner: Box<dyn Transaction>) -> Box<dyn Transaction> {
-        self.counts.transactions.fetch_add(1, Ordering::Relaxed);
-        Box::new(CountedTransaction {
-            inner,
-            counts: Arc::clone(&self.counts),
-            begun: self.begun,
-        })
-    }
-}
-
-impl CountedTransaction {
-    fn answered(&self) {
-        self.counts.reads.fetch_add(1, Ordering::Relaxed);
-        let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.counts.last_us.fetch_max(now, Ordering::Relaxed);
-    }
-}
-
-impl Store for Counted {
-    fn begin(&self) -> Box<dyn Transaction> {
-        self.counted(self.inner.begin())
-    }
-
-    fn begin_at(&self, version: Version) -> Box<dyn Transaction> {
-        self.counted(self.inner.begin_at(version))
-    }
-
-    fn watch(&self, key: &[u8]) -> BoxFuture<'static, Result<(), store::Error>> {
-        self.inner.watch(key)
-    }
-
-    fn is_exclusive(&self) -> bool {
-        false
-    }
-
-    fn health(&self) -> Result<(), store::Error> {
-        self.inner.health()
-    }
-}
-
-impl Transaction for CountedTransaction {
-    fn get<'a>(
-        &'a mut self,
-        key: &'a [u8],
-        isolation: Isolation,
-    ) -> BoxFuture<'a, Result<Option<Bytes>, store::Error>> {
-        Box::pin(async move {
-            let value = self.inner.get(key, isolation).await;
-            self.answered();
-            value
-        })
-    }
-
-    fn range<'a>(
-        &'a mut self,
-        range: Range,
-    ) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, store::Error>> {
-        Box::pin(async move {
-            let rows = self.inner.range(range).await;
-            self.answered();
-            rows
-        })
-    }
-
-    fn set(&mut self, key: &[u8], value: &[u8]) {
-        self.inner.set(key, value);
-    }
-
-    fn clear(&mut self, key: &[u8]) {
-        self.inner.clear(key);
-    }
-
-    fn clear_range(&mut self, begin: &[u8], end: &[u8]) {
-        self.inner.clear_range(begin, end);
-    }
-
-    fn add(&mut self, key: &[u8], by: i64) {
-        self.inner.add(key, by);
-    }
-
-    fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
-        self.inner.set_versionstamped_key(prefix, suffix, value);
-    }
-
-    fn add_read_conflict(&mut self, key: &[u8]) {
-        self.inner.add_read_conflict(key);
-    }
-
-    fn add_write_conflict(&mut self, key: &[u8]) {
-        self.inner.add_write_conflict(key);
-    }
-
-    fn read_version(&mut self) -> BoxFuture<'_, Result<Version, store::Error>> {
-        self.inner.read_version()
-    }
-
-    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Committed, store::Error>> {
-        self.inner.commit()
-    }
 }
 
 fn certificates(directory: &Path) -> Result<PeerFiles, Failed> {

@@ -1,1 +1,3 @@
-//! placeholder
+//! What the benches and examples of this package share. Nothing else uses it.
+
+pub mod counted;
