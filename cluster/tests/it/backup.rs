@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{Claim, Identity};
+use selvedge_cluster::actor::{Claim, Host, HostConfig, Identity, Kinds};
 use selvedge_cluster::backup::{BackupError, Contents, create, restore, verify};
 use selvedge_cluster::membership::record::BeatRecord;
-use selvedge_cluster::store::keys::{ClusterKey, Key};
+use selvedge_cluster::store::keys::{ClusterKey, Family, Key};
 use selvedge_cluster::store::migration::prepare;
 use selvedge_cluster::store::{self, Store, record};
 use selvedge_protocol::ErrorCode;
 
+use crate::actor::kinds::Tally;
 use crate::actor::world::{World, add, code, number, ok, session, sum};
+use crate::ownership::gate::Gate;
 use crate::store::memory::Memory;
 
 async fn copied(store: &dyn Store) -> Result<(Vec<u8>, Contents), BackupError> {
@@ -188,4 +190,86 @@ async fn what_was_on_its_way_when_a_copy_began_is_refused() {
     let host = other.idle("two", 8).await;
     host.take(&slots, claim, &|_, _| true).await.unwrap();
     assert_eq!(number(&ok(add(&host, "a", Identity::Natural).await)), 2);
+}
+
+/// A host on a store that others have as well, with some slots.
+async fn taker(store: &Memory) -> Host {
+    let config = HostConfig {
+        node: "one".to_owned(),
+        idle_ms: 60_000,
+        slots: 8,
+    };
+    let (clock, kinds) = (Clock::manual(0, 1), Kinds::default().with(Tally));
+    let host = Host::idle(config, Arc::new(store.clone()), clock, kinds);
+    host.await.unwrap()
+}
+
+async fn take_all(host: &Host) {
+    let claim = Claim {
+        plan: 1,
+        incarnation: 1,
+    };
+    let slots: Vec<u16> = (0..8).collect();
+    let taking = host.take(&slots, claim, &|_, _| true).await.unwrap();
+    assert_eq!(taking.taken, slots);
+}
+
+/// A copy has read the fences and is about to raise them when a node takes its slots: the epochs that the node has
+/// are not given out a second time, and what it writes does not get past the copy.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_meets_a_node_that_takes_slots_raises_them_above() {
+    let store = Memory::default();
+    prepare(&store, &Clock::manual(0, 1)).await.unwrap();
+    let host = taker(&store).await;
+    take_all(&host).await;
+    let gate = Gate::new();
+    let gated = gate.store(Arc::new(store.clone()));
+    gate.hold(&[0x15, Family::SlotFence as u8]);
+    let another = taker(&store).await;
+    let meeting = async {
+        gate.holds().await;
+        take_all(&another).await;
+        ok(add(&another, "a", session(1)).await);
+        gate.let_go();
+    };
+    let (copy, ()) = tokio::join!(copied(&*gated), meeting);
+    let (file, _) = copy.unwrap();
+    assert_eq!(
+        gate.refused(),
+        1,
+        "what the copy was about to raise had been raised"
+    );
+    let late = add(&another, "a", session(2)).await;
+    assert_eq!(code(late), ErrorCode::Unavailable);
+    assert_eq!(another.commits_fenced(), 1);
+    let other = Memory::default();
+    let restored = restore(&other, &Clock::system(), &*file, &mut |_| {}).await;
+    restored.unwrap();
+    let host = taker(&other).await;
+    take_all(&host).await;
+    assert_eq!(number(&ok(add(&host, "a", Identity::Natural).await)), 2);
+}
+
+/// A restore has seen that the store is empty and is about to clear it when a node begins there.
+#[tokio::test(start_paused = true)]
+async fn a_restore_that_meets_a_node_that_begins_leaves_its_store_alone() {
+    let (source, clock) = (Memory::default(), Clock::manual(0, 1));
+    prepare(&source, &clock).await.unwrap();
+    let (file, _) = copied(&source).await.unwrap();
+    let store = Memory::default();
+    let gate = Gate::new();
+    let gated = gate.store(Arc::new(store.clone()));
+    gate.hold(b"restoring");
+    let meeting = async {
+        gate.holds().await;
+        let begun = prepare(&store, &clock).await.unwrap();
+        gate.let_go();
+        begun
+    };
+    let mut progress = |_| {};
+    let restoring = restore(&*gated, &clock, &*file, &mut progress);
+    let (refused, begun) = tokio::join!(restoring, meeting);
+    assert!(matches!(refused, Err(BackupError::Occupied)), "{refused:?}");
+    assert_eq!(gate.refused(), 1);
+    assert_eq!(prepare(&store, &clock).await.unwrap(), begun);
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-mod gate;
+pub(crate) mod gate;
 mod isolation;
 mod linked;
 mod members;
