@@ -6,6 +6,19 @@ use std::process::{Child, Command, Stdio};
 
 use crate::process::{run, text};
 
+/// The directory with `fdbserver` and `fdbcli`, if there is one.
+#[expect(
+    clippy::print_stdout,
+    reason = "a test that is not run says so to who runs the tests"
+)]
+pub(super) fn bin() -> Option<PathBuf> {
+    let bin = std::env::var_os("SELVEDGE_TEST_FDB_BIN");
+    if bin.is_none() {
+        println!("not run: SELVEDGE_TEST_FDB_BIN names no directory with fdbserver and fdbcli");
+    }
+    bin.map(Into::into)
+}
+
 /// One database.
 #[derive(Debug)]
 pub(super) struct Servers {
@@ -19,15 +32,8 @@ pub(super) struct Servers {
 impl Servers {
     /// So many processes with a new database, which has two copies of everything where there are several. `None`: there
     /// is no FoundationDB here.
-    #[expect(
-        clippy::print_stdout,
-        reason = "a test that is not run says so to who runs the tests"
-    )]
     pub(super) fn start(count: usize) -> Option<Self> {
-        let Some(bin) = std::env::var_os("SELVEDGE_TEST_FDB_BIN") else {
-            println!("not run: SELVEDGE_TEST_FDB_BIN names no directory with fdbserver and fdbcli");
-            return None;
-        };
+        let bin = bin()?;
         let dir = tempfile::tempdir().unwrap();
         // FoundationDB speaks TCP; a port that is free for one is free for the other here.
         let held: Vec<UdpSocket> = (0..count)
@@ -43,7 +49,7 @@ impl Servers {
         std::fs::write(&file, format!("test:test@{}", addresses.join(","))).unwrap();
         let mut servers = Self {
             dir,
-            bin: bin.into(),
+            bin,
             file,
             running: ports.iter().map(|_| None).collect(),
             ports,
