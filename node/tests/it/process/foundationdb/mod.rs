@@ -1,7 +1,9 @@
 //! Nodes on a real FoundationDB: of this test's own processes, where `SELVEDGE_TEST_FDB_BIN` names a directory with
 //! `fdbserver` and `fdbcli`; else these tests say that they were not run.
 
+mod client;
 mod servers;
+mod trouble;
 mod verify;
 
 use std::path::Path;
