@@ -6,6 +6,8 @@ CARGO ?= cargo
 SEEDS ?= 20
 FROM ?= 1
 NODES ?= 3
+# A directory with fdbserver and fdbcli: the nodes share a FoundationDB of their own instead of a storage node.
+FDB_BIN ?=
 
 # Whether there is a FoundationDB to test with.
 ON_FDB = $(SELVEDGE_TEST_FDB_CLUSTER_FILE)$(SELVEDGE_TEST_FDB_BIN)
@@ -53,12 +55,12 @@ bench:
 # Verifies a cluster under each sort of fault, and under all of them together, with SEEDS seeds: a line a run, then how
 # many failed. Takes about two minutes a seed. Reports, and the logs of what failed, are in target/matrix.
 matrix:
-	$(CARGO) build --release --locked --bin selvedge
+	$(CARGO) build --release --locked -p selvedge-node --bin selvedge $(if $(FDB_BIN),--features fdb)
 	@mkdir -p target/matrix/kept; runs=0; failed=0; \
 	verify() { \
 	  name=$$1; seed=$$2; shift 2; report=target/matrix/$$name-$$seed; runs=$$((runs + 1)); \
 	  TMPDIR="$$PWD/target/matrix/kept" timeout -s INT -k 30 300 target/release/selvedge verify \
-	    --nodes $(NODES) --seed "$$seed" "$$@" >"$$report.txt" 2>"$$report.log" && said= || { \
+	    --nodes $(NODES) $(if $(FDB_BIN),--fdb-bin "$(FDB_BIN)") --seed "$$seed" "$$@" >"$$report.txt" 2>"$$report.log" && said= || { \
 	    said="exit code $$?: $$report.txt, $$report.log"; failed=$$((failed + 1)); }; \
 	  echo "$$name: $$(head -n 1 "$$report.txt")$$(sed -n 's/^  recovery of actors/; recovery/p' "$$report.txt") $$said"; \
 	}; \

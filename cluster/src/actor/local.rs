@@ -270,7 +270,8 @@ fn unavailable(error: store::Error) -> Failure {
     if error.is_damage() {
         return undecodable(error);
     }
-    tracing::warn!(%error, "subscription cannot read the store");
+    // Of each subscription, again and again while the store is away: the store itself says so once.
+    tracing::debug!(%error, "subscription cannot read the store");
     Failure::new(
         ErrorCode::Unavailable,
         "the store cannot be read at the moment; subscribe again",

@@ -96,13 +96,15 @@ impl Subscription {
                     continue;
                 }
             };
-            match next {
-                Err(failure)
-                    if failure.code.may_be_retried() && self.core.forward.get().is_some() =>
-                {
+            match (next, self.core.forward.get()) {
+                (Err(failure), Some(forward)) if failure.code.may_be_retried() => {
                     self.source = Source::Nowhere;
+                    if self.core.slot_of(&self.actor).is_open() {
+                        // Still the owner: the store failed, and fails at once for as long as it is away.
+                        forward.moved().await;
+                    }
                 }
-                next => return next,
+                (next, _) => return next,
             }
         }
     }

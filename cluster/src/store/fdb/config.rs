@@ -9,6 +9,7 @@ use selvedge_protocol::limits::{
 };
 
 use super::super::keys;
+use super::database::{REASON_MAX, SILENCE_MAX};
 use crate::Clock;
 
 /// Where the database is, and how it is used.
@@ -45,7 +46,8 @@ impl FdbConfig {
             tag: None,
             priority: Priority::Default,
             slow: Duration::from_millis(STORE_SLOW_MS),
-            patience: Duration::from_millis(STORE_OPEN_MS_MAX),
+            // Long enough to be told why it does not answer, too.
+            patience: Duration::from_millis(STORE_OPEN_MS_MAX).max(2 * SILENCE_MAX + REASON_MAX),
             clock,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! While the database does not answer, requests fail at once instead of waiting in line: their callers shed load.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -160,32 +161,11 @@ impl Shared {
     fn seen(&self) -> Version {
         self.seen.load(Ordering::Acquire)
     }
-}
 
-/// Keeps the state true: asks for a version from time to time, as every transaction does that reads, and if there is no
-/// answer, why.
-async fn follow(shared: Arc<Shared>) {
-    let mut tick = tokio::time::interval(Duration::from_millis(STORE_STATUS_MS));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let begun = shared.config.clock.monotonic();
-        let failure = match tokio::time::timeout(SILENCE_MAX, version(&shared)).await {
-            Ok(Ok(version)) => {
-                shared.saw(version);
-                let elapsed = shared
-                    .config
-                    .clock
-                    .monotonic()
-                    .saturating_duration_since(begun);
-                metrics::fdb_answered(elapsed);
-                None
-            }
-            Ok(Err(error)) => Some(error),
-            Err(_elapsed) => Some(Error::Unavailable(explain(&shared).await)),
-        };
+    /// Notes how the database is, and says so if that is new.
+    fn tell(&self, failure: Option<Error>) {
         metrics::fdb_available(failure.is_none());
-        shared.failure.send_if_modified(|state| {
+        self.failure.send_if_modified(|state| {
             let is_other = state.as_ref().map(ToString::to_string)
                 != failure.as_ref().map(ToString::to_string);
             match (&failure, is_other) {
@@ -197,6 +177,47 @@ async fn follow(shared: Arc<Shared>) {
             is_other
         });
     }
+
+    /// Notes at once that the database does not answer, unless a reason is known: whoever asks is not to wait for it.
+    fn is_silent(&self) {
+        if self.failure().is_none() {
+            let why = format!("it has not answered for {SILENCE_MAX:?}");
+            self.tell(Some(Error::Unavailable(why)));
+        }
+    }
+}
+
+/// Keeps the state true: asks for a version from time to time, as every transaction does that reads, and if there is no
+/// answer, why.
+async fn follow(shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(STORE_STATUS_MS));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let begun = shared.config.clock.monotonic();
+        let mut asked = pin!(version(&shared));
+        let answered = match tokio::time::timeout(SILENCE_MAX, &mut asked).await {
+            Ok(answered) => answered,
+            Err(_elapsed) => {
+                shared.is_silent();
+                // An answer is taken whenever it comes, for the reason can take longer than the trouble.
+                tokio::select! {
+                    biased;
+                    answered = &mut asked => answered,
+                    reason = explain(&shared) => Err(Error::Unavailable(reason)),
+                }
+            }
+        };
+        shared.tell(match answered {
+            Ok(version) => {
+                shared.saw(version);
+                let now = shared.config.clock.monotonic();
+                metrics::fdb_answered(now.saturating_duration_since(begun));
+                None
+            }
+            Err(error) => Some(error),
+        });
+    }
 }
 
 async fn version(shared: &Shared) -> Result<Version, Error> {
@@ -205,17 +226,27 @@ async fn version(shared: &Shared) -> Result<Version, Error> {
     Ok(Version::try_from(version).unwrap_or_default())
 }
 
-/// Why the database does not answer, as its client knows it.
+/// Why the database does not answer, as far as it says so.
 async fn explain(shared: &Shared) -> String {
+    // Known at once, while a status takes long where nothing works: it tries all that it tells of.
+    let health = described(shared, HEALTH_KEY, SILENCE_MAX).await;
+    if status::admits_nothing(&health) {
+        return status::FULL.to_owned();
+    }
+    let status = described(shared, STATUS_KEY, REASON_MAX).await;
+    status::reason(&status, shared.config.cluster_file.coordinators())
+}
+
+/// A description of the database; empty if there is none in time.
+async fn described(shared: &Shared, key: &[u8], patience: Duration) -> bytes::Bytes {
     let asked = async {
         let transaction = shared.database.begin_unbounded()?;
-        transaction.get(STATUS_KEY, true).await
+        transaction.get(key, true).await
     };
-    let status = match tokio::time::timeout(SILENCE_MAX, asked).await {
-        Ok(Ok(Some(status))) => status,
+    match tokio::time::timeout(patience, asked).await {
+        Ok(Ok(Some(description))) => description,
         Ok(Ok(None) | Err(_)) | Err(_) => bytes::Bytes::new(),
-    };
-    status::reason(&status, shared.config.cluster_file.coordinators())
+    }
 }
 
 /// The first key behind all that begin with a prefix.
@@ -231,7 +262,11 @@ fn behind(prefix: &[u8]) -> Vec<u8> {
 
 /// So long without an answer, the database is not available. One that is only busy is given the time: commits take
 /// longer then, and are not lost.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// Most reasons are known to FoundationDB within a few seconds.
+pub(super) const REASON_MAX: Duration = Duration::from_secs(10);
+/// Where FoundationDB's client has what limits the database.
+const HEALTH_KEY: &[u8] = b"\xff\xff/metrics/health/aggregate";
 /// Where FoundationDB's client has a description of the database.
 const STATUS_KEY: &[u8] = b"\xff\xff/status/json";
 

@@ -53,6 +53,10 @@ pub(crate) struct Verify {
     /// Let the nodes of --nodes share this store, under a name of their own, instead of a storage node: fdb:CLUSTER_FILE.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+    /// Let the nodes of --nodes share a FoundationDB of its own instead of a storage node: three servers, started with
+    /// the fdbserver and fdbcli of this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) fdb_bin: Option<PathBuf>,
     /// Kill a node with SIGKILL and start it again, so many times [3 without a number]; without --nodes, a node of
     /// its own that is alone.
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
@@ -61,10 +65,11 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub(crate) stop: Option<u32>,
     /// Cut a node off from the store, its peers, clients or all of them for up to 5 s, both ways or one way, so many
-    /// times [3 without a number].
+    /// times [3 without a number]; on FoundationDB from peers and clients only, and the way to the database stays.
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub(crate) partition: Option<u32>,
-    /// Kill the storage node with SIGKILL and start it again, so many times [3 without a number].
+    /// Kill the storage node, or one of the three servers of --fdb-bin, with SIGKILL and start it again, so many
+    /// times [3 without a number].
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "3", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub(crate) storage_kill: Option<u32>,
     /// Let a node leave by SIGTERM and come back, so many times [3 without a number].

@@ -4,18 +4,22 @@
 mod database;
 mod files;
 mod member;
+mod servers;
+mod storage;
 
 use std::path::PathBuf;
 
-use rustix::process::Signal;
 use selvedge_client::ClientBuilder;
 use selvedge_cluster::Clock;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
-use self::database::Database;
-use self::files::{Files, STORAGE, node_name};
+use self::files::{Files, node_name};
 use self::member::{Address, Member};
+use self::servers::Servers;
+pub(super) use self::servers::{Programs, SERVERS};
+use self::storage::Storage;
+pub(super) use self::storage::StorageConfig;
 use crate::operate::failure::CommandFailure;
 use crate::operate::profile::Profile;
 use crate::operate::verify::child::{Program, log};
@@ -32,23 +36,20 @@ pub(super) struct ClusterConfig {
     /// What the network does all the time.
     pub(super) usual: Rule,
     pub(super) seed: u64,
-    /// The cluster file of the FoundationDB that they share instead of a storage node.
-    pub(super) foundationdb: Option<PathBuf>,
+    pub(super) storage: StorageConfig,
 }
 
 /// The processes. They end with this value.
 #[derive(Debug)]
 pub(super) struct Cluster {
     dir: TempDir,
-    storage: Option<Mutex<Member>>,
+    storage: Storage,
     /// The spare node is the last.
     members: Vec<Mutex<Member>>,
     nodes: usize,
     network: Option<Network>,
     /// Of each node that clients know.
     profiles: Vec<Profile>,
-    /// What they have in a FoundationDB, which stays when they end.
-    foundationdb: Option<Database>,
 }
 
 impl Cluster {
@@ -85,16 +86,15 @@ impl Cluster {
         };
         Ok(Self {
             dir,
-            storage: None,
+            storage: Storage::Embedded,
             members: vec![Mutex::new(member)],
             nodes: 1,
             network: None,
             profiles: vec![profile],
-            foundationdb: None,
         })
     }
 
-    /// Starts nodes, each behind relays, and before them a storage node unless they have another store.
+    /// Starts nodes, each behind relays, and before them what they share.
     pub(super) async fn start(config: ClusterConfig) -> Result<Self, CommandFailure> {
         let dir = new_dir()?;
         match Self::prepare(&dir, &config) {
@@ -130,18 +130,7 @@ impl Cluster {
         };
         let network = Network::open(places.collect(), &relay, config.usual)
             .map_err(|error| CommandFailure::failed(format!("a relay has no port: {error}")))?;
-        let database = config.foundationdb.as_deref();
-        let database = database
-            .map(|file| Database::prepare(file, dir.path(), config.seed))
-            .transpose()?;
-        let storage = database.is_none().then(|| {
-            let program = Program {
-                name: STORAGE.to_owned(),
-                log: log(dir.path(), STORAGE),
-                arguments: files.storage_arguments(store.address()),
-            };
-            Member::new(STORAGE.to_owned(), program, vec![store])
-        });
+        let storage = Storage::prepare(&config.storage, dir.path(), config.seed, &files, store)?;
         let found: Vec<Addresses> = network.addresses().collect();
         let members = held.into_iter().zip(&found).enumerate();
         let members = members.map(|(number, ([quic, peer], found))| {
@@ -150,10 +139,7 @@ impl Cluster {
                 peer: peer.address(),
             };
             let mut arguments = files.node_arguments(number, place);
-            arguments.extend(match &database {
-                Some(database) => database.arguments(),
-                None => files::stored_at(found.store),
-            });
+            arguments.extend(storage.arguments(found.store));
             arguments.extend(files::advertised(found));
             let name = node_name(number);
             let program = Program {
@@ -164,19 +150,16 @@ impl Cluster {
             Member::new(name, program, vec![quic, peer])
         });
         Ok(Parts {
-            storage,
             members: members.collect(),
+            storage,
             profiles: files.profiles(&found[..config.nodes]),
             network,
-            database,
         })
     }
 
     async fn start_all(&self) -> Result<(), CommandFailure> {
         let clock = Clock::system();
-        if let Some(storage) = &self.storage {
-            storage.lock().await.start(&clock).await?;
-        }
+        self.storage.start(&clock).await?;
         let members = self.members[..self.nodes].iter().map(async |member| {
             let mut member = member.lock().await;
             member.start(&clock).await.map(drop)
@@ -214,8 +197,16 @@ impl Cluster {
     /// The storage node, where there is one.
     pub(super) async fn storage(&self) -> Option<MutexGuard<'_, Member>> {
         match &self.storage {
-            Some(storage) => Some(storage.lock().await),
-            None => None,
+            Storage::Node(storage) => Some(storage.lock().await),
+            Storage::Embedded | Storage::Database(_) | Storage::Servers { .. } => None,
+        }
+    }
+
+    /// The servers of a FoundationDB of its own, where there are any.
+    pub(super) async fn servers(&self) -> Option<MutexGuard<'_, Servers>> {
+        match &self.storage {
+            Storage::Servers { servers, .. } => Some(servers.lock().await),
+            Storage::Embedded | Storage::Node(_) | Storage::Database(_) => None,
         }
     }
 
@@ -230,10 +221,11 @@ impl Cluster {
 
     /// The end of a process that nobody has ended, if there is one.
     pub(super) fn ended(&self) -> Option<CommandFailure> {
-        let all = self.members.iter().chain(&self.storage);
         // To those that are locked something is being done.
-        all.filter_map(|member| member.try_lock().ok())
-            .find_map(|mut member| member.ended())
+        let all = self.members.iter();
+        let mut all = all.filter_map(|member| member.try_lock().ok());
+        let ended = all.find_map(|mut member| member.ended());
+        ended.or_else(|| self.storage.ended())
     }
 
     /// Undoes every fault: what is stopped goes on, what is down is started, all links are whole.
@@ -246,12 +238,9 @@ impl Cluster {
             member.lock().await.kill().await?;
         }
         let clock = Clock::system();
-        for member in self.storage.iter().chain(members) {
-            let mut member = member.lock().await;
-            member.signal(Signal::CONT)?;
-            if !member.is_running() {
-                member.start(&clock).await?;
-            }
+        self.storage.heal(&clock).await?;
+        for member in members {
+            member.lock().await.heal(&clock).await?;
         }
         Ok(())
     }
@@ -259,20 +248,15 @@ impl Cluster {
     /// Ends all processes. Returns where their data and logs are, if they are to be kept.
     pub(super) async fn stop(mut self, is_kept: bool) -> Option<PathBuf> {
         // All at once and without waiting, for whoever is impatient may end us meanwhile.
-        let all = self.members.iter_mut().chain(&mut self.storage);
-        let mut all: Vec<_> = all.map(Mutex::get_mut).collect();
+        let mut all: Vec<_> = self.members.iter_mut().map(Mutex::get_mut).collect();
         all.iter_mut().for_each(|member| member.begin_kill());
+        self.storage.begin_kill();
         for member in all {
             // Nothing is left running, and nothing writes to the directory any more.
             let _ = member.kill().await;
         }
-        match (&self.foundationdb, is_kept) {
-            (None, _) | (_, true) => {}
-            (Some(database), false) => {
-                if let Err(failure) = database.erase().await {
-                    tracing::warn!(error = %failure.message, "keys of this run were left in FoundationDB");
-                }
-            }
+        if let Err(failure) = self.storage.end(is_kept).await {
+            tracing::warn!(error = %failure.message, "something was left of the store");
         }
         is_kept.then(|| self.dir.keep())
     }
@@ -280,23 +264,21 @@ impl Cluster {
 
 /// What a cluster is made of, before anything runs.
 struct Parts {
-    storage: Option<Member>,
+    storage: Storage,
     members: Vec<Member>,
     profiles: Vec<Profile>,
     network: Network,
-    database: Option<Database>,
 }
 
 impl Parts {
     fn into_cluster(self, dir: TempDir, nodes: usize) -> Cluster {
         Cluster {
             dir,
-            storage: self.storage.map(Mutex::new),
+            storage: self.storage,
             members: self.members.into_iter().map(Mutex::new).collect(),
             nodes,
             network: Some(self.network),
             profiles: self.profiles,
-            foundationdb: self.database,
         }
     }
 }

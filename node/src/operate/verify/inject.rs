@@ -37,6 +37,7 @@ pub(super) async fn inject(
         What::Stop { node } => act.stop(node).await,
         What::Partition { node, cut } => act.partition(node, cut).await,
         What::StorageKill => act.kill_storage().await,
+        What::ServerKill { server } => act.kill_server(server).await,
         What::Drain { node } => act.drain(node).await,
         What::Join => act.join().await,
     }
@@ -90,6 +91,19 @@ impl Act<'_> {
         self.wait_for_end().await;
         storage.start(&Clock::system()).await?;
         Ok(self.over(FaultKind::StorageKill, storage.name().to_owned(), begun_us))
+    }
+
+    async fn kill_server(self, server: usize) -> Result<Injected, CommandFailure> {
+        // Held until it is part of the database again, so that one at a time is down.
+        let servers = self.cluster.servers().await;
+        let mut servers =
+            servers.ok_or_else(|| CommandFailure::failed("there is no FoundationDB of its own"))?;
+        let begun_us = self.run.now_us();
+        servers.kill(server).await?;
+        self.wait_for_end().await;
+        servers.start(server, &Clock::system()).await?;
+        let whom = servers.name(server).to_owned();
+        Ok(self.over(FaultKind::StorageKill, whom, begun_us))
     }
 
     async fn drain(self, node: usize) -> Result<Injected, CommandFailure> {

@@ -48,7 +48,7 @@ use crate::operate::verify::target::Target;
 pub(crate) async fn run(printer: Printer, flags: Verify) -> Result<(), CommandFailure> {
     let seed = flags.seed.unwrap_or_else(|| Clock::system().random() >> 32);
     target::check_flags(&flags)?;
-    let store = target::store(&flags)?;
+    let storage = target::storage(&flags)?;
     // From here on: a signal ends this command, and with it what it has started.
     let mut stop = std::pin::pin!(wait_for_stop());
     let interrupted = || {
@@ -56,7 +56,7 @@ pub(crate) async fn run(printer: Printer, flags: Verify) -> Result<(), CommandFa
         CommandFailure::failed(message)
     };
     let target = tokio::select! {
-        opened = Target::open(&flags, seed, store) => opened?,
+        opened = Target::open(&flags, seed, storage) => opened?,
         () = &mut stop => return Err(interrupted()),
     };
     let judged = tokio::select! {

@@ -186,9 +186,7 @@ impl State {
 
     fn is_cut(&self, node: usize, from: From, way: Way) -> bool {
         let is_so = |(cut_off, cut): &(usize, Cut)| {
-            *cut_off == node
-                && (cut.from == from || cut.from == From::All)
-                && (cut.way == way || cut.way == Way::Both)
+            *cut_off == node && cut.from.includes(from) && (cut.way == way || cut.way == Way::Both)
         };
         self.cuts.iter().any(is_so)
     }
@@ -266,6 +264,14 @@ mod tests {
         assert_eq!(usual(&state, Link::Peers(0)), (true, true));
         assert_eq!(named(&state, 2, 0), (true, true));
         assert_eq!(named(&state, 2, 1), (false, false));
+    }
+
+    #[test]
+    fn a_partition_from_all_but_the_store_leaves_the_way_to_it() {
+        let state = cut(0, From::PeersAndClients, Way::Both);
+        assert_eq!(usual(&state, Link::Store(0)), (false, false));
+        assert_eq!(usual(&state, Link::Clients(0)), (true, true));
+        assert_eq!(named(&state, 2, 0), (true, true));
     }
 
     #[test]

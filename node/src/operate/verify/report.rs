@@ -65,7 +65,7 @@ pub(super) enum FaultKind {
     Stop,
     /// Links that lose everything.
     Partition { from: From, way: Way },
-    /// SIGKILL of the storage node, and a restart.
+    /// SIGKILL of the storage node or of a server of FoundationDB, and a restart.
     StorageKill,
     /// SIGTERM, and a restart.
     Drain,
@@ -123,6 +123,7 @@ impl FaultKind {
                     From::Peers => "its peers",
                     From::Clients => "clients",
                     From::All => "all others",
+                    From::PeersAndClients => "its peers and clients",
                 };
                 let way = match way {
                     Way::Both => "",

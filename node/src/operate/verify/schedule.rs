@@ -17,6 +17,22 @@ pub(super) struct Wanted {
     pub(super) join: u32,
 }
 
+/// What there is for faults to happen to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stage {
+    pub(super) nodes: usize,
+    pub(super) store: Store,
+}
+
+/// What the nodes share.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Store {
+    /// A storage node, which each can be cut off from.
+    Node,
+    /// A FoundationDB, which none can be cut off from, and so many servers of it that can be killed.
+    FoundationDb { servers: usize },
+}
+
 /// A fault to come. Times are from the beginning of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Planned {
@@ -37,6 +53,8 @@ pub(super) enum What {
     Partition { node: usize, cut: Cut },
     /// SIGKILL of the storage node, and a restart.
     StorageKill,
+    /// SIGKILL of a server of FoundationDB, from 0, and a restart.
+    ServerKill { server: usize },
     /// SIGTERM, and a restart.
     Drain { node: usize },
     /// Another node comes, and leaves by SIGTERM.
@@ -58,6 +76,8 @@ pub(super) enum From {
     Peers,
     Clients,
     All,
+    /// All that it can be cut off from where the store is a FoundationDB.
+    PeersAndClients,
 }
 
 /// Which datagrams are lost, as the node sees it.
@@ -100,7 +120,7 @@ pub(super) fn kills(count: u32, run: Duration, choices: &Choices) -> Vec<Planned
 /// with time to recover before the next. With the same arguments it is the same.
 pub(super) fn plan(
     wanted: &Wanted,
-    nodes: usize,
+    stage: Stage,
     run: Duration,
     choices: &Choices,
 ) -> Vec<Planned> {
@@ -112,11 +132,12 @@ pub(super) fn plan(
     let mut rest = &sorts[..];
     while let Some((&first, after)) = rest.split_first() {
         let other = after.first().copied();
-        let other = other.filter(|&other| may_meet(nodes, first, other) && choices.below(4) == 0);
+        let other =
+            other.filter(|&other| may_meet(stage.nodes, first, other) && choices.below(4) == 0);
         let span = part * (1 + u32::from(other.is_some()));
         let mut taken = None;
         for sort in [Some(first), other].into_iter().flatten() {
-            let what = what(sort, nodes, taken, choices);
+            let what = what(sort, stage, taken, choices);
             taken = what.node();
             planned.push(within(begin, span, what, choices));
         }
@@ -162,7 +183,7 @@ impl What {
             | Self::Stop { node }
             | Self::Partition { node, .. }
             | Self::Drain { node } => Some(node),
-            Self::StorageKill | Self::Join => None,
+            Self::StorageKill | Self::ServerKill { .. } | Self::Join => None,
         }
     }
 
@@ -174,6 +195,8 @@ impl What {
             Self::Stop { .. } => (500, 10_000),
             Self::Partition { .. } => (500, 5_000),
             Self::StorageKill => (100, 1_500),
+            // From before the others know of it until long after they have recovered without it.
+            Self::ServerKill { .. } => (200, 4_000),
             // The drain itself comes before.
             Self::Drain { .. } => (500, 3_000),
             Self::Join => (500, 5_000),
@@ -193,7 +216,8 @@ const fn may_meet(nodes: usize, first: Sort, other: Sort) -> bool {
     }
 }
 
-fn what(sort: Sort, nodes: usize, taken: Option<usize>, choices: &Choices) -> What {
+fn what(sort: Sort, stage: Stage, taken: Option<usize>, choices: &Choices) -> What {
+    let nodes = stage.nodes;
     let node = match taken {
         // One of the others.
         Some(taken) => (taken + 1 + choices.index(nodes.saturating_sub(1))) % nodes.max(1),
@@ -204,21 +228,27 @@ fn what(sort: Sort, nodes: usize, taken: Option<usize>, choices: &Choices) -> Wh
         Sort::Stop => What::Stop { node },
         Sort::Partition => What::Partition {
             node,
-            cut: Cut::by_chance(nodes, choices),
+            cut: Cut::by_chance(stage, choices),
         },
-        Sort::StorageKill => What::StorageKill,
+        Sort::StorageKill => match stage.store {
+            Store::Node => What::StorageKill,
+            Store::FoundationDb { servers } => What::ServerKill {
+                server: choices.index(servers),
+            },
+        },
         Sort::Drain => What::Drain { node },
         Sort::Join => What::Join,
     }
 }
 
 impl Cut {
-    fn by_chance(nodes: usize, choices: &Choices) -> Self {
-        let from = match choices.below(4) {
-            0 => From::Store,
-            1 => From::Clients,
-            2 if nodes > 1 => From::Peers,
-            _ => From::All,
+    fn by_chance(stage: Stage, choices: &Choices) -> Self {
+        let from = match (stage.store, choices.below(4)) {
+            (Store::Node, 0) => From::Store,
+            (_, 1) => From::Clients,
+            (_, 2) if stage.nodes > 1 => From::Peers,
+            (Store::Node, _) => From::All,
+            (Store::FoundationDb { .. }, _) => From::PeersAndClients,
         };
         let way = match choices.below(4) {
             0 => Way::Inbound,
@@ -226,6 +256,17 @@ impl Cut {
             _ => Way::Both,
         };
         Self { from, way }
+    }
+}
+
+impl From {
+    /// Whether who is cut off from these is cut off from the others as well.
+    pub(super) fn includes(self, other: Self) -> bool {
+        match self {
+            Self::Store | Self::Peers | Self::Clients => self == other,
+            Self::All => true,
+            Self::PeersAndClients => matches!(other, Self::Peers | Self::Clients),
+        }
     }
 }
 
@@ -274,7 +315,8 @@ mod tests {
     const RUN: Duration = Duration::from_secs(60);
 
     fn planned(seed: u64, nodes: usize) -> Vec<Planned> {
-        plan(&ALL, nodes, RUN, &Choices::new(seed, 1))
+        let store = Store::Node;
+        plan(&ALL, Stage { nodes, store }, RUN, &Choices::new(seed, 1))
     }
 
     fn is_over(first: &Planned, second: &Planned) -> bool {
@@ -361,6 +403,32 @@ mod tests {
     }
 
     #[test]
+    fn on_foundationdb_each_server_is_killed_and_no_node_loses_the_way_to_it() {
+        let stage = Stage {
+            nodes: 3,
+            store: Store::FoundationDb { servers: 3 },
+        };
+        let (mut servers, mut cuts) = ([0; 3], Vec::new());
+        for seed in 0..200 {
+            for it in plan(&ALL, stage, RUN, &Choices::new(seed, 1)) {
+                match it.what {
+                    What::ServerKill { server } => servers[server] += 1,
+                    What::Partition { cut, .. } => {
+                        assert!(!cut.from.includes(From::Store), "seed {seed}: {cut:?}");
+                        if !cuts.contains(&cut) {
+                            cuts.push(cut);
+                        }
+                    }
+                    What::StorageKill => panic!("seed {seed}: there is no storage node"),
+                    What::Kill { .. } | What::Stop { .. } | What::Drain { .. } | What::Join => {}
+                }
+            }
+        }
+        assert!(servers.iter().all(|count| *count > 30), "{servers:?}");
+        assert_eq!(cuts.len(), 9, "three sides, three ways each: {cuts:?}");
+    }
+
+    #[test]
     fn a_crowded_plan_still_leaves_time_to_recover() {
         let wanted = Wanted {
             kill: 5,
@@ -368,7 +436,11 @@ mod tests {
         };
         let run = Duration::from_secs(10);
         for seed in 0..100 {
-            let planned = plan(&wanted, 1, run, &Choices::new(seed, 0));
+            let stage = Stage {
+                nodes: 1,
+                store: Store::Node,
+            };
+            let planned = plan(&wanted, stage, run, &Choices::new(seed, 0));
             for two in planned.windows(2) {
                 let rest = two[1].begin - two[0].end;
                 assert!(rest >= Duration::from_millis(500), "seed {seed}: {two:?}");

@@ -10,10 +10,10 @@ use crate::operate::config::StoreUrl;
 use crate::operate::failure::CommandFailure;
 use crate::operate::origin::flag_or_variable;
 use crate::operate::profile;
-use crate::operate::verify::cluster::{Cluster, ClusterConfig};
+use crate::operate::verify::cluster::{Cluster, ClusterConfig, Programs, SERVERS, StorageConfig};
 use crate::operate::verify::relay::Rule;
 use crate::operate::verify::run::Choices;
-use crate::operate::verify::schedule::{Planned, Wanted, kills, plan};
+use crate::operate::verify::schedule::{Planned, Stage, Store, Wanted, kills, plan};
 
 /// Where a run goes.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Target {
     pub(super) async fn open(
         flags: &Verify,
         seed: u64,
-        store: Option<PathBuf>,
+        storage: StorageConfig,
     ) -> Result<Self, CommandFailure> {
         let cluster = match (flags.nodes, flags.kill) {
             (None, None) => return Ok(Self::Live(Box::new(profile::builder(&flags.client)?))),
@@ -37,7 +37,7 @@ impl Target {
                     has_spare: flags.join.is_some(),
                     usual: usual(flags),
                     seed,
-                    foundationdb: store,
+                    storage,
                 };
                 Cluster::start(config).await?
             }
@@ -79,7 +79,18 @@ pub(super) fn planned(flags: &Verify, seed: u64) -> Vec<Planned> {
     let choices = Choices::new(seed, FAULTS);
     let run = Duration::from_secs(flags.seconds.into());
     match flags.nodes {
-        Some(nodes) => plan(&wanted(flags), nodes.into(), run, &choices),
+        Some(nodes) => {
+            let stage = Stage {
+                nodes: nodes.into(),
+                store: match (&flags.store, &flags.fdb_bin) {
+                    (None, None) => Store::Node,
+                    (_, Some(_)) => Store::FoundationDb { servers: SERVERS },
+                    // Somebody else's.
+                    (Some(_), None) => Store::FoundationDb { servers: 0 },
+                },
+            };
+            plan(&wanted(flags), stage, run, &choices)
+        }
         None => kills(flags.kill.unwrap_or(0), run, &choices),
     }
 }
@@ -108,22 +119,29 @@ fn wanted(flags: &Verify) -> Wanted {
     }
 }
 
-/// The cluster file of the FoundationDB that the nodes are to share, if one is named.
-pub(super) fn store(flags: &Verify) -> Result<Option<PathBuf>, CommandFailure> {
-    let Some(text) = &flags.store else {
-        return Ok(None);
-    };
-    match StoreUrl::parse("--store", text)? {
-        StoreUrl::FoundationDb(_) if flags.partition.is_some() || flags.storage_kill.is_some() => {
-            Err(CommandFailure::usage(
-                "--store: --partition and --storage-kill are done to a storage node of its own, and FoundationDB is \
-                 none; leave them out",
-            ))
-        }
-        StoreUrl::FoundationDb(path) => Ok(Some(path)),
-        StoreUrl::Embedded | StoreUrl::Node { .. } => Err(CommandFailure::usage(
-            "--store: give fdb:CLUSTER_FILE, or leave it out for a storage node of its own",
-        )),
+/// What the nodes are to share. Other flags have been checked.
+pub(super) fn storage(flags: &Verify) -> Result<StorageConfig, CommandFailure> {
+    let usage = |message: &str| Err(CommandFailure::usage(message));
+    match (&flags.store, &flags.fdb_bin) {
+        (None, None) => Ok(StorageConfig::Node),
+        (Some(_), Some(_)) => usage(
+            "--fdb-bin starts a FoundationDB of its own, --store names one that somebody else runs: give one of them",
+        ),
+        (None, Some(_)) if cfg!(not(feature = "fdb-client")) => usage(
+            "--fdb-bin: this build has no FoundationDB: build it with --features fdb (libfdb_c must be installed), or \
+             leave it out for a storage node of its own",
+        ),
+        (None, Some(dir)) => Programs::of(dir).map(StorageConfig::Servers),
+        (Some(text), None) => match StoreUrl::parse("--store", text)? {
+            StoreUrl::FoundationDb(_) if flags.storage_kill.is_some() => usage(
+                "--storage-kill is done to what is its own, and the FoundationDB of --store is not; give \
+                 --fdb-bin DIR instead of it, or leave --storage-kill out",
+            ),
+            StoreUrl::FoundationDb(path) => Ok(StorageConfig::Database(path)),
+            StoreUrl::Embedded | StoreUrl::Node { .. } => usage(
+                "--store: give fdb:CLUSTER_FILE, or leave it out for a storage node of its own",
+            ),
+        },
     }
 }
 
@@ -132,6 +150,7 @@ pub(super) fn check_flags(flags: &Verify) -> Result<(), CommandFailure> {
     let usage = |message: String| Err(CommandFailure::usage(message));
     let of_cluster = [
         ("--store", flags.store.is_some()),
+        ("--fdb-bin", flags.fdb_bin.is_some()),
         ("--stop", flags.stop.is_some()),
         ("--partition", flags.partition.is_some()),
         ("--storage-kill", flags.storage_kill.is_some()),
@@ -161,20 +180,28 @@ pub(super) fn check_flags(flags: &Verify) -> Result<(), CommandFailure> {
         ));
     }
     let (seconds, faults) = (flags.seconds, wanted(flags).total());
+    let each = seconds_per_fault(flags);
     match flags.nodes {
         None if faults > seconds => usage(format!(
             "--kill {faults}: at most one in each of the {seconds} seconds of --seconds"
         )),
-        Some(_) if faults.saturating_mul(SECONDS_PER_FAULT) > seconds => usage(format!(
-            "{faults} faults in {seconds} seconds: each takes {SECONDS_PER_FAULT} s, recovery included; give \
-             --seconds {} or ask for fewer",
-            faults.saturating_mul(SECONDS_PER_FAULT)
+        Some(_) if faults.saturating_mul(each) > seconds => usage(format!(
+            "{faults} faults in {seconds} seconds: each takes {each} s, recovery included; give --seconds {} or ask \
+             for fewer",
+            faults.saturating_mul(each)
         )),
         None | Some(_) => Ok(()),
     }
 }
 
+/// Less leaves no time between two of them.
+fn seconds_per_fault(flags: &Verify) -> u32 {
+    match (&flags.fdb_bin, flags.storage_kill) {
+        // FoundationDB recovers twice, without a server and with it, and takes a second or some for each.
+        (Some(_), Some(_)) => 4,
+        (None, _) | (Some(_), None) => 2,
+    }
+}
+
 /// Keeps the decisions about faults apart from those of who takes part.
 const FAULTS: u64 = 1 << 40;
-/// Less leaves no time between two of them.
-const SECONDS_PER_FAULT: u32 = 2;

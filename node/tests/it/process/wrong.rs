@@ -560,4 +560,10 @@ fn a_build_without_foundationdb_says_how_to_get_it() {
         "{said}"
     );
     assert!(said.contains("--features fdb"), "{said}");
+    let verify = ["verify", "--nodes", "3", "--fdb-bin", "/bin"];
+    let said = fail(selvedge().args(verify), 2);
+    assert!(
+        said.contains("--fdb-bin: this build has no FoundationDB"),
+        "{said}"
+    );
 }

@@ -67,8 +67,13 @@ impl Member {
         }
     }
 
-    pub(in crate::operate::verify) const fn is_running(&self) -> bool {
-        self.running.is_some()
+    /// Lets it go on if it is stopped, and starts it if it does not run.
+    pub(super) async fn heal(&mut self, clock: &Clock) -> Result<(), CommandFailure> {
+        self.signal(Signal::CONT)?;
+        match self.running {
+            Some(_) => Ok(()),
+            None => self.start(clock).await.map(drop),
+        }
     }
 
     /// SIGKILL. Nothing of it is left afterwards.

@@ -61,7 +61,7 @@ pub(super) async fn until(member: &Member, what: &str, is_it: impl Fn(&str) -> b
 }
 
 /// The same for what stands in a file, which may not be there yet.
-pub(super) fn said(log: &Path, part: &str) {
+pub(crate) fn said(log: &Path, part: &str) {
     let clock = Clock::system();
     let begun = clock.monotonic();
     let log = || fs::read_to_string(log).unwrap_or_default();

@@ -2,7 +2,7 @@
 //! the command line. Killed, stopped, restarted, grown and shrunk while clients work.
 
 mod eventual;
-mod frozen;
+pub(crate) mod frozen;
 mod gone;
 mod growth;
 mod lent;

@@ -1,7 +1,10 @@
 //! Nodes on a real FoundationDB: of this test's own processes, where `SELVEDGE_TEST_FDB_BIN` names a directory with
 //! `fdbserver` and `fdbcli`; else these tests say that they were not run.
 
+mod client;
 mod servers;
+mod trouble;
+mod verify;
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +14,7 @@ use serde_json::{Value, json};
 use self::servers::Servers;
 use super::kill::visits;
 use super::traffic::Traffic;
-use super::{Access, Node, dev, fail, json, run, selvedge};
+use super::{Access, Node, dev, fail};
 
 /// A node on a database.
 fn on(file: &Path, data_dir: &Path) -> Command {
@@ -108,23 +111,4 @@ fn a_locked_database_is_told_and_opened_again() {
     servers.unlock();
     let node = Node::spawn(&mut on(servers.file(), &scratch.path().join("data")));
     assert!(node.stop("TERM").success());
-}
-
-#[test]
-fn a_cluster_keeps_its_promises_over_kills_of_its_nodes() {
-    let Some(servers) = Servers::start(3) else {
-        return;
-    };
-    let store = format!("fdb:{}", servers.file().display());
-    let mut command = selvedge();
-    command.args([
-        "verify", "--output", "json", "--nodes", "3", "--store", &store,
-    ]);
-    command.args(["--kill", "2", "--stop", "1", "--drain", "1", "--join", "1"]);
-    let report = json(&run(command.args(["--seconds", "20", "--seed", "7"])));
-    assert_eq!(report["result"], "pass", "{report:#}");
-    let faults = report["faults"].as_array().unwrap();
-    assert_eq!(faults.len(), 5, "{report:#}");
-    let left = servers.cli("getrangekeys \"\" \\xff 1");
-    assert!(!left.contains("selvedge"), "its keys are gone: {left}");
 }

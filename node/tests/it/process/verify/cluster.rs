@@ -11,7 +11,7 @@ use super::{failing, messages, processes_that_name, wrong_node};
 use crate::process::{Guarded, PATIENCE, json, run, selvedge, send_signal, text};
 
 /// `verify` with these flags, which has to pass and to leave nothing behind; what it reports.
-fn pass(flags: &[&str]) -> Value {
+pub(in crate::process) fn pass(flags: &[&str]) -> Value {
     let scratch = tempfile::tempdir().unwrap();
     let mut command = selvedge();
     command.args(["verify", "--output", "json"]).args(flags);
@@ -247,7 +247,7 @@ fn nothing_is_left_running_by_a_verify_that_was_killed() {
 }
 
 /// The states of the processes that have a text in their command line: R, S, T, …
-fn processes(text: &str) -> Vec<char> {
+pub(in crate::process) fn processes(text: &str) -> Vec<char> {
     let entries = std::fs::read_dir("/proc").unwrap();
     let state = |path: &Path| {
         let line = std::fs::read(path.join("cmdline")).ok()?;

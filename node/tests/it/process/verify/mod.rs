@@ -1,6 +1,6 @@
 //! `selvedge verify` as a user runs it: against nodes that are right, that are killed, and that are wrong.
 
-mod cluster;
+pub(super) mod cluster;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -175,6 +175,14 @@ fn wrong_flags_are_usage_errors_and_a_missing_node_is_unavailable() {
             "--stop is done to a cluster of its own: add --nodes 3",
         ),
         (&["--kill", "--loss", "5"], "add --nodes 3"),
+        (
+            &["--fdb-bin", "/bin"],
+            "--fdb-bin is done to a cluster of its own: add --nodes 3",
+        ),
+        (
+            &["--nodes", "3", "--fdb-bin", "/bin", "--store", "fdb:a"],
+            "give one of them",
+        ),
         (&["--nodes", "0"], "--nodes"),
         (&["--nodes", "10"], "--nodes"),
         (&["--nodes", "3", "--loss", "51"], "--loss"),
