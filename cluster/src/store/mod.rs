@@ -45,6 +45,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// holds in memory cannot be outdated by another process.
     fn is_exclusive(&self) -> bool;
 
+    /// Whether keys that lie side by side can come to lie on different machines when much is written there, so that
+    /// it is worth while to write at several places.
+    fn is_spread(&self) -> bool {
+        false
+    }
+
     /// Whether commits can succeed at the moment, and why not: for readiness.
     fn health(&self) -> Result<(), Error>;
 }
