@@ -402,6 +402,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
             idle_ms: 60_000,
             slots: meta.slots,
         },
+        index_shards: meta.index_shards,
         store,
         clock: clock.clone(),
     };

@@ -165,6 +165,7 @@ async fn start(
             idle_ms: 60_000,
             slots: meta.slots,
         },
+        index_shards: meta.index_shards,
         store,
         clock: clock.clone(),
     };

@@ -12,6 +12,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds, ScopedAddress};
 use selvedge_cluster::forward::Forward;
 use selvedge_cluster::peer::Inbound;
+use selvedge_cluster::store::keys::Shards;
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::limits::OPERATION_PARTING_MS;
 use selvedge_protocol::{IdError, OperationType, Tenant};
@@ -70,6 +71,8 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct Place {
     pub host: HostConfig,
+    /// Shards of each index of operations, as fixed in the store when it was created.
+    pub index_shards: Shards,
     pub store: Arc<dyn Store>,
     pub clock: Clock,
 }
@@ -137,6 +140,7 @@ impl Application {
             store: Arc::clone(&place.store),
             clock: place.clock.clone(),
             slots: place.host.slots,
+            index_shards: place.index_shards,
             worker_lease: self.worker_lease,
             step_grace: self.step_grace,
         });
@@ -148,7 +152,9 @@ impl Application {
             .with(operations)
             .with(PolicyKind::new(pools.clone()))
             .with(ScheduleKind);
-        let Place { host, store, clock } = place;
+        let Place {
+            host, store, clock, ..
+        } = place;
         let host = match owned {
             Owned::All => Host::start(host, store, clock, kinds).await?,
             Owned::Taken => Host::idle(host, store, clock, kinds).await?,

@@ -103,6 +103,12 @@ pub const STORE_SLOW_MS: u64 = 1_000;
 
 /// Slots of a new cluster: enough to spread over a hundred nodes.
 pub const SLOTS_DEFAULT: u16 = 1_024;
+/// Shards of each index of a new cluster whose store is spread over machines: the operations of one tenant are written
+/// at so many places, and a page reads as many.
+pub const INDEX_SHARDS_SPREAD: u8 = 16;
+/// Shards of an index at the most: a page reads all of them at once, some rows each.
+pub const INDEX_SHARDS_MAX: u8 = 64;
+const _: () = assert!(INDEX_SHARDS_SPREAD <= INDEX_SHARDS_MAX);
 
 /// Text ids, see DESIGN 10.
 pub const TENANT_BYTES_MAX: usize = 63;

@@ -19,10 +19,10 @@
 //! awake           (8,  slot, tenant, kind, key)
 //! payload         (9,  slot, tenant, kind, key, chunk)
 //! catalog         (10, tenant, kind, key)
-//! by time         (11, tenant, created ms, id)
-//! by status       (12, tenant, status, created ms, id)
-//! by type         (13, tenant, type, created ms, id)
-//! by label        (14, tenant, label key, label value, created ms, id)
+//! by time         (11, tenant, [shard,] created ms, id)
+//! by status       (12, tenant, status, [shard,] created ms, id)
+//! by type         (13, tenant, type, [shard,] created ms, id)
+//! by label        (14, tenant, label key, label value, [shard,] created ms, id)
 //! audit           (15, tenant, number)
 //! node            (16, name)
 //! beat            (17, name)
@@ -32,19 +32,21 @@
 //! removed         (21)                                            nodes
 //! death           (22, name)                                      of a node
 //! ```
+//!
+//! The shard is there in clusters whose indexes have more than one: see [`Shards`].
 
 mod cluster;
 mod decode;
+mod index;
 mod prefix;
 
 use bytes::Bytes;
 use foundationdb_tuple::{Bytes as TupleBytes, TuplePack, pack_into};
-use selvedge_protocol::ids::{
-    ActorAddress, ActorKind, CommandId, OperationId, OperationType, SessionId, Tenant,
-};
+use selvedge_protocol::ids::{ActorAddress, ActorKind, CommandId, SessionId, Tenant};
 
 use super::{Isolation, Order, Range};
 pub use cluster::ClusterKey;
+pub use index::{Entry, Index, Label, Shards};
 pub use prefix::ActorPrefix;
 
 /// A place in the store.
@@ -77,24 +79,11 @@ pub enum Key {
         tenant: Tenant,
         address: ActorAddress,
     },
-    /// An operation by the time it was created.
-    OperationByTime { tenant: Tenant, entry: Entry },
-    /// The same by status, whose ordinal the operation's own code persists.
-    OperationByStatus {
+    /// An operation in an index, and in which shard of it, if it has any.
+    Operation {
         tenant: Tenant,
-        status: u8,
-        entry: Entry,
-    },
-    /// The same by type.
-    OperationByType {
-        tenant: Tenant,
-        operation_type: OperationType,
-        entry: Entry,
-    },
-    /// The same by one of its labels.
-    OperationByLabel {
-        tenant: Tenant,
-        label: Label,
+        index: Index,
+        shard: Option<u8>,
         entry: Entry,
     },
     /// An audit record.
@@ -122,20 +111,6 @@ pub enum Part {
     Session { session: SessionId },
     /// 4: the outcome of a command whose id somebody else chose.
     CommandOutcome { command: CommandId },
-}
-
-/// An operation's place in an index: newer ones have later keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub created_ms: u64,
-    pub id: OperationId,
-}
-
-/// A label of an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
-    pub key: String,
-    pub value: String,
 }
 
 /// Why bytes are not a key of this store.
@@ -267,50 +242,12 @@ impl Key {
                 Family::Catalog,
                 &(tenant.as_str(), address.kind.as_str(), address.key.as_str()),
             ),
-            Self::OperationByTime { tenant, entry } => pack(
-                Family::OperationByTime,
-                &(tenant.as_str(), entry.created_ms, entry.id.as_str()),
-            ),
-            Self::OperationByStatus {
+            Self::Operation {
                 tenant,
-                status,
+                index,
+                shard,
                 entry,
-            } => pack(
-                Family::OperationByStatus,
-                &(
-                    tenant.as_str(),
-                    u16::from(*status),
-                    entry.created_ms,
-                    entry.id.as_str(),
-                ),
-            ),
-            Self::OperationByType {
-                tenant,
-                operation_type,
-                entry,
-            } => pack(
-                Family::OperationByType,
-                &(
-                    tenant.as_str(),
-                    operation_type.as_str(),
-                    entry.created_ms,
-                    entry.id.as_str(),
-                ),
-            ),
-            Self::OperationByLabel {
-                tenant,
-                label,
-                entry,
-            } => pack(
-                Family::OperationByLabel,
-                &(
-                    tenant.as_str(),
-                    label.key.as_str(),
-                    label.value.as_str(),
-                    entry.created_ms,
-                    entry.id.as_str(),
-                ),
-            ),
+            } => index.key(tenant, *shard, entry),
             Self::Audit { tenant, number } => pack(Family::Audit, &(tenant.as_str(), *number)),
             Self::Cluster(key) => key.encode(),
         }
@@ -391,33 +328,9 @@ impl KeyRange {
         })
     }
 
-    /// A tenant's operations, oldest first.
-    pub fn operations_by_time(tenant: &Tenant) -> Self {
-        Self::after(&pack(Family::OperationByTime, &(tenant.as_str(),)))
-    }
-
-    /// A tenant's operations with one status, oldest first.
-    pub fn operations_by_status(tenant: &Tenant, status: u8) -> Self {
-        Self::after(&pack(
-            Family::OperationByStatus,
-            &(tenant.as_str(), u16::from(status)),
-        ))
-    }
-
-    /// A tenant's operations of one type, oldest first.
-    pub fn operations_by_type(tenant: &Tenant, operation_type: &OperationType) -> Self {
-        Self::after(&pack(
-            Family::OperationByType,
-            &(tenant.as_str(), operation_type.as_str()),
-        ))
-    }
-
-    /// A tenant's operations with one label, oldest first.
-    pub fn operations_by_label(tenant: &Tenant, label: &Label) -> Self {
-        Self::after(&pack(
-            Family::OperationByLabel,
-            &(tenant.as_str(), label.key.as_str(), label.value.as_str()),
-        ))
+    /// A tenant's operations in an index or one of its shards, oldest first.
+    pub fn operations(tenant: &Tenant, index: &Index, shard: Option<u8>) -> Self {
+        Self::after(&index.prefix(tenant, shard))
     }
 
     /// A tenant's audit records, oldest first.

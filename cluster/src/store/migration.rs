@@ -9,7 +9,7 @@ use std::fmt;
 use selvedge_protocol::limits::SLOTS_DEFAULT;
 use serde::{Deserialize, Serialize};
 
-use super::keys::Key;
+use super::keys::{Key, Shards};
 use super::record::{self, Record};
 use super::{Error, Isolation, Store, Transaction, run_repeatable};
 use crate::Clock;
@@ -22,6 +22,8 @@ pub struct ClusterMeta {
     pub cluster: ClusterId,
     /// The number of slots, fixed when the cluster was created.
     pub slots: u16,
+    /// Shards of each index, fixed likewise.
+    pub index_shards: Shards,
     pub session_key: SessionKey,
 }
 
@@ -84,7 +86,8 @@ async fn prepare_with(
     loop {
         // Each reads the schema that the one before has left: a repeat finds it done.
         let (applied, _) = run_repeatable(store, clock, |mut transaction| async move {
-            let applied = apply_next(&mut *transaction, clock, migrations).await?;
+            let around = Around { store, clock };
+            let applied = apply_next(&mut *transaction, &around, migrations).await?;
             Ok((transaction, applied))
         })
         .await?;
@@ -97,6 +100,7 @@ async fn prepare_with(
     let transaction = &mut *transaction;
     let schema = read::<Schema>(transaction, SCHEMA).await?;
     let cluster = read::<Cluster>(transaction, CLUSTER).await?;
+    let index_shards = index_shards(transaction).await?;
     let (Some(schema), Some(cluster)) = (schema, cluster) else {
         return Err(Error::Record {
             key: CLUSTER.to_owned(),
@@ -107,7 +111,19 @@ async fn prepare_with(
         schema: schema.number,
         cluster: cluster.id,
         slots: cluster.slots,
+        index_shards,
         session_key: cluster.session_key,
+    })
+}
+
+/// What the store was created with. A fact that is not there says one, in which form there was no such fact.
+async fn index_shards(transaction: &mut dyn Transaction) -> Result<Shards, Error> {
+    let Some(indexes) = read::<Indexes>(transaction, INDEXES).await? else {
+        return Ok(Shards::ONE);
+    };
+    Shards::new(indexes.shards).ok_or_else(|| Error::Record {
+        key: INDEXES.to_owned(),
+        reason: format!("indexes have no {} shards", indexes.shards),
     })
 }
 
@@ -117,7 +133,14 @@ struct Migration {
     number: u32,
     /// The first release that understands the schema after it.
     release: &'static str,
-    apply: fn(&mut dyn Transaction, &Clock),
+    apply: fn(&mut dyn Transaction, &Around<'_>),
+}
+
+/// What a migration may ask beside the transaction.
+#[derive(Debug)]
+struct Around<'a> {
+    store: &'a dyn Store,
+    clock: &'a Clock,
 }
 
 /// Ascending, without gaps; none is ever changed once released.
@@ -128,7 +151,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 /// 1: what the cluster is.
-fn create_cluster(transaction: &mut dyn Transaction, clock: &Clock) {
+fn create_cluster(transaction: &mut dyn Transaction, &Around { store, clock }: &Around<'_>) {
     let word = || u128::from(clock.random());
     let mut session_key = [0; 32];
     for part in session_key.chunks_exact_mut(8) {
@@ -140,12 +163,16 @@ fn create_cluster(transaction: &mut dyn Transaction, clock: &Clock) {
         session_key: SessionKey(session_key),
     };
     write(transaction, CLUSTER, &cluster);
+    if store.is_spread() {
+        let shards = Shards::SPREAD.count();
+        write(transaction, INDEXES, &Indexes { shards });
+    }
 }
 
 /// Applies the first migration that is missing and answers its number.
 async fn apply_next(
     transaction: &mut dyn Transaction,
-    clock: &Clock,
+    around: &Around<'_>,
     migrations: &[Migration],
 ) -> Result<Option<u32>, Error> {
     let schema = read::<Schema>(transaction, SCHEMA).await?;
@@ -163,7 +190,7 @@ async fn apply_next(
     let Some(next) = migrations.iter().find(|next| next.number > found) else {
         return Ok(None);
     };
-    (next.apply)(transaction, clock);
+    (next.apply)(transaction, around);
     let schema = Schema {
         number: next.number,
         release: next.release.to_owned(),
@@ -173,7 +200,7 @@ async fn apply_next(
         number: next.number,
     };
     let applied = Applied {
-        at_ms: clock.wall_ms(),
+        at_ms: around.clock.wall_ms(),
         by: env!("CARGO_PKG_VERSION").to_owned(),
     };
     transaction.set(&key.encode(), &record::encode(&applied));
@@ -231,9 +258,20 @@ impl Record for Cluster {
     const FORMAT: u8 = 1;
 }
 
+/// How the indexes of operations are laid out, where they are sharded.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Indexes {
+    shards: u8,
+}
+
+impl Record for Indexes {
+    const FORMAT: u8 = 1;
+}
+
 // Names of facts under `Key::Meta`.
 const SCHEMA: &str = "schema";
 const CLUSTER: &str = "cluster";
+const INDEXES: &str = "indexes";
 
 #[cfg(test)]
 mod tests {
@@ -258,6 +296,7 @@ mod tests {
         let (store, _directory) = store();
         let first = prepare(&store, &clock()).await.unwrap();
         assert_eq!((first.schema, first.slots), (1, 1_024));
+        assert_eq!(first.index_shards, Shards::ONE);
         assert_ne!(first.session_key.as_bytes(), &[0; 32]);
         let again = prepare(&store, &Clock::system()).await.unwrap();
         assert_eq!(first, again);
@@ -270,6 +309,22 @@ mod tests {
         let (system, manual) = (Clock::system(), clock());
         let both = tokio::join!(prepare(&store, &system), prepare(&store, &manual));
         assert_eq!(both.0.unwrap(), both.1.unwrap());
+    }
+
+    #[tokio::test]
+    async fn shards_that_indexes_cannot_have_are_refused() {
+        let (store, _directory) = store();
+        prepare(&store, &clock()).await.unwrap();
+        for (shards, expected) in [(1, true), (16, true), (64, true), (0, false), (65, false)] {
+            let mut transaction = store.begin();
+            write(&mut *transaction, INDEXES, &Indexes { shards });
+            transaction.commit().await.unwrap();
+            match prepare(&store, &clock()).await {
+                Ok(meta) => assert_eq!((meta.index_shards.count(), expected), (shards, true)),
+                Err(Error::Record { key, .. }) => assert_eq!((&*key, expected), (INDEXES, false)),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     const NEXT: &[Migration] = &[
@@ -326,5 +381,7 @@ mod tests {
         assert!(golden::check(&directory, "meta-schema", &schema).is_empty());
         assert!(golden::check(&directory, "migration", &applied).is_empty());
         assert!(golden::check(&directory, "meta-cluster", &cluster).is_empty());
+        let indexes = Indexes { shards: 16 };
+        assert!(golden::check(&directory, "meta-indexes", &indexes).is_empty());
     }
 }

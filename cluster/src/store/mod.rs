@@ -45,6 +45,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// holds in memory cannot be outdated by another process.
     fn is_exclusive(&self) -> bool;
 
+    /// Whether keys that lie side by side can come to lie on different machines when much is written there, so that
+    /// it is worth while to write at several places.
+    fn is_spread(&self) -> bool {
+        false
+    }
+
     /// Whether commits can succeed at the moment, and why not: for readiness.
     fn health(&self) -> Result<(), Error>;
 }
@@ -60,6 +66,18 @@ pub trait Transaction: Send + fmt::Debug {
 
     /// The pairs within a range, in order, up to its limit.
     fn range<'a>(&'a mut self, range: Range) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, Error>>;
+
+    /// The pairs of each of some ranges, all as of one version. Stores that have to be asked are asked for all at once,
+    /// where they can be.
+    fn ranges(&mut self, ranges: Vec<Range>) -> BoxFuture<'_, Result<Vec<Pairs>, Error>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(ranges.len());
+            for range in ranges {
+                all.push(self.range(range).await?);
+            }
+            Ok(all)
+        })
+    }
 
     fn set(&mut self, key: &[u8], value: &[u8]);
 
@@ -94,6 +112,9 @@ pub trait Transaction: Send + fmt::Debug {
         tokio::spawn(async move { done(committing.await) });
     }
 }
+
+/// Keys and values in order.
+pub type Pairs = Vec<(Bytes, Bytes)>;
 
 /// Takes the answer to a commit.
 pub type CommitDone = Box<dyn FnOnce(Result<Committed, Error>) + Send>;

@@ -9,6 +9,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Identity, Kinds};
 use selvedge_cluster::backup::{BackupError, Contents, create, restore, verify};
 use selvedge_cluster::membership::record::BeatRecord;
+use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::keys::{ClusterKey, Family, Key};
 use selvedge_cluster::store::migration::prepare;
 use selvedge_cluster::store::{self, Store, record};
@@ -17,7 +18,9 @@ use selvedge_protocol::ErrorCode;
 use crate::actor::kinds::Tally;
 use crate::actor::world::{World, add, code, number, ok, session, sum};
 use crate::ownership::gate::Gate;
+use crate::store::database;
 use crate::store::memory::Memory;
+use crate::store::spread::Spread;
 
 async fn copied(store: &dyn Store) -> Result<(Vec<u8>, Contents), BackupError> {
     let mut file = Vec::new();
@@ -79,6 +82,42 @@ async fn what_is_restored_elsewhere_is_what_was_copied_and_goes_on() {
         // What was done before is not done again.
         assert_eq!(number(&ok(add(&host, &key, session(1)).await)), 1);
         assert_eq!(sum(&host, &key).await, actor % 3 + 1);
+    }
+}
+
+/// How many shards the indexes of a store's cluster have; creates the cluster if there is none.
+async fn shards(store: &dyn Store) -> u8 {
+    let meta = prepare(store, &Clock::system()).await.unwrap();
+    meta.index_shards.count()
+}
+
+/// Checks that a cluster keeps its shards on the way from a store that is spread to one that is not, and from that to
+/// this.
+async fn shards_are_kept(spread: &dyn Store) {
+    let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let open = |directory: &tempfile::TempDir| {
+        Embedded::open(EmbeddedConfig::new(directory.path())).unwrap()
+    };
+    let [plain, other] = directories.each_ref().map(open);
+    assert_eq!(shards(&plain).await, 1);
+    assert_eq!(shards(spread).await, 16);
+    let clock = Clock::system();
+    let (file, _) = copied(spread).await.unwrap();
+    restore(&other, &clock, &*file, &mut |_| {}).await.unwrap();
+    assert_eq!(shards(&other).await, 16);
+    let (file, _) = copied(&plain).await.unwrap();
+    let mut transaction = spread.begin();
+    transaction.clear_range(&[], &[u8::MAX; 4]);
+    transaction.commit().await.unwrap();
+    restore(spread, &clock, &*file, &mut |_| {}).await.unwrap();
+    assert_eq!(shards(spread).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_of_indexes_are_fixed_when_a_cluster_is_created_and_go_with_it() {
+    shards_are_kept(&Spread(Arc::new(Memory::default()))).await;
+    if let Some(database) = database::fresh().await {
+        shards_are_kept(&*database).await;
     }
 }
 

@@ -264,7 +264,12 @@ fn place(config: &NodeConfig, meta: &ClusterMeta, store: Arc<dyn Store>, clock: 
         idle_ms: limits::ACTOR_IDLE_MS,
         slots: meta.slots,
     };
-    Place { host, store, clock }
+    Place {
+        host,
+        index_shards: meta.index_shards,
+        store,
+        clock,
+    }
 }
 
 fn bind_edge(

@@ -1,12 +1,11 @@
 //! The rows that make operations found in lists, and the rows that hold a stored payload.
 //!
-//! The kind adds them to the effects of its decisions; `list` reads the index. Index rows have no value:
+//! The kind adds them to the effects of its decisions; `scan` reads the index. Index rows have no value:
 //! the record is the truth.
 
 use bytes::Bytes;
 use selvedge_client::operation::OperationStatus as Status;
-use selvedge_cluster::store::keys::{ActorPath, Entry, Key, Label};
-use selvedge_protocol::Tenant;
+use selvedge_cluster::store::keys::{ActorPath, Entry, Index, Key, Label, Shards};
 
 use crate::operation::record::{Payload, Record, ordinal_of};
 
@@ -16,55 +15,36 @@ pub(crate) const PAYLOAD_CHUNK_BYTES: usize = 90_000;
 type Row = (Key, Option<Bytes>);
 
 /// The rows of a new operation.
-pub(super) fn created(record: &Record) -> Vec<Row> {
-    let entry = Entry {
-        created_ms: record.created_ms,
-        id: record.id.clone(),
-    };
-    let tenant = &record.tenant;
-    let mut rows = Vec::with_capacity(3 + record.labels.len());
-    rows.push(set(Key::OperationByTime {
-        tenant: tenant.clone(),
-        entry: entry.clone(),
-    }));
-    rows.push(set(Key::OperationByType {
-        tenant: tenant.clone(),
-        operation_type: record.operation_type.clone(),
-        entry: entry.clone(),
-    }));
-    for (key, value) in &record.labels {
-        rows.push(set(Key::OperationByLabel {
-            tenant: tenant.clone(),
-            label: Label {
-                key: key.clone(),
-                value: value.clone(),
-            },
-            entry: entry.clone(),
-        }));
-    }
-    rows.push(set(by_status(tenant, record.status, entry)));
-    rows
+pub(super) fn created(record: &Record, shards: Shards) -> Vec<Row> {
+    let labels = record.labels.iter().map(|(key, value)| {
+        Index::Label(Label {
+            key: key.clone(),
+            value: value.clone(),
+        })
+    });
+    [Index::Time, Index::Type(record.operation_type.clone())]
+        .into_iter()
+        .chain(labels)
+        .chain([Index::Status(ordinal_of(record.status))])
+        .map(|index| (key(record, shards, index), Some(Bytes::new())))
+        .collect()
 }
 
 /// Clears all rows of an operation.
-pub(super) fn forgotten(record: &Record) -> Vec<Row> {
-    let rows = created(record).into_iter();
+pub(super) fn forgotten(record: &Record, shards: Shards) -> Vec<Row> {
+    let rows = created(record, shards).into_iter();
     rows.map(|(key, _)| (key, None)).collect()
 }
 
 /// The rows of a change of status.
-pub(super) fn moved(before: Status, record: &Record) -> Vec<Row> {
+pub(super) fn moved(before: Status, record: &Record, shards: Shards) -> Vec<Row> {
     if before == record.status {
         return Vec::new();
     }
-    let entry = Entry {
-        created_ms: record.created_ms,
-        id: record.id.clone(),
-    };
-    let tenant = &record.tenant;
+    let by_status = |status| key(record, shards, Index::Status(ordinal_of(status)));
     vec![
-        (by_status(tenant, before, entry.clone()), None),
-        set(by_status(tenant, record.status, entry)),
+        (by_status(before), None),
+        (by_status(record.status), Some(Bytes::new())),
     ]
 }
 
@@ -101,14 +81,15 @@ pub(crate) fn chunk_key(actor: &ActorPath, chunk: u32) -> Key {
     }
 }
 
-fn by_status(tenant: &Tenant, status: Status, entry: Entry) -> Key {
-    Key::OperationByStatus {
-        tenant: tenant.clone(),
-        status: ordinal_of(status),
-        entry,
+/// An operation's row in an index.
+fn key(record: &Record, shards: Shards, index: Index) -> Key {
+    Key::Operation {
+        tenant: record.tenant.clone(),
+        index,
+        shard: shards.of(&record.id),
+        entry: Entry {
+            created_ms: record.created_ms,
+            id: record.id.clone(),
+        },
     }
-}
-
-fn set(key: Key) -> Row {
-    (key, Some(Bytes::new()))
 }

@@ -99,7 +99,7 @@ impl OperationKind {
         let stream = submission.stream();
         let record = submission.into_record(context, policy.as_deref())?;
         let mut effects = machine::submitted(&record);
-        effects.rows = index::created(&record);
+        effects.rows = index::created(&record, self.pools.index_shards());
         if let Some(payload) = payload {
             let path = self.pools.path(&scoped(context));
             effects.rows.extend(index::payload(&path, payload));
@@ -188,7 +188,7 @@ impl OperationKind {
         let (before, steps) = (record.status, record.steps.len());
         let mut effects = decide(record, &mut state.control)?;
         state.is_told |= record.is_begun && record.steps.len() > steps;
-        effects.rows = index::moved(before, record);
+        effects.rows = index::moved(before, record, self.pools.index_shards());
         if record.status.is_final() != before.is_final() {
             let policy = self
                 .pools
@@ -253,7 +253,8 @@ impl OperationKind {
             let operation_type = &record.operation_type;
             self.pools.policy_for(&record.tenant, operation_type)
         });
-        retention::due(&mut state.record, context.now_ms, policy.as_deref())
+        let shards = self.pools.index_shards();
+        retention::due(&mut state.record, context.now_ms, policy.as_deref(), shards)
     }
 
     fn report(

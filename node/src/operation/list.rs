@@ -4,13 +4,11 @@
 //! One filter chooses the index; the others are checked on each operation found. Operations are read from
 //! the store in the snapshot of the index; listing activates none.
 
-use std::ops::Bound;
-
 use bytes::Bytes;
 use selvedge_client::operation::{ListQuery, OperationCount};
 use selvedge_cluster::actor::{Refusal, ScopedAddress, stored_state};
-use selvedge_cluster::store::keys::{Entry, Key, KeyRange, Label};
-use selvedge_cluster::store::{self, Isolation, Order, Range, Transaction};
+use selvedge_cluster::store::keys::{Entry, Index, Label, Shards};
+use selvedge_cluster::store::{self, Transaction};
 use selvedge_protocol::limits::{
     INLINE_BYTES_MAX, OPERATION_COUNT_MAX, OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX,
     OPERATION_SCAN_MAX,
@@ -18,6 +16,7 @@ use selvedge_protocol::limits::{
 use selvedge_protocol::{ErrorCode, Failure, OperationId, Tenant};
 
 use crate::operation::record::{Record, ordinal_of};
+use crate::operation::scan::Scan;
 use crate::operation::service::address;
 use crate::operation::{submission, view};
 use crate::processing::Pools;
@@ -28,24 +27,23 @@ const FRAME_BYTES: usize = 256;
 /// The items of a page: with its frame it is answered inline.
 const ITEMS_BYTES_MAX: usize = INLINE_BYTES_MAX - FRAME_BYTES;
 
-/// Rows of the index that are counted in one read.
-const COUNT_ROWS: usize = 1_000;
+/// Entries of the index that a count looks up in one transaction.
+const COUNT_ENTRIES: usize = 1_000;
 
 /// A list as it was asked for, checked.
 #[derive(Debug)]
 pub(super) struct List {
-    tenant: Tenant,
     query: ListQuery,
     label: Option<Label>,
-    /// Created from the first moment on, before the second; Unix milliseconds.
-    created_ms: (Option<u64>, Option<u64>),
+    /// What is read of the index that was chosen.
+    scan: Scan,
     after: Option<Entry>,
     limit: usize,
 }
 
 impl List {
     /// Checks the body of the query `list`; an empty one lists all.
-    pub(super) fn parse(tenant: Tenant, body: &[u8]) -> Result<Self, Failure> {
+    pub(super) fn parse(tenant: Tenant, shards: Shards, body: &[u8]) -> Result<Self, Failure> {
         let query: ListQuery = match body {
             [] | b"null" => ListQuery::default(),
             body => serde_json::from_slice(body)
@@ -84,11 +82,16 @@ impl List {
                 format!("a page has 1 to {OPERATION_PAGE_MAX} items"),
             ));
         }
-        Ok(Self {
+        let scan = Scan {
             tenant,
+            index: index(label.as_ref(), &query),
+            shards,
+            created_ms,
+        };
+        Ok(Self {
             query,
             label,
-            created_ms,
+            scan,
             after,
             limit,
         })
@@ -102,8 +105,11 @@ impl List {
         loop {
             // Anew for each round: the store bounds how long a transaction may read.
             let mut transaction = pools.store().begin();
-            let entries = self.entries(&mut *transaction, after.as_ref()).await;
-            let entries = entries.map_err(unavailable)?;
+            let entries = self
+                .scan
+                .entries(&mut *transaction, after.as_ref(), self.limit)
+                .await
+                .map_err(unavailable)?;
             let is_last = entries.len() < self.limit;
             seen += entries.len();
             for entry in entries {
@@ -135,7 +141,7 @@ impl List {
         transaction: &mut dyn Transaction,
         entry: &Entry,
     ) -> Result<Option<Bytes>, store::Error> {
-        let Ok(actor) = address(self.tenant.clone(), &entry.id) else {
+        let Ok(actor) = address(self.scan.tenant.clone(), &entry.id) else {
             return Ok(None);
         };
         let Some(stored) = stored_state(transaction, &pools.path(&actor)).await? else {
@@ -153,68 +159,44 @@ impl List {
         Ok(is_wanted.then(|| view::json_within(&record, frame, ITEMS_BYTES_MAX)))
     }
 
-    /// The next index entries, newest first.
-    async fn entries(
-        &self,
-        transaction: &mut dyn Transaction,
-        after: Option<&Entry>,
-    ) -> Result<Vec<Entry>, store::Error> {
-        let rows = transaction.range(self.range(after, self.limit)).await?;
-        Ok(rows.iter().filter_map(|(key, _)| entry_of(key)).collect())
-    }
-
-    /// The part of the index that is asked for, newest first.
-    fn range(&self, after: Option<&Entry>, limit: usize) -> Range {
-        let mut range = self.index().read(limit, Isolation::Snapshot);
-        range.order = Order::Descending;
-        let at = |created_ms| Bytes::from(self.key(first_at(created_ms)).encode());
-        if let Some(from_ms) = self.created_ms.0 {
-            range.begin = Bound::Included(at(from_ms));
-        }
-        if let Some(before_ms) = self.created_ms.1 {
-            range.end = Bound::Excluded(at(before_ms));
-        }
-        if let Some(entry) = after {
-            let cursor = Bytes::from(self.key(entry.clone()).encode());
-            let is_later = matches!(&range.end, Bound::Excluded(end) if *end < cursor);
-            if !is_later {
-                range.end = Bound::Excluded(cursor);
-            }
-        }
-        range
-    }
-
     /// Counts what matches, up to a bound. Where the index alone tells, no operation is read.
     pub(super) async fn count(&self, pools: &Pools) -> Result<OperationCount, Failure> {
-        let is_index_enough = self.is_index_enough();
-        let seen_max = match is_index_enough {
-            true => OPERATION_COUNT_MAX,
-            false => OPERATION_SCAN_MAX,
+        let counted = match self.is_index_enough() {
+            true => {
+                self.scan
+                    .count(&**pools.store(), self.after.as_ref(), OPERATION_COUNT_MAX)
+                    .await
+            }
+            false => self.count_matches(pools).await,
         };
+        let (count, is_exact) = counted.map_err(unavailable)?;
+        Ok(OperationCount {
+            count: count as u64,
+            is_exact,
+        })
+    }
+
+    /// How many operations match, and whether these are all.
+    async fn count_matches(&self, pools: &Pools) -> Result<(usize, bool), store::Error> {
         let (mut count, mut seen) = (0, 0);
         let mut after = self.after.clone();
-        while seen < seen_max {
+        while seen < OPERATION_SCAN_MAX {
             let mut transaction = pools.store().begin();
-            let range = self.range(after.as_ref(), COUNT_ROWS);
-            let rows = transaction.range(range).await.map_err(unavailable)?;
-            let is_last = rows.len() < COUNT_ROWS;
-            seen += rows.len();
-            after = rows.last().and_then(|(key, _)| entry_of(key));
-            if is_index_enough {
-                count += rows.len() as u64;
-            } else {
-                for entry in rows.iter().filter_map(|(key, _)| entry_of(key)) {
-                    let item = self.item(pools, &mut *transaction, &entry).await;
-                    count += u64::from(item.map_err(unavailable)?.is_some());
-                }
+            let entries = self
+                .scan
+                .entries(&mut *transaction, after.as_ref(), COUNT_ENTRIES)
+                .await?;
+            for entry in &entries {
+                let item = self.item(pools, &mut *transaction, entry).await?;
+                count += usize::from(item.is_some());
             }
-            if is_last {
-                let is_exact = true;
-                return Ok(OperationCount { count, is_exact });
+            if entries.len() < COUNT_ENTRIES {
+                return Ok((count, true));
             }
+            seen += entries.len();
+            after = entries.last().cloned();
         }
-        let is_exact = false;
-        Ok(OperationCount { count, is_exact })
+        Ok((count, false))
     }
 
     /// Whether the index that is read holds just what is asked for.
@@ -226,39 +208,6 @@ impl List {
         ];
         let set = filters.into_iter().filter(|is_set| *is_set).count();
         set <= 1 && self.query.created_by.is_none()
-    }
-
-    fn index(&self) -> KeyRange {
-        let tenant = &self.tenant;
-        match (&self.label, self.query.status, &self.query.operation_type) {
-            (Some(label), _, _) => KeyRange::operations_by_label(tenant, label),
-            (None, Some(status), _) => KeyRange::operations_by_status(tenant, ordinal_of(status)),
-            (None, None, Some(name)) => KeyRange::operations_by_type(tenant, name),
-            (None, None, None) => KeyRange::operations_by_time(tenant),
-        }
-    }
-
-    /// An entry's key in the same index.
-    fn key(&self, entry: Entry) -> Key {
-        let tenant = self.tenant.clone();
-        match (&self.label, self.query.status, &self.query.operation_type) {
-            (Some(label), _, _) => Key::OperationByLabel {
-                tenant,
-                label: label.clone(),
-                entry,
-            },
-            (None, Some(status), _) => Key::OperationByStatus {
-                tenant,
-                status: ordinal_of(status),
-                entry,
-            },
-            (None, None, Some(name)) => Key::OperationByType {
-                tenant,
-                operation_type: name.clone(),
-                entry,
-            },
-            (None, None, None) => Key::OperationByTime { tenant, entry },
-        }
     }
 
     fn matches(&self, record: &Record, frame: view::Frame) -> bool {
@@ -325,21 +274,13 @@ fn read_cursor(text: &str) -> Option<Entry> {
     })
 }
 
-/// The least entry of a moment: no id comes before this one.
-fn first_at(created_ms: u64) -> Entry {
-    let id = OperationId::new("-").unwrap_or_else(|error| unreachable!("a valid id: {error}"));
-    Entry { created_ms, id }
-}
-
-fn entry_of(key: &[u8]) -> Option<Entry> {
-    match Key::decode(key) {
-        Ok(
-            Key::OperationByTime { entry, .. }
-            | Key::OperationByStatus { entry, .. }
-            | Key::OperationByType { entry, .. }
-            | Key::OperationByLabel { entry, .. },
-        ) => Some(entry),
-        Ok(_) | Err(_) => None,
+/// The index to read: the one by the filter that is likely to leave the fewest.
+fn index(label: Option<&Label>, query: &ListQuery) -> Index {
+    match (label, query.status, &query.operation_type) {
+        (Some(label), _, _) => Index::Label(label.clone()),
+        (None, Some(status), _) => Index::Status(ordinal_of(status)),
+        (None, None, Some(name)) => Index::Type(name.clone()),
+        (None, None, None) => Index::Time,
     }
 }
 

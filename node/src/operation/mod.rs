@@ -13,6 +13,7 @@ mod machine;
 mod record;
 mod report;
 mod retention;
+mod scan;
 mod schedule;
 mod service;
 mod submission;

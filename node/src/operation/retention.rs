@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_cluster::actor::{Effects, TimerChange};
+use selvedge_cluster::store::keys::Shards;
 use selvedge_protocol::limits::RETENTION_MS;
 
 use crate::operation::index;
@@ -33,7 +34,12 @@ pub(super) fn changed(
 }
 
 /// The timer has fired. Takes the record if its time is over.
-pub(super) fn due(record: &mut Option<Record>, now_ms: u64, policy: Option<&Policy>) -> Effects {
+pub(super) fn due(
+    record: &mut Option<Record>,
+    now_ms: u64,
+    policy: Option<&Policy>,
+    shards: Shards,
+) -> Effects {
     let mut effects = Effects::default();
     let Some(present) = record.as_ref().filter(|record| record.status.is_final()) else {
         return effects;
@@ -49,7 +55,7 @@ pub(super) fn due(record: &mut Option<Record>, now_ms: u64, policy: Option<&Poli
             effects.timers.push(until(present, retention));
         }
         Some(_) => {
-            effects.rows = index::forgotten(present);
+            effects.rows = index::forgotten(present, shards);
             effects.is_end = true;
             *record = None;
         }

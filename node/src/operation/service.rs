@@ -180,7 +180,7 @@ impl Operations {
 
     /// Answers the query `list` with a page of operations, and `count` with how many there are. Never waits.
     pub fn list(&self, tenant: Tenant, name: &str, body: &[u8], reply: ReplyTo) {
-        let list = match List::parse(tenant, body) {
+        let list = match List::parse(tenant, self.pools.index_shards(), body) {
             Ok(list) => list,
             Err(failure) => return reply.answer(Outcome::Failure(failure)),
         };

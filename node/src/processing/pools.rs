@@ -17,7 +17,7 @@ use ractor::{Actor, ActorRef};
 use selvedge_client::operation::OperationStatus as Status;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{CommandRequest, Host, Identity, Origin, ReplyTo, ScopedAddress};
-use selvedge_cluster::store::keys::ActorPath;
+use selvedge_cluster::store::keys::{ActorPath, Shards};
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{ErrorCode, Failure, OperationType, Tenant};
@@ -74,6 +74,7 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Clock,
     slots: u16,
+    index_shards: Shards,
     /// There while the host serves. Operations may offer themselves before. The host holds the kind that
     /// holds this, so it has to be let go in the end.
     host: RwLock<Option<Host>>,
@@ -110,6 +111,7 @@ pub(crate) struct PoolsConfig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) slots: u16,
+    pub(crate) index_shards: Shards,
     /// How long a worker may be silent.
     pub(crate) worker_lease: Duration,
     /// How long steps at work may take to finish when this node ends, or lets their operations go.
@@ -142,6 +144,7 @@ impl Pools {
             store: config.store,
             clock: config.clock,
             slots: config.slots,
+            index_shards: config.index_shards,
             host: RwLock::new(None),
             life: Mutex::new(None),
             is_closed: AtomicBool::new(false),
@@ -383,6 +386,11 @@ impl Pools {
             tenant: actor.tenant.clone(),
             address: actor.address.clone(),
         }
+    }
+
+    /// Shards of each index of operations.
+    pub(crate) fn index_shards(&self) -> Shards {
+        self.0.index_shards
     }
 
     pub(super) fn clock(&self) -> &Clock {

@@ -90,7 +90,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     // The bare client, that ours is measured against.
     (
         "foundationdb",
-        &["cluster/src/store/fdb", "benches/examples/fdb_figures.rs"],
+        &[
+            "cluster/src/store/fdb",
+            "benches/examples/fdb_figures.rs",
+            "benches/examples/index_figures.rs",
+        ],
     ),
     ("foundationdb_tuple", &["cluster/src/store/keys"]),
 ];

@@ -136,6 +136,10 @@ impl Store for Fdb {
         false
     }
 
+    fn is_spread(&self) -> bool {
+        true
+    }
+
     fn health(&self) -> Result<(), Error> {
         self.shared.failure().map_or(Ok(()), Err)
     }

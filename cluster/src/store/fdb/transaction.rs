@@ -5,10 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 
 use super::super::keys::Key;
-use super::super::{Committed, Error, Isolation, Order, Range, Transaction, Version, size};
+use super::super::{Committed, Error, Isolation, Order, Pairs, Range, Transaction, Version, size};
 use super::database::Shared;
 use super::failure;
 use super::native::{Conflict, Native, Span};
@@ -190,6 +190,11 @@ impl Transaction for FdbTransaction {
 
     fn range<'a>(&'a mut self, range: Range) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, Error>> {
         Box::pin(self.pairs(range))
+    }
+
+    fn ranges(&mut self, ranges: Vec<Range>) -> BoxFuture<'_, Result<Vec<Pairs>, Error>> {
+        let reads = ranges.into_iter().map(|range| self.pairs(range));
+        Box::pin(try_join_all(reads))
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) {

@@ -9,7 +9,7 @@ use selvedge_protocol::ids::{
 };
 
 use super::prefix::{COMMAND_OUTCOME, RECORD, SESSION, STATE};
-use super::{ActorPath, ClusterKey, DecodeError, Entry, Family, Key, Label, Part, start};
+use super::{ActorPath, ClusterKey, DecodeError, Entry, Family, Index, Key, Label, Part, start};
 
 type Text<'a> = Cow<'a, str>;
 
@@ -154,44 +154,78 @@ fn actor_part(rest: &[u8]) -> Result<Key, Reason> {
 }
 
 fn operation(family: Family, rest: &[u8]) -> Result<Key, Reason> {
+    // With a shard a key has a field more than without one; only one form can match a whole key.
     if family == Family::OperationByTime {
-        let (tenant, created_ms, id): (Text<'_>, _, _) = tuple(rest)?;
-        return Ok(Key::OperationByTime {
-            tenant: Tenant::new(tenant)?,
-            entry: entry(created_ms, id)?,
-        });
+        type Fields<'a> = (Text<'a>, u64, Text<'a>);
+        type Sharded<'a> = (Text<'a>, u16, u64, Text<'a>);
+        if let Ok((tenant, created_ms, id)) = tuple::<Fields<'_>>(rest) {
+            return indexed(tenant, Index::Time, None, (created_ms, id));
+        }
+        let (tenant, shard, created_ms, id): Sharded<'_> = tuple(rest)?;
+        return indexed(tenant, Index::Time, Some(shard), (created_ms, id));
     }
     if family == Family::OperationByStatus {
-        let (tenant, status, created_ms, id): (Text<'_>, u16, _, _) = tuple(rest)?;
-        return Ok(Key::OperationByStatus {
-            tenant: Tenant::new(tenant)?,
-            status: u8::try_from(status)
-                .map_err(|_| Reason(format!("a status is at most 255, not {status}")))?,
-            entry: entry(created_ms, id)?,
-        });
+        type Fields<'a> = (Text<'a>, u16, u64, Text<'a>);
+        type Sharded<'a> = (Text<'a>, u16, u16, u64, Text<'a>);
+        if let Ok((tenant, status, created_ms, id)) = tuple::<Fields<'_>>(rest) {
+            return indexed(tenant, by_status(status)?, None, (created_ms, id));
+        }
+        let (tenant, status, shard, created_ms, id): Sharded<'_> = tuple(rest)?;
+        return indexed(tenant, by_status(status)?, Some(shard), (created_ms, id));
     }
     if family == Family::OperationByType {
-        let (tenant, operation_type, created_ms, id): (Text<'_>, Text<'_>, _, _) = tuple(rest)?;
-        return Ok(Key::OperationByType {
-            tenant: Tenant::new(tenant)?,
-            operation_type: OperationType::new(operation_type)?,
-            entry: entry(created_ms, id)?,
-        });
+        type Fields<'a> = (Text<'a>, Text<'a>, u64, Text<'a>);
+        type Sharded<'a> = (Text<'a>, Text<'a>, u16, u64, Text<'a>);
+        if let Ok((tenant, name, created_ms, id)) = tuple::<Fields<'_>>(rest) {
+            return indexed(tenant, by_type(name)?, None, (created_ms, id));
+        }
+        let (tenant, name, shard, created_ms, id): Sharded<'_> = tuple(rest)?;
+        return indexed(tenant, by_type(name)?, Some(shard), (created_ms, id));
     }
-    let (tenant, key, value, created_ms, id): (Text<'_>, Text<'_>, Text<'_>, _, _) = tuple(rest)?;
-    Ok(Key::OperationByLabel {
+    type Fields<'a> = (Text<'a>, Text<'a>, Text<'a>, u64, Text<'a>);
+    type Sharded<'a> = (Text<'a>, Text<'a>, Text<'a>, u16, u64, Text<'a>);
+    if let Ok((tenant, key, value, created_ms, id)) = tuple::<Fields<'_>>(rest) {
+        return indexed(tenant, by_label(key, value), None, (created_ms, id));
+    }
+    let (tenant, key, value, shard, created_ms, id): Sharded<'_> = tuple(rest)?;
+    indexed(tenant, by_label(key, value), Some(shard), (created_ms, id))
+}
+
+fn indexed(
+    tenant: Text<'_>,
+    index: Index,
+    shard: Option<u16>,
+    (created_ms, id): (u64, Text<'_>),
+) -> Result<Key, Reason> {
+    let shard = shard.map(|shard| {
+        u8::try_from(shard).map_err(|_| Reason(format!("a shard is at most 255, not {shard}")))
+    });
+    Ok(Key::Operation {
         tenant: Tenant::new(tenant)?,
-        label: Label {
-            key: key.into_owned(),
-            value: value.into_owned(),
+        index,
+        shard: shard.transpose()?,
+        entry: Entry {
+            created_ms,
+            id: OperationId::new(id)?,
         },
-        entry: entry(created_ms, id)?,
     })
 }
 
-fn entry(created_ms: u64, id: Text<'_>) -> Result<Entry, Reason> {
-    let id = OperationId::new(id)?;
-    Ok(Entry { created_ms, id })
+fn by_status(status: u16) -> Result<Index, Reason> {
+    u8::try_from(status)
+        .map(Index::Status)
+        .map_err(|_| Reason(format!("a status is at most 255, not {status}")))
+}
+
+fn by_type(name: Text<'_>) -> Result<Index, Reason> {
+    Ok(Index::Type(OperationType::new(name)?))
+}
+
+fn by_label(key: Text<'_>, value: Text<'_>) -> Index {
+    Index::Label(Label {
+        key: key.into_owned(),
+        value: value.into_owned(),
+    })
 }
 
 type ActorFields<'a> = (u16, Text<'a>, Text<'a>, Text<'a>);

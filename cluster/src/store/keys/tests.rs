@@ -3,6 +3,8 @@
 use foundationdb_tuple::{Element, unpack};
 use proptest::prelude::*;
 
+use selvedge_protocol::ids::{OperationId, OperationType};
+
 use super::*;
 
 fn texts() -> impl Strategy<Value = String> {
@@ -71,30 +73,20 @@ fn keys() -> impl Strategy<Value = Key> {
             address: actor.address
         }),
     ];
-    let of_operations = prop_oneof![
-        (tenants(), entries()).prop_map(|(tenant, entry)| Key::OperationByTime { tenant, entry }),
-        (tenants(), any::<u8>(), entries()).prop_map(|(tenant, status, entry)| {
-            Key::OperationByStatus {
-                tenant,
-                status,
-                entry,
-            }
-        }),
-        (tenants(), "[a-c]{1,3}", entries()).prop_map(|(tenant, text, entry)| {
-            Key::OperationByType {
-                tenant,
-                operation_type: OperationType::new(text).unwrap(),
-                entry,
-            }
-        }),
-        (tenants(), texts(), texts(), entries()).prop_map(|(tenant, key, value, entry)| {
-            Key::OperationByLabel {
-                tenant,
-                label: Label { key, value },
-                entry,
-            }
-        }),
+    let indexes = prop_oneof![
+        Just(Index::Time),
+        any::<u8>().prop_map(Index::Status),
+        "[a-c]{1,3}".prop_map(|text| Index::Type(OperationType::new(text).unwrap())),
+        (texts(), texts()).prop_map(|(key, value)| Index::Label(Label { key, value })),
     ];
+    let of_operations = (tenants(), indexes, any::<Option<u8>>(), entries()).prop_map(
+        |(tenant, index, shard, entry)| Key::Operation {
+            tenant,
+            index,
+            shard,
+            entry,
+        },
+    );
     prop_oneof![
         texts().prop_map(|name| Key::Meta { name }),
         any::<u32>().prop_map(|number| Key::Migration { number }),
@@ -161,6 +153,20 @@ proptest! {
     }
 
     #[test]
+    fn ranges_of_an_index_hold_their_shard_and_all_together_the_index(
+        one in keys(), shard in any::<u8>(), other in any::<u8>()
+    ) {
+        let Key::Operation { tenant, index, entry, .. } = one else { return Ok(()) };
+        let within = |range: &KeyRange, key: &[u8]| range.begin <= key && key < &range.end[..];
+        let key = index.key(&tenant, Some(shard), &entry);
+        let of = |shard| KeyRange::operations(&tenant, &index, shard);
+        prop_assert!(within(&of(Some(shard)), &key));
+        prop_assert_eq!(within(&of(Some(other)), &key), shard == other);
+        prop_assert!(within(&of(None), &key));
+        prop_assert!(within(&of(None), &index.key(&tenant, None, &entry)));
+    }
+
+    #[test]
     fn any_bytes_decode_or_say_why(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
         if let Ok(key) = Key::decode(&bytes) {
             prop_assert_eq!(key.encode(), bytes);
@@ -194,6 +200,19 @@ fn keys_are_as_they_always_were() {
     let part = |part| Key::Actor {
         actor: actor.clone(),
         part,
+    };
+    let indexed = |index, shard| Key::Operation {
+        tenant: tenant(),
+        index,
+        shard,
+        entry: entry(),
+    };
+    let by_type = || Index::Type(OperationType::new("digest").unwrap());
+    let by_label = || {
+        Index::Label(Label {
+            key: "a".to_owned(),
+            value: String::new(),
+        })
     };
     let golden = [
         (
@@ -264,38 +283,36 @@ fn keys_are_as_they_always_were() {
             "150a 027400 026b00 026100",
         ),
         (
-            Key::OperationByTime {
-                tenant: tenant(),
-                entry: entry(),
-            },
+            indexed(Index::Time, None),
             "150b 027400 1a018bcfe56800 026f7000",
         ),
         (
-            Key::OperationByStatus {
-                tenant: tenant(),
-                status: 9,
-                entry: entry(),
-            },
+            indexed(Index::Status(9), None),
             "150c 027400 1509 1a018bcfe56800 026f7000",
         ),
         (
-            Key::OperationByType {
-                tenant: tenant(),
-                operation_type: OperationType::new("digest").unwrap(),
-                entry: entry(),
-            },
+            indexed(by_type(), None),
             "150d 027400 0264696765737400 1a018bcfe56800 026f7000",
         ),
         (
-            Key::OperationByLabel {
-                tenant: tenant(),
-                label: Label {
-                    key: "a".to_owned(),
-                    value: String::new(),
-                },
-                entry: entry(),
-            },
+            indexed(by_label(), None),
             "150e 027400 026100 0200 1a018bcfe56800 026f7000",
+        ),
+        (
+            indexed(Index::Time, Some(0)),
+            "150b 027400 14 1a018bcfe56800 026f7000",
+        ),
+        (
+            indexed(Index::Status(9), Some(15)),
+            "150c 027400 1509 150f 1a018bcfe56800 026f7000",
+        ),
+        (
+            indexed(by_type(), Some(1)),
+            "150d 027400 0264696765737400 1501 1a018bcfe56800 026f7000",
+        ),
+        (
+            indexed(by_label(), Some(255)),
+            "150e 027400 026100 0200 15ff 1a018bcfe56800 026f7000",
         ),
         (
             Key::Audit {

@@ -24,6 +24,7 @@ macro_rules! backends {
             backends!(@tests $open:
                 reads_follow_commits_and_own_writes
                 ranges_are_ordered_limited_and_merged_with_own_writes
+                ranges_are_read_together_as_of_one_version
                 write_skew_is_refused
                 phantoms_are_refused
                 snapshot_reads_do_not_conflict
@@ -197,6 +198,43 @@ async fn ranges_are_ordered_limited_and_merged_with_own_writes(store: Arc<dyn St
     };
     let stored = keys(&mut store.begin(), unbounded).await;
     assert_eq!(stored, format!("a=2 c=3 e={zero} h=1 "));
+}
+
+async fn ranges_are_read_together_as_of_one_version(store: Arc<dyn Store>) {
+    for key in ["a1", "a2", "b1", "c1"] {
+        put(&store, key, "1").await;
+    }
+    let mut transaction = store.begin();
+    transaction.set(b"b2", b"2");
+    let ranges = || {
+        vec![
+            between("a", "b"),
+            between("x", "y"),
+            Range {
+                order: Order::Descending,
+                ..between("b", "c")
+            },
+            Range {
+                limit: 1,
+                ..between("a", "c")
+            },
+        ]
+    };
+    let keys = |found: Vec<Vec<(Bytes, Bytes)>>| -> Vec<Vec<Bytes>> {
+        let keys = |pairs: Vec<(Bytes, Bytes)>| pairs.into_iter().map(|(key, _)| key).collect();
+        found.into_iter().map(keys).collect()
+    };
+    let expected: [&[&str]; 4] = [&["a1", "a2"], &[], &["b2", "b1"], &["a1"]];
+    assert_eq!(keys(transaction.ranges(ranges()).await.unwrap()), expected);
+    // What is committed meanwhile is not seen in some of them either.
+    for key in ["a0", "x1", "b3"] {
+        put(&store, key, "1").await;
+    }
+    assert_eq!(keys(transaction.ranges(ranges()).await.unwrap()), expected);
+    assert!(transaction.ranges(Vec::new()).await.unwrap().is_empty());
+    // They take part in conflicts as they say.
+    let committed = transaction.commit().await;
+    assert!(matches!(committed, Err(Error::Conflict)), "{committed:?}");
 }
 
 async fn write_skew_is_refused(store: Arc<dyn Store>) {

@@ -5,6 +5,7 @@ mod conformance;
 pub(crate) mod database;
 mod embedded;
 pub(crate) mod memory;
+pub(crate) mod spread;
 
 /// A directory in memory where there is one: many of these tests open stores by the hundred, and what
 /// they show does not depend on a disk.

@@ -7,6 +7,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{CommandRequest, Host, HostConfig, Identity, Kinds};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::keys::Shards;
 use selvedge_protocol::OperationType;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::SLOTS_DEFAULT;
@@ -65,6 +66,7 @@ fn pools(store: &Arc<dyn Store>) -> Pools {
         store: Arc::clone(store),
         clock: Clock::system(),
         slots: SLOTS_DEFAULT,
+        index_shards: Shards::ONE,
         worker_lease: Duration::from_secs(10),
         step_grace: Duration::ZERO,
     })
@@ -82,6 +84,7 @@ async fn policies_are_in_force_before_an_actor_tells_them() {
     };
     let place = Place {
         host: config.clone(),
+        index_shards: Shards::ONE,
         store: Arc::clone(&store),
         clock: Clock::system(),
     };

@@ -10,6 +10,7 @@ use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{AnswerSink, HostConfig, Identity, ReplyTo};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::keys::Shards;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::SLOTS_DEFAULT;
 use selvedge_protocol::{OperationId, OperationType, Tenant};
@@ -107,6 +108,7 @@ async fn node(handler: TwoSteps) -> (Running, tempfile::TempDir) {
             idle_ms: 60_000,
             slots: SLOTS_DEFAULT,
         },
+        index_shards: Shards::ONE,
         store: Arc::new(store),
         clock: Clock::system(),
     };

@@ -77,6 +77,7 @@ impl Node {
                 idle_ms: 60_000,
                 slots: meta.slots,
             },
+            index_shards: meta.index_shards,
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: clock.clone(),
         };

@@ -65,6 +65,7 @@ impl World {
                 idle_ms: 60_000,
                 slots: meta.slots,
             },
+            index_shards: meta.index_shards,
             store,
             clock,
         };

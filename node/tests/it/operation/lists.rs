@@ -1,6 +1,8 @@
 //! Lists: filters, pages, cursors.
 
 use selvedge_client::operation::OperationStatus;
+use selvedge_cluster::store::keys::{Family, Key, KeyRange};
+use selvedge_cluster::store::{Isolation, Store};
 use selvedge_protocol::ErrorCode;
 use serde_json::{Value, json};
 
@@ -16,7 +18,15 @@ fn ids(page: &Value) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_hold_each_operation_once() {
-    let world = World::new();
+    pages_hold_each_once(World::new()).await;
+    pages_hold_each_once(World {
+        is_spread: true,
+        ..World::new()
+    })
+    .await;
+}
+
+async fn pages_hold_each_once(world: World) {
     let node = world.node(&world.store()).await;
     for number in 0..25 {
         let parity = if number % 2 == 0 { "even" } else { "odd" };
@@ -54,6 +64,67 @@ async fn pages_hold_each_operation_once() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 26);
+}
+
+/// How many index rows a store has, and how many of them are in shards.
+async fn indexed(store: &dyn Store) -> (usize, usize) {
+    let index = KeyRange {
+        begin: KeyRange::family(Family::OperationByTime).begin,
+        end: KeyRange::family(Family::OperationByLabel).end,
+    };
+    let range = index.read(usize::MAX, Isolation::Snapshot);
+    let rows = store.begin().range(range).await.unwrap();
+    let is_sharded =
+        |key: &[u8]| matches!(Key::decode(key), Ok(Key::Operation { shard: Some(_), .. }));
+    let sharded = rows.iter().filter(|(key, _)| is_sharded(key)).count();
+    (rows.len(), sharded)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_are_as_the_store_was_created_and_lists_of_them_are_in_order() {
+    // Time stands still: all operations are of one moment, and their order is that of their ids.
+    let mut world = World::timed();
+    world.is_spread = true;
+    let store = world.store();
+    let node = world.node(&store).await;
+    let mut names: Vec<String> = (0..60).map(|number| format!("op{number:02}")).collect();
+    let later = json!({ "type": "steps", "runAt": "2999-01-01T00:00:00Z" });
+    for name in &names {
+        submit(&node, name, later.clone()).await.unwrap();
+    }
+    assert_eq!(indexed(&*store).await, (180, 180));
+    // The cluster keeps its shards, whatever its store says later on.
+    node.stop().await;
+    drop(node);
+    world.is_spread = false;
+    let node = world.node(&store).await;
+    names.reverse();
+    for limit in [1, 7, 59, 60, 61] {
+        let mut found: Vec<Vec<String>> = Vec::new();
+        let mut cursor = Value::Null;
+        loop {
+            let body = json!({ "limit": limit, "status": "waiting", "cursor": cursor });
+            let page = list(&node, body).await.unwrap();
+            found.push(ids(&page));
+            cursor = page["cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        let is_full = |page: &Vec<String>| page.len() == limit;
+        assert!(found[..found.len() - 1].iter().all(is_full), "{found:?}");
+        assert_eq!(found.concat(), names, "in pages of {limit}");
+    }
+    // What comes and goes between two pages is not in the way of the others.
+    let page = list(&node, json!({ "limit": 20 })).await.unwrap();
+    cancel(&node, "op20").await.unwrap();
+    submit(&node, "op99", later).await.unwrap();
+    let body = json!({ "status": "waiting", "cursor": page["cursor"] });
+    let rest = ids(&list(&node, body).await.unwrap());
+    let expected: Vec<&String> = names[20..].iter().filter(|name| *name != "op20").collect();
+    assert_eq!(rest.iter().collect::<Vec<_>>(), expected);
+    let all = count(&node, json!({ "status": "waiting" })).await;
+    assert_eq!(all, json!({ "count": 60, "isExact": true }));
 }
 
 /// The bytes that an answer may have without a stream of its own.
@@ -149,7 +220,15 @@ async fn wrong_lists_are_refused_by_field() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_filtered_by_time_and_creator_and_counted() {
-    let world = World::timed();
+    filtered_and_counted(World::timed()).await;
+    filtered_and_counted(World {
+        is_spread: true,
+        ..World::timed()
+    })
+    .await;
+}
+
+async fn filtered_and_counted(world: World) {
     let store = world.store();
     let node = world.node(&store).await;
     for number in 0..30 {

@@ -16,4 +16,6 @@ mod pressure;
 mod retention;
 mod schedules;
 mod scheduling;
+#[path = "../../../../cluster/tests/it/store/spread.rs"]
+mod spread;
 mod world;

@@ -53,7 +53,15 @@ async fn listed(node: &Running, filter: serde_json::Value) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_final_operation_is_left() {
-    let world = two_days();
+    nothing_is_left(two_days()).await;
+    nothing_is_left(World {
+        is_spread: true,
+        ..two_days()
+    })
+    .await;
+}
+
+async fn nothing_is_left(world: World) {
     let store = world.store();
     let node = world.node(&store).await;
     let body =

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{HostConfig, Identity};
+use selvedge_cluster::store::keys::Shards;
 use selvedge_node::Application;
 use selvedge_node::app::{Builder, Place, Running};
 use selvedge_node::operation::{OperationCommand, OperationPayload};
@@ -56,6 +57,7 @@ async fn start(application: Builder, world: &World) -> Running {
             idle_ms: 60_000,
             slots: SLOTS_DEFAULT,
         },
+        index_shards: Shards::ONE,
         store: world.store(),
         clock: Clock::system(),
     };

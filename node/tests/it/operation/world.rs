@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::life::Life;
+use super::spread::Spread;
 
 /// Waiting longer than this is a failure of the test, not a measurement.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +44,8 @@ pub(crate) struct World {
     pub(crate) step_grace: Option<Duration>,
     /// Types that this world's binary does not know.
     pub(crate) is_older: bool,
+    /// Whether clusters are created as on a store that is spread over machines: with sharded indexes.
+    pub(crate) is_spread: bool,
     pub(crate) clock: Clock,
 }
 
@@ -176,6 +179,7 @@ impl World {
             },
             step_grace: None,
             is_older: false,
+            is_spread: false,
             clock: Clock::system(),
         }
     }
@@ -234,6 +238,10 @@ impl World {
     /// The same on any store.
     pub(crate) async fn node_on(&self, store: Arc<dyn Store>) -> Result<Running, store::Error> {
         let application = self.application(&self.probe);
+        let store = match self.is_spread {
+            true => Arc::new(Spread(store)),
+            false => store,
+        };
         start_at(application, store, self.idle_ms, self.clock.clone()).await
     }
 
@@ -285,7 +293,12 @@ pub(crate) async fn start_at(
         idle_ms,
         slots: meta.slots,
     };
-    let place = Place { host, store, clock };
+    let place = Place {
+        host,
+        index_shards: meta.index_shards,
+        store,
+        clock,
+    };
     application.start(place).await
 }
 

@@ -18,6 +18,7 @@ use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
 use selvedge_cluster::peer::{Credentials, Inbound, Links, Listener, ListenerConfig};
 use selvedge_cluster::plan::{Candidate, Plan};
 use selvedge_cluster::store::embedded::Embedded;
+use selvedge_cluster::store::keys::Shards;
 use selvedge_cluster::store::{Store, migration};
 use selvedge_node::app::{Place, Running};
 use selvedge_node::processing::Neighbours;
@@ -39,6 +40,7 @@ pub(super) struct Cluster {
     members: BTreeMap<String, NodeRecord>,
     plan: Plan,
     slots: u16,
+    index_shards: Shards,
 }
 
 /// One of them.
@@ -70,6 +72,7 @@ impl Cluster {
             members: BTreeMap::new(),
             plan: Plan::empty(meta.slots),
             slots: meta.slots,
+            index_shards: meta.index_shards,
         }
     }
 
@@ -95,6 +98,7 @@ impl Cluster {
                 idle_ms: 60_000,
                 slots: self.slots,
             },
+            index_shards: self.index_shards,
             store,
             clock: self.world.clock.clone(),
         };

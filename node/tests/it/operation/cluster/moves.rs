@@ -12,6 +12,7 @@ use selvedge_cluster::membership::{Joining, Leave, Member, MemberConfig, Role, T
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
 use selvedge_cluster::peer::{Credentials, Inbound, Listener, ListenerConfig};
 use selvedge_cluster::store::embedded::Embedded;
+use selvedge_cluster::store::keys::Shards;
 use selvedge_cluster::store::{Store, migration};
 use selvedge_node::app::{Place, Running};
 use selvedge_node::processing::Neighbours;
@@ -91,6 +92,7 @@ impl Cluster {
                 idle_ms: 60_000,
                 slots: SLOTS,
             },
+            index_shards: Shards::ONE,
             store: store(),
             clock: clock.clone(),
         };
