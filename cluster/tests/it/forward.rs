@@ -16,6 +16,7 @@ use selvedge_protocol::{ErrorCode, SessionId};
 
 use crate::actor::world::*;
 
+mod away;
 mod hostile;
 mod order;
 mod room;

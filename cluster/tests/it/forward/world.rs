@@ -169,12 +169,17 @@ impl Cluster {
 
     /// A node that owns nothing and knows nobody yet.
     pub(super) async fn node(&mut self, name: &str) -> Node {
-        let store: Arc<dyn Store> = Arc::new(Faulty {
+        let store = Faulty {
             inner: Arc::clone(&self.world.store),
             dice: Clock::manual(0, 1),
             percent: 0,
             is_exclusive: false,
-        });
+        };
+        self.node_on(name, Arc::new(store)).await
+    }
+
+    /// The same, whose way to the store is this one.
+    pub(super) async fn node_on(&mut self, name: &str, store: Arc<dyn Store>) -> Node {
         let config = HostConfig {
             node: name.to_owned(),
             idle_ms: 60_000,

@@ -1,5 +1,6 @@
 //! A store that stands still while its gate is closed, as for a process that was stopped or cut off: calls
-//! wait, and go on when it opens, ranges perhaps later than the rest. It can hold only the commits that write some key, or be full. Counts the commits
+//! wait, and go on when it opens, ranges perhaps later than the rest. It can hold only the commits that write some key, be full, or be
+//! away. Counts the commits
 //! that are refused.
 
 use std::sync::Arc;
@@ -27,6 +28,9 @@ struct State {
     /// How many do.
     holding: watch::Sender<usize>,
     is_full: AtomicBool,
+    /// Whether range reads fail at once, and how many have.
+    is_away: AtomicBool,
+    failed: watch::Sender<usize>,
     refused: AtomicUsize,
 }
 
@@ -51,6 +55,8 @@ impl Gate {
             held: watch::Sender::new(None),
             holding: watch::Sender::new(0),
             is_full: AtomicBool::new(false),
+            is_away: AtomicBool::new(false),
+            failed: watch::Sender::new(0),
             refused: AtomicUsize::new(0),
         }))
     }
@@ -98,6 +104,18 @@ impl Gate {
     /// From now on there is no room for commits, or there is again.
     pub(crate) fn set_full(&self, is_full: bool) {
         self.0.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    /// From now on range reads fail at once, or no longer do.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.0.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    /// Completes when so many have failed.
+    pub(crate) async fn has_failed(&self, count: usize) {
+        let mut failed = self.0.failed.subscribe();
+        let waited = failed.wait_for(|failed| *failed >= count);
+        assert!(timeout(PATIENCE, waited).await.is_ok());
     }
 
     /// Commits that were made and refused, as they conflicted or came too late to tell.
@@ -167,6 +185,10 @@ impl Transaction for GatedTransaction {
             self.gate.pass().await;
             let mut holds_ranges = self.gate.0.holds_ranges.subscribe();
             holds_ranges.wait_for(|holds| !holds).await.unwrap();
+            if self.gate.0.is_away.load(Ordering::SeqCst) {
+                self.gate.0.failed.send_modify(|failed| *failed += 1);
+                return Err(Error::Unavailable("it is away".to_owned()));
+            }
             self.inner.range(range).await
         })
     }
