@@ -27,6 +27,15 @@ struct Away {
     count: usize,
 }
 
+/// Where a request that is to go on stands in its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It was held, and so was none before it.
+    First,
+    /// It has just come.
+    Last,
+}
+
 /// A request at another node. Dropped when it is answered, or taken back.
 #[derive(Debug)]
 pub(super) struct Flight(Arc<Line>);
@@ -34,7 +43,8 @@ pub(super) struct Flight(Arc<Line>);
 impl Line {
     /// Whether a request that comes now has no other before it.
     pub(crate) fn is_clear(&self) -> bool {
-        !self.is_held() && self.is_home()
+        // In this order: one that comes back is counted as held before it counts as home.
+        self.is_home() && !self.is_held()
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -67,10 +77,15 @@ impl Line {
         self.held.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// One leaves by an outlet, unless others have left by another one and are not back.
-    pub(super) fn depart(self: &Arc<Self>, outlet: u64) -> Option<Flight> {
+    /// One leaves by an outlet, unless others have left by another one and are not back, or are to leave before it.
+    pub(super) fn depart(self: &Arc<Self>, outlet: u64, place: Place) -> Option<Flight> {
         let mut away = self.away.lock();
-        if away.count > 0 && away.outlet != outlet {
+        let is_behind = match place {
+            Place::First => false,
+            // Under the lock: one that has come back since the caller looked is counted as held by now.
+            Place::Last => self.is_held(),
+        };
+        if is_behind || (away.count > 0 && away.outlet != outlet) {
             return None;
         }
         away.outlet = outlet;
@@ -96,15 +111,29 @@ mod tests {
     fn all_that_are_away_are_at_the_same_place() {
         let line = Arc::<Line>::default();
         assert!(line.is_clear());
-        let first = line.depart(1).unwrap();
-        let second = line.depart(1).unwrap();
-        assert!(!line.is_clear() && line.depart(2).is_none());
+        let depart = |outlet| line.depart(outlet, Place::Last);
+        let first = depart(1).unwrap();
+        let second = depart(1).unwrap();
+        assert!(!line.is_clear() && depart(2).is_none());
         drop(first);
-        assert!(line.depart(2).is_none(), "one of two is back");
+        assert!(depart(2).is_none(), "one of two is back");
         drop(second);
         assert!(line.is_home());
-        let _elsewhere = line.depart(2).unwrap();
-        assert!(line.depart(1).is_none());
+        let _elsewhere = depart(2).unwrap();
+        assert!(depart(1).is_none());
+    }
+
+    #[test]
+    fn one_that_has_just_come_does_not_leave_before_one_that_has_come_back() {
+        let line = Arc::<Line>::default();
+        let back = line.depart(1, Place::Last).unwrap();
+        assert!(line.hold());
+        drop(back);
+        assert!(line.is_home() && !line.is_clear());
+        assert!(line.depart(2, Place::Last).is_none());
+        let _first = line.depart(2, Place::First).unwrap();
+        line.release();
+        assert!(line.depart(2, Place::Last).is_some(), "behind it");
     }
 
     #[test]

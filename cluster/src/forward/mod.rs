@@ -34,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub(crate) use line::Line;
+use line::Place;
 pub(crate) use subscription::RemoteSubscription;
 
 use crate::actor::core::{Core, failure};
@@ -299,7 +300,7 @@ impl Forward {
             self.doubt(Doubt::Plan);
         }
         if !parcel.line.is_held() {
-            self.dispatch(&core, parcel);
+            self.dispatch(&core, parcel, Place::Last);
             return;
         }
         // Behind those that came before, unless they have gone on in this moment.
@@ -309,8 +310,12 @@ impl Forward {
     }
 
     /// Sends a parcel where it belongs by now, or holds it. Answers whether it was sent.
-    fn dispatch(&self, core: &Arc<Core>, parcel: Box<Parcel>) -> bool {
-        let sent = match parcel.line.is_home() {
+    fn dispatch(&self, core: &Arc<Core>, parcel: Box<Parcel>, place: Place) -> bool {
+        let is_next = match place {
+            Place::First => parcel.line.is_home(),
+            Place::Last => parcel.line.is_clear(),
+        };
+        let sent = match is_next {
             true => send_here(core, parcel),
             false => Err(parcel),
         };
@@ -327,7 +332,7 @@ impl Forward {
             return true;
         };
         let outlet = self.outlet(way.name, way.node);
-        parcel.flight = parcel.line.depart(outlet.number());
+        parcel.flight = parcel.line.depart(outlet.number(), place);
         if parcel.flight.is_none() {
             let line = Arc::clone(&parcel.line);
             self.hold(slot, parcel);
@@ -479,7 +484,7 @@ impl Forward {
                 parcel.give_up();
             } else if waiting.contains(&Arc::as_ptr(&line)) {
                 self.hold(slot, parcel);
-            } else if !self.dispatch(core, parcel) {
+            } else if !self.dispatch(core, parcel, Place::First) {
                 waiting.insert(Arc::as_ptr(&line));
             }
             // After it was sent, so that what comes meanwhile stays behind it.
