@@ -438,7 +438,6 @@ mod tests {
             ("roles = ['kernel']", "kernel"),
             ("roles = []", "at least one"),
             ("store = 'redis:1'", "cluster_file"),
-            ("store = 'fdb:/etc/fdb.cluster'", "store"),
             ("roles = ['edge', 'storage']", "roles"),
             ("roles = ['edge', 'core']", "processing is missing"),
             ("ready_file = '/nowhere/ready'", "ready_file"),
@@ -461,5 +460,16 @@ mod tests {
             assert!(message.contains("node.toml"), "{text}: {message}");
             assert_eq!(failure.exit, crate::operate::failure::Exit::Usage);
         }
+    }
+
+    #[cfg(not(feature = "fdb-client"))]
+    #[test]
+    fn a_build_without_foundationdb_says_how_to_make_one() {
+        let text = "store = 'fdb:/etc/fdb.cluster'";
+        let failure = from_text(text, NodeFlags::default()).unwrap_err();
+        for part in ["store", "--features fdb", "node.toml"] {
+            assert!(failure.message.contains(part), "{}", failure.message);
+        }
+        assert_eq!(failure.exit, crate::operate::failure::Exit::Usage);
     }
 }

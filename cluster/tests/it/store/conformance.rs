@@ -623,6 +623,8 @@ async fn random_transaction(store: &dyn Store, clock: &Clock, task: u8) -> Optio
         // Others get in between.
         tokio::task::yield_now().await;
     }
+    // Behind all keys. A commit has a place in the order if it wrote one.
+    transaction.set_versionstamped_key(&[KEYS], &[], &[]);
     let (one, two) = (byte(KEYS), byte(KEYS));
     let (from, to) = (one.min(two), one.max(two));
     let range = Range {
