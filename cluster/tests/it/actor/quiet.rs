@@ -8,13 +8,14 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Identity, Kinds};
-use selvedge_cluster::store::{Committed, Error, Isolation, Range, Store, Transaction, Version};
+use selvedge_cluster::store::{Committed, Error, Store, Transaction, Version};
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::limits::STORE_TRANSACTION_MS_MAX;
 use tokio::time::advance;
 
 use super::kinds::Tally;
 use super::world::*;
+use crate::store::inner::{inner_reads, inner_writes};
 use crate::store::memory::Memory;
 
 /// A second longer than the store remembers.
@@ -101,52 +102,13 @@ impl Store for Observed {
 }
 
 impl Transaction for ObservedTransaction {
-    fn get<'a>(
-        &'a mut self,
-        key: &'a [u8],
-        isolation: Isolation,
-    ) -> BoxFuture<'a, Result<Option<bytes::Bytes>, Error>> {
-        self.inner.get(key, isolation)
-    }
-
-    fn range<'a>(
-        &'a mut self,
-        range: Range,
-    ) -> BoxFuture<'a, Result<Vec<(bytes::Bytes, bytes::Bytes)>, Error>> {
-        self.inner.range(range)
-    }
+    inner_reads!();
 
     fn set(&mut self, key: &[u8], value: &[u8]) {
         self.inner.set(key, value);
     }
 
-    fn clear(&mut self, key: &[u8]) {
-        self.inner.clear(key);
-    }
-
-    fn clear_range(&mut self, begin: &[u8], end: &[u8]) {
-        self.inner.clear_range(begin, end);
-    }
-
-    fn add(&mut self, key: &[u8], by: i64) {
-        self.inner.add(key, by);
-    }
-
-    fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
-        self.inner.set_versionstamped_key(prefix, suffix, value);
-    }
-
-    fn add_read_conflict(&mut self, key: &[u8]) {
-        self.inner.add_read_conflict(key);
-    }
-
-    fn add_write_conflict(&mut self, key: &[u8]) {
-        self.inner.add_write_conflict(key);
-    }
-
-    fn read_version(&mut self) -> BoxFuture<'_, Result<Version, Error>> {
-        self.inner.read_version()
-    }
+    inner_writes!();
 
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Committed, Error>> {
         let observations = Arc::clone(&self.store.0);

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::world::PATIENCE;
+use crate::store::inner::inner_writes;
 
 /// The gate of a store, and what went through it.
 #[derive(Debug, Clone)]
@@ -200,33 +201,7 @@ impl Transaction for GatedTransaction {
         self.inner.set(key, value);
     }
 
-    fn clear(&mut self, key: &[u8]) {
-        self.inner.clear(key);
-    }
-
-    fn clear_range(&mut self, begin: &[u8], end: &[u8]) {
-        self.inner.clear_range(begin, end);
-    }
-
-    fn add(&mut self, key: &[u8], by: i64) {
-        self.inner.add(key, by);
-    }
-
-    fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
-        self.inner.set_versionstamped_key(prefix, suffix, value);
-    }
-
-    fn add_read_conflict(&mut self, key: &[u8]) {
-        self.inner.add_read_conflict(key);
-    }
-
-    fn add_write_conflict(&mut self, key: &[u8]) {
-        self.inner.add_write_conflict(key);
-    }
-
-    fn read_version(&mut self) -> BoxFuture<'_, Result<Version, Error>> {
-        self.inner.read_version()
-    }
+    inner_writes!();
 
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Committed, Error>> {
         let Self {

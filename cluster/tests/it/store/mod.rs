@@ -4,6 +4,7 @@
 mod conformance;
 pub(crate) mod database;
 mod embedded;
+pub(crate) mod inner;
 pub(crate) mod memory;
 pub(crate) mod spread;
 
