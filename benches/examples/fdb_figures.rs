@@ -30,9 +30,13 @@ type Failed = Box<dyn Error + Send + Sync>;
 
 const SECONDS: u64 = 5;
 const ACTORS: usize = 1_000;
+/// Of each of many clients.
+const ACTORS_EACH: usize = 8;
+/// Of the commands of a session in a round, more than there are: those of the next come after them.
+const NUMBERS: u64 = 1_000_000;
 /// Commands in flight, beside a lone one.
 const DEPTHS: [usize; 2] = [1, 512];
-const ROUNDS: usize = 3;
+const ROUNDS: u64 = 3;
 
 fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -117,29 +121,29 @@ async fn clear(store: &dyn Store) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Latencies of commands, with so many at a time, each of a session of its own, over all actors in turn.
+/// Latencies of commands, with so many at a time, each of a session of its own that has some actors: a lone one all of
+/// them, so that most were quiet for seconds when their turn comes, many at once a few each.
 async fn commands(
     host: &Host,
     depth: usize,
-    round: usize,
+    round: u64,
     each: Option<u64>,
 ) -> Result<Vec<Duration>, Failed> {
     let end = Instant::now() + Duration::from_secs(SECONDS);
+    let actors = (ACTORS / depth).max(ACTORS_EACH);
     let tasks = (0..depth).map(|task| {
         let host = host.clone();
         tokio::spawn(async move {
             let mut latencies = Vec::new();
-            // Its name is never one of an earlier round.
-            let session =
-                SessionId::from_u128(((depth * 100 + round) as u128) << 64 | task as u128);
-            let mut actor = task;
-            for number in 1.. {
-                if Instant::now() >= end || each.is_some_and(|each| number > each) {
+            let session = SessionId::from_u128((depth as u128) << 64 | task as u128);
+            let turns = (0..actors).cycle().zip(1..=each.unwrap_or(NUMBERS));
+            for (turn, number) in turns {
+                if Instant::now() >= end {
                     break;
                 }
-                actor = (actor + depth) % ACTORS;
+                let actor = (task + turn * (ACTORS / actors)) % ACTORS;
                 let start = Instant::now();
-                command(&host, actor, session, number).await?;
+                command(&host, actor, session, round * NUMBERS + number).await?;
                 latencies.push(start.elapsed());
             }
             Ok::<_, Failed>(latencies)
