@@ -40,39 +40,38 @@ pub(crate) struct Hold {
 /// actor written to. Never waits.
 pub(crate) fn commit(core: &Arc<Core>, hold: Hold, batch: Arc<Batch>, completion: Completion) {
     let Some(base) = hold.base else {
-        return look_and_commit(core, hold, batch, completion);
+        let core = Arc::clone(core);
+        let runtime = core.runtime.clone();
+        runtime.spawn(async move {
+            completion.finish(commit_checked(&core, hold, &batch).await);
+        });
+        return;
     };
     let fence_key = &core.slots[usize::from(hold.slot)].fence_key;
     let mut transaction = core.store.begin_at(base);
     transaction.add_read_conflict(fence_key);
     transaction.add_read_conflict(&batch.record);
     write(&mut *transaction, &batch);
-    // The store must not hold what holds the store: it could never be closed, or by its own thread.
+    // The store must not hold what holds the store: it could never be closed, or by its own thread. So even for a
+    // moment nothing of that is taken hold of here.
     let (core, runtime) = (Arc::downgrade(core), core.runtime.clone());
-    transaction.commit_then(Box::new(move |result| match result {
-        Ok(committed) => completion.finish(Ok(committed.version)),
-        Err(store::Error::TooOld) => {
-            if let Some(core) = core.upgrade() {
-                look_and_commit(&core, hold, batch, completion);
-            }
-        }
-        Err(store::Error::Conflict) => drop(runtime.spawn(async move {
-            if let Some(core) = core.upgrade() {
-                completion.finish(Err(explain(&core, hold).await));
-            }
-        })),
-        Err(other) => completion.finish(Err(Refused::Store(other))),
+    transaction.commit_then(Box::new(move |result| {
+        let error = match result {
+            Ok(committed) => return completion.finish(Ok(committed.version)),
+            Err(error @ (store::Error::TooOld | store::Error::Conflict)) => error,
+            Err(other) => return completion.finish(Err(Refused::Store(other))),
+        };
+        runtime.spawn(async move {
+            let Some(core) = core.upgrade() else { return };
+            completion.finish(match error {
+                store::Error::TooOld => commit_checked(&core, hold, &batch).await,
+                _ => Err(explain(&core, hold).await),
+            });
+        });
     }));
 }
 
 /// The same for an actor that was quiet for longer than the window of the store: looks first.
-fn look_and_commit(core: &Arc<Core>, hold: Hold, batch: Arc<Batch>, completion: Completion) {
-    let held = Arc::clone(core);
-    core.runtime.spawn(async move {
-        completion.finish(commit_checked(&held, hold, &batch).await);
-    });
-}
-
 async fn commit_checked(core: &Core, hold: Hold, batch: &Batch) -> Result<Version, Refused> {
     let mut failed = store::Error::TooOld;
     for _ in 0..ATTEMPTS_MAX {
