@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use selvedge_cluster::Clock;
-use selvedge_cluster::store::{Committed, Error, Isolation, Range, Store, Transaction, Version};
+use selvedge_cluster::store::{Committed, Error, Store, Transaction, Version};
+
+use super::inner::{inner_reads, inner_writes};
 
 /// Commits fail, succeed in silence, or take their time; by seed.
 #[derive(Debug)]
@@ -75,49 +76,13 @@ impl Store for Faulty {
 }
 
 impl Transaction for FaultyTransaction {
-    fn get<'a>(
-        &'a mut self,
-        key: &'a [u8],
-        isolation: Isolation,
-    ) -> BoxFuture<'a, Result<Option<Bytes>, Error>> {
-        self.inner.get(key, isolation)
-    }
-
-    fn range<'a>(&'a mut self, range: Range) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, Error>> {
-        self.inner.range(range)
-    }
+    inner_reads!();
 
     fn set(&mut self, key: &[u8], value: &[u8]) {
         self.inner.set(key, value);
     }
 
-    fn clear(&mut self, key: &[u8]) {
-        self.inner.clear(key);
-    }
-
-    fn clear_range(&mut self, begin: &[u8], end: &[u8]) {
-        self.inner.clear_range(begin, end);
-    }
-
-    fn add(&mut self, key: &[u8], by: i64) {
-        self.inner.add(key, by);
-    }
-
-    fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
-        self.inner.set_versionstamped_key(prefix, suffix, value);
-    }
-
-    fn add_read_conflict(&mut self, key: &[u8]) {
-        self.inner.add_read_conflict(key);
-    }
-
-    fn add_write_conflict(&mut self, key: &[u8]) {
-        self.inner.add_write_conflict(key);
-    }
-
-    fn read_version(&mut self) -> BoxFuture<'_, Result<Version, Error>> {
-        self.inner.read_version()
-    }
+    inner_writes!();
 
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Committed, Error>> {
         let (inner, fault) = (self.inner, self.fault);

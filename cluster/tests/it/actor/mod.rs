@@ -9,6 +9,7 @@ mod crowd;
 mod end;
 pub(crate) mod faults;
 mod fence;
+pub(crate) mod inner;
 pub(crate) mod kinds;
 mod quiet;
 mod remote;

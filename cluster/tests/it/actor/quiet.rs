@@ -13,9 +13,9 @@ use selvedge_protocol::ErrorCode;
 use selvedge_protocol::limits::STORE_TRANSACTION_MS_MAX;
 use tokio::time::advance;
 
+use super::inner::{inner_reads, inner_writes};
 use super::kinds::Tally;
 use super::world::*;
-use crate::store::inner::{inner_reads, inner_writes};
 use crate::store::memory::Memory;
 
 /// A second longer than the store remembers.

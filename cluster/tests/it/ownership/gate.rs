@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::world::PATIENCE;
-use crate::store::inner::inner_writes;
+use crate::actor::inner::inner_writes;
 
 /// The gate of a store, and what went through it.
 #[derive(Debug, Clone)]

@@ -4,7 +4,6 @@
 mod conformance;
 pub(crate) mod database;
 mod embedded;
-pub(crate) mod inner;
 pub(crate) mod memory;
 pub(crate) mod spread;
 

@@ -8,6 +8,8 @@ mod cluster;
 mod crash;
 #[path = "../../../../cluster/tests/it/actor/faults.rs"]
 mod faults;
+#[path = "../../../../cluster/tests/it/actor/inner.rs"]
+mod inner;
 mod life;
 mod lists;
 mod payloads;
