@@ -1,5 +1,6 @@
 //! What the nodes of a cluster keep of themselves in the store.
 
+use selvedge_protocol::codec;
 use selvedge_protocol::limits::REMOVED_NAMES_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,23 @@ pub struct NodeRecord {
     /// The operation types that it has handlers for, where it executes operations.
     pub operations: Vec<String>,
     pub versions: Versions,
+    /// Where clients reach it over HTTP, `host:port`; `None`: they do not.
+    pub http: Option<String>,
+}
+
+/// A node as binaries before the bridge wrote it.
+#[derive(Deserialize)]
+struct NodeRecord1 {
+    incarnation: u64,
+    state: NodeState,
+    is_drained: bool,
+    is_isolated: bool,
+    weight: u32,
+    roles: Vec<Role>,
+    peer: String,
+    quic: Option<String>,
+    operations: Vec<String>,
+    versions: Versions,
 }
 
 /// What a node's binary understands.
@@ -178,7 +196,24 @@ impl RemovedRecord {
 }
 
 impl Record for NodeRecord {
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
+
+    fn upcast(format: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
+        let upcast = |old: NodeRecord1| Self {
+            incarnation: old.incarnation,
+            state: old.state,
+            is_drained: old.is_drained,
+            is_isolated: old.is_isolated,
+            weight: old.weight,
+            roles: old.roles,
+            peer: old.peer,
+            quic: old.quic,
+            operations: old.operations,
+            versions: old.versions,
+            http: None,
+        };
+        (format == 1).then(|| codec::decode_record(body).map(upcast))
+    }
 }
 
 impl Record for BeatRecord {
@@ -227,8 +262,11 @@ mod tests {
                 protocol: 1,
                 schema: 1,
             },
+            http: Some("127.0.0.1:7480".to_owned()),
         };
-        golden::check(directory, "node", &node);
+        let older = golden::check(directory, "node", &node);
+        let before_the_bridge = NodeRecord { http: None, ..node };
+        assert_eq!(older, [(1, before_the_bridge)]);
         let beat = BeatRecord {
             incarnation: 3,
             count: 70_000,

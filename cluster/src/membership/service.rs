@@ -31,6 +31,7 @@ pub struct Joining {
     pub roles: Vec<Role>,
     pub peer: String,
     pub quic: Option<String>,
+    pub http: Option<String>,
     pub operations: Vec<String>,
     pub versions: Versions,
 }
@@ -93,6 +94,7 @@ impl Service {
                     roles: joining.roles,
                     peer: joining.peer,
                     quic: joining.quic,
+                    http: joining.http,
                     operations: joining.operations,
                     versions: joining.versions,
                 };

@@ -185,6 +185,7 @@ fn record(alone: &Joining) -> NodeRecord {
         roles: alone.roles.clone(),
         peer: alone.peer.clone(),
         quic: alone.quic.clone(),
+        http: alone.http.clone(),
         operations: alone.operations.clone(),
         versions: alone.versions.clone(),
     }

@@ -36,6 +36,7 @@ fn joining(number: u32, roles: &[Role]) -> Joining {
         roles: roles.to_vec(),
         peer: format!("127.0.0.1:{}", 7_410 + number),
         quic: Some(format!("127.0.0.1:{}", 7_400 + number)),
+        http: None,
         operations: Vec::new(),
         versions: Versions {
             binary: "0.1.0".to_owned(),

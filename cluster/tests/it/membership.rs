@@ -44,6 +44,7 @@ impl World {
             roles: vec![Role::Core],
             peer: format!("127.0.0.1:{}", 7_410 + number),
             quic: None,
+            http: None,
             operations: Vec::new(),
             versions: Versions {
                 binary: "0.1.0".to_owned(),

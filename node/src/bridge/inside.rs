@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bridge::health::{About, Health};
 use crate::gateway::{Caller, CommandCall, QueryCall, Service};
 use crate::identity::{Authenticator, Principal};
-use crate::session::{LinkSender, SessionHandle, Sessions};
+use crate::session::{LinkSender, SessionHandle, Sessions, Way};
 
 /// The inside of the node, as the bridge sees it. Cheap to clone.
 #[derive(Clone)]
@@ -118,7 +118,7 @@ impl Inside {
         link: LinkSender,
     ) -> Result<SessionHandle, Failure> {
         let sessions = self.sessions.clone();
-        let task = async move { sessions.open(first, link).await };
+        let task = async move { sessions.open(first, link, Way::Http).await };
         self.runtime.spawn(task).await.map_err(|_| stopped())?
     }
 }

@@ -16,7 +16,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
 use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
-use crate::session::{BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link};
+use crate::session::{
+    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, Way, link,
+};
 
 /// Serves a connection from its first packet to its end.
 pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: HandshakePermit) {
@@ -60,7 +62,7 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
     let (sender, link) = link(room.clone());
     let opened = match first.unwrap_or_else(|_| Err(no_hello())) {
         // Not under the deadline: a session that is being opened must be seen through.
-        Ok(first) => shared.sessions.open(first, sender).await,
+        Ok(first) => shared.sessions.open(first, sender, Way::Quic).await,
         Err(failure) => Err(failure),
     };
     match opened {

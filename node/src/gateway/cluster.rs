@@ -203,6 +203,7 @@ struct NodeShown<'a> {
     slots: usize,
     planned: usize,
     quic: Option<&'a str>,
+    http: Option<&'a str>,
     peer: Option<&'a str>,
     operations: &'a [String],
     versions: &'a Versions,
@@ -211,7 +212,9 @@ struct NodeShown<'a> {
 impl<'a> NodeShown<'a> {
     fn of(snapshot: &'a Snapshot, name: &str) -> Option<Self> {
         let (name, record) = snapshot.members.get_key_value(name)?;
-        let NodeRecord { peer, quic, .. } = record;
+        let NodeRecord {
+            peer, quic, http, ..
+        } = record;
         Some(Self {
             node: name,
             state: in_words(snapshot.condition(name)?),
@@ -223,6 +226,7 @@ impl<'a> NodeShown<'a> {
             slots: snapshot.held(name),
             planned: snapshot.plan.slots_of(name).count(),
             quic: quic.as_deref(),
+            http: http.as_deref(),
             peer: (!peer.is_empty()).then_some(peer),
             operations: &record.operations,
             versions: &record.versions,

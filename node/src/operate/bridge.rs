@@ -53,7 +53,7 @@ pub(super) fn about(config: &NodeConfig, meta: &ClusterMeta) -> About {
 }
 
 /// Binds the HTTP port. `tls` is what the node shows to its clients.
-pub(super) fn bind(
+pub(super) fn bind_bridge(
     config: &NodeConfig,
     tls: Option<EdgeTls>,
     inside: Inside,

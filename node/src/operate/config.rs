@@ -30,6 +30,8 @@ pub(crate) struct NodeConfig {
     pub(crate) http: SocketAddr,
     /// What clients are told instead of `quic`, `host:port`.
     pub(crate) advertise_quic: Option<String>,
+    /// What they are told instead of `http`.
+    pub(crate) advertise_http: Option<String>,
     /// What other nodes are told instead of `peer`.
     pub(crate) advertise_peer: Option<String>,
     pub(crate) weight: u32,
@@ -73,6 +75,7 @@ struct File {
     peer: Option<String>,
     http: Option<String>,
     advertise_quic: Option<String>,
+    advertise_http: Option<String>,
     advertise_peer: Option<String>,
     weight: Option<u32>,
     ready_file: Option<PathBuf>,
@@ -102,11 +105,11 @@ impl NodeConfig {
         let http = origins.pick("http", flags.http, file.http);
         let advertise_quic =
             origins.pick("advertise_quic", flags.advertise_quic, file.advertise_quic);
+        let advertise_http =
+            origins.pick("advertise_http", flags.advertise_http, file.advertise_http);
         let advertise_peer =
             origins.pick("advertise_peer", flags.advertise_peer, file.advertise_peer);
-        let text = |weight: Option<u32>| weight.map(|weight| weight.to_string());
-        let weight = origins.pick("weight", text(flags.weight), text(file.weight));
-        let weight = weight.and_then(|weight| weight.parse().ok());
+        let weight = number(&mut origins, "weight", flags.weight, file.weight);
         let ready_file = origins.pick("ready_file", flags.ready_file, file.ready_file);
         let table = TlsTable {
             peer_ca: origins.pick("tls.peer_ca", flags.peer_ca, file.tls.peer_ca.clone()),
@@ -121,12 +124,7 @@ impl NodeConfig {
         let by = |key| origins.of(key);
         let store = StoreUrl::parse(&by("store"), store.as_deref().unwrap_or("embedded"))?;
         let roles = self::roles(&by("roles"), roles.as_deref(), &store)?;
-        if roles.contains(&Role::Storage) && store != StoreUrl::Embedded {
-            return Err(CommandFailure::usage(format!(
-                "{}: a node with the role storage serves its embedded store; leave --store out",
-                by("store")
-            )));
-        }
+        storage_is_embedded(&by("store"), &roles, &store)?;
         Ok(Self {
             name: node_name(&by("name"), name.unwrap_or_else(|| "node-1".to_owned()))?,
             data_dir: data_dir.unwrap_or_else(|| PathBuf::from("./selvedge-data")),
@@ -136,6 +134,7 @@ impl NodeConfig {
             peer: address(&by("peer"), peer, "127.0.0.1:7410")?,
             http: address(&by("http"), http, "127.0.0.1:7480")?,
             advertise_quic: advertised(&by("advertise_quic"), advertise_quic)?,
+            advertise_http: advertised(&by("advertise_http"), advertise_http)?,
             advertise_peer: advertised(&by("advertise_peer"), advertise_peer)?,
             // A node of twice the weight has twice the actors.
             weight: within(&by("weight"), weight, 100, 1..=10_000)?,
@@ -340,6 +339,27 @@ fn address(by: &str, text: Option<String>, default: &str) -> Result<SocketAddr, 
             "{by}: {text:?} is not an address: use HOST:PORT, for example {default}"
         ))
     })
+}
+
+fn storage_is_embedded(by: &str, roles: &[Role], store: &StoreUrl) -> Result<(), CommandFailure> {
+    if roles.contains(&Role::Storage) && *store != StoreUrl::Embedded {
+        return Err(CommandFailure::usage(format!(
+            "{by}: a node with the role storage serves its embedded store; leave --store out"
+        )));
+    }
+    Ok(())
+}
+
+/// A number of either place.
+fn number(
+    origins: &mut Origins,
+    key: &'static str,
+    by_flag: Option<u32>,
+    by_file: Option<u32>,
+) -> Option<u32> {
+    let text = |number: Option<u32>| number.map(|number| number.to_string());
+    let picked = origins.pick(key, text(by_flag), text(by_file));
+    picked.and_then(|text| text.parse().ok())
 }
 
 /// An address that is told to others; it is looked up by them.

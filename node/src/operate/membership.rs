@@ -9,7 +9,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::Host;
 use selvedge_cluster::forward::{Doubt, Forward, ForwardConfig};
 use selvedge_cluster::membership::{
-    Joining, Leave, Member, MemberConfig, Role, Standing, Timing, Versions, View,
+    Joining, Leave, Member, MemberConfig, NodeRecord, Role, Standing, Timing, Versions, View,
 };
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
 use selvedge_cluster::peer::{Inbound, Listener};
@@ -25,6 +25,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 use crate::app::Processing;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
+use crate::operate::ports::Addresses;
 use crate::operate::readiness::Readiness;
 use crate::processing::Neighbours;
 use crate::session::{OtherNodes, Sessions};
@@ -50,7 +51,7 @@ pub(crate) struct MembershipParts<'a> {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     /// Gets the addresses of the other nodes that serve clients.
-    pub(crate) others: watch::Sender<Arc<[String]>>,
+    pub(crate) others: Tellers,
     /// They go to others when this node is not to serve them, or cannot.
     pub(crate) sessions: Sessions,
 }
@@ -196,8 +197,8 @@ pub(crate) struct Own<'a> {
     pub(crate) meta: &'a ClusterMeta,
     /// Where other nodes connect; `None`: there are none.
     pub(crate) peer: Option<SocketAddr>,
-    /// Where clients connect, if they do.
-    pub(crate) quic: Option<SocketAddr>,
+    /// Where clients connect.
+    pub(crate) clients: Addresses,
     /// The types that it has handlers for.
     pub(crate) operations: &'a [String],
 }
@@ -217,7 +218,8 @@ impl Own<'_> {
             },
             roles: config.roles.clone(),
             peer: address(&config.advertise_peer, self.peer).unwrap_or_default(),
-            quic: address(&config.advertise_quic, self.quic),
+            quic: address(&config.advertise_quic, self.clients.quic),
+            http: address(&config.advertise_http, self.clients.http),
             operations: match config.has(Role::Processing) {
                 true => self.operations.to_vec(),
                 false => Vec::new(),
@@ -239,10 +241,15 @@ async fn serve(forward: Forward, processing: Processing, inbound: Inbound) {
     }
 }
 
+/// What tells sessions where else clients are served.
+pub(crate) struct Tellers {
+    quic: watch::Sender<Arc<[String]>>,
+    http: watch::Sender<Arc<[String]>>,
+}
+
 /// Keeps the addresses of other nodes up to date, those that are to stay first.
-async fn tell_others(mut views: watch::Receiver<Arc<View>>, others: watch::Sender<Arc<[String]>>) {
-    loop {
-        let addresses = addresses(&views.borrow_and_update());
+async fn tell_others(mut views: watch::Receiver<Arc<View>>, others: Tellers) {
+    let tell = |others: &watch::Sender<Arc<[String]>>, addresses: Arc<[String]>| {
         others.send_if_modified(|known| {
             let is_news = **known != *addresses;
             if is_news {
@@ -250,17 +257,24 @@ async fn tell_others(mut views: watch::Receiver<Arc<View>>, others: watch::Sende
             }
             is_news
         });
+    };
+    loop {
+        let view = Arc::clone(&views.borrow_and_update());
+        tell(&others.quic, addresses(&view, Role::Edge, |it| &it.quic));
+        tell(&others.http, addresses(&view, Role::Bridge, |it| &it.http));
         if views.changed().await.is_err() {
             return;
         }
     }
 }
 
-fn addresses(view: &View) -> Arc<[String]> {
-    let stays = view
-        .others(Role::Edge)
-        .filter(|(_, node)| node.is_staying());
-    stays.filter_map(|(_, node)| node.quic.clone()).collect()
+fn addresses(
+    view: &View,
+    role: Role,
+    of: impl Fn(&NodeRecord) -> &Option<String>,
+) -> Arc<[String]> {
+    let stays = view.others(role).filter(|(_, node)| node.is_staying());
+    stays.filter_map(|(_, node)| of(node).clone()).collect()
 }
 
 /// Sends sessions away for as long as an operator drains the node or the others cannot reach it, and once when it is
@@ -292,8 +306,14 @@ async fn move_sessions(member: Member, sessions: Sessions) {
 }
 
 /// No address of any other node.
-pub(crate) fn nobody_yet() -> (watch::Sender<Arc<[String]>>, OtherNodes) {
-    watch::channel(Arc::from([]))
+pub(crate) fn nobody_yet() -> (Tellers, OtherNodes) {
+    let (quic, over_quic) = watch::channel(Arc::from([]));
+    let (http, over_http) = watch::channel(Arc::from([]));
+    let others = OtherNodes {
+        quic: over_quic,
+        http: over_http,
+    };
+    (Tellers { quic, http }, others)
 }
 
 /// As often as a client that finds nobody else may come back.

@@ -17,6 +17,7 @@ mod node;
 mod origin;
 mod output;
 mod peer;
+mod ports;
 mod profile;
 mod readiness;
 mod storage;

@@ -127,6 +127,7 @@ mod tests {
             roles: vec![role],
             peer: String::new(),
             quic: None,
+            http: None,
             operations: Vec::new(),
             versions: Versions {
                 binary: "0.1.0".to_owned(),

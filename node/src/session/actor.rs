@@ -73,6 +73,8 @@ pub(super) struct Attachment {
     pub(super) welcome: Welcome,
     /// The other nodes that the Welcome tells of.
     pub(super) told: Told,
+    /// The choice among them.
+    pub(super) elsewhere: Arc<Elsewhere>,
 }
 
 /// What a session starts with.
@@ -84,7 +86,6 @@ pub(super) struct Start {
     pub(super) work: Work,
     pub(super) detached: Duration,
     pub(super) registry: Arc<Registry>,
-    pub(super) elsewhere: Arc<Elsewhere>,
     pub(super) attachment: Attachment,
 }
 
@@ -146,7 +147,7 @@ impl Actor for SessionActor {
             replies: HashMap::new(),
             streamed: 0,
             detached: start.detached,
-            elsewhere: start.elsewhere,
+            elsewhere: Arc::clone(&start.attachment.elsewhere),
             told: None,
             departure: Departure::No,
             registration,
@@ -308,8 +309,10 @@ impl State {
             link,
             welcome,
             told,
+            elsewhere,
         } = attachment;
         self.told = Some(told);
+        self.elsewhere = elsewhere;
         link.push(vec![Outgoing::Frame(ServerFrame::Welcome(welcome))]);
         self.attachment = Some((connection, link));
     }

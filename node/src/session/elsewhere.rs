@@ -7,25 +7,45 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use tokio::sync::watch;
 
-/// The other nodes that serve clients: `host:port` of each, best first.
-pub type OtherNodes = watch::Receiver<Arc<[String]>>;
+/// How clients reach a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Sessions over QUIC, with or without HTTP/3 between.
+    Quic,
+    /// Sessions over WebSocket.
+    Http,
+}
+
+/// Addresses of nodes, `host:port`, best first.
+pub type Addresses = watch::Receiver<Arc<[String]>>;
+
+/// The other nodes that serve clients.
+#[derive(Debug, Clone)]
+pub struct OtherNodes {
+    pub quic: Addresses,
+    pub http: Addresses,
+}
 
 /// For a node that has no others.
 pub fn no_other_nodes() -> OtherNodes {
     // What was last sent stays there when the sender goes.
-    watch::channel(Arc::from([])).1
+    let nobody = || watch::channel(Arc::from([])).1;
+    OtherNodes {
+        quic: nobody(),
+        http: nobody(),
+    }
 }
 
 /// What the client of one session knows of them.
 #[derive(Debug)]
 pub(super) struct Told {
-    others: OtherNodes,
+    others: Addresses,
     told: Arc<[String]>,
 }
 
 impl Told {
     /// `told` is what the client was told last.
-    pub(super) const fn new(others: OtherNodes, told: Arc<[String]>) -> Self {
+    pub(super) const fn new(others: Addresses, told: Arc<[String]>) -> Self {
         Self { others, told }
     }
 
@@ -43,17 +63,17 @@ impl Told {
     }
 }
 
-/// The choice among them.
+/// The choice among those that are reached in one way.
 #[derive(Debug)]
 pub(super) struct Elsewhere {
-    others: OtherNodes,
+    others: Addresses,
     /// Whose turn it is.
     turn: AtomicUsize,
 }
 
 impl Elsewhere {
     /// `first` says whose turn it is first: nodes that drain at the same time begin at different ones.
-    pub(super) const fn new(others: OtherNodes, first: usize) -> Self {
+    pub(super) const fn new(others: Addresses, first: usize) -> Self {
         Self {
             others,
             turn: AtomicUsize::new(first),
@@ -66,7 +86,7 @@ impl Elsewhere {
     }
 
     /// A way to hear of changes, for one session.
-    pub(super) fn watch(&self) -> OtherNodes {
+    pub(super) fn watch(&self) -> Addresses {
         self.others.clone()
     }
 
@@ -132,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_node_alone_has_nobody_else() {
-        let elsewhere = Elsewhere::new(no_other_nodes(), 7);
+        let elsewhere = Elsewhere::new(no_other_nodes().http, 7);
         assert!(elsewhere.is_empty());
         assert_eq!(elsewhere.next(), None);
     }

@@ -16,7 +16,7 @@ mod service;
 mod supervisor;
 mod work;
 
-pub use elsewhere::{OtherNodes, no_other_nodes};
+pub use elsewhere::{Addresses, OtherNodes, Way, no_other_nodes};
 pub use handle::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
 pub use link::{Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
 pub use room::{NodeRoom, Room, Taken};

@@ -17,7 +17,7 @@ use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
 use crate::processing::worker::Workers;
 use crate::session::actor::{Attachment, Message, SessionActor, Start};
-use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
+use crate::session::elsewhere::{Elsewhere, OtherNodes, Told, Way};
 use crate::session::handle::{ConnectionNumber, SessionHandle};
 use crate::session::link::LinkSender;
 use crate::session::registry::Registry;
@@ -86,7 +86,8 @@ struct Shared {
     inside: Inside,
     registry: Arc<Registry>,
     supervisor: ActorRef<()>,
-    elsewhere: Arc<Elsewhere>,
+    over_quic: Arc<Elsewhere>,
+    over_http: Arc<Elsewhere>,
     connections: AtomicU64,
     /// Milliseconds that a drain may take; 0 while there is none.
     draining_ms: AtomicU32,
@@ -99,9 +100,10 @@ impl Sessions {
             .await
             .map_err(|error| StartError(error.to_string()))?;
         let first = usize::try_from(inside.clock.random() >> 32).unwrap_or(0);
-        let elsewhere = Arc::new(Elsewhere::new(inside.others.clone(), first));
+        let OtherNodes { quic, http } = inside.others.clone();
         Ok(Self(Arc::new(Shared {
-            elsewhere,
+            over_quic: Arc::new(Elsewhere::new(quic, first)),
+            over_http: Arc::new(Elsewhere::new(http, first)),
             registry: Arc::new(Registry::new(config.detached_max)),
             config,
             inside,
@@ -112,11 +114,12 @@ impl Sessions {
     }
 
     /// Opens or resumes the session that the first frame of a connection asks for. The Welcome is the
-    /// first thing on the link.
+    /// first thing on the link. `way` is how the client came, and goes on elsewhere.
     pub async fn open(
         &self,
         first: ClientFrame,
         link: LinkSender,
+        way: Way,
     ) -> Result<SessionHandle, Failure> {
         let greeting = server::greet(first)?;
         if self.draining_ms() > 0 {
@@ -141,14 +144,16 @@ impl Sessions {
         let opened = self.admit(&principal, resume)?;
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
-        let others = shared.elsewhere.all();
+        let elsewhere = shared.elsewhere(way);
+        let others = elsewhere.all();
         let mut welcome = self.welcome(greeting.version, &principal, &opened);
         servers::announce(&mut welcome.ext, &others);
         let attachment = Attachment {
             connection,
             link,
             welcome,
-            told: Told::new(shared.elsewhere.watch(), others),
+            told: Told::new(elsewhere.watch(), others),
+            elsewhere: Arc::clone(elsewhere),
         };
         let actor = self.attach(opened.session, principal, attachment).await?;
         // A drain that began in the meantime may have missed this session.
@@ -199,10 +204,11 @@ impl Sessions {
     pub fn redirect_all(&self) -> usize {
         let Shared {
             registry,
-            elsewhere,
+            over_quic,
+            over_http,
             ..
         } = &*self.0;
-        if elsewhere.is_empty() {
+        if over_quic.is_empty() && over_http.is_empty() {
             return 0;
         }
         let sessions = registry.len();
@@ -279,7 +285,6 @@ impl Sessions {
             inside,
             registry,
             supervisor,
-            elsewhere,
             ..
         } = &*self.0;
         let mut attachment = Box::new(attachment);
@@ -298,7 +303,6 @@ impl Sessions {
             work: Work::new(inside.workers.clone()),
             detached: Duration::from_millis(config.detached_ms),
             registry: Arc::clone(registry),
-            elsewhere: Arc::clone(elsewhere),
             attachment: *attachment,
             session,
             caller: Caller {
@@ -312,6 +316,15 @@ impl Sessions {
                 tracing::error!(%error, "session not started");
                 Err(stopped())
             }
+        }
+    }
+}
+
+impl Shared {
+    const fn elsewhere(&self, way: Way) -> &Arc<Elsewhere> {
+        match way {
+            Way::Quic => &self.over_quic,
+            Way::Http => &self.over_http,
         }
     }
 }

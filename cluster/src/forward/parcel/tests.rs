@@ -158,6 +158,7 @@ fn view(number: u64, owner: &str) -> View {
         roles: Vec::new(),
         peer: String::new(),
         quic: None,
+        http: None,
         operations: Vec::new(),
         versions: Versions {
             binary: String::new(),

@@ -19,6 +19,7 @@ fn node() -> NodeRecord {
         roles: vec![Role::Core],
         peer: "127.0.0.1:7410".to_owned(),
         quic: None,
+        http: None,
         operations: Vec::new(),
         versions: Versions {
             binary: "0.1.0".to_owned(),

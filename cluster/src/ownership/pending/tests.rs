@@ -18,6 +18,7 @@ fn node(incarnation: u64, state: NodeState) -> NodeRecord {
         roles: Vec::new(),
         peer: String::new(),
         quic: None,
+        http: None,
         operations: Vec::new(),
         versions: Versions {
             binary: String::new(),

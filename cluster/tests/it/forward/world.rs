@@ -268,6 +268,7 @@ impl Cluster {
             roles: vec![Role::Core],
             peer: listener.local_addr().to_string(),
             quic: None,
+            http: None,
             operations: Vec::new(),
             versions: Versions {
                 binary: String::new(),

@@ -108,6 +108,7 @@ fn joining(name: &str, peer: &str) -> Joining {
         roles: vec![Role::Core],
         peer: peer.to_owned(),
         quic: None,
+        http: None,
         operations: Vec::new(),
         versions: Versions {
             binary: "0.1.0".to_owned(),

@@ -248,6 +248,7 @@ fn joining(name: &str, address: SocketAddr) -> Joining {
         roles: vec![Role::Core],
         peer: address.to_string(),
         quic: None,
+        http: None,
         operations: Vec::new(),
         versions: Versions {
             binary: "0.1.0".to_owned(),

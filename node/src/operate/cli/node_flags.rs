@@ -63,6 +63,9 @@ pub(crate) struct NodeFlags {
     /// What clients are told as this node's address, HOST:PORT, where it is not that of --quic.
     #[arg(long, value_name = "ADDR", env = "SELVEDGE_ADVERTISE_QUIC")]
     pub(crate) advertise_quic: Option<String>,
+    /// What browsers are told as this node's address, HOST:PORT, where it is not that of --http.
+    #[arg(long, value_name = "ADDR", env = "SELVEDGE_ADVERTISE_HTTP")]
+    pub(crate) advertise_http: Option<String>,
     /// What other nodes are told as this node's address, HOST:PORT, where it is not that of --peer.
     #[arg(long, value_name = "ADDR", env = "SELVEDGE_ADVERTISE_PEER")]
     pub(crate) advertise_peer: Option<String>,

@@ -33,6 +33,7 @@ struct Node {
     slots: u64,
     planned: u64,
     quic: Option<String>,
+    http: Option<String>,
     peer: Option<String>,
     versions: Versions,
 }
@@ -242,7 +243,7 @@ fn read<T: for<'de> Deserialize<'de>>(answer: &Value) -> Result<T, CommandFailur
 impl Status {
     fn describe(&self) -> String {
         let heading = [
-            "NODE", "STATE", "ROLES", "SLOTS", "WEIGHT", "CLIENTS", "PEER", "VERSION",
+            "NODE", "STATE", "ROLES", "SLOTS", "WEIGHT", "QUIC", "HTTP", "PEER", "VERSION",
         ];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         rows.extend(self.nodes.iter().map(Node::row));
@@ -279,6 +280,7 @@ impl Node {
             format!("{}/{}", self.slots, self.planned),
             self.weight.to_string(),
             self.quic.clone().unwrap_or_else(|| "-".to_owned()),
+            self.http.clone().unwrap_or_else(|| "-".to_owned()),
             self.peer.clone().unwrap_or_else(|| "-".to_owned()),
             self.versions.binary.clone(),
         ]

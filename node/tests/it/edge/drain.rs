@@ -180,7 +180,7 @@ async fn who_is_cut_off_is_told_where_else_to_go() {
     edge.drain = Duration::from_millis(50);
     let stand = Stand::new();
     let mut inside = inside(Arc::new(stand.clone()), None);
-    inside.others = known(&["a.example:1"]);
+    inside.others.quic = known(&["a.example:1"]);
     let node = Node::around(edge, SessionConfig::new("test"), inside, stand).await;
     let (mut peer, _) = node.session().await;
     peer.send(&[ClientFrame::Command(command(1, "hold"))]).await;
@@ -229,7 +229,7 @@ async fn who_comes_back_to_a_node_that_goes_on_is_served() {
 async fn a_command_that_takes_too_long_is_answered_elsewhere() {
     let stand = Stand::new();
     let node = Node::among(known(&["a.example:1"]), stand.clone()).await;
-    let other = Node::among(no_other_nodes(), stand).await;
+    let other = Node::among(no_other_nodes().quic, stand).await;
     let (mut peer, welcome) = node.session().await;
     peer.send(&[ClientFrame::Command(command(1, "hold"))]).await;
     node.stand.0.held.acquire().await.unwrap().forget();

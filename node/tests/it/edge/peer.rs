@@ -14,7 +14,7 @@ use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Service;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
 use selvedge_node::processing::worker::Workers;
-use selvedge_node::session::{Inside, OtherNodes, SessionConfig, Sessions, no_other_nodes};
+use selvedge_node::session::{Addresses, Inside, SessionConfig, Sessions, no_other_nodes};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Consistency, Hello, Outcome, Payload, Query, Reply, Request, ServerFrame,
     Since, Subscribe, Success, Welcome,
@@ -68,11 +68,9 @@ impl Node {
     }
 
     /// One that knows of others, before the same stand-in as they.
-    pub(super) async fn among(others: OtherNodes, stand: Stand) -> Self {
-        let inside = Inside {
-            others,
-            ..inside(Arc::new(stand.clone()), None)
-        };
+    pub(super) async fn among(others: Addresses, stand: Stand) -> Self {
+        let mut inside = inside(Arc::new(stand.clone()), None);
+        inside.others.quic = others;
         Self::around(config(), SessionConfig::new("test"), inside, stand).await
     }
 

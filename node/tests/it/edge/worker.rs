@@ -12,7 +12,7 @@ use selvedge_cluster::store::{Store, migration};
 use selvedge_node::Application;
 use selvedge_node::app::{Place, Running};
 use selvedge_node::gateway::Gateway;
-use selvedge_node::session::{Inside, OtherNodes, SessionConfig, no_other_nodes};
+use selvedge_node::session::{Addresses, Inside, OtherNodes, SessionConfig, no_other_nodes};
 use selvedge_protocol::frame::{
     ClientFrame, Goodbye, Hello, Notice, Outcome, Ping, Reply, Request, ServerFrame, StepReport,
     StepResult, Task, Welcome, WorkerReady,
@@ -49,11 +49,11 @@ struct Client {
 
 impl World {
     async fn new(lease: Duration) -> Self {
-        Self::among(no_other_nodes(), lease).await
+        Self::among(no_other_nodes().quic, lease).await
     }
 
     /// A node that knows of others.
-    async fn among(others: OtherNodes, lease: Duration) -> Self {
+    async fn among(others: Addresses, lease: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config_of = EmbeddedConfig::new(directory.path().join("store"));
         let store: Arc<dyn Store> = Arc::new(Embedded::open(config_of).unwrap());
@@ -73,7 +73,10 @@ impl World {
         let application = application.start(place).await.unwrap();
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
         let inside = Inside {
-            others,
+            others: OtherNodes {
+                quic: others,
+                ..no_other_nodes()
+            },
             ..inside(Arc::new(gateway), Some(application.workers()))
         };
         let session = SessionConfig::new("test");

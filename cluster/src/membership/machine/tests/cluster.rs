@@ -100,6 +100,7 @@ impl Cluster {
             roles: Vec::new(),
             peer: String::new(),
             quic: None,
+            http: None,
             operations: Vec::new(),
             versions: Versions {
                 binary: String::new(),

@@ -71,6 +71,7 @@ pub(super) fn check(config: &NodeConfig, count: u8) -> Result<(), CommandFailure
     }
     for (key, flag, told) in [
         ("advertise_quic", "--advertise-quic", &config.advertise_quic),
+        ("advertise_http", "--advertise-http", &config.advertise_http),
         ("advertise_peer", "--advertise-peer", &config.advertise_peer),
     ] {
         if told.is_some() {

@@ -156,6 +156,7 @@ impl Cluster {
             roles: roles.to_vec(),
             peer,
             quic: None,
+            http: None,
             operations,
             versions: Versions {
                 binary: String::new(),

@@ -146,6 +146,7 @@ fn joining(name: &str, peer: String, operations: Vec<String>) -> Joining {
         roles: vec![Role::Core, Role::Processing],
         peer,
         quic: None,
+        http: None,
         operations,
         versions: Versions {
             binary: String::new(),

@@ -1,0 +1,237 @@
+//! The ports at which a node serves clients: bound before it joins its cluster, so that it can tell the others where
+//! they are, and served from then on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join;
+use selvedge_cluster::Clock;
+use selvedge_cluster::membership::Role;
+use selvedge_cluster::store::migration::ClusterMeta;
+use selvedge_protocol::error::chain;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::app::Running;
+use crate::bridge::{self, Bridge};
+use crate::edge::{self, BindError, Edge, EdgeConfig, EdgeTls, ResetKey};
+use crate::gateway::{Gateway, Service};
+use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
+use crate::operate::bridge::{Started, about, bind_bridge, metrics};
+use crate::operate::config::NodeConfig;
+use crate::operate::failure::CommandFailure;
+use crate::session::{Inside, OtherNodes, SessionConfig, Sessions};
+
+/// What clients come to, whatever the port.
+pub(super) struct Doors {
+    pub(super) sessions: Sessions,
+    service: Arc<dyn Service>,
+    authenticator: Arc<dyn Authenticator>,
+    clock: Clock,
+}
+
+impl Doors {
+    /// Starts the sessions of a node.
+    pub(super) async fn open(
+        config: &NodeConfig,
+        meta: &ClusterMeta,
+        token: Secret,
+        application: &Running,
+        clock: &Clock,
+        others: OtherNodes,
+    ) -> Result<Self, CommandFailure> {
+        let service: Arc<dyn Service> = Arc::new(Gateway::new(
+            application.host.clone(),
+            application.operations.clone(),
+        ));
+        let authenticator: Arc<dyn Authenticator> = Arc::new(DevelopmentToken::new("admin", token));
+        let inside = Inside {
+            service: Arc::clone(&service),
+            workers: Some(application.workers()),
+            authenticator: Arc::clone(&authenticator),
+            resume_key: ResumeKey::new(meta.session_key.as_bytes()),
+            clock: clock.clone(),
+            others,
+        };
+        let sessions = Sessions::start(SessionConfig::new(&config.name), inside).await;
+        Ok(Self {
+            sessions: sessions.map_err(|error| CommandFailure::failed(chain(&error)))?,
+            service,
+            authenticator,
+            clock: clock.clone(),
+        })
+    }
+}
+
+/// Ports that are bound. A node without one of the roles has none of it.
+#[derive(Debug)]
+pub(super) struct Ports {
+    edge: Option<Edge>,
+    bridge: Option<Bridge>,
+    addresses: Addresses,
+}
+
+/// Where clients connect, with real ports.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) quic: Option<SocketAddr>,
+    pub(super) http: Option<SocketAddr>,
+}
+
+/// Ports that are served.
+#[derive(Debug)]
+pub(super) struct Serving {
+    /// Dropped or sent to, they end.
+    shutdown: Vec<oneshot::Sender<()>>,
+    edge: Option<JoinHandle<Result<(), edge::RunError>>>,
+    bridge: Option<JoinHandle<Result<(), bridge::RunError>>>,
+}
+
+impl Ports {
+    /// Binds what the roles of the node ask for. Needs a tokio runtime, the node's main one.
+    pub(super) fn bind(
+        config: &NodeConfig,
+        meta: &ClusterMeta,
+        tls: Option<EdgeTls>,
+        doors: Doors,
+        started: &Started,
+    ) -> Result<Self, CommandFailure> {
+        let (for_edge, for_bridge) = tls.map(|tls| (copy(&tls), tls)).unzip();
+        let edge = for_edge
+            .filter(|_| config.has(Role::Edge))
+            .map(|tls| bind_edge(config, meta, tls, doors.sessions.clone()))
+            .transpose()?;
+        let bridge = match config.has(Role::Bridge) {
+            false => None,
+            true => {
+                let inside = bridge::Inside {
+                    runtime: Handle::current(),
+                    sessions: doors.sessions,
+                    service: doors.service,
+                    authenticator: doors.authenticator,
+                    clock: doors.clock,
+                    health: started.health(),
+                    about: Arc::new(about(config, meta)),
+                    metrics: metrics()?,
+                };
+                Some(bind_bridge(config, for_bridge, inside)?)
+            }
+        };
+        let quic = edge.as_ref().map(Edge::local_addr).transpose();
+        let addresses = Addresses {
+            quic: quic.map_err(|error| CommandFailure::failed(chain(&error)))?,
+            http: bridge.as_ref().map(Bridge::local_addr),
+        };
+        Ok(Self {
+            edge,
+            bridge,
+            addresses,
+        })
+    }
+
+    /// Where they are.
+    pub(super) const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves at all of them.
+    pub(super) fn serve(self) -> Serving {
+        let mut shutdown = Vec::new();
+        let mut stopped = || {
+            let (sender, stopped) = oneshot::channel::<()>();
+            shutdown.push(sender);
+            async move {
+                // An error is the end of the node without a drain: the same to its ports.
+                let _ = stopped.await;
+            }
+        };
+        let edge = self.edge.map(|edge| tokio::spawn(edge.run(stopped())));
+        let bridge = self.bridge.map(|it| tokio::spawn(it.run(stopped())));
+        Serving {
+            shutdown,
+            edge,
+            bridge,
+        }
+    }
+}
+
+impl Serving {
+    /// Completes when one of them has ended by itself.
+    pub(super) async fn failed(&mut self) -> CommandFailure {
+        tokio::select! {
+            failure = ended(&mut self.edge, "the edge has ended") => failure,
+            failure = ended(&mut self.bridge, "the bridge has ended") => failure,
+        }
+    }
+
+    /// Lets sessions and requests come to their end, then closes all of them.
+    pub(super) async fn drain(self) {
+        for shutdown in self.shutdown {
+            // One that has ended has been told of already.
+            let _ = shutdown.send(());
+        }
+        join(closed(self.edge, "edge"), closed(self.bridge, "bridge")).await;
+    }
+}
+
+async fn ended<E: std::error::Error>(
+    part: &mut Option<JoinHandle<Result<(), E>>>,
+    in_order: &str,
+) -> CommandFailure {
+    match part {
+        None => std::future::pending().await,
+        Some(part) => match part.await {
+            Ok(Ok(())) => CommandFailure::failed(in_order),
+            Ok(Err(error)) => CommandFailure::failed(chain(&error)),
+            Err(error) => CommandFailure::failed(chain(&error)),
+        },
+    }
+}
+
+async fn closed<E>(part: Option<JoinHandle<Result<(), E>>>, name: &str) {
+    if let Some(part) = part
+        && let Err(error) = part.await
+    {
+        tracing::error!(%error, "the {name} did not end in order");
+    }
+}
+
+/// The edge and the bridge show the same.
+fn copy(tls: &EdgeTls) -> EdgeTls {
+    EdgeTls {
+        certificates: tls.certificates.clone(),
+        key: tls.key.clone_key(),
+    }
+}
+
+fn bind_edge(
+    config: &NodeConfig,
+    meta: &ClusterMeta,
+    tls: EdgeTls,
+    sessions: Sessions,
+) -> Result<Edge, CommandFailure> {
+    let edge_config = EdgeConfig {
+        connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
+        drain: Duration::from_secs(config.drain_seconds.into()),
+        reset_key: Some(ResetKey::of_node(meta.session_key.as_bytes(), &config.name)),
+        ..EdgeConfig::new(config.quic)
+    };
+    Edge::bind(edge_config, tls, sessions).map_err(|error| unbound(config, &error))
+}
+
+/// A port that is in use is free another time; an address of another machine never is.
+fn unbound(config: &NodeConfig, error: &BindError) -> CommandFailure {
+    match error {
+        BindError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
+            let (by, said) = (config.origin("quic"), chain(error));
+            CommandFailure::usage(format!("{by}: {said}; use an address of this machine"))
+        }
+        BindError::Bind { .. }
+        | BindError::Address(_)
+        | BindError::Certificate(_)
+        | BindError::Tls(_) => CommandFailure::failed(chain(error)),
+    }
+}
