@@ -11,7 +11,8 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
-use crate::bridge::Inside;
+use crate::bridge::common::Draining;
+use crate::bridge::{Inside, scrape};
 
 /// What runs here.
 #[derive(Debug, Clone, Serialize)]
@@ -28,33 +29,60 @@ pub struct About {
     pub api: Vec<&'static str>,
 }
 
+/// A part of the node, and what is the matter with it: sentences, each with what helps. None where it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub name: &'static str,
+    pub reasons: Vec<String>,
+}
+
 /// Whether the node serves what it is there for.
 #[derive(Clone)]
-pub struct Health(Arc<dyn Fn() -> Vec<String> + Send + Sync>);
+pub struct Health(Arc<dyn Fn() -> Vec<Part> + Send + Sync>);
 
 impl Health {
-    /// `waits_for` names what the node waits for, as sentences; nothing where it serves.
-    pub fn new(waits_for: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(waits_for))
+    /// `look` tells how each part is now.
+    pub fn new(look: impl Fn() -> Vec<Part> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
     }
 
-    /// What it waits for.
-    pub fn waits_for(&self) -> Vec<String> {
+    /// How each part is.
+    pub fn parts(&self) -> Vec<Part> {
         (self.0)()
     }
 }
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Health").field(&self.waits_for()).finish()
+        f.debug_tuple("Health").field(&self.parts()).finish()
     }
+}
+
+/// The answer of `/readyz`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready<'a> {
+    status: &'static str,
+    node: &'a str,
+    reasons: Vec<String>,
+}
+
+/// The answer of `/healthz`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Healthy<'a> {
+    status: &'static str,
+    node: &'a str,
+    version: &'a str,
+    sessions: usize,
+    parts: Vec<Shown>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct State<'a> {
+struct Shown {
+    name: &'static str,
     status: &'static str,
-    node: &'a str,
     reasons: Vec<String>,
 }
 
@@ -64,17 +92,54 @@ pub(super) async fn livez() -> HttpResponse {
 }
 
 /// Whether clients are to be sent here.
-pub(super) async fn readyz(inside: Data<Inside>) -> HttpResponse {
-    let reasons = inside.health.waits_for();
+pub(super) async fn readyz(inside: Data<Inside>, draining: Data<Draining>) -> HttpResponse {
+    let parts = parts(&inside, &draining);
+    let reasons: Vec<_> = parts.into_iter().flat_map(|part| part.reasons).collect();
     let (code, status) = match reasons.is_empty() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    fresh(code).json(State {
+    fresh(code).json(Ready {
         status,
         node: &inside.about.node,
         reasons,
     })
+}
+
+/// The same, part by part.
+pub(super) async fn healthz(inside: Data<Inside>, draining: Data<Draining>) -> HttpResponse {
+    let parts = parts(&inside, &draining);
+    let is_well = parts.iter().all(|part| part.reasons.is_empty());
+    let (code, status) = match is_well {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
+    };
+    let shown = parts.into_iter().map(|Part { name, reasons }| Shown {
+        name,
+        status: if reasons.is_empty() { "ok" } else { "failing" },
+        reasons,
+    });
+    fresh(code).json(Healthy {
+        status,
+        node: &inside.about.node,
+        version: &inside.about.version,
+        sessions: inside.sessions.len(),
+        parts: shown.collect(),
+    })
+}
+
+/// The parts of the node, and the bridge itself.
+fn parts(inside: &Inside, draining: &Draining) -> Vec<Part> {
+    let mut parts = inside.health.parts();
+    let reasons = match draining.is_begun() {
+        true => vec!["the node drains; ask another, or again when it is back".to_owned()],
+        false => Vec::new(),
+    };
+    parts.push(Part {
+        name: "bridge",
+        reasons,
+    });
+    parts
 }
 
 pub(super) async fn version(inside: Data<Inside>) -> HttpResponse {
@@ -83,6 +148,7 @@ pub(super) async fn version(inside: Data<Inside>) -> HttpResponse {
 
 /// For Prometheus, text format 0.0.4.
 pub(super) async fn metrics(inside: Data<Inside>) -> HttpResponse {
+    scrape::look(&inside);
     fresh(StatusCode::OK)
         .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .body(inside.metrics.render())
