@@ -62,6 +62,8 @@ pub struct CommandCall {
     pub name: String,
     pub body: Bytes,
     pub payload: CommandPayload,
+    /// The version that the target must have for it, in the commit that it is part of.
+    pub if_version: Option<u64>,
     pub deadline: Option<Instant>,
 }
 
@@ -138,6 +140,7 @@ impl Gateway {
             name: call.name,
             body: call.body,
             payload,
+            if_version: call.if_version,
             deadline: call.deadline,
         };
         self.host.command(request, reply);
@@ -165,6 +168,7 @@ impl Gateway {
             name: call.name,
             body: call.body,
             payload,
+            if_version: call.if_version,
             deadline: call.deadline,
         };
         self.operations.command(command, reply);

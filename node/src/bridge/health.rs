@@ -10,12 +10,14 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::Data;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::bridge::common::Draining;
+use crate::bridge::rest::Doc;
 use crate::bridge::{Inside, scrape};
 
 /// What runs here.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct About {
     pub node: String,
@@ -59,7 +61,7 @@ impl fmt::Debug for Health {
 }
 
 /// The answer of `/readyz`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Ready<'a> {
     status: &'static str,
@@ -68,7 +70,7 @@ struct Ready<'a> {
 }
 
 /// The answer of `/healthz`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Healthy<'a> {
     status: &'static str,
@@ -78,7 +80,8 @@ struct Healthy<'a> {
     parts: Vec<Shown>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Part)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
     name: &'static str,
@@ -86,9 +89,56 @@ struct Shown {
     reasons: Vec<String>,
 }
 
+/// The answer of `/livez`.
+#[derive(Debug, Serialize, ToSchema)]
+struct Lives {
+    status: &'static str,
+}
+
+pub(super) fn livez_doc() -> Doc {
+    let lives = serde_json::json!({ "status": "ok" });
+    Doc::open("livez", "node", "Whether the process lives.")
+        .answers::<Lives>(200, "It does.", lives)
+}
+
+pub(super) fn readyz_doc() -> Doc {
+    let ready = serde_json::json!({ "status": "ready", "node": "node-1", "reasons": [] });
+    let not = serde_json::json!({
+        "status": "not ready", "node": "node-1", "reasons": ["the node drains; ask another, or again when it is back"],
+    });
+    Doc::open("readyz", "node", "Whether clients are to be sent here.")
+        .answers::<Ready<'_>>(200, "They are.", ready)
+        .answers::<Ready<'_>>(503, "They are not, for these reasons.", not)
+}
+
+pub(super) fn healthz_doc() -> Doc {
+    let part = serde_json::json!({ "name": "store", "status": "ok", "reasons": [] });
+    let healthy = serde_json::json!({
+        "status": "ok", "node": "node-1", "version": "0.1.0", "sessions": 0, "parts": [part],
+    });
+    Doc::open("healthz", "node", "How each part of the node is.")
+        .answers::<Healthy<'_>>(200, "All serve.", healthy.clone())
+        .answers::<Healthy<'_>>(503, "Some do not.", healthy)
+}
+
+pub(super) fn version_doc() -> Doc {
+    let about = serde_json::json!({
+        "node": "node-1", "version": "0.1.0", "protocol": [1], "schema": 1, "api": ["v1"],
+    });
+    Doc::open("version", "node", "What runs here.").answers::<About>(200, "Versions.", about)
+}
+
+pub(super) fn metrics_doc() -> Doc {
+    Doc::open("metrics", "node", "What was counted.").text(
+        200,
+        "Prometheus' text format 0.0.4.",
+        "text/plain",
+    )
+}
+
 /// The process lives and its threads turn.
 pub(super) async fn livez() -> HttpResponse {
-    fresh(StatusCode::OK).json(serde_json::json!({ "status": "ok" }))
+    fresh(StatusCode::OK).json(Lives { status: "ok" })
 }
 
 /// Whether clients are to be sent here.

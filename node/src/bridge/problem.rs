@@ -8,9 +8,10 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, ResponseError};
 use selvedge_protocol::{ErrorCode, Failure};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A refusal as a client of HTTP sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Problem {
     /// Says what sort of problem it is: a name that resolves to nothing, RFC 9457 section 3.1.1.
@@ -32,6 +33,7 @@ pub(crate) struct Problem {
     request_id: Option<String>,
     /// What else the answer says.
     #[serde(skip)]
+    #[schema(ignore)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 

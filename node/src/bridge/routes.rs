@@ -16,11 +16,11 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 /// What is answered by a request and its answer.
 pub(super) fn table() -> Table {
     let health = Table::default()
-        .get("/livez", health::livez)
-        .get("/readyz", health::readyz)
-        .get("/healthz", health::healthz)
-        .get("/version", health::version)
-        .get("/metrics", health::metrics);
+        .get("/livez", health::livez, health::livez_doc)
+        .get("/readyz", health::readyz, health::readyz_doc)
+        .get("/healthz", health::healthz, health::healthz_doc)
+        .get("/version", health::version, health::version_doc)
+        .get("/metrics", health::metrics, health::metrics_doc);
     rest::table(health)
 }
 

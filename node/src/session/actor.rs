@@ -16,7 +16,7 @@ use selvedge_protocol::frame::{
     Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, servers, task_payload};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, if_version, servers, task_payload};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -473,12 +473,17 @@ impl State {
                 acknowledged: command.acknowledged,
             },
         };
+        let if_version = match if_version::wanted(&command.ext) {
+            Ok(version) => version,
+            Err(failure) => return reply.answer(Outcome::Failure(failure)),
+        };
         let call = CommandCall {
             target: command.target,
             identity,
             name: command.name,
             body: command.body,
             payload,
+            if_version,
             deadline: deadline(now, command.deadline_ms),
         };
         self.service.command(&self.caller, call, reply);

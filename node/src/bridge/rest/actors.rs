@@ -12,30 +12,43 @@ use selvedge_protocol::{ActorKind, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::answer;
 use crate::bridge::rest::call::{Call, wrong};
+use crate::bridge::rest::condition;
 use crate::bridge::rest::identity;
 use crate::bridge::rest::operations::{consistency, within};
 use crate::bridge::rest::parameters::{Parameters, invalid};
 use crate::gateway::{ACTOR_PAGE_MAX, CommandCall, CommandPayload, QueryCall};
 
 /// A command.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Command {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 64)]
     command: String,
+    /// Its arguments, as the kind of the actor has them: at most 64 KiB of JSON.
     #[serde(default)]
+    #[schema(value_type = Value, required = false)]
     body: Option<Box<RawValue>>,
+    /// It is refused unless the actor has this version; 0: it was never committed. The same as `If-Match`.
+    #[serde(default)]
+    if_version: Option<u64>,
 }
 
 /// A query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Query {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 64)]
     query: String,
+    /// Its arguments, as the kind of the actor has them: at most 64 KiB of JSON.
     #[serde(default)]
+    #[schema(value_type = Value, required = false)]
     body: Option<Box<RawValue>>,
 }
 
@@ -66,10 +79,11 @@ pub(crate) async fn command(call: Call, payload: Payload) -> Result<HttpResponse
         name: body.command,
         body: arguments,
         payload: CommandPayload::None,
+        if_version: condition::version(&call, body.if_version)?,
         deadline: call.deadline(),
     };
-    let success = call.inside.command(&call.caller, command).await?;
-    reply(&success)
+    let answer = call.inside.command(&call.caller, command).await;
+    reply(&answer.map_err(condition::refused)?)
 }
 
 pub(crate) async fn query(call: Call, payload: Payload) -> Result<HttpResponse, Problem> {

@@ -8,6 +8,7 @@ use selvedge_protocol::Target;
 use selvedge_protocol::frame::Consistency;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::answer;
@@ -16,9 +17,10 @@ use crate::bridge::rest::identity;
 use crate::gateway::{CommandCall, CommandPayload, QueryCall};
 
 /// The body of `drain`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Drain {
+    /// Also the last one that owns anything.
     #[serde(default)]
     force: bool,
 }
@@ -85,6 +87,7 @@ async fn tell(call: &Call, name: &str, body: &Value) -> Result<HttpResponse, Pro
         name: name.to_owned(),
         body: Bytes::from(body.to_string()),
         payload: CommandPayload::None,
+        if_version: None,
         deadline: call.deadline(),
     };
     let success = call.inside.command(&call.caller, command).await?;

@@ -7,60 +7,101 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LOCATION, HeaderValue, LOCATION};
 use actix_web::web::Payload;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::GeneralPurpose;
+use base64::{alphabet, engine};
 use bytes::Bytes;
 use selvedge_client::operation::{ListQuery, Operation, OperationStatus, SubmitBody};
 use selvedge_cluster::actor::Identity;
 use selvedge_protocol::frame::{Consistency, Success};
-use selvedge_protocol::limits::{INLINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use selvedge_protocol::limits::{
+    INLINE_BYTES_MAX, OPERATION_LABEL_BYTES_MAX, OPERATION_LABELS_MAX, PAYLOAD_BYTES_MAX,
+};
 use selvedge_protocol::{ErrorCode, Failure, OperationId, OperationType, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::answer;
 use crate::bridge::rest::call::{Call, wrong};
+use crate::bridge::rest::condition;
+use crate::bridge::rest::doc::chars;
 use crate::bridge::rest::identity;
 use crate::bridge::rest::parameters::invalid;
 use crate::gateway::{CommandCall, CommandPayload, QueryCall};
 
 /// A submission: the body of [`SubmitBody`] with its id, and the bytes beside the input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Submission {
+    /// Unique within the tenant. Without one it is made of the `Idempotency-Key`, or new.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9._:-]{1,128}$")]
     id: Option<String>,
+    /// Which handler runs it.
+    #[schema(pattern = "^[a-z][a-z0-9_.-]{0,63}$")]
     r#type: String,
+    /// For the handler: at most 64 KiB of JSON, all arguments together.
     #[serde(default)]
+    #[schema(value_type = Value, required = false)]
     input: Option<Box<RawValue>>,
+    /// Whatever is to be kept with it.
     #[serde(default)]
+    #[schema(value_type = Value, required = false)]
     metadata: Option<Box<RawValue>>,
     #[serde(default)]
+    #[schema(schema_with = labels)]
     labels: BTreeMap<String, String>,
+    /// Higher goes first.
     #[serde(default)]
+    #[schema(minimum = -2147483648, maximum = 2147483647)]
     priority: i32,
+    /// Not before.
     #[serde(default)]
+    #[schema(format = DateTime)]
     run_at: Option<String>,
+    /// It fails unless it is final by then.
     #[serde(default)]
+    #[schema(format = DateTime)]
     deadline: Option<String>,
+    /// Bytes beside the input, base64: at most 8 MiB.
     #[serde(default)]
+    #[schema(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
     payload: Option<String>,
 }
 
+fn labels() -> Object {
+    let text = || chars(1, OPERATION_LABEL_BYTES_MAX);
+    let key = text().pattern(Some("^[^=]+$")).build();
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(
+            "At most 16, by which operations are listed; keys have no `=`.",
+        ))
+        .property_names(Some(key))
+        .additional_properties(Some(text()))
+        .max_properties(Some(OPERATION_LABELS_MAX))
+        .build()
+}
+
 /// The body of `retry`.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Retry {
+    /// The first step to run again; without one, the first that is not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<String>,
 }
 
 /// The body of `signal`.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Signal {
+    #[schema(min_length = 1, max_length = 64)]
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Value, required = false)]
     data: Option<Box<RawValue>>,
 }
 
@@ -96,6 +137,7 @@ pub(crate) async fn submit(call: Call, payload: Payload) -> Result<HttpResponse,
         name: "submit".to_owned(),
         body,
         payload,
+        if_version: None,
         deadline: call.deadline(),
     };
     let success = call.inside.command(&call.caller, command).await?;
@@ -199,9 +241,11 @@ async fn verb(call: &Call, name: &str, body: Bytes) -> Result<HttpResponse, Prob
         name: name.to_owned(),
         body,
         payload: CommandPayload::None,
+        if_version: condition::version(call, None)?,
         deadline: call.deadline(),
     };
-    let success = call.inside.command(&call.caller, command).await?;
+    let answer = call.inside.command(&call.caller, command).await;
+    let success = answer.map_err(condition::refused)?;
     Ok(answer::text(StatusCode::OK, success.body))
 }
 
@@ -253,7 +297,7 @@ fn stored(payload: Option<&str>) -> Result<CommandPayload, Problem> {
     let Some(text) = payload else {
         return Ok(CommandPayload::None);
     };
-    let bytes = STANDARD.decode(text).map_err(|error| {
+    let bytes = BASE64.decode(text).map_err(|error| {
         invalid(
             "payload",
             format!("the payload is no base64 (RFC 4648, 4): {error}"),
@@ -274,6 +318,12 @@ fn operation(success: &Success) -> Result<Bytes, Problem> {
     let operation: Operation = parsed(&success.body)?;
     answer::encode(&operation)
 }
+
+/// Whatever the bits are that no byte is made of: encoders differ.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    engine::GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// What an answer to a submit says beside the operation.
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, Tenant, time};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::bridge::problem::Problem;
@@ -15,7 +16,7 @@ use crate::identity::{Action, authorize};
 use crate::session::SessionInfo;
 
 /// A session as a list has it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Session {
     id: String,
@@ -24,15 +25,23 @@ struct Session {
     node: String,
     connected: bool,
     /// Since when it is connected, or not.
+    #[schema(format = DateTime)]
     since: String,
+    /// `quic`, `websocket` or `webtransport`.
     #[serde(skip_serializing_if = "Option::is_none")]
     transport: Option<&'static str>,
+    /// When it was opened first, on whatever node.
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Sessions {
+/// A page of sessions, in the order of their ids.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SessionPage)]
+pub(crate) struct Sessions {
     items: Vec<Session>,
+    /// Where the next page begins; `null` after the last.
+    #[schema(required = true)]
     cursor: Option<String>,
 }
 

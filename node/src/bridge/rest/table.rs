@@ -12,43 +12,57 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, Rout
 use selvedge_protocol::{ErrorCode, Failure};
 
 use crate::bridge::problem::Problem;
+use crate::bridge::rest::doc::Doc;
 
 /// Paths, each with the methods that it answers.
 #[derive(Default)]
-pub(crate) struct Table(BTreeMap<&'static str, Vec<(Method, Route)>>);
+pub(crate) struct Table(BTreeMap<&'static str, Vec<Answering>>);
+
+/// What answers a method.
+struct Answering {
+    method: Method,
+    route: Route,
+    doc: fn() -> Doc,
+}
 
 impl Table {
     /// Answers GET, and so HEAD.
-    pub(crate) fn get<F, A>(self, path: &'static str, handler: F) -> Self
+    pub(crate) fn get<F, A>(self, path: &'static str, handler: F, doc: fn() -> Doc) -> Self
     where
         F: Handler<A>,
         A: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
         let either = guard::Any(guard::Get()).or(guard::Head());
-        self.add(Method::GET, path, web::route().guard(either).to(handler))
+        self.add(
+            Method::GET,
+            path,
+            web::route().guard(either).to(handler),
+            doc,
+        )
     }
 
-    pub(crate) fn post<F, A>(self, path: &'static str, handler: F) -> Self
+    pub(crate) fn post<F, A>(self, path: &'static str, handler: F, doc: fn() -> Doc) -> Self
     where
         F: Handler<A>,
         A: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.add(Method::POST, path, web::post().to(handler))
+        self.add(Method::POST, path, web::post().to(handler), doc)
     }
 
-    pub(crate) fn delete<F, A>(self, path: &'static str, handler: F) -> Self
+    pub(crate) fn delete<F, A>(self, path: &'static str, handler: F, doc: fn() -> Doc) -> Self
     where
         F: Handler<A>,
         A: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.add(Method::DELETE, path, web::delete().to(handler))
+        self.add(Method::DELETE, path, web::delete().to(handler), doc)
     }
 
-    fn add(mut self, method: Method, path: &'static str, route: Route) -> Self {
-        self.0.entry(path).or_default().push((method, route));
+    fn add(mut self, method: Method, path: &'static str, route: Route, doc: fn() -> Doc) -> Self {
+        let answering = Answering { method, route, doc };
+        self.0.entry(path).or_default().push(answering);
         self
     }
 
@@ -56,16 +70,26 @@ impl Table {
     #[cfg(test)]
     pub(crate) fn list(&self) -> Vec<(Method, &'static str)> {
         let each = self.0.iter();
-        each.flat_map(|(path, routes)| routes.iter().map(|(method, _)| (method.clone(), *path)))
+        each.flat_map(|(path, routes)| routes.iter().map(|it| (it.method.clone(), *path)))
             .collect()
+    }
+
+    /// The same with what each takes and answers.
+    pub(crate) fn documented(&self) -> Vec<(Method, &'static str, Doc)> {
+        let each = self.0.iter();
+        each.flat_map(|(path, routes)| {
+            let document = |it: &Answering| (it.method.clone(), *path, (it.doc)());
+            routes.iter().map(document)
+        })
+        .collect()
     }
 
     /// Adds the routes to a server.
     pub(crate) fn register(self, config: &mut ServiceConfig) {
         for (path, routes) in self.0 {
-            let allow = allow(routes.iter().map(|(method, _)| method));
+            let allow = allow(routes.iter().map(|it| &it.method));
             let mut resource = web::resource(path);
-            for (_, route) in routes {
+            for Answering { route, .. } in routes {
                 resource = resource.route(route);
             }
             let otherwise = move |request: HttpRequest| {

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::Node;
+use super::client::Answer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_is_answered_with_what_it_made() {
@@ -58,6 +59,57 @@ async fn a_key_makes_a_command_take_effect_once() {
         node.ann().post(path, &add).await.json()["reply"]["value"],
         4
     );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_may_be_on_condition_of_what_was_read() {
+    let node = Node::start().await;
+    let http = node.ann();
+    let (path, commands) = ("/v1/actors/counter/c", "/v1/actors/counter/c/commands");
+    let add = json!({ "command": "add", "body": { "by": 1 } });
+    let tag = |answer: &Answer| answer.header("etag").to_owned();
+    let before = http.header("if-match", &tag(&http.get(path).await));
+    assert_eq!(before.post(commands, &add).await.status, StatusCode::OK);
+    let refused = before.post(commands, &add).await;
+    assert_eq!(refused.problem(412, "conflict"), "ifVersion");
+    let by_body =
+        |version: u64| json!({ "command": "add", "body": { "by": 1 }, "ifVersion": version });
+    http.post(commands, &by_body(0))
+        .await
+        .problem(412, "conflict");
+    assert_eq!(
+        http.post(commands, &by_body(1)).await.status,
+        StatusCode::OK
+    );
+    // A repeat of what was done is that.
+    let keyed = http.header("idempotency-key", "conditional");
+    let first = keyed.post(commands, &by_body(2)).await.json();
+    assert_eq!(keyed.post(commands, &by_body(2)).await.json(), first);
+    let weak = http
+        .header("if-match", "W/\"3\"")
+        .post(commands, &add)
+        .await;
+    assert_eq!(weak.problem(412, "conflict"), "If-Match");
+    let any = http.header("if-match", "*").post(commands, &add).await;
+    assert_eq!(any.problem(422, "invalid"), "If-Match");
+    let two = http
+        .header("if-match", "\"3\"")
+        .post(commands, &by_body(2))
+        .await;
+    assert_eq!(two.problem(422, "invalid"), "ifVersion");
+    assert_eq!(http.get(path).await.json()["state"]["value"], 3);
+    // The same for the verbs of an operation.
+    let body = json!({ "id": "o", "type": "digest", "runAt": "2100-01-01T00:00:00Z" });
+    http.post("/v1/operations", &body).await;
+    let read = http.header("if-match", &tag(&http.get("/v1/operations/o").await));
+    assert_eq!(
+        read.tell("/v1/operations/o/pause").await.status,
+        StatusCode::OK
+    );
+    read.tell("/v1/operations/o/resume")
+        .await
+        .problem(412, "conflict");
     node.stop().await;
 }
 

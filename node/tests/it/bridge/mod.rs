@@ -5,6 +5,7 @@ mod client;
 mod cluster;
 mod health;
 mod negotiation;
+mod openapi;
 mod operations;
 mod sessions;
 mod sse;
