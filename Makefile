@@ -47,9 +47,9 @@ else
 endif
 
 # Requests made from the description of the HTTP interface, valid and not, to a node that this starts; the answers are held to
-# it. Installs schemathesis (PyPI) into target/api, and nothing elsewhere.
+# it. Installs schemathesis (PyPI) into target/api, and nothing elsewhere. The node is the one that the tests have built.
 api:
-	$(CARGO) build --locked -p selvedge-node --bin selvedge
+	$(CARGO) test --workspace --locked $(if $(strip $(ON_FDB)),--features fdb) --no-run
 	sh node/tests/api/run.sh
 
 demo:
