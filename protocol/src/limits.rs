@@ -324,3 +324,13 @@ pub const HTTP_HOSTS_MAX: usize = 4_096;
 pub const SAGA_STEPS_MAX: usize = 64;
 /// The JSON text of a saga's result, the results of its steps by name; a larger one is left out.
 pub const SAGA_RESULT_BYTES_MAX: usize = OPERATION_RECORD_BYTES_MAX / 4;
+
+/// Streams of events over HTTP that a node serves at a time, each with a connection and a subscription: as many as
+/// its connections, less those of everything else.
+pub const EVENT_STREAMS_MAX: usize = 16_384;
+/// Of these, those of one principal in one tenant, who may stand for many people: a sixteenth.
+pub const EVENT_STREAMS_PRINCIPAL_MAX: usize = 1_024;
+/// Silence after which such a stream says that it lives, milliseconds: proxies give one up after half a minute.
+pub const EVENT_STREAM_BEAT_MS: u64 = 15_000;
+/// When a client is to come back that lost its stream, milliseconds.
+pub const EVENT_STREAM_RETRY_MS: u64 = 2_000;

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bridge::health::{About, Health};
 use crate::gateway::{Caller, CommandCall, QueryCall, Service};
 use crate::identity::{Authenticator, Principal};
-use crate::session::{LinkSender, SessionHandle, Sessions, Way};
+use crate::session::{LinkSender, SessionHandle, Sessions, Transport};
 
 /// The inside of the node, as the bridge sees it. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct Inside {
     pub health: Health,
     pub about: Arc<About>,
     pub metrics: PrometheusHandle,
+    /// With what the node was started, for its administrator. Without secrets.
+    pub config: Arc<serde_json::Value>,
 }
 
 /// The events of a target, from the main runtime.
@@ -117,8 +119,9 @@ impl Inside {
         first: ClientFrame,
         link: LinkSender,
     ) -> Result<SessionHandle, Failure> {
+        let link = link.over(Transport::WebSocket);
         let sessions = self.sessions.clone();
-        let task = async move { sessions.open(first, link, Way::Http).await };
+        let task = async move { sessions.open(first, link).await };
         self.runtime.spawn(task).await.map_err(|_| stopped())?
     }
 }

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
 use crate::session::{
-    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, Way, link,
+    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link,
 };
 
 /// Serves a connection from its first packet to its end.
@@ -62,7 +62,7 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
     let (sender, link) = link(room.clone());
     let opened = match first.unwrap_or_else(|_| Err(no_hello())) {
         // Not under the deadline: a session that is being opened must be seen through.
-        Ok(first) => shared.sessions.open(first, sender, Way::Quic).await,
+        Ok(first) => shared.sessions.open(first, sender).await,
         Err(failure) => Err(failure),
     };
     match opened {

@@ -80,7 +80,7 @@ impl Node {
         let place = place(config, &meta, store.shared(), clock.clone());
         let application = run(application, config, place, listener.is_none()).await?;
         let (tellers, others) = nobody_yet();
-        let started = Started::default();
+        let started = Started::new(store.shared());
         let doors = Doors::open(config, &meta, token, &application, &clock, others).await?;
         let sessions = doors.sessions.clone();
         let ports = Ports::bind(config, &meta, tls, doors, &started)?;

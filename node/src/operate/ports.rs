@@ -113,9 +113,10 @@ impl Ports {
                     service: doors.service,
                     authenticator: doors.authenticator,
                     clock: doors.clock,
-                    health: started.health(),
+                    health: started.health(&config.name),
                     about: Arc::new(about(config, meta)),
                     metrics: metrics()?,
+                    config: Arc::new(serde_json::to_value(config).unwrap_or_default()),
                 };
                 Some(bind_bridge(config, for_bridge, inside)?)
             }

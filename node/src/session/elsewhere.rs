@@ -7,15 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use tokio::sync::watch;
 
-/// How clients reach a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Sessions over QUIC, with or without HTTP/3 between.
-    Quic,
-    /// Sessions over WebSocket.
-    Http,
-}
-
 /// Addresses of nodes, `host:port`, best first.
 pub type Addresses = watch::Receiver<Arc<[String]>>;
 

@@ -11,16 +11,16 @@ use selvedge_cluster::Clock;
 use selvedge_protocol::frame::{ClientFrame, Hello, Welcome};
 use selvedge_protocol::limits::SESSION_DETACHED_MS_MAX;
 use selvedge_protocol::session::server::{self, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId, servers};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Tenant, servers};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
 use crate::processing::worker::Workers;
 use crate::session::actor::{Attachment, Message, SessionActor, Start};
-use crate::session::elsewhere::{Elsewhere, OtherNodes, Told, Way};
+use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
 use crate::session::handle::{ConnectionNumber, SessionHandle};
-use crate::session::link::LinkSender;
-use crate::session::registry::Registry;
+use crate::session::link::{LinkSender, Transport};
+use crate::session::registry::{Registry, SessionInfo};
 use crate::session::supervisor::Supervisor;
 use crate::session::work::Work;
 
@@ -114,12 +114,11 @@ impl Sessions {
     }
 
     /// Opens or resumes the session that the first frame of a connection asks for. The Welcome is the
-    /// first thing on the link. `way` is how the client came, and goes on elsewhere.
+    /// first thing on the link.
     pub async fn open(
         &self,
         first: ClientFrame,
         link: LinkSender,
-        way: Way,
     ) -> Result<SessionHandle, Failure> {
         let greeting = server::greet(first)?;
         if self.draining_ms() > 0 {
@@ -144,7 +143,7 @@ impl Sessions {
         let opened = self.admit(&principal, resume)?;
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
-        let elsewhere = shared.elsewhere(way);
+        let elsewhere = shared.elsewhere(link.transport());
         let others = elsewhere.all();
         let mut welcome = self.welcome(greeting.version, &principal, &opened);
         servers::announce(&mut welcome.ext, &others);
@@ -177,6 +176,32 @@ impl Sessions {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The first `limit` live sessions after one, in the order of their ids: of one tenant, or of all.
+    pub fn list(
+        &self,
+        tenant: Option<&Tenant>,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Vec<SessionInfo> {
+        self.0.registry.list(tenant, after, limit)
+    }
+
+    /// What a list tells of a live session.
+    pub fn info(&self, session: SessionId) -> Option<SessionInfo> {
+        self.0.registry.info(session)
+    }
+
+    /// How many sessions have a connection over each transport, and how many have none.
+    pub fn count(&self) -> ([(Transport, usize); Transport::ALL.len()], usize) {
+        self.0.registry.count()
+    }
+
+    /// Ends a session; its client is told that it was closed. Whether there was one.
+    pub fn close(&self, session: SessionId) -> bool {
+        let actor = self.0.registry.find(session);
+        actor.is_some_and(|actor| actor.send_message(Message::Close).is_ok())
     }
 
     /// Takes no more sessions and requests, lets what is in flight be answered, then ends all
@@ -303,6 +328,7 @@ impl Sessions {
             work: Work::new(inside.workers.clone()),
             detached: Duration::from_millis(config.detached_ms),
             registry: Arc::clone(registry),
+            clock: inside.clock.clone(),
             attachment: *attachment,
             session,
             caller: Caller {
@@ -321,10 +347,11 @@ impl Sessions {
 }
 
 impl Shared {
-    const fn elsewhere(&self, way: Way) -> &Arc<Elsewhere> {
-        match way {
-            Way::Quic => &self.over_quic,
-            Way::Http => &self.over_http,
+    /// Where the sessions of such connections go: to ports of the same sort.
+    const fn elsewhere(&self, transport: Transport) -> &Arc<Elsewhere> {
+        match transport {
+            Transport::Quic | Transport::WebTransport => &self.over_quic,
+            Transport::WebSocket => &self.over_http,
         }
     }
 }
