@@ -4,6 +4,7 @@
 //! node lives on the main runtime, and handlers reach it through [`Inside`] alone: nothing here holds an actor, a
 //! store or a connection of the node. What answers to whom is in one table, [`routes`].
 
+mod graphql;
 mod health;
 mod inside;
 mod origin;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::edge::EdgeTls;
 
+pub use graphql::Introspection;
 pub use health::{About, Health};
 pub use inside::{Inside, Subscribed};
 pub use origin::Origins;
@@ -40,6 +42,8 @@ pub struct BridgeConfig {
     pub keep_alive: Duration,
     /// Whose pages may use it from a browser, beside its own.
     pub origins: Origins,
+    /// Whether clients may ask for the GraphQL schema.
+    pub graphql_introspection: Introspection,
     /// How long a drain may take.
     pub drain: Duration,
 }
@@ -58,6 +62,10 @@ impl BridgeConfig {
             head: Duration::from_secs(5), // slow heads are attacks before they are slow links
             keep_alive: Duration::from_secs(60), // browsers come back within it
             origins: Origins::default(),
+            graphql_introspection: match address.ip().is_loopback() {
+                true => Introspection::On,
+                false => Introspection::Off, // what is not told is not tried
+            },
             drain: Duration::from_secs(20), // as the edge
         }
     }

@@ -17,6 +17,7 @@ use selvedge_protocol::{ErrorCode, Failure};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
+use crate::bridge::graphql::Engine;
 use crate::bridge::origin::is_loopback;
 use crate::bridge::problem::Problem;
 use crate::bridge::{BridgeConfig, Inside, routes};
@@ -126,6 +127,7 @@ impl Bridge {
         } = self;
         let (head, keep_alive) = (config.head, config.keep_alive);
         let (threads, connections) = (config.threads, config.connections_max);
+        let graphql = Data::new(Engine::new(config.graphql_introspection));
         let common = Data::new(Common {
             is_private: address.ip().is_loopback(),
             config,
@@ -135,6 +137,7 @@ impl Bridge {
             App::new()
                 .app_data(Data::clone(&common))
                 .app_data(Data::clone(&inside))
+                .app_data(Data::clone(&graphql))
                 .app_data(PayloadConfig::new(common.config.body_bytes_max))
                 .wrap_fn(|request, next| {
                     let refused = request

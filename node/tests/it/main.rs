@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
 
+mod bridge;
 mod edge;
 mod operation;
 mod process;
