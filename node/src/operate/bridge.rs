@@ -10,7 +10,9 @@ use selvedge_protocol::error::chain;
 use selvedge_protocol::version;
 use tokio::time::MissedTickBehavior;
 
-use crate::bridge::{About, BindError, Bridge, BridgeConfig, Health, Inside, Introspection, Origins};
+use crate::bridge::{
+    About, BindError, Bridge, BridgeConfig, Health, Inside, Introspection, Origins,
+};
 use crate::edge::EdgeTls;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;

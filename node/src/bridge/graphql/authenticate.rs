@@ -33,7 +33,8 @@ pub(super) struct Credentials<'a> {
 impl Credentials<'_> {
     pub(super) async fn caller(&self, inside: &Inside) -> Result<Caller, Failure> {
         let (field, authorization) = self.authorization;
-        let unauthenticated = |message: &str| Failure::field(ErrorCode::Unauthenticated, field, message);
+        let unauthenticated =
+            |message: &str| Failure::field(ErrorCode::Unauthenticated, field, message);
         let token = authorization
             .and_then(|text| text.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
@@ -42,12 +43,13 @@ impl Credentials<'_> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(unauthenticated("no token is that long"));
         }
-        let tenant = match self.tenant {
-            (_, None) => None,
-            (field, Some(name)) => Some(Tenant::new(name).map_err(|error| {
-                Failure::field(ErrorCode::Invalid, field, error.to_string())
-            })?),
-        };
+        let tenant =
+            match self.tenant {
+                (_, None) => None,
+                (field, Some(name)) => Some(Tenant::new(name).map_err(|error| {
+                    Failure::field(ErrorCode::Invalid, field, error.to_string())
+                })?),
+            };
         let principal = inside.authenticate(token.to_owned(), tenant).await?;
         Ok(Caller {
             principal,

@@ -21,7 +21,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::bridge::graphql::error::Refusal;
 use crate::bridge::{Inside, Subscribed};
@@ -125,6 +124,12 @@ impl Call {
         Ok(success)
     }
 
+    /// An id that nobody has; ids sort by the time they were made.
+    pub(super) fn new_id(&self) -> CommandId {
+        let clock = &self.0.inside.clock;
+        CommandId::from_parts(clock.wall_ms(), clock.random_bytes())
+    }
+
     /// Executes a command. `id` makes its repeat harmless; without one each is its own.
     pub(super) async fn command(
         &self,
@@ -135,7 +140,7 @@ impl Call {
     ) -> Result<Success, Refusal> {
         let id = match id {
             Some(id) => CommandId::from_text(id),
-            None => CommandId::from_u128(Uuid::now_v7().as_u128()),
+            None => self.new_id(),
         };
         let call = CommandCall {
             target,

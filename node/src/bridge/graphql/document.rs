@@ -55,9 +55,24 @@ pub(super) fn check(
         ..
     } = measure;
     for (what, count, most, remedy) in [
-        ("fields", fields, GRAPHQL_FIELDS_MAX, "ask for less at a time"),
-        ("aliases", aliases, GRAPHQL_ALIASES_MAX, "ask for lists, or in several requests"),
-        ("directives", directives, GRAPHQL_DIRECTIVES_MAX, "leave out what is not needed"),
+        (
+            "fields",
+            fields,
+            GRAPHQL_FIELDS_MAX,
+            "ask for less at a time",
+        ),
+        (
+            "aliases",
+            aliases,
+            GRAPHQL_ALIASES_MAX,
+            "ask for lists, or in several requests",
+        ),
+        (
+            "directives",
+            directives,
+            GRAPHQL_DIRECTIVES_MAX,
+            "leave out what is not needed",
+        ),
     ] {
         if count > most {
             return Err(too_large(format!(
@@ -87,8 +102,7 @@ pub(super) fn bound(operation: &OperationDefinition, values: &Variables) -> Resu
     for variable in &operation.variable_definitions {
         let definition = &variable.node;
         let name = &definition.name.node;
-        let is_needed =
-            !definition.var_type.node.nullable && definition.default_value.is_none();
+        let is_needed = !definition.var_type.node.nullable && definition.default_value.is_none();
         let is_null = values.get(name).is_none_or(|value| *value == Value::Null);
         if is_needed && is_null {
             return Err(Failure::field(
@@ -251,9 +265,9 @@ impl<'a> Measure<'a> {
                 Selection::FragmentSpread(spread) => self
                     .fragment(spread.node.fragment_name.node.as_str())?
                     .named(),
-                Selection::InlineFragment(fragment) => self
-                    .selection(&fragment.node.selection_set.node)?
-                    .named(),
+                Selection::InlineFragment(fragment) => {
+                    self.selection(&fragment.node.selection_set.node)?.named()
+                }
             };
             size = size.beside(part);
         }

@@ -10,7 +10,7 @@ use futures::stream::{BoxStream, StreamExt, once};
 use selvedge_protocol::limits::{GRAPHQL_COST_MAX, GRAPHQL_REQUEST_MS_MAX};
 use selvedge_protocol::{ErrorCode, Failure};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, timeout_at};
 
 use crate::bridge::Inside;
 use crate::bridge::graphql::Introspection;
@@ -73,9 +73,9 @@ impl Engine {
         scan(&document).map_err(refused)?;
         let variables = parameters.take_variables();
         let mut request = Request::new(document);
-        let parsed = request.parsed_query().map_err(|error| {
-            Answer::Refused(vec![with_code(error)], Cause::Document)
-        })?;
+        let parsed = request
+            .parsed_query()
+            .map_err(|error| Answer::Refused(vec![with_code(error)], Cause::Document))?;
         check(parsed, self.introspection).map_err(refused)?;
         let name = parameters.operation_name.as_deref();
         let Some(chosen) = chosen(parsed, name) else {
@@ -109,7 +109,10 @@ impl Engine {
             });
         };
         if persisted.version != 1 {
-            return Err(invalid("extensions.persistedQuery.version", "use version 1"));
+            return Err(invalid(
+                "extensions.persistedQuery.version",
+                "use version 1",
+            ));
         }
         let Some(named) = persisted.hash() else {
             return Err(invalid(
@@ -144,7 +147,7 @@ impl Engine {
                 "a subscription needs Accept: text/event-stream, or a WebSocket of graphql-transport-ws",
             ));
         }
-        let deadline = Instant::now() + Duration::from_millis(GRAPHQL_REQUEST_MS_MAX);
+        let deadline = inside.clock.monotonic() + Duration::from_millis(GRAPHQL_REQUEST_MS_MAX);
         let call = Call::new(inside.clone(), caller, Some(deadline));
         let executing = self.schema.execute(prepared.request.data(call));
         match timeout_at(deadline, executing).await {

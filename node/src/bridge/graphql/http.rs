@@ -138,12 +138,13 @@ async fn answer_post(
             Ok(streamed(engine.prepare(parameters), inside, caller, engine))
         }
         (Requests::Batch(batch), Media::GraphqlResponse | Media::Json) => {
-            let answers = batch.into_iter().map(async |parameters| {
-                match engine.prepare(parameters) {
-                    Ok(prepared) => engine.execute(prepared, inside, caller.clone()).await,
-                    Err(answer) => answer,
-                }
-            });
+            let answers =
+                batch
+                    .into_iter()
+                    .map(async |parameters| match engine.prepare(parameters) {
+                        Ok(prepared) => engine.execute(prepared, inside, caller.clone()).await,
+                        Err(answer) => answer,
+                    });
             let answers = join_all(answers).await;
             Ok(response(StatusCode::OK, media, json(&answers)))
         }
@@ -232,13 +233,17 @@ async fn body(payload: Payload) -> Result<Bytes, Refused> {
         Ok(Err(_)) => Err(Refused::from(Failure::field(
             ErrorCode::TooLarge,
             "body",
-            format!("use at most {GRAPHQL_BODY_BYTES_MAX} bytes; submit larger inputs by /v1/operations"),
+            format!(
+                "use at most {GRAPHQL_BODY_BYTES_MAX} bytes; submit larger inputs by /v1/operations"
+            ),
         ))),
         Err(_) => Err(Refused {
             failure: Failure::field(
                 ErrorCode::DeadlineExceeded,
                 "body",
-                format!("it took longer than {GRAPHQL_BODY_MS_MAX} ms to come; send less at a time"),
+                format!(
+                    "it took longer than {GRAPHQL_BODY_MS_MAX} ms to come; send less at a time"
+                ),
             ),
             status: StatusCode::REQUEST_TIMEOUT,
             header: None,

@@ -68,7 +68,10 @@ mod tests {
             (Some("*/*"), Some(Media::Json)),
             (Some("application/*"), Some(Media::Json)),
             (Some("Application/JSON; charset=utf-8"), Some(Media::Json)),
-            (Some("application/graphql-response+json"), Some(Media::GraphqlResponse)),
+            (
+                Some("application/graphql-response+json"),
+                Some(Media::GraphqlResponse),
+            ),
             (
                 Some("application/graphql-response+json, application/json;q=0.9"),
                 Some(Media::GraphqlResponse),
@@ -77,7 +80,10 @@ mod tests {
                 Some("application/graphql-response+json;q=0.5, application/json"),
                 Some(Media::Json),
             ),
-            (Some("text/event-stream, application/json;q=0.1"), Some(Media::EventStream)),
+            (
+                Some("text/event-stream, application/json;q=0.1"),
+                Some(Media::EventStream),
+            ),
             (Some("text/html, */*;q=0.8"), Some(Media::Json)),
             (Some("text/html"), None),
             (Some("application/json;q=0"), None),

@@ -104,7 +104,13 @@ mod tests {
         let text = "ecf4edb46db40b5132295c0291d62fb65d6759a9eedfa4d5d612dd5ec54a6b38";
         assert_eq!(named(text), Some(hash("{__typename}")));
         assert_eq!(named(&text.to_uppercase()), named(text));
-        for wrong in ["", "ecf4", &text[1..], &text.replace('e', "+"), &text.replace("ec", "é")] {
+        for wrong in [
+            "",
+            "ecf4",
+            &text[1..],
+            &text.replace('e', "+"),
+            &text.replace("ec", "é"),
+        ] {
             assert_eq!(named(wrong), None, "{wrong}");
         }
     }
@@ -121,7 +127,10 @@ mod tests {
         assert_eq!(persisted.find(&hash(&document(0))), None);
         for number in [1, most] {
             let document = document(number);
-            assert_eq!(persisted.find(&hash(&document)).as_deref(), Some(&*document));
+            assert_eq!(
+                persisted.find(&hash(&document)).as_deref(),
+                Some(&*document)
+            );
         }
     }
 }

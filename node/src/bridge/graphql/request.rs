@@ -95,7 +95,11 @@ fn read<T: DeserializeOwned>(field: &str, text: &[u8]) -> Result<T, Failure> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = serde_path_to_error::deserialize(&mut reader);
     let malformed = |field: String, error: &serde_json::Error| {
-        Failure::field(ErrorCode::Malformed, field, format!("it does not read: {error}"))
+        Failure::field(
+            ErrorCode::Malformed,
+            field,
+            format!("it does not read: {error}"),
+        )
     };
     let value = read.map_err(|error| {
         let within = error.path().to_string();
@@ -136,7 +140,10 @@ mod tests {
             (r#"{"variables":"x"}"#, "variables"),
             (r#"{"variables":[1]}"#, "variables"),
             (r#"{"extensions":0}"#, "extensions"),
-            (r#"{"extensions":{"persistedQuery":{"version":1}}}"#, "extensions.persistedQuery"),
+            (
+                r#"{"extensions":{"persistedQuery":{"version":1}}}"#,
+                "extensions.persistedQuery",
+            ),
         ] {
             let failure = Requests::from_body(body.as_bytes()).unwrap_err();
             assert_eq!(failure.code, ErrorCode::Malformed, "{body}");
@@ -146,11 +153,17 @@ mod tests {
 
     #[test]
     fn nulls_and_unknown_fields_are_nothing() {
-        let body = r#"{"query":"{a}","operationName":null,"variables":null,"extensions":null,"x":1}"#;
+        let body =
+            r#"{"query":"{a}","operationName":null,"variables":null,"extensions":null,"x":1}"#;
         let parameters = one(body).unwrap();
         assert_eq!(parameters.query.as_deref(), Some("{a}"));
         assert_eq!(parameters.operation_name, None);
-        assert!(one(r#"{"extensions":{"other":1}}"#).unwrap().persisted().is_none());
+        assert!(
+            one(r#"{"extensions":{"other":1}}"#)
+                .unwrap()
+                .persisted()
+                .is_none()
+        );
     }
 
     #[test]

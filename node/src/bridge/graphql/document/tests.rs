@@ -94,7 +94,10 @@ fn deep_questions_for_the_schema_are_refused_and_all_of_them_where_it_is_not_tol
     let deep = "{ __schema { types { fields { type { fields { type { fields { type { fields { name \
                 } } } } } } } } } }";
     assert!(refused(deep).contains("schema"));
-    for text in ["{ __schema { queryType { name } } }", "{ __type(name: \"x\") { name } }"] {
+    for text in [
+        "{ __schema { queryType { name } } }",
+        "{ __type(name: \"x\") { name } }",
+    ] {
         assert_eq!(checked(text), Ok(()));
         let failure = check(&parse_query(text).unwrap(), Introspection::Off).unwrap_err();
         assert_eq!(failure.code, ErrorCode::PermissionDenied);

@@ -89,7 +89,10 @@ impl Cursor {
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .map(Self)
             .ok_or_else(|| {
-                Refusal::invalid("after", "use the cursor of an edge, or the endCursor of a page")
+                Refusal::invalid(
+                    "after",
+                    "use the cursor of an edge, or the endCursor of a page",
+                )
             })
     }
 }
@@ -109,11 +112,22 @@ mod tests {
         for (id, named) in [
             (operation_id(&operation_), GlobalId::Operation(operation_)),
             (actor_id(&address), GlobalId::Actor(address)),
-            (node_id("node-1"), GlobalId::ClusterNode("node-1".to_owned())),
+            (
+                node_id("node-1"),
+                GlobalId::ClusterNode("node-1".to_owned()),
+            ),
         ] {
             assert_eq!(GlobalId::parse("id", &id).ok(), Some(named));
         }
-        for wrong in ["", "a1", "operation/", "operation/a b", "actor/room", "room/42", "x/y/z"] {
+        for wrong in [
+            "",
+            "a1",
+            "operation/",
+            "operation/a b",
+            "actor/room",
+            "room/42",
+            "x/y/z",
+        ] {
             let refusal = GlobalId::parse("id", wrong).unwrap_err();
             assert_eq!(refusal.0.field.as_deref(), Some("id"), "{wrong}");
         }
@@ -124,7 +138,10 @@ mod tests {
         for id in ["a1", "operation/a1"] {
             assert_eq!(operation("id", id).ok().unwrap().as_str(), "a1");
         }
-        assert_eq!(operation("id", "operation").ok().unwrap().as_str(), "operation");
+        assert_eq!(
+            operation("id", "operation").ok().unwrap().as_str(),
+            "operation"
+        );
         assert!(operation("id", "a/b").is_err());
     }
 

@@ -29,6 +29,9 @@ pub(super) fn schema(introspection: Introspection) -> Schema {
     match introspection {
         Introspection::On => schema.finish(),
         // Suggestions would tell the schema bit by bit.
-        Introspection::Off => schema.disable_introspection().disable_suggestions().finish(),
+        Introspection::Off => schema
+            .disable_introspection()
+            .disable_suggestions()
+            .finish(),
     }
 }

@@ -7,7 +7,6 @@ use selvedge_protocol::{OperationId, OperationType, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use uuid::Uuid;
 
 use crate::bridge::graphql::call::{Call, decode, encode};
 use crate::bridge::graphql::error::Refusal;
@@ -30,8 +29,8 @@ impl Mutation {
         context: &Context<'_>,
         input: SubmitOperationInput,
     ) -> Result<SubmitOperationPayload, Refusal> {
-        let (id, body) = input.submit()?;
         let call = Call::of(context)?;
+        let (id, body) = input.submit(call)?;
         let target = Target::Operation(id);
         let success = call.command(target, "submit", encode(&body)?, None).await?;
         let Submitted { created } = decode(&success.body)?;
@@ -71,7 +70,9 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         id: ID,
-        #[graphql(desc = "The first step to run again; without it the first that is not finished.")]
+        #[graphql(
+            desc = "The first step to run again; without it the first that is not finished."
+        )]
         from: Option<String>,
         #[graphql(desc = "Makes a repeat of this command harmless.")] command_id: Option<String>,
     ) -> Result<Operation, Refusal> {
@@ -108,7 +109,9 @@ impl Mutation {
         let body = body_of(body)?;
         let target = Target::Actor(actor.clone());
         let id = command_id.as_deref();
-        let success = Call::of(context)?.command(target, &command, body, id).await?;
+        let success = Call::of(context)?
+            .command(target, &command, body, id)
+            .await?;
         Ok(Answer { actor, success })
     }
 
@@ -123,12 +126,20 @@ impl Mutation {
     }
 
     /// Lets a node of the cluster take its share again.
-    async fn undrain_node(&self, context: &Context<'_>, node: String) -> Result<ClusterNode, Refusal> {
+    async fn undrain_node(
+        &self,
+        context: &Context<'_>,
+        node: String,
+    ) -> Result<ClusterNode, Refusal> {
         tell(context, "undrain", &Named { node }).await
     }
 
     /// Forgets a node of the cluster that has left or is dead.
-    async fn remove_node(&self, context: &Context<'_>, node: String) -> Result<RemovedNode, Refusal> {
+    async fn remove_node(
+        &self,
+        context: &Context<'_>,
+        node: String,
+    ) -> Result<RemovedNode, Refusal> {
         tell(context, "remove", &Named { node }).await
     }
 }
@@ -168,11 +179,12 @@ struct SubmitOperationPayload {
 }
 
 impl SubmitOperationInput {
-    fn submit(self) -> Result<(OperationId, SubmitBody), Refusal> {
-        let id = match &self.id {
-            Some(id) => identity::operation("input.id", id)?,
-            None => identity::operation("input.id", &Uuid::now_v7().to_string())?,
+    fn submit(self, call: &Call) -> Result<(OperationId, SubmitBody), Refusal> {
+        let id = match self.id {
+            Some(ID(id)) => id,
+            None => call.new_id().to_string(),
         };
+        let id = identity::operation("input.id", &id)?;
         let operation_type = OperationType::new(self.operation_type)
             .map_err(|error| Refusal::invalid("input.type", error.to_string()))?;
         let labels = self.labels.into_iter();
@@ -225,10 +237,16 @@ async fn verb(
     command_id: Option<String>,
 ) -> Result<Operation, Refusal> {
     // No fields is an object without any, which every verb reads.
-    let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
+    let body = if body.is_empty() {
+        Bytes::from_static(b"{}")
+    } else {
+        body
+    };
     let target = Target::Operation(identity::operation("id", id)?);
     let call = Call::of(context)?;
-    let success = call.command(target, name, body, command_id.as_deref()).await?;
+    let success = call
+        .command(target, name, body, command_id.as_deref())
+        .await?;
     Operation::read(&success.body)
 }
 
@@ -238,7 +256,9 @@ async fn tell<T: for<'de> Deserialize<'de>>(
     body: &impl Serialize,
 ) -> Result<T, Refusal> {
     let call = Call::of(context)?;
-    let success = call.command(Target::Cluster, name, encode(body)?, None).await?;
+    let success = call
+        .command(Target::Cluster, name, encode(body)?, None)
+        .await?;
     decode(&success.body)
 }
 

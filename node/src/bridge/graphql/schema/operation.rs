@@ -150,7 +150,9 @@ impl Operation {
     #[graphql(complexity = "10 + child_complexity")]
     async fn why(&self, context: &Context<'_>) -> Result<Why, Refusal> {
         let target = Target::Operation(self.0.id.clone());
-        let answer = Call::of(context)?.query(target, "why", Bytes::new()).await?;
+        let answer = Call::of(context)?
+            .query(target, "why", Bytes::new())
+            .await?;
         decode::<client::Why>(&answer.body).map(Why::from)
     }
 }
@@ -222,7 +224,13 @@ pub(super) struct Fault {
 }
 
 impl From<OperationError> for Fault {
-    fn from(OperationError { code, message, step }: OperationError) -> Self {
+    fn from(
+        OperationError {
+            code,
+            message,
+            step,
+        }: OperationError,
+    ) -> Self {
         Self {
             code,
             message,

@@ -54,7 +54,11 @@ impl Query {
 
     /// What has these ids, in their order.
     #[graphql(complexity = "10 + ids.len() * (10 + child_complexity)")]
-    async fn nodes(&self, context: &Context<'_>, ids: Vec<ID>) -> Result<Vec<Option<Node>>, Refusal> {
+    async fn nodes(
+        &self,
+        context: &Context<'_>,
+        ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>, Refusal> {
         if ids.len() > GRAPHQL_NODES_MAX {
             return Err(Refusal::invalid(
                 "ids",
@@ -67,11 +71,7 @@ impl Query {
 
     /// The operation of this id, its own or the one over all types.
     #[graphql(complexity = "10 + child_complexity")]
-    async fn operation(
-        &self,
-        context: &Context<'_>,
-        id: ID,
-    ) -> Result<Option<Operation>, Refusal> {
+    async fn operation(&self, context: &Context<'_>, id: ID) -> Result<Option<Operation>, Refusal> {
         let id = identity::operation("id", &id)?;
         found(Operation::load(Call::of(context)?, &id).await)
     }
@@ -91,7 +91,9 @@ impl Query {
         let query = filter.unwrap_or_default().list(first, after)?;
         let call = Call::of(context)?;
         let read = call.query(Target::Operations, "list", encode(&query)?);
-        let read = read.await.map_err(|refusal| renamed(refusal, "cursor", "after"));
+        let read = read
+            .await
+            .map_err(|refusal| renamed(refusal, "cursor", "after"));
         let listed: OperationPage = decode(&read?.body)?;
         let items = listed.items.into_iter().map(|item| {
             let cursor = Cursor::of_operation(&item);

@@ -30,9 +30,9 @@ impl ScalarType for UInt64 {
             | Value::List(_)
             | Value::Object(_) => None,
         };
-        number
-            .map(Self)
-            .ok_or_else(|| InputValueError::custom("use a whole number from 0 on, or its digits as text"))
+        number.map(Self).ok_or_else(|| {
+            InputValueError::custom("use a whole number from 0 on, or its digits as text")
+        })
     }
 
     fn to_value(&self) -> Value {

@@ -25,7 +25,9 @@ impl Subscription {
         &self,
         context: &Context<'_>,
         id: ID,
-        #[graphql(desc = "The seq of the last event that is known; without it from the beginning.")]
+        #[graphql(
+            desc = "The seq of the last event that is known; without it from the beginning."
+        )]
         after: Option<UInt64>,
     ) -> Result<impl Stream<Item = Result<EventOrGap, Refusal>>, Refusal> {
         let target = Target::Operation(identity::operation("id", &id)?);

@@ -21,7 +21,7 @@ use selvedge_protocol::limits::{
     GRAPHQL_SOCKET_OPERATIONS_MAX, GRAPHQL_SOCKET_PING_MS, GRAPHQL_SOCKET_SEND_MS_MAX,
 };
 use selvedge_protocol::{ErrorCode, Failure};
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Duration, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::bridge::Inside;
 use crate::bridge::graphql::authenticate::Credentials;
@@ -114,15 +114,16 @@ impl Connection {
     }
 
     async fn serve(&mut self, mut messages: AggregatedMessageStream) -> End {
-        let init_by = Instant::now() + Duration::from_millis(GRAPHQL_SOCKET_INIT_MS_MAX);
+        let init_by =
+            self.inside.clock.monotonic() + Duration::from_millis(GRAPHQL_SOCKET_INIT_MS_MAX);
         let ping = Duration::from_millis(GRAPHQL_SOCKET_PING_MS);
         let mut pings = interval(ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        let mut heard = self.inside.clock.monotonic();
         loop {
             let done = tokio::select! {
                 message = messages.recv() => {
-                    heard = Instant::now();
+                    heard = self.inside.clock.monotonic();
                     match message {
                         Some(Ok(message)) => self.hear(message).await,
                         Some(Err(error)) => {
@@ -135,7 +136,10 @@ impl Connection {
                 Some((id, step)) = self.answers.next(), if !self.answers.is_empty() => {
                     self.tell(&id, step).await
                 }
-                _ = pings.tick() => self.ping(heard.elapsed() < 3 * ping).await,
+                _ = pings.tick() => {
+                    let silence = self.inside.clock.monotonic().saturating_duration_since(heard);
+                    self.ping(silence < 3 * ping).await
+                }
                 () = sleep_until(init_by), if self.caller.is_none() => {
                     Err(End::Close(Close::InitLate))
                 }

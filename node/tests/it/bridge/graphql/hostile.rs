@@ -18,7 +18,9 @@ fn documents() -> Vec<(&'static str, String)> {
     let mut doubling = "query { ...f0 }".to_owned();
     for at in 0..40 {
         let next = at + 1;
-        doubling.push_str(&format!("fragment f{at} on Query {{ ...f{next} ...f{next} }} "));
+        doubling.push_str(&format!(
+            "fragment f{at} on Query {{ ...f{next} ...f{next} }} "
+        ));
     }
     let doubling_to = |last: &str| format!("{doubling} fragment f40 on Query {{ {last} }}");
     let nested = |open: &str, close: &str, count: usize| {
@@ -132,10 +134,20 @@ async fn hostile_documents_are_refused_within_50_ms() {
             let response = node.send(Request::post(&body)).await;
             fastest = fastest.min(begun.elapsed());
             let answer = response.json();
-            assert!(answer["errors"][0]["message"].is_string(), "{name}: {answer}");
-            assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{name}: {answer}");
+            assert!(
+                answer["errors"][0]["message"].is_string(),
+                "{name}: {answer}"
+            );
+            assert!(
+                answer["errors"][0]["extensions"]["code"].is_string(),
+                "{name}: {answer}"
+            );
             assert!(answer["data"].is_null(), "{name}: {answer}");
-            assert!(response.body.len() < 64 * 1024, "{name}: {} bytes", response.body.len());
+            assert!(
+                response.body.len() < 64 * 1024,
+                "{name}: {} bytes",
+                response.body.len()
+            );
             if fastest < FAST {
                 break;
             }
@@ -158,9 +170,14 @@ async fn hostile_variables_are_refused() {
     assert_eq!(response.status, 400, "{response:?}");
     assert_eq!(response.error().0, "malformed");
 
-    let many: Vec<Value> = (0..1_000).map(|at| json!(format!("operation/{at}"))).collect();
+    let many: Vec<Value> = (0..1_000)
+        .map(|at| json!(format!("operation/{at}")))
+        .collect();
     let answer = node
-        .ask("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", json!({ "ids": many }))
+        .ask(
+            "query($ids: [ID!]!) { nodes(ids: $ids) { id } }",
+            json!({ "ids": many }),
+        )
         .await;
     assert!(answer["errors"][0]["message"].is_string(), "{answer}");
     node.stop().await;
@@ -170,11 +187,17 @@ async fn hostile_variables_are_refused() {
 async fn what_costs_too_much_says_what_a_document_costs() {
     let node = Node::start().await;
     let answer = node
-        .ask("{ operations(first: 500) { nodes { steps { name attempt result } } } }", json!({}))
+        .ask(
+            "{ operations(first: 500) { nodes { steps { name attempt result } } } }",
+            json!({}),
+        )
         .await;
     let error = &answer["errors"][0];
     assert_eq!(error["extensions"]["code"], "too_large", "{answer}");
-    assert!(error["message"].as_str().unwrap().contains("first"), "{answer}");
+    assert!(
+        error["message"].as_str().unwrap().contains("first"),
+        "{answer}"
+    );
     // What the usual tools send to learn the schema is answered.
     let introspection = include_str!("introspection.graphql");
     let data = node.data(introspection, json!({})).await;

@@ -19,7 +19,10 @@ async fn the_type_of_an_answer_is_the_one_that_was_asked_for() {
         (None, "application/json; charset=utf-8"),
         (Some("*/*"), "application/json; charset=utf-8"),
         (Some("application/json"), "application/json; charset=utf-8"),
-        (Some(GRAPHQL), "application/graphql-response+json; charset=utf-8"),
+        (
+            Some(GRAPHQL),
+            "application/graphql-response+json; charset=utf-8",
+        ),
     ] {
         let mut request = ask("{ about { node } }");
         if let Some(accept) = accept {
@@ -29,10 +32,15 @@ async fn the_type_of_an_answer_is_the_one_that_was_asked_for() {
         assert_eq!(response.status, 200, "{accept:?}: {response:?}");
         assert_eq!(response.header("content-type"), Some(answered));
         assert_eq!(response.header("cache-control"), Some("no-store"));
-        assert_eq!(response.json(), json!({ "data": { "about": { "node": "node-1" } } }));
+        assert_eq!(
+            response.json(),
+            json!({ "data": { "about": { "node": "node-1" } } })
+        );
     }
     for accept in ["text/html", "image/png", "application/json;q=0"] {
-        let response = node.send(ask("{ about { node } }").header("Accept", accept)).await;
+        let response = node
+            .send(ask("{ about { node } }").header("Accept", accept))
+            .await;
         assert_eq!(response.status, 406, "{accept}");
         assert_eq!(response.json()["field"], "Accept");
     }
@@ -47,8 +55,14 @@ async fn statuses_say_how_a_request_went_to_who_understands_them() {
         ("{ nothing }", "invalid"),
         ("query a { __typename } query b { __typename }", "invalid"),
         ("query($id: ID!) { operation(id: $id) { id } }", "invalid"),
-        ("subscription { operationEvents(id: \"a\") { __typename } }", "invalid"),
-        ("query($f: [Int]) { operations(first: $f) { pageInfo { hasNextPage } } }", "invalid"),
+        (
+            "subscription { operationEvents(id: \"a\") { __typename } }",
+            "invalid",
+        ),
+        (
+            "query($f: [Int]) { operations(first: $f) { pageInfo { hasNextPage } } }",
+            "invalid",
+        ),
     ] {
         for (accept, status) in [(GRAPHQL, 400), ("application/json", 200)] {
             let response = node.send(ask(query).header("Accept", accept)).await;
@@ -78,10 +92,25 @@ async fn what_is_no_graphql_request_names_what_is_wrong_with_it() {
         (raw(""), 400, "malformed", "body"),
         (raw("{}"), 400, "malformed", "query"),
         (raw(r#"{"query":1}"#), 400, "malformed", "query"),
-        (raw(r#"{"query":"{a}","variables":[]}"#), 400, "malformed", "variables"),
+        (
+            raw(r#"{"query":"{a}","variables":[]}"#),
+            400,
+            "malformed",
+            "variables",
+        ),
         (raw("[]"), 400, "malformed", "body"),
-        (raw("{}").without("Content-Type"), 415, "malformed", "Content-Type"),
-        (raw("{}").header("Content-Type", "text/plain"), 415, "malformed", "Content-Type"),
+        (
+            raw("{}").without("Content-Type"),
+            415,
+            "malformed",
+            "Content-Type",
+        ),
+        (
+            raw("{}").header("Content-Type", "text/plain"),
+            415,
+            "malformed",
+            "Content-Type",
+        ),
         (
             raw("query={a}").header("Content-Type", "application/x-www-form-urlencoded"),
             415,
@@ -97,11 +126,20 @@ async fn what_is_no_graphql_request_names_what_is_wrong_with_it() {
         (raw(&" ".repeat(1024 * 1024 + 1)), 413, "too_large", "body"),
         (Request::new("DELETE", "/graphql"), 405, "invalid", "method"),
         (Request::get(&[]), 400, "malformed", "query"),
-        (Request::get(&[("query", "{a}"), ("variables", "{")]), 400, "malformed", "variables"),
+        (
+            Request::get(&[("query", "{a}"), ("variables", "{")]),
+            400,
+            "malformed",
+            "variables",
+        ),
     ] {
         let response = node.send(request.clone()).await;
         assert_eq!(response.status, status, "{request:?}: {response:?}");
-        assert_eq!(response.error(), (code.to_owned(), field.to_owned()), "{request:?}");
+        assert_eq!(
+            response.error(),
+            (code.to_owned(), field.to_owned()),
+            "{request:?}"
+        );
     }
     node.stop().await;
 }
@@ -137,7 +175,9 @@ async fn a_batch_is_answered_in_its_order() {
         { "query": "{ nothing }" },
         { "query": "query b($id: ID!) { operation(id: $id) { id } }", "variables": { "id": "x" } },
     ]);
-    let response = node.send(Request::post(&batch).header("Accept", GRAPHQL)).await;
+    let response = node
+        .send(Request::post(&batch).header("Accept", GRAPHQL))
+        .await;
     assert_eq!(response.status, 200);
     let answers = response.json();
     assert_eq!(answers[0]["data"]["about"]["node"], "node-1");
@@ -154,12 +194,18 @@ async fn a_batch_is_answered_in_its_order() {
 async fn a_document_is_known_by_its_hash_once_it_was_sent() {
     let node = Node::start().await;
     let query = "{ about { node } }";
-    let hash: String = Sha256::digest(query).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(query)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
     let named = json!({ "extensions": extensions });
     let unknown = node.send(Request::post(&named)).await;
     assert_eq!(unknown.status, 200);
-    assert_eq!(unknown.json()["errors"][0]["message"], "PersistedQueryNotFound");
+    assert_eq!(
+        unknown.json()["errors"][0]["message"],
+        "PersistedQueryNotFound"
+    );
     assert_eq!(unknown.error().0, "PERSISTED_QUERY_NOT_FOUND");
 
     let whole = json!({ "query": query, "extensions": extensions });
@@ -179,7 +225,8 @@ async fn a_document_is_known_by_its_hash_once_it_was_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_answered_without_credentials_and_each_in_its_tenant() {
     let node = Node::start().await;
-    let request = || ask("mutation { submitOperation(input: {id: \"a1\", type: \"digest\"}) { created } }");
+    let request =
+        || ask("mutation { submitOperation(input: {id: \"a1\", type: \"digest\"}) { created } }");
     for wrong in [
         request().without("Authorization"),
         request().header("Authorization", "Bearer wrong"),
@@ -191,7 +238,9 @@ async fn nobody_is_answered_without_credentials_and_each_in_its_tenant() {
         assert_eq!(response.error().0, "unauthenticated");
         assert!(response.header("www-authenticate").is_some());
     }
-    let response = node.send(request().header("Selvedge-Tenant", "No Tenant")).await;
+    let response = node
+        .send(request().header("Selvedge-Tenant", "No Tenant"))
+        .await;
     assert_eq!(response.status, 422);
     assert_eq!(response.error().1, "Selvedge-Tenant");
 
@@ -209,7 +258,10 @@ async fn nobody_is_answered_without_credentials_and_each_in_its_tenant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_does_not_tell_its_schema_is_used_all_the_same() {
     let node = Node::with(Introspection::Off, "tester").await;
-    for query in ["{ __schema { types { name } } }", "{ __type(name: \"Query\") { name } }"] {
+    for query in [
+        "{ __schema { types { name } } }",
+        "{ __type(name: \"Query\") { name } }",
+    ] {
         let response = node.send(ask(query)).await;
         assert_eq!(response.error().0, "permission_denied", "{response:?}");
     }

@@ -11,9 +11,7 @@ use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
 use selvedge_node::app::{Place, Running};
-use selvedge_node::bridge::{
-    self, About, Bridge, BridgeConfig, Health, Introspection, RunError,
-};
+use selvedge_node::bridge::{self, About, Bridge, BridgeConfig, Health, Introspection, RunError};
 use selvedge_node::demo_app;
 use selvedge_node::gateway::{Gateway, Service};
 use selvedge_node::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
@@ -76,7 +74,9 @@ impl Node {
             clock: clock.clone(),
             others: no_other_nodes(),
         };
-        let sessions = Sessions::start(SessionConfig::new("node-1"), inside).await.unwrap();
+        let sessions = Sessions::start(SessionConfig::new("node-1"), inside)
+            .await
+            .unwrap();
         let inside = bridge::Inside {
             runtime: tokio::runtime::Handle::current(),
             sessions,
@@ -256,7 +256,10 @@ impl Stream {
 
     pub(super) async fn head(&mut self) -> Response {
         let status = self.line().await;
-        let status = status.split(' ').nth(1).unwrap_or_else(|| panic!("{status:?} is no status"));
+        let status = status
+            .split(' ')
+            .nth(1)
+            .unwrap_or_else(|| panic!("{status:?} is no status"));
         let mut response = Response {
             status: status.parse().unwrap(),
             headers: Vec::new(),
@@ -295,7 +298,9 @@ impl Stream {
                 response.body.push_str(&piece);
             },
             Some(_) | None => {
-                let length: usize = response.header("content-length").map_or(0, |it| it.parse().unwrap());
+                let length: usize = response
+                    .header("content-length")
+                    .map_or(0, |it| it.parse().unwrap());
                 let mut body = vec![0; length];
                 self.0.read_exact(&mut body).await.unwrap();
                 response.body = String::from_utf8(body).unwrap();

@@ -16,7 +16,8 @@ async fn submit(node: &Node, input: Value) -> Value {
 /// Asks until an operation is final.
 async fn finished(node: &Node, id: &str) -> Value {
     loop {
-        let query = "query($id: ID!) { operation(id: $id) { status result error { code message } } }";
+        let query =
+            "query($id: ID!) { operation(id: $id) { status result error { code message } } }";
         let mut data = node.data(query, json!({ "id": id })).await;
         let status = data["operation"]["status"].as_str().unwrap().to_owned();
         if ["SUCCEEDED", "FAILED", "CANCELLED", "COMPENSATED"].contains(&&*status) {
@@ -64,7 +65,10 @@ async fn an_operation_is_submitted_once_and_read_whole() {
             json!({}),
         )
         .await;
-    assert_eq!(conflict["errors"][0]["extensions"]["code"], "conflict", "{conflict}");
+    assert_eq!(
+        conflict["errors"][0]["extensions"]["code"], "conflict",
+        "{conflict}"
+    );
     assert_eq!(conflict["errors"][0]["path"], json!(["submitOperation"]));
     node.stop().await;
 }
@@ -76,18 +80,33 @@ async fn operations_are_steered_by_their_verbs() {
     submit(&node, input).await;
     for (verb, status) in [
         ("pauseOperation(id: \"later\")", "PAUSED"),
-        ("resumeOperation(id: \"operation/later\", commandId: \"r1\")", "WAITING"),
-        ("resumeOperation(id: \"operation/later\", commandId: \"r1\")", "WAITING"),
-        ("signalOperation(id: \"later\", name: \"go\", data: {a: [1]})", "WAITING"),
+        (
+            "resumeOperation(id: \"operation/later\", commandId: \"r1\")",
+            "WAITING",
+        ),
+        (
+            "resumeOperation(id: \"operation/later\", commandId: \"r1\")",
+            "WAITING",
+        ),
+        (
+            "signalOperation(id: \"later\", name: \"go\", data: {a: [1]})",
+            "WAITING",
+        ),
         ("cancelOperation(id: \"later\")", "CANCELLED"),
     ] {
-        let data = node.data(&format!("mutation {{ x: {verb} {{ status }} }}"), json!({})).await;
+        let data = node
+            .data(&format!("mutation {{ x: {verb} {{ status }} }}"), json!({}))
+            .await;
         assert_eq!(data["x"]["status"], status, "{verb}");
     }
     for (verb, code, field) in [
         ("cancelOperation(id: \"none\")", "not_found", Value::Null),
         ("cancelOperation(id: \"a b\")", "invalid", json!("id")),
-        ("signalOperation(id: \"later\", name: \"\")", "invalid", json!("name")),
+        (
+            "signalOperation(id: \"later\", name: \"\")",
+            "invalid",
+            json!("name"),
+        ),
         (
             "submitOperation(input: {type: \"Digest\"}) { operation",
             "invalid",
@@ -99,8 +118,17 @@ async fn operations_are_steered_by_their_verbs() {
             json!("runAt"),
         ),
     ] {
-        let end = if verb.contains('{') && verb.ends_with("operation") { "}" } else { "" };
-        let answer = node.ask(&format!("mutation {{ x: {verb} {{ status }} {end} }}"), json!({})).await;
+        let end = if verb.contains('{') && verb.ends_with("operation") {
+            "}"
+        } else {
+            ""
+        };
+        let answer = node
+            .ask(
+                &format!("mutation {{ x: {verb} {{ status }} {end} }}"),
+                json!({}),
+            )
+            .await;
         let extensions = &answer["errors"][0]["extensions"];
         assert_eq!(extensions["code"], code, "{verb}: {answer}");
         assert_eq!(extensions["field"], field, "{verb}: {answer}");
@@ -148,7 +176,9 @@ async fn pages_of_operations_are_whole_and_without_repeats() {
     // The cursor of any edge is a place to go on from.
     let data = node.data(query, json!({})).await;
     let edges = data["operations"]["edges"].as_array().unwrap().clone();
-    let after = node.data(query, json!({ "after": edges[0]["cursor"] })).await;
+    let after = node
+        .data(query, json!({ "after": edges[0]["cursor"] }))
+        .await;
     assert_eq!(after["operations"]["edges"][0]["node"], edges[1]["node"]);
 
     for (argument, field) in [
@@ -160,8 +190,16 @@ async fn pages_of_operations_are_whole_and_without_repeats() {
         ("filter: {label: \"x\"}", "label"),
         ("filter: {type: \"X\"}", "filter.type"),
     ] {
-        let answer = node.ask(&format!("{{ operations({argument}) {{ nodes {{ id }} }} }}"), json!({})).await;
-        assert_eq!(answer["errors"][0]["extensions"]["field"], field, "{argument}: {answer}");
+        let answer = node
+            .ask(
+                &format!("{{ operations({argument}) {{ nodes {{ id }} }} }}"),
+                json!({}),
+            )
+            .await;
+        assert_eq!(
+            answer["errors"][0]["extensions"]["field"], field,
+            "{argument}: {answer}"
+        );
     }
     node.stop().await;
 }
@@ -176,7 +214,9 @@ async fn large_operations_are_listed_with_all_that_they_are_asked_for() {
         });
         submit(&node, input).await;
     }
-    let data = node.data("{ operations { nodes { operationId input } } }", json!({})).await;
+    let data = node
+        .data("{ operations { nodes { operationId input } } }", json!({}))
+        .await;
     let nodes = data["operations"]["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 2);
     for node in nodes {
@@ -194,7 +234,10 @@ async fn actors_are_commanded_once_asked_and_listed() {
     for key in ["a", "b/ü", "c"] {
         let told = node.data(add, json!({ "key": key, "id": key })).await;
         assert_eq!(told["sendCommand"]["seq"], 1, "{told}");
-        assert_eq!(told["sendCommand"]["actor"]["id"], format!("actor/counter/{key}"));
+        assert_eq!(
+            told["sendCommand"]["actor"]["id"],
+            format!("actor/counter/{key}")
+        );
     }
     // The same command id again changes nothing, one of its own does.
     let again = node.data(add, json!({ "key": "a", "id": "a" })).await;
@@ -213,19 +256,33 @@ async fn actors_are_commanded_once_asked_and_listed() {
         nodes { key seq } pageInfo { hasNextPage endCursor } } }";
     let first = node.data(list, json!({})).await;
     let page = &first["actors"];
-    assert_eq!(page["nodes"], json!([{ "key": "a", "seq": 2 }, { "key": "b/ü", "seq": 1 }]));
+    assert_eq!(
+        page["nodes"],
+        json!([{ "key": "a", "seq": 2 }, { "key": "b/ü", "seq": 1 }])
+    );
     assert_eq!(page["pageInfo"]["hasNextPage"], true);
-    let rest = node.data(list, json!({ "after": page["pageInfo"]["endCursor"] })).await;
+    let rest = node
+        .data(list, json!({ "after": page["pageInfo"]["endCursor"] }))
+        .await;
     assert_eq!(rest["actors"]["nodes"], json!([{ "key": "c", "seq": 1 }]));
 
     for (asked, code) in [
-        ("actorQuery(kind: \"counter\", key: \"a\", name: \"nothing\") { seq }", "unknown_command"),
-        ("actorQuery(kind: \"operation\", key: \"a\", name: \"get\") { seq }", "unknown_kind"),
+        (
+            "actorQuery(kind: \"counter\", key: \"a\", name: \"nothing\") { seq }",
+            "unknown_command",
+        ),
+        (
+            "actorQuery(kind: \"operation\", key: \"a\", name: \"get\") { seq }",
+            "unknown_kind",
+        ),
         ("actors(kind: \"Counter\") { nodes { key } }", "invalid"),
         ("actor(kind: \"counter\", key: \"\") { seq }", "invalid"),
     ] {
         let answer = node.ask(&format!("{{ {asked} }}"), json!({})).await;
-        assert_eq!(answer["errors"][0]["extensions"]["code"], code, "{asked}: {answer}");
+        assert_eq!(
+            answer["errors"][0]["extensions"]["code"], code,
+            "{asked}: {answer}"
+        );
     }
     node.stop().await;
 }
@@ -237,7 +294,12 @@ async fn whatever_has_an_id_is_found_by_it() {
     submit(&node, input).await;
     let query = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id
         ... on Operation { operationId } ... on Actor { key seq } ... on ClusterNode { node } } }";
-    let ids = json!(["operation/a1", "actor/counter/a/b", "operation/none", "node/none"]);
+    let ids = json!([
+        "operation/a1",
+        "actor/counter/a/b",
+        "operation/none",
+        "node/none"
+    ]);
     let data = node.data(query, json!({ "ids": ids })).await;
     assert_eq!(
         data["nodes"],
@@ -248,7 +310,9 @@ async fn whatever_has_an_id_is_found_by_it() {
             null,
         ])
     );
-    let one = node.data("{ node(id: \"operation/a1\") { id } }", json!({})).await;
+    let one = node
+        .data("{ node(id: \"operation/a1\") { id } }", json!({}))
+        .await;
     assert_eq!(one["node"]["id"], "operation/a1");
     let answer = node.ask("{ node(id: \"a1\") { id } }", json!({})).await;
     assert_eq!(answer["errors"][0]["extensions"]["field"], "id");
@@ -263,8 +327,17 @@ async fn the_cluster_is_shown_to_its_administrator() {
                  message } } } }";
     let data = node.data(query, json!({})).await;
     assert!(data["cluster"]["slots"].is_u64(), "{data}");
-    let answer = node.ask("mutation { drainNode(node: \"none\") { state } }", json!({})).await;
-    assert_eq!(answer["errors"][0]["path"], json!(["drainNode"]), "{answer}");
+    let answer = node
+        .ask(
+            "mutation { drainNode(node: \"none\") { state } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        answer["errors"][0]["path"],
+        json!(["drainNode"]),
+        "{answer}"
+    );
     node.stop().await;
 }
 
@@ -281,7 +354,12 @@ async fn the_same_is_read_once_in_a_request() {
     }
     // Within mutations, what was read before is read anew.
     let add = "sendCommand(kind: \"counter\", key: \"a\", command: \"add\", body: {by: 1}) { actor { seq } }";
-    let data = node.data(&format!("mutation {{ a: {add} b: {add} c: {add} }}"), json!({})).await;
+    let data = node
+        .data(
+            &format!("mutation {{ a: {add} b: {add} c: {add} }}"),
+            json!({}),
+        )
+        .await;
     for (name, seq) in [("a", 1), ("b", 2), ("c", 3)] {
         assert_eq!(data[name]["actor"]["seq"], seq, "{data}");
     }
@@ -291,23 +369,48 @@ async fn the_same_is_read_once_in_a_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_schema_is_as_it_was() {
     let node = Node::start().await;
-    let response = node.send(Request::get(&[("query", "{ __schema { types { name fields { name } } } }")])).await;
+    let response = node
+        .send(Request::get(&[(
+            "query",
+            "{ __schema { types { name fields { name } } } }",
+        )]))
+        .await;
     let data = response.json();
     let types = data["data"]["__schema"]["types"].as_array().unwrap();
     let fields = |name: &str| -> Vec<String> {
         let found = types.iter().find(|it| it["name"] == name).unwrap();
         let fields = found["fields"].as_array().unwrap().iter();
-        fields.map(|field| field["name"].as_str().unwrap().to_owned()).collect()
+        fields
+            .map(|field| field["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(
         fields("Query"),
-        ["about", "node", "nodes", "operation", "operations", "actor", "actors", "actorQuery", "cluster"]
+        [
+            "about",
+            "node",
+            "nodes",
+            "operation",
+            "operations",
+            "actor",
+            "actors",
+            "actorQuery",
+            "cluster"
+        ]
     );
     assert_eq!(
         fields("Mutation"),
         [
-            "submitOperation", "cancelOperation", "pauseOperation", "resumeOperation", "retryOperation",
-            "signalOperation", "sendCommand", "drainNode", "undrainNode", "removeNode"
+            "submitOperation",
+            "cancelOperation",
+            "pauseOperation",
+            "resumeOperation",
+            "retryOperation",
+            "signalOperation",
+            "sendCommand",
+            "drainNode",
+            "undrainNode",
+            "removeNode"
         ]
     );
     assert_eq!(fields("Subscription"), ["operationEvents", "actorEvents"]);

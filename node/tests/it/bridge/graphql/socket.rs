@@ -18,27 +18,39 @@ impl Socket {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         if let Some(protocol) = protocol {
             let value = protocol.parse().unwrap();
-            request.headers_mut().insert("Sec-WebSocket-Protocol", value);
+            request
+                .headers_mut()
+                .insert("Sec-WebSocket-Protocol", value);
         }
         let stream = TcpStream::connect(address).await.unwrap();
-        client_async(request, stream).await.map(|(socket, _)| Self(socket))
+        client_async(request, stream)
+            .await
+            .map(|(socket, _)| Self(socket))
     }
 
     /// One that has said who it is.
     async fn ready(node: &Node) -> Self {
-        let mut socket = Self::connect(node, Some("graphql-transport-ws")).await.unwrap();
+        let mut socket = Self::connect(node, Some("graphql-transport-ws"))
+            .await
+            .unwrap();
         let payload = json!({ "authorization": format!("Bearer {TOKEN}") });
-        socket.say(json!({ "type": "connection_init", "payload": payload })).await;
+        socket
+            .say(json!({ "type": "connection_init", "payload": payload }))
+            .await;
         assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
         socket
     }
 
     async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
     }
 
     async fn subscribe(&mut self, id: &str, query: &str) {
-        self.say(json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
+        self.say(json!({ "type": "subscribe", "id": id, "payload": { "query": query } }))
+            .await;
     }
 
     async fn receive(&mut self) -> Message {
@@ -75,8 +87,14 @@ async fn operations_of_all_sorts_are_answered() {
     let mut socket = Socket::ready(&node).await;
     socket.subscribe("1", ABOUT).await;
     let payload = json!({ "data": { "about": { "node": "node-1" } } });
-    assert_eq!(socket.hear().await, json!({ "type": "next", "id": "1", "payload": payload }));
-    assert_eq!(socket.hear().await, json!({ "type": "complete", "id": "1" }));
+    assert_eq!(
+        socket.hear().await,
+        json!({ "type": "next", "id": "1", "payload": payload })
+    );
+    assert_eq!(
+        socket.hear().await,
+        json!({ "type": "complete", "id": "1" })
+    );
 
     // What is not executed ends with its errors.
     for query in ["{", "{ nothing }", "subscription { nothing }"] {
@@ -98,10 +116,17 @@ async fn operations_of_all_sorts_are_answered() {
         assert_eq!(socket.hear().await["type"], "complete");
     }
 
-    socket.say(json!({ "type": "ping", "payload": { "a": 1 } })).await;
-    assert_eq!(socket.hear().await, json!({ "type": "pong", "payload": { "a": 1 } }));
+    socket
+        .say(json!({ "type": "ping", "payload": { "a": 1 } }))
+        .await;
+    assert_eq!(
+        socket.hear().await,
+        json!({ "type": "pong", "payload": { "a": 1 } })
+    );
     socket.say(json!({ "type": "pong" })).await;
-    socket.say(json!({ "type": "complete", "id": "never" })).await;
+    socket
+        .say(json!({ "type": "complete", "id": "never" }))
+        .await;
     socket.subscribe("1", ABOUT).await;
     assert_eq!(socket.hear().await["id"], "1");
     node.stop().await;
@@ -113,7 +138,9 @@ async fn a_subscription_goes_on_where_another_ended() {
     let mut socket = Socket::ready(&node).await;
     let add = "mutation { sendCommand(kind: \"counter\", key: \"a\", command: \"add\", body: {by: 1}) { seq } }";
     let watch = |after: u64| {
-        format!("subscription {{ actorEvents(kind: \"counter\", key: \"a\", after: {after}) {{ ... on Event {{ seq }} }} }}")
+        format!(
+            "subscription {{ actorEvents(kind: \"counter\", key: \"a\", after: {after}) {{ ... on Event {{ seq }} }} }}"
+        )
     };
     let seq = |answer: &Value| answer["payload"]["data"]["actorEvents"]["seq"].as_u64();
     socket.subscribe("s", &watch(0)).await;
@@ -160,11 +187,19 @@ async fn connections_that_break_the_protocol_are_closed_with_its_codes() {
         (vec![right.clone(), subscribe("")], 4400),
         (vec![right.clone(), subscribe(&"x".repeat(129))], 4400),
         (vec!["{".to_owned()], 4400),
-        (vec![json!({ "type": "start", "id": "1" }).to_string()], 4400),
-        (vec![json!({ "type": "subscribe", "id": "1" }).to_string()], 4400),
+        (
+            vec![json!({ "type": "start", "id": "1" }).to_string()],
+            4400,
+        ),
+        (
+            vec![json!({ "type": "subscribe", "id": "1" }).to_string()],
+            4400,
+        ),
         (vec!["x".repeat(1024 * 1024 + 1)], 4400),
     ] {
-        let mut socket = Socket::connect(&node, Some("graphql-transport-ws")).await.unwrap();
+        let mut socket = Socket::connect(&node, Some("graphql-transport-ws"))
+            .await
+            .unwrap();
         for message in &said {
             // It may be closed already.
             let _ = socket.0.send(Message::text(message.clone())).await;
@@ -182,7 +217,11 @@ async fn connections_that_break_the_protocol_are_closed_with_its_codes() {
         }
     }
     let mut socket = Socket::ready(&node).await;
-    socket.0.send(Message::binary(b"{}".to_vec())).await.unwrap();
+    socket
+        .0
+        .send(Message::binary(b"{}".to_vec()))
+        .await
+        .unwrap();
     assert_eq!(socket.closed().await.0, 4400);
     node.stop().await;
 }
@@ -190,7 +229,9 @@ async fn connections_that_break_the_protocol_are_closed_with_its_codes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_does_not_say_who_it_is_is_closed() {
     let node = Node::start().await;
-    let mut socket = Socket::connect(&node, Some("graphql-transport-ws")).await.unwrap();
+    let mut socket = Socket::connect(&node, Some("graphql-transport-ws"))
+        .await
+        .unwrap();
     assert_eq!(socket.closed().await.0, 4408);
     node.stop().await;
 }

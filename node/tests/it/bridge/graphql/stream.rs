@@ -17,7 +17,10 @@ impl Events {
         let mut stream = node.open(&request).await;
         let head = stream.head().await;
         assert_eq!(head.status, 200, "{head:?}");
-        assert_eq!(head.header("content-type"), Some("text/event-stream; charset=utf-8"));
+        assert_eq!(
+            head.header("content-type"),
+            Some("text/event-stream; charset=utf-8")
+        );
         Self {
             stream,
             text: String::new(),
@@ -90,7 +93,8 @@ async fn the_events_of_an_operation_end_with_its_last() {
     let node = Node::start().await;
     let submit = "mutation { submitOperation(input: {id: \"a1\", type: \"digest\"}) { created } }";
     node.data(submit, json!({})).await;
-    let watch = "subscription { operationEvents(id: \"operation/a1\") { ... on Event { seq type } } }";
+    let watch =
+        "subscription { operationEvents(id: \"operation/a1\") { ... on Event { seq type } } }";
     // While it runs, and when it is over.
     for _ in 0..2 {
         let mut events = Events::open(&node, ask(watch)).await;
@@ -115,8 +119,14 @@ async fn whatever_is_asked_can_be_answered_as_a_stream() {
         (ask("{"), Some("invalid")),
         (ask("{ nothing }"), Some("invalid")),
         (ask("subscription { nothing }"), Some("invalid")),
-        (ask("subscription { actorEvents(kind: \"X\", key: \"x\") { __typename } }"), Some("invalid")),
-        (ask("subscription { actorEvents(kind: \"none\", key: \"x\") { __typename } }"), Some("unknown_kind")),
+        (
+            ask("subscription { actorEvents(kind: \"X\", key: \"x\") { __typename } }"),
+            Some("invalid"),
+        ),
+        (
+            ask("subscription { actorEvents(kind: \"none\", key: \"x\") { __typename } }"),
+            Some("unknown_kind"),
+        ),
     ] {
         let mut events = Events::open(&node, request.clone()).await;
         let answer = events.next().await.unwrap();
@@ -128,7 +138,11 @@ async fn whatever_is_asked_can_be_answered_as_a_stream() {
         assert_eq!(events.next().await, None);
     }
     let response = node
-        .send(ask("{ about { node } }").without("Authorization").header("Accept", "text/event-stream"))
+        .send(
+            ask("{ about { node } }")
+                .without("Authorization")
+                .header("Accept", "text/event-stream"),
+        )
         .await;
     assert_eq!(response.status, 401);
     assert_eq!(response.error().0, "unauthenticated");
