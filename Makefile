@@ -12,9 +12,9 @@ FDB_BIN ?=
 # Whether there is a FoundationDB to test with.
 ON_FDB = $(SELVEDGE_TEST_FDB_CLUSTER_FILE)$(SELVEDGE_TEST_FDB_BIN)
 
-.PHONY: test needs fmt lint unit demo bench matrix
+.PHONY: test needs fmt lint unit api demo bench matrix
 
-test: needs fmt lint unit
+test: needs fmt lint unit api
 
 # What the tests need beyond the Rust toolchain: a C compiler, for the crypto library, and libclang, which reads the C
 # headers of FoundationDB.
@@ -45,6 +45,12 @@ else
 	@echo "not run: the tests on FoundationDB; name a database by SELVEDGE_TEST_FDB_CLUSTER_FILE, a directory with"
 	@echo "fdbserver and fdbcli by SELVEDGE_TEST_FDB_BIN, or both, to run them"
 endif
+
+# Requests made from the description of the HTTP interface, valid and not, to a node that this starts; the answers are held to
+# it. Installs schemathesis (PyPI) into target/api, and nothing elsewhere.
+api:
+	$(CARGO) build --locked -p selvedge-node --bin selvedge
+	sh node/tests/api/run.sh
 
 demo:
 	$(CARGO) run --release -- demo

@@ -124,6 +124,7 @@ impl Driver {
                     name: "add".to_owned(),
                     body: Bytes::new(),
                     payload: None,
+                    if_version: None,
                     deadline: None,
                 },
                 reply,

@@ -107,6 +107,7 @@ fn command(actor: ScopedAddress, principal: &Arc<str>) -> CommandRequest {
         name: "add".to_owned(),
         body: Bytes::new(),
         payload: None,
+        if_version: None,
         deadline: None,
     }
 }

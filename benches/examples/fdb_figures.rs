@@ -170,6 +170,7 @@ async fn command(host: &Host, actor: usize, session: SessionId, number: u64) -> 
         name: "add".to_owned(),
         body: Bytes::from_static(br#"{"by":1}"#),
         payload: None,
+        if_version: None,
         deadline: None,
     };
     host.command(request, ReplyTo::new(Arc::new(sink), 0));

@@ -278,6 +278,7 @@ async fn submit_all(node: &Running) -> Result<(), Failed> {
             name: "submit".to_owned(),
             body: Bytes::from_static(br#"{"type":"later","runAt":"2999-01-01T00:00:00Z"}"#),
             payload: OperationPayload::None,
+            if_version: None,
             deadline: None,
         };
         let (reply, answer) = reply();

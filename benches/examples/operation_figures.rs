@@ -193,6 +193,7 @@ fn submit(
         name: "submit".to_owned(),
         body: Bytes::from(format!(r#"{{"type":"{operation_type}","input":{input}}}"#)),
         payload: OperationPayload::None,
+        if_version: None,
         deadline: None,
     };
     node.operations.command(command, reply);
@@ -400,6 +401,7 @@ async fn command(node: &Running, id: &str, name: &str) -> Result<(), Failed> {
         name: name.to_owned(),
         body: Bytes::from_static(b"{}"),
         payload: OperationPayload::None,
+        if_version: None,
         deadline: None,
     };
     node.operations.command(command, reply);

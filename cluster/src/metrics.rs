@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    histogram,
+};
 
 pub const ACTORS_ACTIVATED: &str = "selvedge_actors_activated_total";
 pub const ACTORS_PASSIVATED: &str = "selvedge_actors_passivated_total";
@@ -25,6 +28,53 @@ pub const FDB_CONFLICTS: &str = "selvedge_fdb_conflicts_total";
 pub const FDB_UNKNOWN: &str = "selvedge_fdb_commits_unknown_total";
 /// Commits that were refused otherwise.
 pub const FDB_FAILED: &str = "selvedge_fdb_commits_failed_total";
+
+/// Says what each metric is, to a recorder that is installed.
+pub fn describe() {
+    describe_counter!(ACTORS_ACTIVATED, "actors that were loaded into memory");
+    describe_counter!(
+        ACTORS_PASSIVATED,
+        "actors that left memory because nothing was asked of them"
+    );
+    describe_counter!(ACTOR_COMMITS, "commits of actors");
+    describe_counter!(
+        ACTOR_COMMITS_FAILED,
+        "commits of actors that failed; their commands are refused"
+    );
+    describe_counter!(
+        ACTOR_COMMITS_FENCED,
+        "of these, commits of actors that another node owns"
+    );
+    describe_histogram!(ACTOR_COMMIT_ANSWERS, "answers that one commit lets go");
+    describe_counter!(
+        ACTOR_REQUESTS_OVERLOADED,
+        "requests that were refused because an actor had as many as may wait"
+    );
+    describe_counter!(
+        ACTOR_MESSAGES_REFUSED,
+        "messages from one actor to another that were refused for good"
+    );
+    describe_histogram!(
+        FDB_ANSWER_SECONDS,
+        Unit::Seconds,
+        "time that FoundationDB takes to give a version"
+    );
+    describe_gauge!(FDB_AVAILABLE, "1 while FoundationDB answers");
+    describe_histogram!(
+        FDB_COMMIT_SECONDS,
+        Unit::Seconds,
+        "time of commits that FoundationDB has done"
+    );
+    describe_counter!(
+        FDB_CONFLICTS,
+        "commits that conflicted with others, or were too old"
+    );
+    describe_counter!(
+        FDB_UNKNOWN,
+        "commits of which FoundationDB does not know whether it did them"
+    );
+    describe_counter!(FDB_FAILED, "commits that FoundationDB refused otherwise");
+}
 
 struct Handles {
     activated: Counter,

@@ -62,6 +62,8 @@ pub struct CommandCall {
     pub name: String,
     pub body: Bytes,
     pub payload: CommandPayload,
+    /// The version that the target must have for it, in the commit that it is part of.
+    pub if_version: Option<u64>,
     pub deadline: Option<Instant>,
 }
 
@@ -138,6 +140,7 @@ impl Gateway {
             name: call.name,
             body: call.body,
             payload,
+            if_version: call.if_version,
             deadline: call.deadline,
         };
         self.host.command(request, reply);
@@ -165,6 +168,7 @@ impl Gateway {
             name: call.name,
             body: call.body,
             payload,
+            if_version: call.if_version,
             deadline: call.deadline,
         };
         self.operations.command(command, reply);
@@ -194,7 +198,7 @@ impl Gateway {
             let limit = request
                 .limit
                 .unwrap_or(PAGE_LEN_DEFAULT)
-                .clamp(1, PAGE_LEN_MAX);
+                .clamp(1, ACTOR_PAGE_MAX);
             let after = request.after.as_deref();
             let outcome = match host.list(&tenant, &request.kind, after, limit).await {
                 Ok(keys) => Outcome::Success(Success {
@@ -362,7 +366,7 @@ struct ActorPage {
 /// A page of a listing, where nothing is said.
 const PAGE_LEN_DEFAULT: usize = 50;
 /// A page of keys of 512 bytes must fit into a frame: 100 of them in JSON take 52 kB.
-const PAGE_LEN_MAX: usize = 100;
+pub const ACTOR_PAGE_MAX: usize = 100;
 
 /// The actor that an operation is.
 fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {

@@ -1,8 +1,13 @@
 //! The names of this crate's metrics, and their handles.
 
-use metrics::counter;
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use selvedge_protocol::OperationType;
 
+use crate::bridge::Process;
 use crate::processing::BreakerState;
 
 /// Labels: `type`, `state`.
@@ -18,6 +23,103 @@ pub const ATTEMPTS_LENT_LOST: &str = "selvedge_attempts_lent_lost_total";
 pub const GUESTS: &str = "selvedge_guests_total";
 /// Questions of other nodes for a place that had none here. Label: `type`.
 pub const GUESTS_REFUSED: &str = "selvedge_guests_refused_total";
+
+/// Requests over HTTP that were answered. Labels: `method`, `route`, `status` (its class).
+pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
+/// From the whole head of a request to the head of its answer, seconds. Label: `route`.
+pub const HTTP_SECONDS: &str = "selvedge_http_seconds";
+
+/// Sessions of this node. Label: `transport` of their connection, or `none`.
+pub const SESSIONS: &str = "selvedge_sessions";
+/// 1. Labels: `version` of the binary, `schema` of the store.
+pub const BUILD: &str = "selvedge_build_info";
+/// The names that Prometheus' own clients use.
+pub const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
+pub const PROCESS_CPU: &str = "process_cpu_seconds_total";
+pub const PROCESS_FILES: &str = "process_open_fds";
+
+/// Says what each metric is, to a recorder that is installed.
+pub fn describe() {
+    describe_counter!(
+        BREAKER_CHANGES,
+        "changes of breakers, by type and the state since"
+    );
+    describe_counter!(
+        OPERATIONS_QUEUE_TIMED_OUT,
+        "operations that failed because they waited too long for their start"
+    );
+    describe_counter!(
+        ATTEMPTS_LENT,
+        "attempts that other nodes were given to execute"
+    );
+    describe_counter!(
+        ATTEMPTS_LENT_LOST,
+        "of these, attempts that were lost and run again"
+    );
+    describe_counter!(GUESTS, "attempts that this node was given by others");
+    describe_counter!(
+        GUESTS_REFUSED,
+        "questions of other nodes for a place, in vain"
+    );
+    describe_counter!(HTTP_REQUESTS, "requests over HTTP that were answered");
+    describe_histogram!(
+        HTTP_SECONDS,
+        Unit::Seconds,
+        "time from a request's head to that of its answer"
+    );
+    describe_gauge!(
+        SESSIONS,
+        "sessions of this node, by the transport of their connection"
+    );
+    describe_gauge!(BUILD, "what runs here; always 1");
+    describe_gauge!(PROCESS_MEMORY, Unit::Bytes, "memory that is in use");
+    describe_gauge!(PROCESS_CPU, Unit::Seconds, "processor time that was used");
+    describe_gauge!(PROCESS_FILES, "open files and sockets");
+}
+
+/// So many sessions have a connection over this.
+pub(crate) fn sessions(transport: &'static str, count: usize) {
+    gauge!(SESSIONS, "transport" => transport).set(amount(count as u64));
+}
+
+/// What runs here.
+pub(crate) fn build(version: &str, schema: u32) {
+    gauge!(BUILD, "version" => version.to_owned(), "schema" => schema.to_string()).set(1.0);
+}
+
+/// How the process is.
+pub(crate) fn process(process: &Process) {
+    gauge!(PROCESS_MEMORY).set(amount(process.resident_bytes));
+    gauge!(PROCESS_CPU).set(process.cpu_seconds);
+    gauge!(PROCESS_FILES).set(amount(process.open_files as u64));
+}
+
+/// A number as gauges have it: exact up to 2^53.
+const fn amount(number: u64) -> f64 {
+    number as f64
+}
+
+/// A request over HTTP was answered. Routes are templates of paths; methods that no route has are one.
+pub(crate) fn http_answered(method: &str, route: &str, status: u16, elapsed: Duration) {
+    let method = match method {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    };
+    let class = match status {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    let route = route.to_owned();
+    histogram!(HTTP_SECONDS, "route" => route.clone()).record(elapsed.as_secs_f64());
+    counter!(HTTP_REQUESTS, "method" => method, "route" => route, "status" => class).increment(1);
+}
 
 /// A breaker of a type is in this state now. Types are those that the application registers.
 pub(crate) fn breaker_changed(of: &OperationType, state: BreakerState) {

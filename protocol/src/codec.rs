@@ -146,6 +146,7 @@ frames!(ActorRequest(ACTOR_FRAME_BODY_BYTES_MAX, ACTORS) {
     2 => Query,
     3 => Tell,
     4 => Subscribe,
+    5 => CommandIf,
 });
 
 frames!(ActorAnswer(ACTOR_FRAME_BODY_BYTES_MAX, ACTORS) {

@@ -25,6 +25,7 @@ use crate::ids::{CommandId, OperationType, SessionId, Target, Tenant};
 /// | 1 | Reply | see [`crate::attachment`] |
 /// | 2 | Task | see [`crate::task_payload`] |
 /// | 3 | Welcome, Reply | see [`crate::servers`] |
+/// | 4 | Command | see [`crate::if_version`] |
 pub type Extensions = Vec<(u16, Bytes)>;
 
 /// What a client may send.

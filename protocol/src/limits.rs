@@ -380,5 +380,12 @@ pub const GRAPHQL_SOCKET_PING_MS: u64 = 15_000;
 /// How long a client may take to read a message, milliseconds, before it is let go: what it missed it reads again
 /// from its position.
 pub const GRAPHQL_SOCKET_SEND_MS_MAX: u64 = 10_000;
-/// A stream of events says that it is there so often, milliseconds: proxies cut silent ones after 30 s and more.
-pub const GRAPHQL_STREAM_BEAT_MS: u64 = 12_000;
+/// Streams of events over HTTP that a node serves at a time, each with a connection and a subscription: as many as
+/// its connections, less those of everything else.
+pub const EVENT_STREAMS_MAX: usize = 16_384;
+/// Of these, those of one principal in one tenant, who may stand for many people: a sixteenth.
+pub const EVENT_STREAMS_PRINCIPAL_MAX: usize = 1_024;
+/// Silence after which such a stream says that it lives, milliseconds: proxies give one up after half a minute.
+pub const EVENT_STREAM_BEAT_MS: u64 = 15_000;
+/// When a client is to come back that lost its stream, milliseconds.
+pub const EVENT_STREAM_RETRY_MS: u64 = 2_000;

@@ -261,6 +261,7 @@ async fn deliver(core: &Arc<Core>, from: ActorPath, seq: u64, message: OutboxRec
         name: message.name,
         body: message.body,
         payload: None,
+        if_version: None,
         deadline: None,
     };
     let outcome = in_turn(core, Which::Outbox, |reply| {
@@ -298,6 +299,7 @@ async fn tell_refused(
             name: MESSAGE_REFUSED.to_owned(),
             body: json::encode(refused),
             payload: None,
+            if_version: None,
             deadline: None,
         };
         let told = in_turn(core, Which::Outbox, |reply| {

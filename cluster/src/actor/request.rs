@@ -29,6 +29,8 @@ pub struct CommandRequest {
     pub name: String,
     pub body: Bytes,
     pub payload: Option<Bytes>,
+    /// The version that the actor must have for it, in the commit that it is part of.
+    pub if_version: Option<u64>,
     /// Not decided after this.
     pub deadline: Option<Instant>,
 }

@@ -112,7 +112,10 @@ pub(super) async fn serve(forward: Forward, mut stream: PeerStream) {
     };
     match first {
         ActorRequest::Subscribe(subscribe) => events(&forward, subscribe, stream).await,
-        first @ (ActorRequest::Command(_) | ActorRequest::Query(_) | ActorRequest::Tell(_)) => {
+        first @ (ActorRequest::Command(_)
+        | ActorRequest::CommandIf(_)
+        | ActorRequest::Query(_)
+        | ActorRequest::Tell(_)) => {
             requests(&forward, first, stream).await;
         }
     }
@@ -146,7 +149,12 @@ async fn read(
         match request {
             ActorRequest::Command(command) => {
                 let by = asked_by(command.id, command.plan, answers);
-                forward.asked(wire::command(now, command), by);
+                forward.asked(wire::command(now, command, None), by);
+            }
+            ActorRequest::CommandIf(wire_if) => {
+                let (command, version) = (wire_if.command, wire_if.version);
+                let by = asked_by(command.id, command.plan, answers);
+                forward.asked(wire::command(now, command, Some(version)), by);
             }
             ActorRequest::Query(query) => {
                 let by = asked_by(query.id, query.plan, answers);

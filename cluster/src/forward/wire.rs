@@ -16,19 +16,28 @@ use crate::actor::request::{
 /// A request as it is sent under a number, by a plan.
 pub(super) fn request(id: u64, plan: u64, now: Instant, request: &Request) -> ActorRequest {
     match request {
-        Request::Command(command) => ActorRequest::Command(wire::Command {
-            id,
-            plan,
-            deadline_ms: left_ms(now, command.deadline),
-            tenant: command.actor.tenant.clone(),
-            actor: command.actor.address.clone(),
-            principal: command.principal.to_string(),
-            sender: sender(command.origin),
-            identity: identity(command.identity),
-            name: command.name.clone(),
-            body: command.body.clone(),
-            payload: command.payload.clone(),
-        }),
+        Request::Command(command) => {
+            let framed = wire::Command {
+                id,
+                plan,
+                deadline_ms: left_ms(now, command.deadline),
+                tenant: command.actor.tenant.clone(),
+                actor: command.actor.address.clone(),
+                principal: command.principal.to_string(),
+                sender: sender(command.origin),
+                identity: identity(command.identity),
+                name: command.name.clone(),
+                body: command.body.clone(),
+                payload: command.payload.clone(),
+            };
+            match command.if_version {
+                None => ActorRequest::Command(framed),
+                Some(version) => ActorRequest::CommandIf(wire::CommandIf {
+                    version,
+                    command: framed,
+                }),
+            }
+        }
         Request::Query(query) => ActorRequest::Query(wire::Query {
             id,
             plan,
@@ -42,8 +51,8 @@ pub(super) fn request(id: u64, plan: u64, now: Instant, request: &Request) -> Ac
     }
 }
 
-/// A command of another node.
-pub(super) fn command(now: Instant, command: wire::Command) -> Request {
+/// A command of another node, on a condition or none.
+pub(super) fn command(now: Instant, command: wire::Command, if_version: Option<u64>) -> Request {
     Request::Command(CommandRequest {
         actor: ScopedAddress {
             tenant: command.tenant,
@@ -71,6 +80,7 @@ pub(super) fn command(now: Instant, command: wire::Command) -> Request {
         name: command.name,
         body: command.body,
         payload: command.payload,
+        if_version,
         deadline: deadline(now, command.deadline_ms),
     })
 }

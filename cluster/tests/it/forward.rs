@@ -12,7 +12,7 @@ use selvedge_cluster::actor::{
 };
 use selvedge_cluster::forward::Doubt;
 use selvedge_protocol::frame::{Outcome, Since};
-use selvedge_protocol::{ErrorCode, SessionId};
+use selvedge_protocol::{ErrorCode, SessionId, if_version};
 
 use crate::actor::world::*;
 
@@ -52,6 +52,30 @@ async fn a_node_asks_the_owner() {
     let mut large = command("b", "add", "1", Identity::Natural);
     large.payload = Some(vec![7; 1_000_000].into());
     ok(soon(other.host.ask(large)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_goes_to_where_the_actor_is() {
+    let mut cluster = Cluster::new().await;
+    let (owner, other) = (cluster.node("owner").await, cluster.node("other").await);
+    cluster.give_all_to("owner");
+    cluster.take(&owner).await;
+    cluster.tell(&owner);
+    cluster.tell(&other);
+    let add_if = |version| {
+        let mut request = command("a", "add", "1", Identity::Natural);
+        request.if_version = Some(version);
+        other.host.ask(request)
+    };
+    assert_eq!(sum_in(soon(add_if(0)).await), 1);
+    match soon(add_if(0)).await {
+        Outcome::Failure(failure) => {
+            assert_eq!(failure.code, ErrorCode::Conflict);
+            assert_eq!(failure.field.as_deref(), Some(if_version::FIELD));
+        }
+        Outcome::Success(success) => panic!("{success:?}"),
+    }
+    assert_eq!(sum_in(soon(add_if(1)).await), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,6 +33,8 @@ pub struct Inside {
     pub health: Health,
     pub about: Arc<About>,
     pub metrics: PrometheusHandle,
+    /// With what the node was started, for its administrator. Without secrets.
+    pub config: Arc<serde_json::Value>,
 }
 
 /// The events of a target, from the main runtime.

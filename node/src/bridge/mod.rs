@@ -4,13 +4,17 @@
 //! node lives on the main runtime, and handlers reach it through [`Inside`] alone: nothing here holds an actor, a
 //! store or a connection of the node. What answers to whom is in one table, [`routes`].
 
+mod common;
 mod graphql;
 mod health;
 mod inside;
 mod origin;
 mod problem;
+mod rest;
 mod routes;
+mod scrape;
 mod server;
+mod version;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,9 +22,10 @@ use std::time::Duration;
 use crate::edge::EdgeTls;
 
 pub use graphql::Introspection;
-pub use health::{About, Health};
+pub use health::{About, Health, Part};
 pub use inside::{Inside, Subscribed};
 pub use origin::Origins;
+pub(crate) use scrape::Process;
 pub use server::{BindError, Bridge, RunError};
 
 /// The bounds of a bridge.

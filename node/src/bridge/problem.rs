@@ -2,13 +2,16 @@
 //! becomes a status.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpResponse, ResponseError};
 use selvedge_protocol::{ErrorCode, Failure};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A refusal as a client of HTTP sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Problem {
     /// Says what sort of problem it is: a name that resolves to nothing, RFC 9457 section 3.1.1.
@@ -25,6 +28,13 @@ pub(crate) struct Problem {
     /// When a retry is worth it, milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u32>,
+    /// By what the log has the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    /// What else the answer says.
+    #[serde(skip)]
+    #[schema(ignore)]
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
@@ -39,7 +49,27 @@ impl Problem {
             code: code.name(),
             field: failure.field,
             retry_after_ms: failure.retry_after_ms,
+            request_id: None,
+            headers: Vec::new(),
         }
+    }
+
+    /// The same with another header.
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same of this request.
+    pub(crate) fn of_request(mut self, id: &str) -> Self {
+        self.request_id = Some(id.to_owned());
+        self
+    }
+
+    /// The field that is wrong, where one is.
+    #[cfg(test)]
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
     }
 
     fn status(&self) -> StatusCode {
@@ -78,7 +108,11 @@ impl ResponseError for Problem {
         } else if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, 1));
         }
+        for (name, value) in &self.headers {
+            response.insert_header((name.clone(), value.clone()));
+        }
         response
+            .insert_header((CACHE_CONTROL, "no-store"))
             .content_type("application/problem+json")
             .body(serde_json::to_string(self).unwrap_or_default())
     }

@@ -1,32 +1,38 @@
 //! Which path answers what: DESIGN 10.
 
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::HttpRequest;
+use actix_web::web::ServiceConfig;
 use selvedge_protocol::{ErrorCode, Failure};
 
 use crate::bridge::problem::Problem;
+use crate::bridge::rest::{self, Table};
 use crate::bridge::{graphql, health};
 
 /// Adds all routes.
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config
-        .route("/livez", web::get().to(health::livez))
-        .route("/readyz", web::get().to(health::readyz))
-        .route("/healthz", web::get().to(health::readyz))
-        .route("/version", web::get().to(health::version))
-        .route("/metrics", web::get().to(health::metrics))
-        .configure(graphql::routes);
+    table().register(config);
+    config.configure(graphql::routes);
+}
+
+/// What is answered by a request and its answer.
+pub(super) fn table() -> Table {
+    let health = Table::default()
+        .get("/livez", health::livez, health::livez_doc)
+        .get("/readyz", health::readyz, health::readyz_doc)
+        .get("/healthz", health::healthz, health::healthz_doc)
+        .get("/version", health::version, health::version_doc)
+        .get("/metrics", health::metrics, health::metrics_doc);
+    rest::table(health)
 }
 
 /// What answers where no route does.
-pub(super) async fn nothing(request: HttpRequest) -> HttpResponse {
+pub(super) async fn nothing(request: HttpRequest) -> Result<&'static str, Problem> {
     let path = request.path();
-    let failure = Failure::new(
-        ErrorCode::NotFound,
-        format!(
-            "nothing answers {} {path}; see /openapi.json",
-            request.method()
-        ),
-    );
-    Problem::from(failure).error_response()
+    let message = match path.strip_suffix('/') {
+        Some(shorter) if !shorter.is_empty() => {
+            format!("nothing answers at {path}; paths have no slash at their end: {shorter}")
+        }
+        Some(_) | None => format!("nothing answers at {path}; see /openapi.json"),
+    };
+    Err(Failure::new(ErrorCode::NotFound, message).into())
 }

@@ -4,22 +4,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::{io, thread};
 
-use actix_web::dev::{ServerHandle, Service as _};
-use actix_web::http::header::{HOST, HeaderName, ORIGIN};
-use actix_web::middleware::{Compress, DefaultHeaders};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
 use actix_web::rt::System;
 use actix_web::web::{self, Data, PayloadConfig};
-use actix_web::{App, HttpRequest, HttpServer, ResponseError};
-use futures::future::{Either, ready};
+use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
 use rustls::version::TLS13;
-use selvedge_protocol::{ErrorCode, Failure};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
+use crate::bridge::common::{Common, Draining, held};
 use crate::bridge::graphql::Engine;
-use crate::bridge::origin::is_loopback;
-use crate::bridge::problem::Problem;
+use crate::bridge::rest::Streams;
 use crate::bridge::{BridgeConfig, Inside, routes};
 use crate::edge::EdgeTls;
 
@@ -91,13 +88,14 @@ impl Bridge {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
         let drain = self.config.drain;
         let sessions = self.inside.sessions.clone();
+        let (drain_begins, draining) = Draining::told();
         let (started, handle) = oneshot::channel();
         let (ended, mut end) = oneshot::channel();
         thread::Builder::new()
             .name("bridge".to_owned())
             .spawn(move || {
                 // An error is a node that waits no more.
-                let _ = ended.send(self.serve(started));
+                let _ = ended.send(self.serve(started, draining));
             })
             .map_err(RunError::Server)?;
         let ended = |result: Result<io::Result<()>, oneshot::error::RecvError>| match result {
@@ -109,6 +107,8 @@ impl Bridge {
             () = shutdown => {}
             result = &mut end => return ended(result),
         }
+        // Streams of events end, and their clients go on elsewhere.
+        let _ = drain_begins.send(true);
         sessions.drain(drain).await;
         if let Ok(handle) = handle.await {
             handle.stop(true).await;
@@ -117,7 +117,7 @@ impl Bridge {
     }
 
     /// Runs on a thread of its own until it is stopped.
-    fn serve(self, started: oneshot::Sender<ServerHandle>) -> io::Result<()> {
+    fn serve(self, started: oneshot::Sender<ServerHandle>, draining: Draining) -> io::Result<()> {
         let Self {
             config,
             tls,
@@ -128,29 +128,19 @@ impl Bridge {
         let (head, keep_alive) = (config.head, config.keep_alive);
         let (threads, connections) = (config.threads, config.connections_max);
         let graphql = Data::new(Engine::new(config.graphql_introspection));
-        let common = Data::new(Common {
-            is_private: address.ip().is_loopback(),
-            config,
-        });
+        let bytes_max = config.body_bytes_max;
+        let common = Data::new(Common::new(config, address.ip().is_loopback()));
         let inside = Data::new(inside);
+        let (streams, draining) = (Data::new(Streams::default()), Data::new(draining));
         let application = move || {
             App::new()
                 .app_data(Data::clone(&common))
                 .app_data(Data::clone(&inside))
                 .app_data(Data::clone(&graphql))
-                .app_data(PayloadConfig::new(common.config.body_bytes_max))
-                .wrap_fn(|request, next| {
-                    let refused = request
-                        .app_data::<Data<Common>>()
-                        .and_then(|common| common.refuses(request.request()));
-                    match refused {
-                        None => Either::Left(next.call(request)),
-                        Some(problem) => {
-                            let answer = request.into_response(problem.error_response());
-                            Either::Right(ready(Ok(answer)))
-                        }
-                    }
-                })
+                .app_data(Data::clone(&streams))
+                .app_data(Data::clone(&draining))
+                .app_data(PayloadConfig::new(bytes_max))
+                .wrap(from_fn(held))
                 .wrap(Compress::default())
                 .wrap(headers())
                 .configure(routes::routes)
@@ -174,42 +164,6 @@ impl Bridge {
             let _ = started.send(server.handle());
             server.await
         })
-    }
-}
-
-/// What every request is held to.
-#[derive(Debug)]
-struct Common {
-    config: BridgeConfig,
-    /// Whether the port is for this machine alone.
-    is_private: bool,
-}
-
-impl Common {
-    /// Why a request is not served, whatever it asks for.
-    fn refuses(&self, request: &HttpRequest) -> Option<Problem> {
-        let text = |name: HeaderName| {
-            let value = request.headers().get(name);
-            value.map(|value| value.to_str().unwrap_or("?"))
-        };
-        // HTTP/2 has the host in its address.
-        let authority = request.uri().authority().map(|it| it.as_str());
-        let host = text(HOST).or(authority);
-        if self.is_private && !is_loopback(host) {
-            return Some(Problem::from(Failure::field(
-                ErrorCode::PermissionDenied,
-                "Host",
-                "this port serves this machine alone: ask for it by localhost or its loopback address",
-            )));
-        }
-        if !self.config.origins.allows(text(ORIGIN), host) {
-            return Some(Problem::from(Failure::field(
-                ErrorCode::PermissionDenied,
-                "Origin",
-                "pages of this origin may not use this node: list it in `origins` of its `[bridge]`",
-            )));
-        }
-        None
     }
 }
 

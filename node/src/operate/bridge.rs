@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use selvedge_cluster::store::migration::ClusterMeta;
+use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::error::chain;
 use selvedge_protocol::version;
 use tokio::time::MissedTickBehavior;
 
 use crate::bridge::{
-    About, BindError, Bridge, BridgeConfig, Health, Inside, Introspection, Origins,
+    About, BindError, Bridge, BridgeConfig, Health, Inside, Introspection, Origins, Part,
 };
 use crate::edge::EdgeTls;
 use crate::operate::config::NodeConfig;
@@ -30,16 +31,54 @@ impl Started {
     }
 
     /// Whether the node serves what it is there for, as orchestrators ask it.
-    pub(super) fn health(&self) -> Health {
+    pub(super) fn health(&self, node: &str, store: Arc<dyn Store>) -> Health {
         let started = Arc::clone(&self.0);
-        Health::new(move || match started.get() {
-            None => vec!["the node is starting".to_owned()],
-            Some(None) => Vec::new(),
-            Some(Some(readiness)) => {
-                let unready = readiness.unready();
-                unready.map(|it| it.to_string()).into_iter().collect()
-            }
+        let node = node.to_owned();
+        Health::new(move || {
+            let member = match started.get() {
+                None => vec!["the node is starting; ask again in a moment".to_owned()],
+                Some(None) => Vec::new(),
+                Some(Some(readiness)) => {
+                    let unready = readiness.unready();
+                    let said = |it| format!("{it}; `selvedge cluster why {node}` says more");
+                    unready.map(said).into_iter().collect()
+                }
+            };
+            let stored = store.health().err().map(|error| reason(&error));
+            vec![
+                Part {
+                    name: "node",
+                    reasons: member,
+                },
+                Part {
+                    name: "store",
+                    reasons: stored.into_iter().collect(),
+                },
+            ]
         })
+    }
+}
+
+/// Why nothing can be stored, and what helps.
+fn reason(error: &store::Error) -> String {
+    match error {
+        store::Error::Unavailable(_) => {
+            format!("{error}; see that it runs and that this node reaches it")
+        }
+        store::Error::Stopped(_) => format!("{error}; start this node again"),
+        store::Error::Conflict | store::Error::TooOld | store::Error::CommitUnknown => {
+            format!("{error}; ask again in a moment")
+        }
+        // These say themselves what helps.
+        store::Error::Full { .. }
+        | store::Error::Locked { .. }
+        | store::Error::Corrupt { .. }
+        | store::Error::Unreadable { .. }
+        | store::Error::NewerSchema { .. }
+        | store::Error::Unfinished => error.to_string(),
+        store::Error::TooLarge { .. } | store::Error::Record { .. } => {
+            format!("{error}; the node's log says more")
+        }
     }
 }
 
@@ -111,6 +150,8 @@ pub(super) fn metrics() -> Result<PrometheusHandle, CommandFailure> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| CommandFailure::failed(chain(&error)))?;
+    selvedge_cluster::metrics::describe();
+    crate::metrics::describe();
     let kept = handle.clone();
     tokio::spawn(async move {
         // Histograms gather what was recorded until somebody sums it up.

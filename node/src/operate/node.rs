@@ -121,9 +121,10 @@ impl Node {
                     service,
                     authenticator,
                     clock: clock.clone(),
-                    health: started.health(),
+                    health: started.health(&config.name, store.shared()),
                     about: Arc::new(about(config, &meta)),
                     metrics: metrics()?,
+                    config: Arc::new(serde_json::to_value(config).unwrap_or_default()),
                 };
                 Some(super::bridge::bind(config, bridge_tls, inside)?)
             }

@@ -49,6 +49,8 @@ pub struct OperationCommand {
     /// JSON text.
     pub body: Bytes,
     pub payload: OperationPayload,
+    /// The version that it must have.
+    pub if_version: Option<u64>,
     pub deadline: Option<Instant>,
 }
 
@@ -104,6 +106,7 @@ impl Operations {
             name: command.name,
             body: command.body,
             payload: None,
+            if_version: command.if_version,
             deadline: command.deadline,
         };
         match command.payload {

@@ -481,6 +481,7 @@ pub(super) fn request(actor: &ScopedAddress, name: &str, body: Bytes) -> Command
         name: name.to_owned(),
         body,
         payload: None,
+        if_version: None,
         deadline: None,
     }
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_client::end_of_line;
+use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{AnswerSink, Identity, ReplyTo};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Notice, Outcome, Payload, Query, Reply, Request, ServerFrame, Subscribe,
     Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, servers, task_payload};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, if_version, servers, task_payload};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{BatchPermit, ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
-use crate::session::registry::{Registration, Registry};
+use crate::session::registry::{Registration, Registry, SessionInfo};
 use crate::session::work::Work;
 
 /// What a session actor hears.
@@ -61,6 +62,8 @@ pub(super) enum Message {
     MoveNow(ConnectionNumber),
     /// The node stops now.
     Stop,
+    /// An administrator ends the session.
+    Close,
     /// Another actor serves this session now: two connections resumed it at once.
     Replaced,
 }
@@ -84,6 +87,7 @@ pub(super) struct Start {
     pub(super) work: Work,
     pub(super) detached: Duration,
     pub(super) registry: Arc<Registry>,
+    pub(super) clock: Clock,
     pub(super) elsewhere: Arc<Elsewhere>,
     pub(super) attachment: Attachment,
 }
@@ -104,6 +108,7 @@ pub(super) struct State {
     /// Payloads that are being handed through: nobody could send them again.
     streamed: usize,
     detached: Duration,
+    clock: Clock,
     elsewhere: Arc<Elsewhere>,
     told: Option<Told>,
     departure: Departure,
@@ -132,7 +137,13 @@ impl Actor for SessionActor {
         myself: ActorRef<Message>,
         start: Start,
     ) -> Result<State, ActorProcessingErr> {
-        let registration = Registration::new(start.registry, start.session, myself.clone());
+        let info = SessionInfo {
+            session: start.session,
+            principal: start.caller.principal.clone(),
+            since_ms: start.clock.wall_ms(),
+            transport: None,
+        };
+        let registration = Registration::new(start.registry, info, myself.clone());
         let inbox = Arc::new(Inbox::new(myself));
         let mut state = State {
             session: start.session,
@@ -146,6 +157,7 @@ impl Actor for SessionActor {
             replies: HashMap::new(),
             streamed: 0,
             detached: start.detached,
+            clock: start.clock,
             elsewhere: start.elsewhere,
             told: None,
             departure: Departure::No,
@@ -226,6 +238,11 @@ impl State {
                 }
             }
             Message::Stop => self.leave(myself),
+            Message::Close => {
+                self.end(End::Failed(closed()));
+                self.work.leave();
+                myself.stop(None);
+            }
             Message::Replaced => {
                 self.end(End::Failed(replaced()));
                 myself.stop(None);
@@ -302,7 +319,8 @@ impl State {
         self.work.away();
         self.replies = HashMap::new();
         self.streamed = 0;
-        self.registration.attached();
+        let transport = attachment.link.transport();
+        self.registration.attached(transport, self.clock.wall_ms());
         let Attachment {
             connection,
             link,
@@ -334,7 +352,7 @@ impl State {
         self.stay();
         self.machine.detached();
         self.work.away();
-        if self.registration.detached(connection) {
+        if self.registration.detached(connection, self.clock.wall_ms()) {
             myself.send_after(self.detached, move || Message::Expired(connection));
         } else {
             // As many as may be are waiting for their clients: this one resumes from its token alone.
@@ -455,12 +473,17 @@ impl State {
                 acknowledged: command.acknowledged,
             },
         };
+        let if_version = match if_version::wanted(&command.ext) {
+            Ok(version) => version,
+            Err(failure) => return reply.answer(Outcome::Failure(failure)),
+        };
         let call = CommandCall {
             target: command.target,
             identity,
             name: command.name,
             body: command.body,
             payload,
+            if_version,
             deadline: deadline(now, command.deadline_ms),
         };
         self.service.command(&self.caller, call, reply);
@@ -546,6 +569,13 @@ const MOVE_MAX: Duration = Duration::from_secs(2);
 
 fn deadline(now: Instant, after_ms: u32) -> Option<Instant> {
     (after_ms > 0).then(|| now + Duration::from_millis(u64::from(after_ms)))
+}
+
+fn closed() -> Failure {
+    Failure::new(
+        ErrorCode::PermissionDenied,
+        "the session was closed by an administrator; open a new one",
+    )
 }
 
 fn replaced() -> Failure {

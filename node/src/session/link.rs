@@ -77,6 +77,7 @@ pub fn link(room: Room) -> (LinkSender, LinkReceiver) {
     let sender = LinkSender {
         shared: Arc::clone(&shared),
         room,
+        transport: Transport::Quic,
     };
     (sender, LinkReceiver(shared))
 }
@@ -87,6 +88,29 @@ pub fn link(room: Room) -> (LinkSender, LinkReceiver) {
 pub struct LinkSender {
     shared: Arc<Shared>,
     room: Room,
+    transport: Transport,
+}
+
+/// What a connection runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Quic,
+    WebSocket,
+    WebTransport,
+}
+
+impl Transport {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Quic, Self::WebSocket, Self::WebTransport];
+
+    /// The name in lists and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quic => "quic",
+            Self::WebSocket => "websocket",
+            Self::WebTransport => "webtransport",
+        }
+    }
 }
 
 /// The connection's end.
@@ -106,6 +130,18 @@ struct Queue {
 }
 
 impl LinkSender {
+    /// The same for a connection over this instead of QUIC.
+    #[must_use]
+    pub const fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// What its connection runs over.
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// Queues all items, in order.
     pub fn push(&self, mut items: Vec<Outgoing>) {
         {

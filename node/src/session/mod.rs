@@ -18,6 +18,9 @@ mod work;
 
 pub use elsewhere::{OtherNodes, no_other_nodes};
 pub use handle::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
-pub use link::{Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, link};
+pub use link::{
+    Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, Transport, link,
+};
+pub use registry::SessionInfo;
 pub use room::{NodeRoom, Room, Taken};
 pub use service::{Inside, SessionConfig, Sessions, StartError};

@@ -1,24 +1,45 @@
-//! The live sessions of a node, by id. The session service looks them up; each session actor holds its
-//! own entry, so that a crash removes it too.
+//! The live sessions of a node, by id, with what a list tells of each. The session service looks them up; each session
+//! actor holds its own entry, so that a crash removes it too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use ractor::ActorRef;
-use selvedge_protocol::SessionId;
+use selvedge_protocol::{SessionId, Tenant};
 use tokio::sync::Notify;
 
+use crate::identity::Principal;
 use crate::session::actor::Message;
 use crate::session::handle::ConnectionNumber;
+use crate::session::link::Transport;
 
 /// All live sessions.
 #[derive(Debug)]
 pub(super) struct Registry {
-    sessions: DashMap<SessionId, ActorRef<Message>>,
+    sessions: DashMap<SessionId, Entry>,
     detached: AtomicUsize,
     detached_max: usize,
     ended: Notify,
+}
+
+/// A live session.
+#[derive(Debug)]
+struct Entry {
+    actor: ActorRef<Message>,
+    info: SessionInfo,
+}
+
+/// What a list tells of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionInfo {
+    pub session: SessionId,
+    pub principal: Principal,
+    /// Since when it is as it is, with a connection or without: Unix milliseconds.
+    pub since_ms: u64,
+    /// What its connection runs over; `None`: it has none at the moment.
+    pub transport: Option<Transport>,
 }
 
 impl Registry {
@@ -38,14 +59,60 @@ impl Registry {
     pub(super) fn find(&self, session: SessionId) -> Option<ActorRef<Message>> {
         self.sessions
             .get(&session)
-            .map(|entry| entry.value().clone())
+            .map(|entry| entry.value().actor.clone())
+    }
+
+    /// The first `limit` sessions after one, in the order of their ids; of one tenant, or of all.
+    pub(super) fn list(
+        &self,
+        tenant: Option<&Tenant>,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Vec<SessionInfo> {
+        let mut first: BTreeMap<SessionId, SessionInfo> = BTreeMap::new();
+        for entry in &self.sessions {
+            let (id, info) = (*entry.key(), &entry.value().info);
+            let is_wanted = tenant.is_none_or(|tenant| *tenant == info.principal.tenant);
+            let is_full = first.len() >= limit;
+            let is_beyond = first
+                .last_key_value()
+                .is_some_and(|(last, _)| is_full && id > *last);
+            if !is_wanted || after.is_some_and(|after| id <= after) || is_beyond {
+                continue;
+            }
+            first.insert(id, info.clone());
+            if first.len() > limit {
+                first.pop_last();
+            }
+        }
+        first.into_values().collect()
+    }
+
+    /// What a list tells of one.
+    pub(super) fn info(&self, session: SessionId) -> Option<SessionInfo> {
+        let entry = self.sessions.get(&session)?;
+        Some(entry.value().info.clone())
+    }
+
+    /// How many sessions have a connection over each transport, and how many have none.
+    pub(super) fn count(&self) -> ([(Transport, usize); Transport::ALL.len()], usize) {
+        let mut counts = Transport::ALL.map(|transport| (transport, 0));
+        let mut detached = 0;
+        for entry in &self.sessions {
+            let transport = entry.value().info.transport;
+            match counts.iter_mut().find(|(of, _)| Some(*of) == transport) {
+                Some((_, count)) => *count += 1,
+                None => detached += 1,
+            }
+        }
+        (counts, detached)
     }
 
     /// Sends a message to each.
     pub(super) fn tell_all(&self, message: impl Fn() -> Message) {
         for entry in &self.sessions {
             // One that has just ended needs to hear nothing.
-            let _ = entry.value().send_message(message());
+            let _ = entry.value().actor.send_message(message());
         }
     }
 
@@ -71,12 +138,16 @@ impl Registration {
     /// Enters a session, in the place of one of the same id.
     pub(super) fn new(
         registry: Arc<Registry>,
-        session: SessionId,
+        info: SessionInfo,
         actor: ActorRef<Message>,
     ) -> Self {
-        let former = registry.sessions.insert(session, actor.clone());
-        if let Some(former) = former {
-            let _ = former.send_message(Message::Replaced);
+        let session = info.session;
+        let entry = Entry {
+            actor: actor.clone(),
+            info,
+        };
+        if let Some(former) = registry.sessions.insert(session, entry) {
+            let _ = former.actor.send_message(Message::Replaced);
         }
         Self {
             registry,
@@ -87,15 +158,30 @@ impl Registration {
     }
 
     /// Notes that the connection went; `false` if too many are without one.
-    pub(super) fn detached(&mut self, connection: ConnectionNumber) -> bool {
-        self.attached();
+    pub(super) fn detached(&mut self, connection: ConnectionNumber, now_ms: u64) -> bool {
+        self.count_attached();
+        self.tell(None, now_ms);
         let before = self.registry.detached.fetch_add(1, Ordering::Relaxed);
         self.detached_since = Some(connection);
         before < self.registry.detached_max
     }
 
     /// Notes that a connection came.
-    pub(super) fn attached(&mut self) {
+    pub(super) fn attached(&mut self, transport: Transport, now_ms: u64) {
+        self.count_attached();
+        self.tell(Some(transport), now_ms);
+    }
+
+    fn tell(&self, transport: Option<Transport>, since_ms: u64) {
+        if let Some(mut entry) = self.registry.sessions.get_mut(&self.session)
+            && entry.actor.get_id() == self.actor.get_id()
+        {
+            entry.info.transport = transport;
+            entry.info.since_ms = since_ms;
+        }
+    }
+
+    fn count_attached(&mut self) {
         if self.detached_since.take().is_some() {
             self.registry.detached.fetch_sub(1, Ordering::Relaxed);
         }
@@ -109,11 +195,11 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.attached();
+        self.count_attached();
         let own = self.actor.get_id();
         self.registry
             .sessions
-            .remove_if(&self.session, |_, actor| actor.get_id() == own);
+            .remove_if(&self.session, |_, entry| entry.actor.get_id() == own);
         self.registry.ended.notify_one();
     }
 }

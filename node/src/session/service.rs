@@ -11,7 +11,7 @@ use selvedge_cluster::Clock;
 use selvedge_protocol::frame::{ClientFrame, Hello, Welcome};
 use selvedge_protocol::limits::SESSION_DETACHED_MS_MAX;
 use selvedge_protocol::session::server::{self, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId, servers};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Tenant, servers};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
@@ -19,8 +19,8 @@ use crate::processing::worker::Workers;
 use crate::session::actor::{Attachment, Message, SessionActor, Start};
 use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
 use crate::session::handle::{ConnectionNumber, SessionHandle};
-use crate::session::link::LinkSender;
-use crate::session::registry::Registry;
+use crate::session::link::{LinkSender, Transport};
+use crate::session::registry::{Registry, SessionInfo};
 use crate::session::supervisor::Supervisor;
 use crate::session::work::Work;
 
@@ -174,6 +174,32 @@ impl Sessions {
         self.len() == 0
     }
 
+    /// The first `limit` live sessions after one, in the order of their ids: of one tenant, or of all.
+    pub fn list(
+        &self,
+        tenant: Option<&Tenant>,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Vec<SessionInfo> {
+        self.0.registry.list(tenant, after, limit)
+    }
+
+    /// What a list tells of a live session.
+    pub fn info(&self, session: SessionId) -> Option<SessionInfo> {
+        self.0.registry.info(session)
+    }
+
+    /// How many sessions have a connection over each transport, and how many have none.
+    pub fn count(&self) -> ([(Transport, usize); Transport::ALL.len()], usize) {
+        self.0.registry.count()
+    }
+
+    /// Ends a session; its client is told that it was closed. Whether there was one.
+    pub fn close(&self, session: SessionId) -> bool {
+        let actor = self.0.registry.find(session);
+        actor.is_some_and(|actor| actor.send_message(Message::Close).is_ok())
+    }
+
     /// Takes no more sessions and requests, lets what is in flight be answered, then ends all
     /// sessions; those that are not done `within` this time are cut off.
     pub async fn drain(&self, within: Duration) {
@@ -298,6 +324,7 @@ impl Sessions {
             work: Work::new(inside.workers.clone()),
             detached: Duration::from_millis(config.detached_ms),
             registry: Arc::clone(registry),
+            clock: inside.clock.clone(),
             elsewhere: Arc::clone(elsewhere),
             attachment: *attachment,
             session,

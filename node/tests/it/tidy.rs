@@ -84,9 +84,18 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["node/src/bridge", "node/tests/"]),
     ("actix_ws", &["node/src/bridge", "node/tests/"]),
     ("async_graphql", &["node/src/bridge/graphql"]),
-    ("hyper", &["node/src/processing/builtin/http"]),
-    ("hyper_util", &["node/src/processing/builtin/http"]),
-    ("http_body_util", &["node/src/processing/builtin/http"]),
+    (
+        "hyper",
+        &["node/src/processing/builtin/http", "node/tests/it/bridge"],
+    ),
+    (
+        "hyper_util",
+        &["node/src/processing/builtin/http", "node/tests/it/bridge"],
+    ),
+    (
+        "http_body_util",
+        &["node/src/processing/builtin/http", "node/tests/it/bridge"],
+    ),
     ("fjall", &["cluster/src/store/embedded"]),
     // The bare client, that ours is measured against.
     (

@@ -4,7 +4,7 @@
 //! A stream is either many requests, answered in any order, or one subscription:
 //!
 //! ```text
-//! (Command | Query | Tell)*    ► (Answer | Elsewhere)*      one for each Command and Query, by its id
+//! (Command | CommandIf | Query | Tell)* ► (Answer | Elsewhere)*   one for each Command, CommandIf and Query, by its id
 //! Subscribe                    ► Opened Item* | Elsewhere | Ended
 //! ```
 //!
@@ -26,6 +26,7 @@ pub enum ActorRequest {
     Query(Query),
     Tell(Tell),
     Subscribe(Subscribe),
+    CommandIf(CommandIf),
 }
 
 /// What the owner may send.
@@ -59,6 +60,15 @@ pub struct Command {
     pub body: Bytes,
     #[serde(deserialize_with = "bounded::large_payload")]
     pub payload: Option<Bytes>,
+}
+
+/// A command on a condition, see [`crate::if_version`]. A frame of its own, so that a node which does not know of
+/// conditions never executes one without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandIf {
+    /// The version that its actor must have.
+    pub version: u64,
+    pub command: Command,
 }
 
 /// Who commands. Grows at its end only.

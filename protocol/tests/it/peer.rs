@@ -87,6 +87,7 @@ fn actor_requests() -> Vec<ActorRequest> {
         by(actors::Sender::Client(None), actors::Identity::Natural, Some(some("p"))),
         by(actors::Sender::Actor, actors::Identity::Id(CommandId::from_u128(9)), None),
         by(actors::Sender::Node, actors::Identity::Natural, None),
+        ActorRequest::CommandIf(actors::CommandIf { version: 4, command: command.clone() }),
         ActorRequest::Query(actors::Query { id: 2, plan: 2, deadline_ms: 0, tenant: tenant.clone(), actor: actor.clone(), name: "get".to_owned(), body: some(""), consistency: Consistency::Linearizable }),
         ActorRequest::Tell(actors::Tell { tenant: tenant.clone(), actor: actor.clone(), from: SessionId::from_u128(5), name: "typing".to_owned(), data: some("1") }),
         ActorRequest::Subscribe(actors::Subscribe { plan: 2, tenant, actor, since: Since::After(3) }),

@@ -17,7 +17,7 @@ use selvedge_protocol::frame::{Outcome, Success};
 use selvedge_protocol::limits::{
     ACTOR_BATCH_BYTES_MAX, ACTOR_BATCH_MAX, STATE_BYTES_MAX, STATE_CHUNK_BYTES,
 };
-use selvedge_protocol::{ErrorCode, Failure, SessionId};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, if_version};
 use tokio::time::Instant;
 
 pub(crate) use group::{Batch, Finished, Group, Write};
@@ -363,6 +363,10 @@ impl Machine {
                     return Ok(Progress::LookUp(look_up));
                 }
                 Recall::New if is_late(request.deadline, now) => caller.answer(late()),
+                Recall::New if !self.has_version(request.if_version) => {
+                    let refused = self.other_version(request.if_version);
+                    self.answer_when_committed(caller, refused);
+                }
                 Recall::New => self.decide_command(now, &request, caller)?,
             },
             Work::Fire { name, due_ms, body } => {
@@ -370,6 +374,16 @@ impl Machine {
             }
         }
         Ok(Progress::Done)
+    }
+
+    /// Whether a command that is decided now finds the version that it needs.
+    fn has_version(&self, wanted: Option<u64>) -> bool {
+        wanted.is_none_or(|wanted| wanted == self.decided_version())
+    }
+
+    fn other_version(&self, wanted: Option<u64>) -> Outcome {
+        let wanted = wanted.unwrap_or_default();
+        Outcome::Failure(if_version::refused(wanted, self.decided_version()))
     }
 
     fn decide_command(

@@ -171,6 +171,16 @@ impl Simulation {
     }
 
     fn send(&mut self, name: &str, body: u64, identity: Identity) -> u64 {
+        self.send_if(None, name, body, identity)
+    }
+
+    fn send_if(
+        &mut self,
+        if_version: Option<u64>,
+        name: &str,
+        body: u64,
+        identity: Identity,
+    ) -> u64 {
         let caller = self.caller();
         let request = CommandRequest {
             actor: self.machine.name.actor.clone(),
@@ -180,6 +190,7 @@ impl Simulation {
             name: name.to_owned(),
             body: json::encode(&body),
             payload: None,
+            if_version,
             deadline: None,
         };
         let offered = self
@@ -310,6 +321,54 @@ fn what_arrives_during_a_commit_shares_the_next() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_condition_holds_in_the_very_commit() {
+    let mut simulation = Simulation::new();
+    let first = simulation.send_if(Some(0), "append", 1, numbered(1));
+    // Decided before the commit of the first, and answered after it.
+    let second = simulation.send_if(Some(0), "append", 2, numbered(2));
+    assert_eq!(simulation.answer(second), None);
+    simulation.settle();
+    assert!(matches!(
+        simulation.answer(first),
+        Some(Outcome::Success(_))
+    ));
+    match simulation.answer(second) {
+        Some(Outcome::Failure(failure)) => {
+            assert_eq!(failure.code, ErrorCode::Conflict);
+            assert_eq!(failure.field.as_deref(), Some(if_version::FIELD));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(simulation.state(), [1]);
+    // While a commit is under way the version is what it will be.
+    simulation.send("append", 3, numbered(3));
+    simulation.start_commit();
+    let early = simulation.send_if(Some(1), "append", 4, numbered(4));
+    let right = simulation.send_if(Some(2), "append", 5, numbered(5));
+    simulation.finish_commit();
+    simulation.settle();
+    assert!(matches!(
+        simulation.answer(early),
+        Some(Outcome::Failure(_))
+    ));
+    assert!(matches!(
+        simulation.answer(right),
+        Some(Outcome::Success(_))
+    ));
+    assert_eq!(simulation.state(), [1, 3, 5]);
+    // The repeat of what had its effect gets the outcome of that.
+    let repeat = simulation.send_if(Some(2), "append", 5, numbered(5));
+    assert_eq!(simulation.answer(repeat), simulation.answer(right));
+    // One that was refused may come again on another condition.
+    let again = simulation.send_if(Some(3), "append", 4, numbered(4));
+    simulation.settle();
+    assert!(matches!(
+        simulation.answer(again),
+        Some(Outcome::Success(_))
+    ));
 }
 
 #[test]

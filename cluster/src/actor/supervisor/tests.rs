@@ -81,6 +81,7 @@ async fn count(host: &Host, number: u64) -> Outcome {
         name: "count".to_owned(),
         body: Bytes::new(),
         payload: None,
+        if_version: None,
         deadline: None,
     })
     .await

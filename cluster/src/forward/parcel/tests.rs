@@ -63,6 +63,7 @@ impl Sender {
             name: "add".to_owned(),
             body: Bytes::from_static(b"1"),
             payload: (bytes > 0).then(|| vec![0; bytes].into()),
+            if_version: None,
             deadline: None,
         });
         Box::new(Parcel {

@@ -47,9 +47,9 @@ impl World {
                     ids.push(command.id);
                 }
                 ActorRequest::Tell(_) => ids.push(0),
-                other @ (ActorRequest::Query(_) | ActorRequest::Subscribe(_)) => {
-                    panic!("{other:?}")
-                }
+                other @ (ActorRequest::CommandIf(_)
+                | ActorRequest::Query(_)
+                | ActorRequest::Subscribe(_)) => panic!("{other:?}"),
             }
         }
         assert!(out.is_empty());

@@ -123,6 +123,7 @@ pub(crate) fn command(key: &str, name: &str, body: &str, identity: Identity) -> 
         name: name.to_owned(),
         body: Bytes::from(body.to_owned()),
         payload: None,
+        if_version: None,
         deadline: None,
     }
 }

@@ -213,6 +213,7 @@ impl Asked {
             name: name.to_owned(),
             body: Bytes::from(body),
             payload: None,
+            if_version: None,
             deadline: None,
         };
         host.command(request, reply);

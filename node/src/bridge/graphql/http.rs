@@ -4,14 +4,12 @@
 //! Requests whose content type a page of another site may send without asking are refused: only `application/json`
 //! is taken.
 
-use std::sync::Arc;
-
 use actix_web::body::BoxBody;
 use actix_web::http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, UPGRADE, VARY,
 };
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Bytes, Data, Payload};
+use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures::future::join_all;
 use selvedge_protocol::limits::{GRAPHQL_BODY_BYTES_MAX, GRAPHQL_BODY_MS_MAX};
@@ -19,48 +17,37 @@ use selvedge_protocol::{ErrorCode, Failure};
 use serde::Serialize;
 use tokio::time::{Duration, timeout};
 
-use crate::bridge::Inside;
 use crate::bridge::graphql::authenticate::from_headers;
-use crate::bridge::graphql::engine::{Answer, Cause, Engine, Prepared};
+use crate::bridge::graphql::engine::{Answer, Cause, Prepared};
 use crate::bridge::graphql::error::server_error;
 use crate::bridge::graphql::media::Media;
 use crate::bridge::graphql::request::{Parameters, Requests};
+use crate::bridge::graphql::served::Served;
 use crate::bridge::graphql::{socket, stream};
 use crate::bridge::problem::{Problem, status};
 use crate::gateway::Caller;
 
 /// Answers `POST /graphql`.
-pub(super) async fn post(
-    request: HttpRequest,
-    payload: Payload,
-    inside: Data<Inside>,
-    engine: Data<Engine>,
-) -> HttpResponse {
+pub(super) async fn post(request: HttpRequest, payload: Payload, served: Served) -> HttpResponse {
     let Some(media) = Media::wanted(header(&request, ACCEPT)) else {
         return not_acceptable();
     };
-    let answered = answer_post(&request, payload, media, &inside, engine.into_inner());
+    let answered = answer_post(&request, payload, media, served);
     answered
         .await
         .unwrap_or_else(|refused| refused.response(media))
 }
 
 /// Answers `GET /graphql`.
-pub(super) async fn get(
-    request: HttpRequest,
-    payload: Payload,
-    inside: Data<Inside>,
-    engine: Data<Engine>,
-) -> HttpResponse {
+pub(super) async fn get(request: HttpRequest, payload: Payload, served: Served) -> HttpResponse {
     let upgrade = header(&request, UPGRADE);
     if upgrade.is_some_and(|to| to.eq_ignore_ascii_case("websocket")) {
-        let inside = Inside::clone(&inside);
-        return socket::open(&request, payload, inside, engine.into_inner());
+        return socket::open(&request, payload, served);
     }
     let Some(media) = Media::wanted(header(&request, ACCEPT)) else {
         return not_acceptable();
     };
-    let answered = answer_get(&request, media, &inside, engine.into_inner());
+    let answered = answer_get(&request, media, served);
     answered
         .await
         .unwrap_or_else(|refused| refused.response(media))
@@ -120,29 +107,38 @@ async fn answer_post(
     request: &HttpRequest,
     payload: Payload,
     media: Media,
-    inside: &Inside,
-    engine: Arc<Engine>,
+    served: Served,
 ) -> Result<HttpResponse, Refused> {
     of_json(request)?;
-    let caller = from_headers(inside, request.headers()).await?;
+    let caller = from_headers(&served.inside, request.headers()).await?;
     let body = body(payload).await?;
     match (Requests::from_body(&body)?, media) {
         (Requests::One(parameters), Media::GraphqlResponse | Media::Json) => {
-            let answer = match engine.prepare(parameters) {
-                Ok(prepared) => engine.execute(prepared, inside, caller).await,
+            let answer = match served.engine.prepare(parameters) {
+                Ok(prepared) => {
+                    served
+                        .engine
+                        .execute(prepared, &served.inside, caller)
+                        .await
+                }
                 Err(answer) => answer,
             };
             Ok(response(answer.status(media), media, json(&answer)))
         }
         (Requests::One(parameters), Media::EventStream) => {
-            Ok(streamed(engine.prepare(parameters), inside, caller, engine))
+            streamed(served.engine.prepare(parameters), caller, served)
         }
         (Requests::Batch(batch), Media::GraphqlResponse | Media::Json) => {
             let answers =
                 batch
                     .into_iter()
-                    .map(async |parameters| match engine.prepare(parameters) {
-                        Ok(prepared) => engine.execute(prepared, inside, caller.clone()).await,
+                    .map(async |parameters| match served.engine.prepare(parameters) {
+                        Ok(prepared) => {
+                            served
+                                .engine
+                                .execute(prepared, &served.inside, caller.clone())
+                                .await
+                        }
                         Err(answer) => answer,
                     });
             let answers = join_all(answers).await;
@@ -159,12 +155,11 @@ async fn answer_post(
 async fn answer_get(
     request: &HttpRequest,
     media: Media,
-    inside: &Inside,
-    engine: Arc<Engine>,
+    served: Served,
 ) -> Result<HttpResponse, Refused> {
-    let caller = from_headers(inside, request.headers()).await?;
+    let caller = from_headers(&served.inside, request.headers()).await?;
     let parameters = Parameters::from_address(request.query_string())?;
-    let prepared = engine.prepare(parameters);
+    let prepared = served.engine.prepare(parameters);
     if prepared.as_ref().is_ok_and(Prepared::is_mutation) {
         return Err(Refused::method(
             request.method(),
@@ -173,10 +168,15 @@ async fn answer_get(
         ));
     }
     match media {
-        Media::EventStream => Ok(streamed(prepared, inside, caller, engine)),
+        Media::EventStream => streamed(prepared, caller, served),
         Media::GraphqlResponse | Media::Json => {
             let answer = match prepared {
-                Ok(prepared) => engine.execute(prepared, inside, caller).await,
+                Ok(prepared) => {
+                    served
+                        .engine
+                        .execute(prepared, &served.inside, caller)
+                        .await
+                }
                 Err(answer) => answer,
             };
             Ok(response(answer.status(media), media, json(&answer)))
@@ -186,14 +186,21 @@ async fn answer_get(
 
 fn streamed(
     prepared: Result<Prepared, Answer>,
-    inside: &Inside,
     caller: Caller,
-    engine: Arc<Engine>,
-) -> HttpResponse {
-    stream::response(match prepared {
-        Ok(prepared) => engine.stream(prepared, inside.clone(), caller),
+    served: Served,
+) -> Result<HttpResponse, Refused> {
+    let place = served.streams.take(&caller.principal)?;
+    let Served {
+        inside,
+        engine,
+        draining,
+        ..
+    } = served;
+    let answers = match prepared {
+        Ok(prepared) => engine.stream(prepared, inside, caller),
         Err(answer) => stream::one(answer),
-    })
+    };
+    Ok(stream::response(answers, place, draining))
 }
 
 /// Whether it has JSON to say, in UTF-8.

@@ -16,6 +16,7 @@ mod persisted;
 mod request;
 mod scan;
 mod schema;
+mod served;
 mod socket;
 mod stream;
 

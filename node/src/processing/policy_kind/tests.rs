@@ -51,6 +51,7 @@ async fn send(node: &Running, tenant: &Tenant, subject: &str, name: &str, body: 
         name: name.to_owned(),
         body: Bytes::from_static(body.as_bytes()),
         payload: None,
+        if_version: None,
         deadline: None,
     };
     let outcome = node.host.ask(request).await;

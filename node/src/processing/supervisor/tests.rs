@@ -80,6 +80,7 @@ async fn submit(node: &Running, id: &OperationId) {
         name: "submit".to_owned(),
         body: Bytes::from_static(br#"{"type":"two"}"#),
         payload: OperationPayload::None,
+        if_version: None,
         deadline: None,
     };
     answered(|reply| node.operations.command(command, reply)).await;

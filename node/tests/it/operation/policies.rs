@@ -46,6 +46,7 @@ pub(super) async fn change_in(
         name: name.to_owned(),
         body: Bytes::from(body.to_string()),
         payload: None,
+        if_version: None,
         deadline: None,
     };
     let body = answered(|reply| node.host.command(request, reply)).await?;

@@ -93,6 +93,7 @@ async fn send(node: &Running, key: &str, name: &str, body: Value) -> Result<Valu
         name: name.to_owned(),
         body: Bytes::from(body.to_string()),
         payload: None,
+        if_version: None,
         deadline: None,
     };
     match node.host.ask(request).await {

@@ -75,6 +75,7 @@ async fn submit_in(node: &Running, tenant: &str, operation: &str, priority: i32)
         name: "submit".to_owned(),
         body: Bytes::from(body.to_string()),
         payload: OperationPayload::None,
+        if_version: None,
         deadline: None,
     };
     let answer = answered(|reply| node.operations.command(command, reply)).await;

@@ -355,6 +355,7 @@ pub(crate) async fn command(
         name: name.to_owned(),
         body: Bytes::from(body.to_string()),
         payload,
+        if_version: None,
         deadline: None,
     };
     let body = answered(|reply| node.operations.command(command, reply)).await?;

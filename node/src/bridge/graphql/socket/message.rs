@@ -73,6 +73,10 @@ pub(super) enum Close {
     InitTwice,
     /// An operation of this id is under way.
     IdInUse(String),
+    /// As many are served as may be.
+    Busy(String),
+    /// The node stops; another serves.
+    GoingAway,
 }
 
 impl Close {
@@ -84,6 +88,8 @@ impl Close {
             Self::InitLate => 4408,
             Self::IdInUse(_) => 4409,
             Self::InitTwice => 4429,
+            Self::Busy(_) => 1013,
+            Self::GoingAway => 1001,
         }
     }
 
@@ -96,6 +102,8 @@ impl Close {
             Self::InitLate => "Connection initialisation timeout".to_owned(),
             Self::IdInUse(id) => format!("Subscriber for {id} already exists"),
             Self::InitTwice => "Too many initialisation requests".to_owned(),
+            Self::Busy(why) => why.clone(),
+            Self::GoingAway => "the node stops; connect again".to_owned(),
         };
         while reason.len() > REASON_BYTES_MAX {
             reason.pop();

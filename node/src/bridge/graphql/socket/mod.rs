@@ -23,13 +23,14 @@ use selvedge_protocol::limits::{
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::time::{Duration, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::bridge::Inside;
 use crate::bridge::graphql::authenticate::Credentials;
-use crate::bridge::graphql::engine::{Answer, Engine, refused};
+use crate::bridge::graphql::engine::{Answer, refused};
 use crate::bridge::graphql::http::json;
 use crate::bridge::graphql::request::Parameters;
+use crate::bridge::graphql::served::Served;
 use crate::bridge::graphql::stream;
 use crate::bridge::problem::Problem;
+use crate::bridge::rest::Place;
 use crate::gateway::Caller;
 use message::{Close, FromClient, Init, ToClient};
 
@@ -37,12 +38,7 @@ use message::{Close, FromClient, Init, ToClient};
 const PROTOCOL: &str = "graphql-transport-ws";
 
 /// Makes a WebSocket of a request.
-pub(super) fn open(
-    request: &HttpRequest,
-    payload: Payload,
-    inside: Inside,
-    engine: Arc<Engine>,
-) -> HttpResponse {
+pub(super) fn open(request: &HttpRequest, payload: Payload, served: Served) -> HttpResponse {
     let refuse = |field: &str, message: &str| {
         Problem::from(Failure::field(ErrorCode::Malformed, field, message)).error_response()
     };
@@ -62,8 +58,7 @@ pub(super) fn open(
         .max_continuation_size(GRAPHQL_BODY_BYTES_MAX);
     let connection = Connection {
         session,
-        inside,
-        engine,
+        served,
         caller: None,
         operations: HashMap::new(),
         answers: SelectAll::new(),
@@ -74,10 +69,9 @@ pub(super) fn open(
 
 struct Connection {
     session: Session,
-    inside: Inside,
-    engine: Arc<Engine>,
-    /// `None`: it has not said who it is.
-    caller: Option<Caller>,
+    served: Served,
+    /// Who it is, and the place that it has among all; `None`: it has not said.
+    caller: Option<(Caller, Place)>,
     /// Operations under way, by the ids that the client gave them.
     operations: HashMap<String, AbortHandle>,
     answers: SelectAll<BoxStream<'static, (String, Step)>>,
@@ -104,7 +98,7 @@ impl Connection {
             End::Close(close) => {
                 tracing::debug!(?close, "a GraphQL connection is closed");
                 let reason = CloseReason {
-                    code: CloseCode::Other(close.code()),
+                    code: CloseCode::from(close.code()),
                     description: Some(close.reason()),
                 };
                 // It may have left.
@@ -114,16 +108,17 @@ impl Connection {
     }
 
     async fn serve(&mut self, mut messages: AggregatedMessageStream) -> End {
-        let init_by =
-            self.inside.clock.monotonic() + Duration::from_millis(GRAPHQL_SOCKET_INIT_MS_MAX);
+        let init_by = self.served.inside.clock.monotonic()
+            + Duration::from_millis(GRAPHQL_SOCKET_INIT_MS_MAX);
         let ping = Duration::from_millis(GRAPHQL_SOCKET_PING_MS);
         let mut pings = interval(ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = self.inside.clock.monotonic();
+        let mut draining = self.served.draining.clone();
+        let mut heard = self.served.inside.clock.monotonic();
         loop {
             let done = tokio::select! {
                 message = messages.recv() => {
-                    heard = self.inside.clock.monotonic();
+                    heard = self.served.inside.clock.monotonic();
                     match message {
                         Some(Ok(message)) => self.hear(message).await,
                         Some(Err(error)) => {
@@ -137,9 +132,10 @@ impl Connection {
                     self.tell(&id, step).await
                 }
                 _ = pings.tick() => {
-                    let silence = self.inside.clock.monotonic().saturating_duration_since(heard);
+                    let silence = self.served.inside.clock.monotonic().saturating_duration_since(heard);
                     self.ping(silence < 3 * ping).await
                 }
+                () = draining.begun() => Err(End::Close(Close::GoingAway)),
                 () = sleep_until(init_by), if self.caller.is_none() => {
                     Err(End::Close(Close::InitLate))
                 }
@@ -185,15 +181,17 @@ impl Connection {
             authorization: ("payload.authorization", init.authorization.as_deref()),
             tenant: ("payload.tenant", init.tenant.as_deref()),
         };
-        let caller = credentials.caller(&self.inside).await;
+        let caller = credentials.caller(&self.served.inside).await;
         let caller = caller.map_err(|failure| End::Close(Close::Forbidden(failure.message)))?;
-        self.caller = Some(caller);
+        let place = self.served.streams.take(&caller.principal);
+        let place = place.map_err(|failure| End::Close(Close::Busy(failure.message)))?;
+        self.caller = Some((caller, place));
         self.send(&ToClient::ConnectionAck).await
     }
 
     /// Begins an operation.
     fn begin(&mut self, id: String, parameters: Parameters) -> Result<(), Close> {
-        let Some(caller) = &self.caller else {
+        let Some((caller, _)) = &self.caller else {
             return Err(Close::NotAcknowledged);
         };
         if !(1..=GRAPHQL_SOCKET_ID_BYTES_MAX).contains(&id.len()) {
@@ -212,10 +210,10 @@ impl Connection {
                 ),
             )))
         } else {
-            match self.engine.prepare(parameters) {
+            match self.served.engine.prepare(parameters) {
                 Ok(prepared) => {
-                    let engine = Arc::clone(&self.engine);
-                    engine.stream(prepared, self.inside.clone(), caller.clone())
+                    let engine = Arc::clone(&self.served.engine);
+                    engine.stream(prepared, self.served.inside.clone(), caller.clone())
                 }
                 Err(answer) => stream::one(answer),
             }

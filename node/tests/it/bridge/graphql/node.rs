@@ -84,6 +84,7 @@ impl Node {
             authenticator,
             clock,
             health: Health::new(Vec::new),
+            config: Arc::new(json!({})),
             about: Arc::new(About {
                 node: "node-1".to_owned(),
                 version: "0.0.0".to_owned(),

@@ -1,0 +1,22 @@
+//! `/v1/config`: with what the node was started. Secrets are no part of it: they are in files that it names.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use selvedge_protocol::Target;
+
+use crate::bridge::problem::Problem;
+use crate::bridge::rest::answer;
+use crate::bridge::rest::call::Call;
+use crate::identity::{Action, authorize};
+
+pub(crate) async fn get(call: Call) -> Result<HttpResponse, Problem> {
+    call.parameters(&[])?;
+    let principal = &call.caller.principal;
+    authorize(
+        principal,
+        Action::Query,
+        &principal.tenant,
+        &Target::Cluster,
+    )?;
+    Ok(answer::json(StatusCode::OK, &*call.inside.config))
+}

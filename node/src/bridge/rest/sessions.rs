@@ -1,0 +1,138 @@
+//! `/v1/sessions`: the live sessions of this node, listed and closed. Of the caller's tenant; of all, for who
+//! administers the cluster.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, Tenant, time};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::bridge::problem::Problem;
+use crate::bridge::rest::answer;
+use crate::bridge::rest::call::{Call, wrong};
+use crate::bridge::rest::parameters::invalid;
+use crate::identity::{Action, authorize};
+use crate::session::SessionInfo;
+
+/// A session as a list has it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Session {
+    id: String,
+    principal: String,
+    tenant: String,
+    node: String,
+    connected: bool,
+    /// Since when it is connected, or not.
+    #[schema(format = DateTime)]
+    since: String,
+    /// `quic`, `websocket` or `webtransport`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'static str>,
+    /// When it was opened first, on whatever node.
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+/// A page of sessions, in the order of their ids.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SessionPage)]
+pub(crate) struct Sessions {
+    items: Vec<Session>,
+    /// Where the next page begins; `null` after the last.
+    #[schema(required = true)]
+    cursor: Option<String>,
+}
+
+pub(crate) async fn list(call: Call) -> Result<HttpResponse, Problem> {
+    let parameters = call.parameters(&["tenant", "cursor", "limit"])?;
+    let limit = parameters.limit()?;
+    let after = parameters.text("cursor").map(|text| id("cursor", text));
+    let after = after.transpose()?;
+    let asked = match parameters.text("tenant") {
+        None => None,
+        Some(text) => Some(Tenant::new(text).map_err(|error| wrong("tenant", &error))?),
+    };
+    let tenant = match is_administrator(&call) {
+        true => asked,
+        false => Some(own(&call, asked)?),
+    };
+    let node = &call.inside.about.node;
+    let listed = call.inside.sessions.list(tenant.as_ref(), after, limit);
+    let is_full = listed.len() == limit;
+    let items: Vec<_> = listed.into_iter().map(|info| shown(info, node)).collect();
+    let cursor = items.last().filter(|_| is_full).map(|item| item.id.clone());
+    let next = cursor
+        .as_deref()
+        .map(|cursor| parameters.with_cursor(cursor));
+    let body = answer::encode(&Sessions { items, cursor })?;
+    Ok(answer::page(&call, body, next.as_deref()))
+}
+
+pub(crate) async fn close(call: Call) -> Result<HttpResponse, Problem> {
+    call.parameters(&[])?;
+    let session = id("id", &call.part("id")?)?;
+    let found = call.inside.sessions.info(session);
+    // Another tenant's are not there.
+    let is_visible = found.is_some_and(|info| {
+        info.principal.tenant == call.caller.principal.tenant || is_administrator(&call)
+    });
+    if is_visible && call.inside.sessions.close(session) {
+        tracing::info!(%session, principal = &*call.caller.principal.name, "session closed");
+        return Ok(HttpResponse::build(StatusCode::NO_CONTENT).finish());
+    }
+    let message = format!(
+        "{} has no such session; each node lists its own",
+        call.inside.about.node
+    );
+    Err(Failure::field(ErrorCode::NotFound, "id", message).into())
+}
+
+fn shown(info: SessionInfo, node: &str) -> Session {
+    Session {
+        id: info.session.to_string(),
+        principal: info.principal.name.to_string(),
+        tenant: info.principal.tenant.to_string(),
+        node: node.to_owned(),
+        connected: info.transport.is_some(),
+        since: time::format(info.since_ms),
+        transport: info.transport.map(|transport| transport.name()),
+        created_at: time::format(created_ms(info.session)),
+    }
+}
+
+/// When a session was opened first, on whatever node: its id says so.
+fn created_ms(session: SessionId) -> u64 {
+    // The first 48 bits of a UUIDv7.
+    u64::try_from(session.as_u128() >> 80).unwrap_or(0)
+}
+
+/// Whether the caller sees the sessions of all tenants.
+fn is_administrator(call: &Call) -> bool {
+    let principal = &call.caller.principal;
+    authorize(
+        principal,
+        Action::Query,
+        &principal.tenant,
+        &Target::Cluster,
+    )
+    .is_ok()
+}
+
+/// The tenant of the caller, which is the only one that it may ask for.
+fn own(call: &Call, asked: Option<Tenant>) -> Result<Tenant, Problem> {
+    let own = call.caller.principal.tenant.clone();
+    if asked.is_some_and(|asked| asked != own) {
+        let message = format!("you see the sessions of your tenant, {own}");
+        return Err(Failure::field(ErrorCode::PermissionDenied, "tenant", message).into());
+    }
+    Ok(own)
+}
+
+fn id(field: &str, text: &str) -> Result<SessionId, Problem> {
+    match Uuid::try_parse(text) {
+        Ok(uuid) => Ok(SessionId::from_u128(uuid.as_u128())),
+        Err(_) => Err(invalid(field, "use the id of a session, a UUID")),
+    }
+}

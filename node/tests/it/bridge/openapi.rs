@@ -1,0 +1,227 @@
+//! The description of the API, held to the answers of a node; and the page that shows it, which needs nobody else.
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::Node;
+use super::client::Answer;
+
+/// The description, and where an answer is in it.
+struct Described(Value);
+
+impl Described {
+    /// Holds an answer to what is said of it.
+    fn holds(&self, method: &str, path: &str, answer: &Answer) {
+        let at = format!("{method} {path} {}", answer.status.as_u16());
+        let operation = &self.0["paths"][path][method];
+        assert!(operation.is_object(), "{at} is not described");
+        let response = &operation["responses"][answer.status.as_str()];
+        assert!(response.is_object(), "{at} is not described");
+        for name in response["headers"].as_object().unwrap().keys() {
+            // Those that are always there.
+            if name.starts_with("Selvedge-") {
+                assert_ne!(answer.header(&name.to_lowercase()), "", "{at}: {name}");
+            }
+        }
+        let Some(content) = response["content"].as_object() else {
+            assert!(answer.body.is_empty(), "{at}");
+            return;
+        };
+        let media = answer.header("content-type").split(';').next().unwrap();
+        let schema = content.get(media).map(|content| &content["schema"]);
+        self.fits(
+            schema.unwrap_or_else(|| panic!("{at}: {media}")),
+            &answer.json(),
+            &at,
+        );
+    }
+
+    /// Holds a value to a schema: its type, its fields, all of them.
+    fn fits(&self, schema: &Value, value: &Value, at: &str) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let named = self.0.pointer(&reference[1..]).unwrap();
+            return self.fits(named, value, at);
+        }
+        if let Some(either) = schema["oneOf"].as_array() {
+            if !value.is_null() {
+                let schema = either.iter().find(|schema| schema["type"] != "null");
+                self.fits(schema.unwrap(), value, at);
+            }
+            return;
+        }
+        let is = |name: &Value| match name.as_str().unwrap() {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "null" => value.is_null(),
+            other => panic!("{at}: no type {other}"),
+        };
+        match &schema["type"] {
+            Value::Null => return,
+            Value::Array(names) => assert!(names.iter().any(is), "{at}: {value} is no {names:?}"),
+            name => assert!(is(name), "{at}: {value} is no {name}"),
+        }
+        if let Some(known) = schema["enum"].as_array() {
+            assert!(known.contains(value), "{at}: {value} is none of {known:?}");
+        }
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(
+                value.get(name.as_str().unwrap()).is_some(),
+                "{at}: {name} is missing in {value}"
+            );
+        }
+        for item in value.as_array().into_iter().flatten() {
+            self.fits(&schema["items"], item, at);
+        }
+        for (name, field) in value.as_object().into_iter().flatten() {
+            match (&schema["properties"][name], &schema["additionalProperties"]) {
+                (Value::Null, Value::Null) => {
+                    assert!(
+                        schema["properties"].is_null(),
+                        "{at}: {name} is not described"
+                    );
+                }
+                (Value::Null, others) => self.fits(others, field, at),
+                (schema, _) => self.fits(schema, field, &format!("{at} {name}")),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_as_described() {
+    let node = Node::start().await;
+    let http = node.admin();
+    let api = Described(node.nobody().get("/openapi.json").await.json());
+    let add = json!({ "command": "add", "body": { "by": 2 } });
+    let later = json!({
+        "id": "o", "type": "digest", "runAt": "2100-01-01T00:00:00Z", "labels": { "k": "v" }, "metadata": { "a": 1 },
+    });
+    let wrong = json!({ "id": "w", "type": "import", "input": { "steps": "no" } });
+    let item = "/v1/operations/{id}";
+    for (path, template, body) in [
+        ("/v1/operations", "/v1/operations", &later),
+        ("/v1/operations", "/v1/operations", &later),
+        ("/v1/operations", "/v1/operations", &wrong),
+        (
+            "/v1/operations",
+            "/v1/operations",
+            &json!({ "id": "o", "type": "import" }),
+        ),
+        ("/v1/operations", "/v1/operations", &json!({})),
+        (
+            "/v1/operations/o/pause",
+            "/v1/operations/{id}/pause",
+            &json!({}),
+        ),
+        (
+            "/v1/operations/o/resume",
+            "/v1/operations/{id}/resume",
+            &json!({}),
+        ),
+        (
+            "/v1/operations/o/signal",
+            "/v1/operations/{id}/signal",
+            &json!({ "name": "s" }),
+        ),
+        (
+            "/v1/operations/o/cancel",
+            "/v1/operations/{id}/cancel",
+            &json!({}),
+        ),
+        (
+            "/v1/operations/o/retry",
+            "/v1/operations/{id}/retry",
+            &json!({}),
+        ),
+        (
+            "/v1/operations/none/retry",
+            "/v1/operations/{id}/retry",
+            &json!({}),
+        ),
+        (
+            "/v1/actors/counter/a/commands",
+            "/v1/actors/{kind}/{key}/commands",
+            &add,
+        ),
+        (
+            "/v1/actors/counter/a/queries",
+            "/v1/actors/{kind}/{key}/queries",
+            &json!({ "query": "get" }),
+        ),
+        (
+            "/v1/actors/counter/a/queries",
+            "/v1/actors/{kind}/{key}/queries",
+            &json!({ "query": "no" }),
+        ),
+        (
+            "/v1/cluster/nodes/n/drain",
+            "/v1/cluster/nodes/{node}/drain",
+            &json!({}),
+        ),
+        (
+            "/v1/cluster/nodes/n/undrain",
+            "/v1/cluster/nodes/{node}/undrain",
+            &json!({}),
+        ),
+    ] {
+        api.holds("post", template, &http.post(path, body).await);
+    }
+    for (path, template) in [
+        ("/v1/operations", "/v1/operations"),
+        ("/v1/operations/o", item),
+        ("/v1/operations/w", item),
+        ("/v1/operations/none", item),
+        ("/v1/operations/o/why", "/v1/operations/{id}/why"),
+        ("/v1/operations?limit=0", "/v1/operations"),
+        ("/v1/actors?kind=counter", "/v1/actors"),
+        ("/v1/actors/counter/a", "/v1/actors/{kind}/{key}"),
+        ("/v1/sessions", "/v1/sessions"),
+        ("/v1/cluster", "/v1/cluster"),
+        ("/v1/cluster/plan", "/v1/cluster/plan"),
+        ("/v1/cluster/why", "/v1/cluster/why"),
+        ("/v1/config", "/v1/config"),
+        ("/livez", "/livez"),
+        ("/readyz", "/readyz"),
+        ("/healthz", "/healthz"),
+        ("/version", "/version"),
+        ("/openapi.json", "/openapi.json"),
+    ] {
+        api.holds("get", template, &http.get(path).await);
+        if template.starts_with("/v1/") {
+            api.holds("get", template, &node.nobody().get(path).await);
+        }
+    }
+    let gone = http.delete("/v1/cluster/nodes/n").await;
+    api.holds("delete", "/v1/cluster/nodes/{node}", &gone);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_needs_nobody_else() {
+    let node = Node::start().await;
+    let http = node.nobody();
+    let page = http.get("/docs").await;
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe"));
+    let text = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(!text.contains("://") && !text.contains("style=") && !text.contains("onclick"));
+    for (path, media) in [
+        ("/docs/page.js", "text/javascript; charset=utf-8"),
+        ("/docs/page.css", "text/css; charset=utf-8"),
+    ] {
+        assert!(text.contains(path));
+        let file = http.get(path).await;
+        assert_eq!(file.status, StatusCode::OK);
+        assert_eq!(file.header("content-type"), media);
+        assert!(
+            !String::from_utf8(file.body.to_vec())
+                .unwrap()
+                .contains("://")
+        );
+    }
+    node.stop().await;
+}
