@@ -130,11 +130,14 @@ fn of_operation(
             "an operation has more than {GRAPHQL_ROOT_FIELDS_MAX} fields at its root; ask in several requests"
         )));
     }
-    if operation.ty == OperationType::Subscription && size.width != 1 {
+    // The library takes no notice of fragments there.
+    let root = operation.selection_set.node.items.as_slice();
+    let is_one = matches!(root, [only] if matches!(only.node, Selection::Field(_)));
+    if operation.ty == OperationType::Subscription && !is_one {
         return Err(Failure::field(
             ErrorCode::Invalid,
             "query",
-            "a subscription has one field at its root; subscribe several times",
+            "a subscription has one field at its root, not in a fragment; subscribe several times",
         ));
     }
     if size.schema_cost == 0 {

@@ -170,7 +170,7 @@ impl Engine {
             OperationType::Subscription => {
                 let call = Call::new(inside, caller, None);
                 let answers = self.schema.execute_stream(prepared.request.data(call));
-                answers.map(answer).boxed()
+                answers.map(event).boxed()
             }
         }
     }
@@ -239,6 +239,16 @@ fn answer(mut response: Response) -> Answer {
             response.errors = errors.collect();
             Answer::Executed(response)
         }
+    }
+}
+
+/// The same of a subscription. Where it has no data, there are no events, or none any more.
+fn event(response: Response) -> Answer {
+    match answer(response) {
+        Answer::Executed(response) if response.data == Value::Null => {
+            Answer::Refused(response.errors, Cause::Document)
+        }
+        answer => answer,
     }
 }
 

@@ -83,7 +83,8 @@ fn a_subscription_has_one_field_at_its_root() {
     assert_eq!(checked("subscription { a { b c } }"), Ok(()));
     for text in [
         "subscription { a b }",
-        "subscription { ...f } fragment f on S { a b }",
+        "subscription { ...f } fragment f on S { a }",
+        "subscription { ... { a } }",
     ] {
         assert!(refused(text).contains("one field"), "{text}");
     }
