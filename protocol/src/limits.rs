@@ -355,6 +355,8 @@ pub const GRAPHQL_OPERATIONS_MAX: usize = 16;
 pub const GRAPHQL_COST_MAX: usize = 12_000;
 /// What a question for the schema may cost, by the same rule: half as much again as that of the usual tools.
 pub const GRAPHQL_INTROSPECTION_COST_MAX: usize = 90_000;
+/// Errors of a document that is refused: whoever wrote it mends the first ones first.
+pub const GRAPHQL_ERRORS_MAX: usize = 20;
 /// Requests in one body: pages gather what their parts ask for in one moment.
 pub const GRAPHQL_BATCH_MAX: usize = 10;
 /// How long a query or mutation may take, milliseconds: as long as browsers and proxies wait.

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value};
 use futures::stream::{BoxStream, StreamExt, once};
-use selvedge_protocol::limits::{GRAPHQL_COST_MAX, GRAPHQL_REQUEST_MS_MAX};
+use selvedge_protocol::limits::{GRAPHQL_COST_MAX, GRAPHQL_ERRORS_MAX, GRAPHQL_REQUEST_MS_MAX};
 use selvedge_protocol::{ErrorCode, Failure};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::time::{Duration, timeout_at};
@@ -234,7 +234,7 @@ fn answer(mut response: Response) -> Answer {
         false => with_code(error),
     });
     match is_before {
-        true => Answer::Refused(errors.collect(), Cause::Document),
+        true => Answer::Refused(errors.take(GRAPHQL_ERRORS_MAX).collect(), Cause::Document),
         false => {
             response.errors = errors.collect();
             Answer::Executed(response)

@@ -2,6 +2,7 @@
 //! it. The one place where they are made.
 
 use async_graphql::{Error, ErrorExtensionValues, ServerError, Value};
+use selvedge_protocol::limits::MESSAGE_BYTES_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
 
 /// A failure on its way out of a resolver.
@@ -41,8 +42,11 @@ pub(super) fn server_error(failure: Failure) -> ServerError {
     }
 }
 
-/// Gives a code to errors that have none, which are those of GraphQL's own rules.
+/// Gives a code to errors that have none, which are those of GraphQL's own rules. Some repeat what they are about, so
+/// they are cut.
 pub(super) fn with_code(mut error: ServerError) -> ServerError {
+    let end = error.message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    error.message.truncate(end);
     let values = error.extensions.get_or_insert_default();
     if values.get(CODE).is_none() {
         values.set(CODE, ErrorCode::Invalid.name());
