@@ -325,6 +325,63 @@ pub const SAGA_STEPS_MAX: usize = 64;
 /// The JSON text of a saga's result, the results of its steps by name; a larger one is left out.
 pub const SAGA_RESULT_BYTES_MAX: usize = OPERATION_RECORD_BYTES_MAX / 4;
 
+/// The body of one GraphQL request, batches and variables included, and of one message over its WebSocket: an
+/// operation's input of some hundred kilobytes fits. Larger ones are submitted by REST.
+pub const GRAPHQL_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long such a body may take to arrive, milliseconds: at 100 kB a second.
+pub const GRAPHQL_BODY_MS_MAX: u64 = 10_000;
+/// A GraphQL document: four times what tools send to learn the whole schema.
+pub const GRAPHQL_DOCUMENT_BYTES_MAX: usize = 32 * 1024;
+/// Its tokens, counted before it is parsed: what tools send has some hundred.
+pub const GRAPHQL_TOKENS_MAX: usize = 2_000;
+/// Brackets of any sort within each other, counted before it is parsed, as the parser recurses. Variables have as
+/// many levels as JSON is read with.
+pub const GRAPHQL_NESTING_MAX: usize = 32;
+/// Fields within each other. Tools that ask for the schema look through nine wrappers of a type: 15.
+pub const GRAPHQL_DEPTH_MAX: usize = 16;
+/// Fields of a document once its fragments are put where they are named: past it no answer is for a person, and
+/// two fragments in each other's place a dozen times would be thousands.
+pub const GRAPHQL_FIELDS_MAX: usize = 1_000;
+/// Fields at the root of one operation: each is a call of its own.
+pub const GRAPHQL_ROOT_FIELDS_MAX: usize = 32;
+/// Fields under another name, so that the same is not asked for in a thousand ways.
+pub const GRAPHQL_ALIASES_MAX: usize = 64;
+/// Directives of a document; `@skip` and `@include` are all that there are.
+pub const GRAPHQL_DIRECTIVES_MAX: usize = 64;
+/// Operations of a document, of which one is executed.
+pub const GRAPHQL_OPERATIONS_MAX: usize = 16;
+/// What one request may cost: a field is 1, one that is asked of an actor 10, a list as many times its items as
+/// it may have. A page of 500 operations with twenty fields each.
+pub const GRAPHQL_COST_MAX: usize = 12_000;
+/// What a question for the schema may cost, by the same rule: half as much again as that of the usual tools.
+pub const GRAPHQL_INTROSPECTION_COST_MAX: usize = 90_000;
+/// Errors of a document that is refused: whoever wrote it mends the first ones first.
+pub const GRAPHQL_ERRORS_MAX: usize = 20;
+/// Requests in one body: pages gather what their parts ask for in one moment.
+pub const GRAPHQL_BATCH_MAX: usize = 10;
+/// How long a query or mutation may take, milliseconds: as long as browsers and proxies wait.
+pub const GRAPHQL_REQUEST_MS_MAX: u64 = 30_000;
+/// Reads of one request under way at a time: each may hold a state of 8 MiB.
+pub const GRAPHQL_READS_MAX: usize = 16;
+/// Bytes that all reads of one request may bring: what is on its way to one session at the most.
+pub const GRAPHQL_READ_BYTES_MAX: usize = SESSION_ANSWER_BYTES_MAX;
+/// Ids of one `nodes`.
+pub const GRAPHQL_NODES_MAX: usize = 100;
+/// A page of actors: keys are listed in pages of so many.
+pub const GRAPHQL_ACTOR_PAGE_MAX: usize = 100;
+/// Bytes of the documents that are kept under their hash: some thousand of usual size.
+pub const GRAPHQL_PERSISTED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Operations under way on one WebSocket: as many as a session has subscriptions.
+pub const GRAPHQL_SOCKET_OPERATIONS_MAX: usize = SESSION_SUBSCRIPTIONS_MAX;
+/// An id that a client gives to one of them: UUIDs are usual.
+pub const GRAPHQL_SOCKET_ID_BYTES_MAX: usize = CHOSEN_ID_BYTES_MAX;
+/// How long a WebSocket may take to say who it is, milliseconds: some round trips.
+pub const GRAPHQL_SOCKET_INIT_MS_MAX: u64 = 5_000;
+/// A WebSocket is asked whether it is there so often, milliseconds, and given up after three times that silence.
+pub const GRAPHQL_SOCKET_PING_MS: u64 = 15_000;
+/// How long a client may take to read a message, milliseconds, before it is let go: what it missed it reads again
+/// from its position.
+pub const GRAPHQL_SOCKET_SEND_MS_MAX: u64 = 10_000;
 /// Streams of events over HTTP that a node serves at a time, each with a connection and a subscription: as many as
 /// its connections, less those of everything else.
 pub const EVENT_STREAMS_MAX: usize = 16_384;

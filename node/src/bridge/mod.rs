@@ -5,6 +5,7 @@
 //! store or a connection of the node. What answers to whom is in one table, [`routes`].
 
 mod common;
+mod graphql;
 mod health;
 mod inside;
 mod origin;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::edge::EdgeTls;
 
+pub use graphql::Introspection;
 pub use health::{About, Health, Part};
 pub use inside::{Inside, Subscribed};
 pub use origin::Origins;
@@ -45,6 +47,8 @@ pub struct BridgeConfig {
     pub keep_alive: Duration,
     /// Whose pages may use it from a browser, beside its own.
     pub origins: Origins,
+    /// Whether clients may ask for the GraphQL schema.
+    pub graphql_introspection: Introspection,
     /// How long a drain may take.
     pub drain: Duration,
 }
@@ -63,6 +67,10 @@ impl BridgeConfig {
             head: Duration::from_secs(5), // slow heads are attacks before they are slow links
             keep_alive: Duration::from_secs(60), // browsers come back within it
             origins: Origins::default(),
+            graphql_introspection: match address.ip().is_loopback() {
+                true => Introspection::On,
+                false => Introspection::Off, // what is not told is not tried
+            },
             drain: Duration::from_secs(20), // as the edge
         }
     }

@@ -4,13 +4,14 @@ use actix_web::HttpRequest;
 use actix_web::web::ServiceConfig;
 use selvedge_protocol::{ErrorCode, Failure};
 
-use crate::bridge::health;
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::{self, Table};
+use crate::bridge::{graphql, health};
 
 /// Adds all routes.
 pub(super) fn routes(config: &mut ServiceConfig) {
     table().register(config);
+    config.configure(graphql::routes);
 }
 
 /// What is answered by a request and its answer.

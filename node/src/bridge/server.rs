@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
 use crate::bridge::common::{Common, Draining, held};
+use crate::bridge::graphql::Engine;
 use crate::bridge::rest::Streams;
 use crate::bridge::{BridgeConfig, Inside, routes};
 use crate::edge::EdgeTls;
@@ -126,6 +127,7 @@ impl Bridge {
         } = self;
         let (head, keep_alive) = (config.head, config.keep_alive);
         let (threads, connections) = (config.threads, config.connections_max);
+        let graphql = Data::new(Engine::new(config.graphql_introspection));
         let bytes_max = config.body_bytes_max;
         let common = Data::new(Common::new(config, address.ip().is_loopback()));
         let inside = Data::new(inside);
@@ -134,6 +136,7 @@ impl Bridge {
             App::new()
                 .app_data(Data::clone(&common))
                 .app_data(Data::clone(&inside))
+                .app_data(Data::clone(&graphql))
                 .app_data(Data::clone(&streams))
                 .app_data(Data::clone(&draining))
                 .app_data(PayloadConfig::new(bytes_max))

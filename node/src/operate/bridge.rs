@@ -11,7 +11,9 @@ use selvedge_protocol::error::chain;
 use selvedge_protocol::version;
 use tokio::time::MissedTickBehavior;
 
-use crate::bridge::{About, BindError, Bridge, BridgeConfig, Health, Inside, Origins, Part};
+use crate::bridge::{
+    About, BindError, Bridge, BridgeConfig, Health, Inside, Introspection, Origins, Part,
+};
 use crate::edge::EdgeTls;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
@@ -130,6 +132,11 @@ pub(super) fn bind_bridge(
     }
     if let Some(connections) = table.connections_max {
         bridge.connections_max = usize::try_from(connections).unwrap_or(usize::MAX);
+    }
+    match table.graphql_introspection {
+        None => {}
+        Some(true) => bridge.graphql_introspection = Introspection::On,
+        Some(false) => bridge.graphql_introspection = Introspection::Off,
     }
     Bridge::bind(bridge, inside).map_err(|error| unbound(config, &error))
 }

@@ -17,6 +17,8 @@ pub(crate) struct BridgeTable {
     pub(crate) tls: Option<bool>,
     pub(crate) threads: Option<u32>,
     pub(crate) connections_max: Option<u32>,
+    /// Whether clients may ask for the GraphQL schema. If it is not given: at a loopback address only.
+    pub(crate) graphql_introspection: Option<bool>,
 }
 
 impl BridgeTable {

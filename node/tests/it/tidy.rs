@@ -83,6 +83,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("actix", &["node/src/bridge", "node/tests/"]),
     ("actix_web", &["node/src/bridge", "node/tests/"]),
     ("actix_ws", &["node/src/bridge", "node/tests/"]),
+    ("async_graphql", &["node/src/bridge/graphql"]),
     (
         "hyper",
         &["node/src/processing/builtin/http", "node/tests/it/bridge"],

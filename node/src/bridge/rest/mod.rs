@@ -22,7 +22,7 @@ mod streams;
 mod table;
 
 pub(super) use doc::Doc;
-pub(super) use streams::Streams;
+pub(super) use streams::{Place, Streams};
 pub(super) use table::Table;
 
 /// The API, version 1, and its description.

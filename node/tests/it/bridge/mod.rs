@@ -3,6 +3,7 @@
 mod actors;
 mod client;
 mod cluster;
+mod graphql;
 mod health;
 mod negotiation;
 mod openapi;

@@ -1,0 +1,37 @@
+//! The schema: what can be asked, told and watched by GraphQL. The same as by any other way, through the one service:
+//! nothing here decides, and nothing is read but through [`Call`](crate::bridge::graphql::call::Call).
+
+mod actor;
+mod cluster;
+mod connection;
+mod identity;
+mod mutation;
+mod operation;
+mod query;
+mod scalar;
+mod subscription;
+
+use selvedge_protocol::limits::{GRAPHQL_COST_MAX, GRAPHQL_NESTING_MAX};
+
+use crate::bridge::graphql::Introspection;
+use mutation::Mutation;
+use query::Query;
+use subscription::Subscription;
+
+/// All of it.
+pub(super) type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+/// Makes the schema.
+pub(super) fn schema(introspection: Introspection) -> Schema {
+    let schema = Schema::build(Query, Mutation, Subscription)
+        .limit_complexity(GRAPHQL_COST_MAX)
+        .limit_recursive_depth(GRAPHQL_NESTING_MAX);
+    match introspection {
+        Introspection::On => schema.finish(),
+        // Suggestions would tell the schema bit by bit.
+        Introspection::Off => schema
+            .disable_introspection()
+            .disable_suggestions()
+            .finish(),
+    }
+}

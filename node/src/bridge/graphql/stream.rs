@@ -1,0 +1,73 @@
+//! Answers as server-sent events, after the protocol `graphql-sse` in its mode of distinct connections: each operation
+//! is a stream of its own, `next` has an answer, and `complete` is the end.
+
+use std::convert::Infallible;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_ENCODING, HeaderValue};
+use actix_web::web::Bytes;
+use futures::StreamExt;
+use futures::future::ready;
+use futures::stream::{self, BoxStream};
+use selvedge_protocol::limits::EVENT_STREAM_BEAT_MS;
+use tokio::time::{Duration, Interval, MissedTickBehavior, interval};
+
+use crate::bridge::common::Draining;
+use crate::bridge::graphql::engine::Answer;
+use crate::bridge::graphql::http::{json, mark};
+use crate::bridge::graphql::media::Media;
+use crate::bridge::rest::Place;
+
+/// A stream of one answer.
+pub(super) fn one(answer: Answer) -> BoxStream<'static, Answer> {
+    stream::once(ready(answer)).boxed()
+}
+
+/// The answers, for as long as their reader stays and the node serves.
+pub(super) fn response(
+    answers: BoxStream<'static, Answer>,
+    place: Place,
+    draining: Draining,
+) -> HttpResponse {
+    let mut beats = interval(Duration::from_millis(EVENT_STREAM_BEAT_MS));
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let open = Open {
+        answers,
+        beats,
+        draining,
+        _place: place,
+    };
+    let events = stream::unfold(Some(open), next).map(Ok::<_, Infallible>);
+    let mut response = HttpResponse::Ok().streaming(events);
+    let headers = response.headers_mut();
+    mark(headers, Media::EventStream);
+    // Compression would keep events back until there are enough of them.
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+    response
+}
+
+struct Open {
+    answers: BoxStream<'static, Answer>,
+    beats: Interval,
+    draining: Draining,
+    /// Given back at the end.
+    _place: Place,
+}
+
+/// The first beat comes at once, and shows that the stream has begun.
+async fn next(open: Option<Open>) -> Option<(Bytes, Option<Open>)> {
+    let mut open = open?;
+    tokio::select! {
+        biased;
+        // Without an end of the operation: its client goes on elsewhere.
+        () = open.draining.begun() => None,
+        answer = open.answers.next() => match answer {
+            Some(answer) => {
+                let event = format!("event: next\ndata: {}\n\n", json(&answer));
+                Some((Bytes::from(event), Some(open)))
+            }
+            None => Some((Bytes::from_static(b"event: complete\ndata:\n\n"), None)),
+        },
+        _ = open.beats.tick() => Some((Bytes::from_static(b":\n\n"), Some(open))),
+    }
+}
