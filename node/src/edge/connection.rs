@@ -146,6 +146,9 @@ impl Conversation {
             let _ = tokio::time::timeout(linger, answers).await;
             Box::pin(close::say_goodbye(&connection, send, &pending, end, linger)).await;
         }
+        // With the connection closed they end by themselves. Cut off, one that hands a payload through would leave it
+        // to its reader as if it were whole.
+        tasks.detach_all();
     }
 
     async fn converse(&mut self) -> Over {

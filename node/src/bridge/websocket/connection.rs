@@ -13,22 +13,23 @@ use futures::stream;
 use selvedge_protocol::frame::{
     ClientFrame, Command, Payload as CommandPayload, Request, ServerFrame,
 };
-use selvedge_protocol::{ErrorCode, Failure, servers};
+use selvedge_protocol::{Failure, servers};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::bridge::Inside;
 use crate::session::{
     Attached, BatchPermit, End, LinkReceiver, Opening, Outgoing, Ready, Room, SessionHandle,
-    SessionReporter, last_words, link, moved, ordinal,
+    SessionReporter, link,
 };
 
 use super::WebSockets;
 use super::handshake::Agreed;
 use super::large::Large;
+use super::last::{Last, no_hello, silent, unread};
 use super::outbox::{Gone, Outbox};
 use super::payload::{Answered, Payloads, Receiver, Taken};
-use super::reader::{Batch, Last, Reader};
+use super::reader::{Batch, Reader};
 use super::subscription::{self, Item, Items, Listener};
 use super::writer::Writer;
 
@@ -96,7 +97,8 @@ pub(super) async fn open(
     let (session, rest) = match greeted {
         Ok(greeted) => greeted,
         Err(last) => {
-            write_last(&mut writer, last);
+            tracing::debug!(?last, "no session");
+            last.write(&mut writer);
             outbox.push(writer.take());
             // What the client has not read yet would be lost with the connection.
             let _ = timeout(shared.config.linger, reader.let_go()).await;
@@ -492,7 +494,7 @@ impl Connection {
     /// Says the last words, and leaves the client some time to read them.
     fn finish(&mut self, last: Last, ctx: &mut Context<Self>) {
         let is_answered = matches!(last, Last::Close);
-        write_last(&mut self.writer, last);
+        last.write(&mut self.writer);
         // The session is told before they are read, which may take a while.
         self.let_go();
         self.outbox.push(self.writer.take());
@@ -551,50 +553,4 @@ fn without_servers(mut frame: ServerFrame) -> ServerFrame {
     };
     ext.retain(|(number, _)| *number != servers::EXTENSION);
     frame
-}
-
-/// The last words, and the close code that follows from them.
-fn write_last(writer: &mut Writer, last: Last) {
-    let end = match last {
-        Last::Close => return writer.close(NORMAL, ""),
-        Last::Violation(code, reason) => return writer.close(code, reason),
-        Last::Failed(failure) => End::Failed(failure),
-        Last::End(End::Elsewhere(_)) => End::Failed(moved()),
-        Last::End(end) => end,
-    };
-    for frame in last_words(&end) {
-        // Told in the log; the close code says it as well.
-        let _ = writer.frame(frame);
-    }
-    match end {
-        End::Failed(failure) => {
-            writer.close(FAILURES + ordinal(failure.code), &failure.to_string());
-        }
-        End::Done | End::Elsewhere(_) => writer.close(NORMAL, ""),
-    }
-}
-
-/// The close code of an orderly end, and that of the first failure in the table of errors.
-const NORMAL: u16 = 1000;
-const FAILURES: u16 = 4001;
-
-fn no_hello() -> Failure {
-    Failure::new(
-        ErrorCode::Malformed,
-        "no whole Hello came in time as the first message",
-    )
-}
-
-fn silent() -> Failure {
-    Failure::new(
-        ErrorCode::Unavailable,
-        "nothing was heard for as long as `idleMs` says; connect again and resume",
-    )
-}
-
-fn unread() -> Failure {
-    Failure::new(
-        ErrorCode::Overloaded,
-        "nothing was read for too long; connect again and resume",
-    )
 }

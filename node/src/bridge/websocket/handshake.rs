@@ -210,7 +210,7 @@ mod tests {
         ] {
             assert_eq!(without(name).unwrap_err().field.as_deref(), Some(field));
         }
-        let post = agree(&Method::POST, &request(&[protocol.clone()]));
+        let post = agree(&Method::POST, &request(std::slice::from_ref(&protocol)));
         assert!(post.is_err());
         for token in ["selvedge.token.*", "selvedge.token.c2VjcmV0=="] {
             let headers = request(&[protocol.clone(), (SEC_WEBSOCKET_PROTOCOL, token)]);

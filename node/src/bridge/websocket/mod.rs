@@ -22,6 +22,7 @@ mod form;
 mod frame;
 mod handshake;
 mod large;
+mod last;
 mod outbox;
 mod payload;
 mod reader;

@@ -11,10 +11,11 @@ use futures::{FutureExt, Stream, StreamExt, stream};
 use selvedge_protocol::frame::ClientFrame;
 use selvedge_protocol::{ErrorCode, Failure};
 
-use crate::session::{BatchPermit, Batches, End};
+use crate::session::{BatchPermit, Batches};
 
 use super::form::{Form, Unreadable, binary};
 use super::frame::{self, Received, Violation};
+use super::last::{Last, NO_UTF8, PROTOCOL_ERROR};
 
 /// What came.
 #[derive(Debug, Default)]
@@ -27,23 +28,6 @@ pub(super) struct Batch {
     /// Nothing follows.
     pub(super) last: Option<Last>,
 }
-
-/// Why nothing is read any more.
-#[derive(Debug)]
-pub(super) enum Last {
-    /// The client closes the connection.
-    Close,
-    /// It broke RFC 6455, or sent text that is no UTF-8: the code to close with.
-    Violation(u16, &'static str),
-    /// It broke the protocol, or something else came in between.
-    Failed(Failure),
-    /// The session has ended the connection.
-    End(End),
-}
-
-/// The codes of RFC 6455, 7.4.1, that a client may get.
-pub(super) const PROTOCOL_ERROR: u16 = 1002;
-const NO_UTF8: u16 = 1007;
 
 /// The reading half of a connection.
 pub(super) struct Reader {

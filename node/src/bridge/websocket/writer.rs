@@ -260,12 +260,13 @@ mod tests {
     #[test]
     fn an_event_is_encoded_once_for_all_who_hear_it() {
         let one = stored(1, "{}");
+        let copy = one.clone();
         let first = tail(Form::Json, false, &one).unwrap();
-        let again = tail(Form::Json, false, &one.clone()).unwrap();
+        let again = tail(Form::Json, false, &copy).unwrap();
         assert_eq!(first.plain.as_ptr(), again.plain.as_ptr());
         // Another form, another event and one that is equal and not the same are encoded by themselves.
         for (form, event) in [
-            (Form::Binary, one.clone()),
+            (Form::Binary, one),
             (Form::Json, stored(2, "{}")),
             (Form::Json, stored(1, "{}")),
         ] {

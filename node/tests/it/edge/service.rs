@@ -28,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) held: Semaphore,
     /// One permit per piece of a streamed payload that was received.
     pub(crate) received: Semaphore,
+    /// One permit per streamed payload that ended with an error.
+    pub(crate) broken: Semaphore,
     /// Bytes of each event's data; a few, unless a test sets it.
     pub(crate) event_bytes: AtomicUsize,
 }
@@ -72,6 +74,7 @@ impl Stand {
             ephemeral: broadcast::Sender::new(64),
             held: Semaphore::new(0),
             received: Semaphore::new(0),
+            broken: Semaphore::new(0),
             event_bytes: AtomicUsize::new(2),
         }))
     }
@@ -102,6 +105,7 @@ impl Stand {
                         match chunk {
                             Ok(bytes) => count += bytes.len(),
                             Err(broken) => {
+                                inner.broken.add_permits(1);
                                 let failure = Failure::new(ErrorCode::Invalid, broken.to_string());
                                 return reply.answer(Outcome::Failure(failure));
                             }

@@ -9,8 +9,8 @@ use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::{Chunk, ClientFrame, Command, Payload, Reply, Request, ServerFrame};
 use selvedge_protocol::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_WINDOW_BYTES};
 
-use super::peer::{BINARY, FORMS, JSON, Node, Peer};
-use crate::edge::peer::{command, failure, query, success};
+use super::peer::{FORMS, JSON, Node, Peer};
+use crate::edge::peer::{PATIENCE, command, failure, query, success};
 
 fn measure(number: u64, payload: Payload) -> ClientFrame {
     ClientFrame::Command(Command {
@@ -226,18 +226,19 @@ async fn a_payload_that_stands_still_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_payload_that_breaks_off_is_told_to_who_reads_it() {
+async fn a_payload_whose_connection_is_lost_is_not_taken_for_whole() {
     let node = Node::start().await;
-    let (mut peer, welcome) = node.session(BINARY).await;
-    peer.send(&[measure(1, streamed(None)), chunk(1, 1_000, false)])
-        .await;
-    node.stand.0.received.acquire().await.unwrap().forget();
-    drop(peer);
-    // The same command again, with all its bytes: the former one failed, and this is its repeat.
-    let (mut peer, _) = node.resume(BINARY, &welcome).await;
-    let reply = upload(&mut peer, 1, streamed(None), 3_000).await;
-    let request = reply.request;
-    assert_eq!(request, Request::Command(1));
+    for form in FORMS {
+        for _ in 0..10 {
+            let (mut peer, _) = node.session(form).await;
+            peer.send(&[measure(1, streamed(None)), chunk(1, 1_000, false)])
+                .await;
+            node.stand.0.received.acquire().await.unwrap().forget();
+            drop(peer);
+            let broken = tokio::time::timeout(PATIENCE, node.stand.0.broken.acquire());
+            broken.await.unwrap().unwrap().forget();
+        }
+    }
 }
 
 #[tokio::test]
