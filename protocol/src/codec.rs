@@ -99,6 +99,7 @@ frames!(ClientFrame(FRAME_BODY_BYTES_MAX, WIRE) {
     9 => Ping,
     10 => Goodbye,
     11 => Ephemeral,
+    12 => Chunk,
 });
 
 frames!(ServerFrame(FRAME_BODY_BYTES_MAX, WIRE) {
@@ -113,6 +114,8 @@ frames!(ServerFrame(FRAME_BODY_BYTES_MAX, WIRE) {
     137 => Pong,
     138 => Ephemeral,
     139 => LargeGap,
+    140 => Chunk,
+    141 => Window,
 });
 
 frames!(StoreRequest(STORE_FRAME_BODY_BYTES_MAX, STORE) {
@@ -246,6 +249,11 @@ pub fn decode_whole<F: Frame>(mut input: BytesMut) -> Result<F, Error> {
             reason: "a datagram is exactly one frame".to_owned(),
         }),
     }
+}
+
+/// Appends a number as it is in bodies.
+pub(crate) fn encode_number(number: u64, out: &mut Vec<u8>) {
+    encode_into(&number, out);
 }
 
 /// A stored record as bytes: a format version, then the body.

@@ -15,6 +15,7 @@ mod routes;
 mod scrape;
 mod server;
 mod version;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use inside::{Inside, Subscribed};
 pub use origin::Origins;
 pub(crate) use scrape::Process;
 pub use server::{BindError, Bridge, RunError};
+pub use websocket::WebSocketConfig;
 
 /// The bounds of a bridge.
 #[derive(Debug)]
@@ -49,6 +51,7 @@ pub struct BridgeConfig {
     pub origins: Origins,
     /// Whether clients may ask for the GraphQL schema.
     pub graphql_introspection: Introspection,
+    pub websocket: WebSocketConfig,
     /// How long a drain may take.
     pub drain: Duration,
 }
@@ -71,6 +74,7 @@ impl BridgeConfig {
                 true => Introspection::On,
                 false => Introspection::Off, // what is not told is not tried
             },
+            websocket: WebSocketConfig::default(),
             drain: Duration::from_secs(20), // as the edge
         }
     }

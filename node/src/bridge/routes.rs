@@ -1,17 +1,18 @@
 //! Which path answers what: DESIGN 10.
 
 use actix_web::HttpRequest;
-use actix_web::web::ServiceConfig;
+use actix_web::web::{self, ServiceConfig};
 use selvedge_protocol::{ErrorCode, Failure};
 
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::{self, Table};
-use crate::bridge::{graphql, health};
+use crate::bridge::{graphql, health, websocket};
 
 /// Adds all routes.
 pub(super) fn routes(config: &mut ServiceConfig) {
     table().register(config);
     config.configure(graphql::routes);
+    config.route("/ws", web::to(websocket::serve));
 }
 
 /// What is answered by a request and its answer.

@@ -17,7 +17,8 @@ use tracing::debug;
 
 use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
 use crate::session::{
-    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link,
+    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link, malformed,
+    unsendable,
 };
 
 /// Serves a connection from its first packet to its end.
@@ -145,6 +146,9 @@ impl Conversation {
             let _ = tokio::time::timeout(linger, answers).await;
             Box::pin(close::say_goodbye(&connection, send, &pending, end, linger)).await;
         }
+        // With the connection closed they end by themselves. Cut off, one that hands a payload through would leave it
+        // to its reader as if it were whole.
+        tasks.detach_all();
     }
 
     async fn converse(&mut self) -> Over {
@@ -205,7 +209,8 @@ impl Conversation {
         for item in ready.items {
             match item {
                 Outgoing::Frame(frame) => {
-                    codec::encode(&frame, &mut bytes).map_err(|error| unsendable(&error))?;
+                    codec::encode(&frame, &mut bytes)
+                        .map_err(|error| Over::Ending(End::Failed(unsendable(&error))))?;
                 }
                 Outgoing::Attached(attached) => {
                     self.tasks.spawn(answer::serve(
@@ -282,7 +287,7 @@ impl Control {
     async fn first(&mut self) -> Result<ClientFrame, Failure> {
         loop {
             if let Some(frame) =
-                codec::decode(&mut self.buffer).map_err(|error| close::malformed(&error))?
+                codec::decode(&mut self.buffer).map_err(|error| malformed(&error))?
             {
                 return Ok(frame);
             }
@@ -341,15 +346,7 @@ const FRAME_BYTES: usize = 32;
 const BATCH_FRAMES_MAX: usize = 512;
 
 fn violation(error: &codec::Error) -> Over {
-    Over::Ending(End::Failed(close::malformed(error)))
-}
-
-fn unsendable(error: &codec::Error) -> Over {
-    tracing::error!(%error, "a frame was not sent");
-    Over::Ending(End::Failed(Failure::new(
-        ErrorCode::Internal,
-        "the node made a frame that is over its limit",
-    )))
+    Over::Ending(End::Failed(malformed(error)))
 }
 
 fn no_hello() -> Failure {

@@ -9,18 +9,24 @@ mod actor;
 mod elsewhere;
 mod handle;
 mod inbox;
+mod item;
 mod link;
 mod registry;
 mod room;
 mod service;
 mod supervisor;
+mod upload;
+mod words;
 mod work;
 
 pub use elsewhere::{Addresses, OtherNodes, no_other_nodes};
-pub use handle::{BatchPermit, PayloadCommand, SessionHandle, SessionReporter};
+pub use handle::{BatchPermit, Batches, PayloadCommand, SessionHandle, SessionReporter};
+pub(crate) use item::{Told, ended, event, told};
 pub use link::{
     Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, Transport, link,
 };
 pub use registry::SessionInfo;
 pub use room::{NodeRoom, Room, Taken};
 pub use service::{Inside, SessionConfig, Sessions, StartError};
+pub(crate) use upload::{PayloadRoom, Source, Upload, broken, refusal};
+pub(crate) use words::{last_words, malformed, moved, ordinal, unsendable};

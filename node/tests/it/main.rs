@@ -6,4 +6,5 @@ mod bridge;
 mod edge;
 mod operation;
 mod process;
+mod session_conformance;
 mod tidy;

@@ -10,6 +10,7 @@ mod openapi;
 mod operations;
 mod sessions;
 mod sse;
+pub(crate) mod websocket;
 mod wrong;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -9,7 +9,9 @@ use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::sync::watch;
 
-use super::peer::{Node, Peer, Reader, close_code, command, encode, failure, query, success};
+use super::peer::{
+    Node, PATIENCE, Peer, Reader, close_code, command, encode, failure, query, success,
+};
 use super::service::Stand;
 
 async fn begin(peer: &Peer, command: Command) -> (SendStream, Reader) {
@@ -110,6 +112,22 @@ async fn a_payload_that_breaks_off_is_told_to_who_reads_it() {
     send.reset(0u32.into()).unwrap();
     let broken = failure(reader.reply().await, Request::Command(1));
     assert!(broken.message.contains("broke"), "{broken}");
+}
+
+#[tokio::test]
+async fn a_payload_whose_connection_is_lost_is_not_taken_for_whole() {
+    let node = Node::start().await;
+    // What the connection's tasks notice first is by chance.
+    for _ in 0..50 {
+        let (peer, _) = node.session().await;
+        let streamed = measure(1, Payload::Streamed { length: None });
+        let (mut send, _reader) = begin(&peer, streamed).await;
+        send.write_all(&[7; 1_000]).await.unwrap();
+        node.stand.0.received.acquire().await.unwrap().forget();
+        peer.connection.close(0u32.into(), b"");
+        let broken = tokio::time::timeout(PATIENCE, node.stand.0.broken.acquire());
+        broken.await.unwrap().unwrap().forget();
+    }
 }
 
 #[tokio::test]
