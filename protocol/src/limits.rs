@@ -324,3 +324,13 @@ pub const HTTP_HOSTS_MAX: usize = 4_096;
 pub const SAGA_STEPS_MAX: usize = 64;
 /// The JSON text of a saga's result, the results of its steps by name; a larger one is left out.
 pub const SAGA_RESULT_BYTES_MAX: usize = OPERATION_RECORD_BYTES_MAX / 4;
+
+/// Streams that a browser opens one way: HTTP/3 has three for the whole connection (RFC 9114, 6.2), and one is for
+/// what a server does not know and refuses.
+pub const WEB_STREAMS_MAX: u32 = 4;
+/// The header section of a request of HTTP/3: a browser sends some hundred bytes to ask for a session.
+pub const WEB_HEADERS_BYTES_MAX: usize = 16 * 1024;
+/// The settings of HTTP/3 that a browser sends: each takes at most 16 bytes, and a dozen are known.
+pub const WEB_SETTINGS_BYTES_MAX: usize = 4 * 1024;
+/// Bytes that a browser may say about its session beside its streams: the capsules that it has are small and few.
+pub const WEB_CAPSULE_BYTES_MAX: usize = 16 * 1024;

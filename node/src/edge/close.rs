@@ -2,35 +2,39 @@
 
 use std::time::Duration;
 
-use quinn::{Connection, SendStream, VarInt};
+use quinn::SendStream;
 use selvedge_protocol::codec;
 use selvedge_protocol::frame::{Goodbye, Redirect, ServerFrame};
 use selvedge_protocol::session::server::bounded;
 use selvedge_protocol::{ErrorCode, Failure};
 
+use crate::edge::wire::Wire;
 use crate::session::End;
 
 /// The close code of an orderly end.
-pub(super) const DONE: VarInt = VarInt::from_u32(0);
+pub(super) const DONE: u32 = 0;
 
 /// The close code of a failure.
-pub(super) fn code(code: ErrorCode) -> VarInt {
+pub(super) fn code(code: ErrorCode) -> u32 {
     let ordinal = ErrorCode::ALL.iter().position(|each| *each == code);
-    VarInt::from_u32(ordinal.map_or(0, |ordinal| u32::try_from(ordinal).unwrap_or(0) + 1))
+    ordinal.map_or(0, |ordinal| u32::try_from(ordinal).unwrap_or(0) + 1)
 }
 
 /// The reason in a CONNECTION_CLOSE must fit into one packet.
 const REASON_BYTES_MAX: usize = 512;
 
-/// Closes the connection at once, without last words.
-pub(super) fn close(connection: &Connection, end: &End) {
+/// Closes the connection without last words: at once, where the code needs no time to arrive.
+pub(super) async fn close(wire: &Wire, end: &End, linger: Duration) {
     match end {
-        End::Done => connection.close(DONE, b""),
-        End::Elsewhere(_) => connection.close(code(ErrorCode::Unavailable), MOVED.as_bytes()),
+        End::Done => wire.close(DONE, "", linger).await,
+        End::Elsewhere(_) => {
+            let code = code(ErrorCode::Unavailable);
+            wire.close(code, MOVED, linger).await;
+        }
         End::Failed(failure) => {
             let reason = failure.to_string();
-            let length = REASON_BYTES_MAX.min(reason.len());
-            connection.close(code(failure.code), &reason.as_bytes()[..length]);
+            let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+            wire.close(code(failure.code), reason, linger).await;
         }
     }
 }
@@ -38,7 +42,7 @@ pub(super) fn close(connection: &Connection, end: &End) {
 /// Says Goodbye on the control stream, waits until the client has it, then closes the connection.
 /// `pending` are bytes that go before it.
 pub(super) async fn say_goodbye(
-    connection: &Connection,
+    wire: &Wire,
     mut control: SendStream,
     pending: &[u8],
     end: End,
@@ -58,7 +62,7 @@ pub(super) async fn say_goodbye(
     };
     // A client that is gone or does not read hears it from the close code, or not at all.
     let _ = tokio::time::timeout(linger, delivered).await;
-    close(connection, &end);
+    close(wire, &end, linger).await;
 }
 
 /// A client that cannot follow a Redirect reads on, and finds the Goodbye.
@@ -99,14 +103,11 @@ mod tests {
 
     #[test]
     fn every_failure_has_a_code_of_its_own() {
-        let mut codes: Vec<u64> = ErrorCode::ALL
-            .iter()
-            .map(|each| code(*each).into_inner())
-            .collect();
+        let mut codes: Vec<u32> = ErrorCode::ALL.iter().map(|each| code(*each)).collect();
         assert_eq!(codes[0], 1, "malformed is 1, as the table says");
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), ErrorCode::ALL.len());
-        assert!(!codes.contains(&DONE.into_inner()));
+        assert!(!codes.contains(&DONE));
     }
 }

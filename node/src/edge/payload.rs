@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{RecvStream, SendStream};
+use quinn::RecvStream;
 use selvedge_protocol::frame::{
     ClientFrame, Command, Outcome, Payload, Reply, Request, ServerFrame,
 };
@@ -12,6 +12,7 @@ use selvedge_protocol::session::server::bounded;
 use selvedge_protocol::{ErrorCode, Failure, codec};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::edge::wire::{Entrance, Wire};
 use crate::edge::{Shared, close};
 use crate::gateway::CommandPayload;
 use crate::processing::PayloadBroken;
@@ -21,12 +22,17 @@ use crate::session::{PayloadCommand, SessionReporter};
 pub(super) async fn serve(
     shared: Arc<Shared>,
     session: SessionReporter,
-    mut send: SendStream,
-    recv: RecvStream,
+    wire: Wire,
+    entrance: Entrance,
 ) {
+    let patience = shared.config.payload_stall;
+    let Some((mut send, recv)) = wire.enter(entrance, patience).await else {
+        return;
+    };
     let mut upload = Upload {
         shared,
         session,
+        wire,
         recv,
         buffer: BytesMut::new(),
     };
@@ -35,7 +41,7 @@ pub(super) async fn serve(
             let mut bytes = Vec::new();
             if let Err(error) = codec::encode(&ServerFrame::Reply(reply), &mut bytes) {
                 tracing::error!(%error, "the answer to a command fits no frame");
-                let _ = send.reset(close::code(ErrorCode::Internal));
+                let _ = send.reset(upload.wire.code(ErrorCode::Internal));
                 return;
             }
             // A client that is gone resends the command and gets its outcome then.
@@ -45,11 +51,11 @@ pub(super) async fn serve(
         }
         // The session has no answer for this connection.
         Ok(None) => {
-            let _ = send.reset(close::code(ErrorCode::Unavailable));
+            let _ = send.reset(upload.wire.code(ErrorCode::Unavailable));
         }
         Err(failure) => {
             tracing::debug!(%failure, "payload stream given up");
-            let code = close::code(failure.code);
+            let code = upload.wire.code(failure.code);
             let _ = upload.recv.stop(code);
             let _ = send.reset(code);
         }
@@ -59,6 +65,7 @@ pub(super) async fn serve(
 struct Upload {
     shared: Arc<Shared>,
     session: SessionReporter,
+    wire: Wire,
     recv: RecvStream,
     buffer: BytesMut,
 }
@@ -181,7 +188,7 @@ impl Upload {
             let is_last = item.is_err();
             // Nobody takes it: the command was refused, is a repeat, or its operation has ended.
             if sender.send(item.map_err(PayloadBroken)).await.is_err() || is_last {
-                let _ = self.recv.stop(close::DONE);
+                let _ = self.recv.stop(self.wire.done());
                 return;
             }
             chunk = self.chunk().await;
@@ -198,7 +205,7 @@ impl Upload {
     }
 
     fn refuse(&mut self, number: u64, failure: Failure) -> Reply {
-        let _ = self.recv.stop(close::code(failure.code));
+        let _ = self.recv.stop(self.wire.code(failure.code));
         Reply {
             request: Request::Command(number),
             outcome: Outcome::Failure(bounded(failure)),

@@ -13,5 +13,6 @@ mod peer;
 mod resume;
 mod service;
 mod subscription;
+mod webtransport;
 mod worker;
 mod wrong;

@@ -88,6 +88,7 @@ impl Node {
         let tls = EdgeTls {
             certificates: vec![certificate.clone()],
             key: PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap(),
+            browsers: None,
         };
         let sessions = Sessions::start(session, inside).await.unwrap();
         let edge = Edge::bind(edge, tls, sessions.clone()).unwrap();
@@ -115,6 +116,11 @@ impl Node {
 
     /// A UDP socket that connects to this node.
     pub(super) fn endpoint(&self) -> Endpoint {
+        self.endpoint_speaking(version::ALPN)
+    }
+
+    /// The same, for another protocol above QUIC.
+    pub(super) fn endpoint_speaking(&self, alpn: &[u8]) -> Endpoint {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -123,7 +129,7 @@ impl Node {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        crypto.alpn_protocols = vec![version::ALPN.to_vec()];
+        crypto.alpn_protocols = vec![alpn.to_vec()];
         let crypto = QuicClientConfig::try_from(crypto).unwrap();
         let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
