@@ -122,7 +122,7 @@ impl Wire {
     /// Closes the connection. A browser hears of the code from its session, for which it has some time.
     pub(super) async fn close(&self, code: u32, reason: &str, linger: Duration) {
         match &self.web {
-            Some(session) => session.close(&self.connection, code, reason, linger).await,
+            Some(session) => session.close(code, reason, linger).await,
             None => self
                 .connection
                 .close(VarInt::from_u32(code), reason.as_bytes()),

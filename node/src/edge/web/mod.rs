@@ -26,9 +26,10 @@ pub(super) const ALPN: &[u8] = b"h3";
 /// The path of sessions: `https://host:port/session`.
 pub(super) const PATH: &str = "/session";
 
-/// A session that the browser asked for and got.
+/// A session that the browser asked for and got. Its connection is closed with the last of its handles.
 #[derive(Debug)]
 pub(super) struct WebSession {
+    connection: Connection,
     /// The number of the stream on which it was asked for.
     id: u64,
     stream_head: Vec<u8>,
@@ -38,7 +39,7 @@ pub(super) struct WebSession {
 }
 
 impl WebSession {
-    fn new(stream: SendStream) -> Self {
+    fn new(connection: Connection, stream: SendStream) -> Self {
         let id = VarInt::from(stream.id()).into_inner();
         let (mut stream_head, mut datagram_head) = (Vec::new(), Vec::new());
         StreamUni::WEBTRANSPORT.encode(&mut stream_head);
@@ -46,6 +47,7 @@ impl WebSession {
         // Datagrams count the streams that could have sessions: every fourth.
         put(&mut datagram_head, id / 4);
         Self {
+            connection,
             id,
             stream_head,
             datagram_head,
@@ -64,13 +66,7 @@ impl WebSession {
     }
 
     /// Ends the session with a code and its reason, waits until the browser has both, then closes the connection.
-    pub(super) async fn close(
-        &self,
-        connection: &Connection,
-        code: u32,
-        reason: &str,
-        linger: Duration,
-    ) {
+    pub(super) async fn close(&self, code: u32, reason: &str, linger: Duration) {
         let stream = self.stream.lock().take();
         if let Some(mut stream) = stream {
             let capsule = Capsule::CloseWebTransportSession {
@@ -89,7 +85,14 @@ impl WebSession {
             };
             let _ = tokio::time::timeout(linger, told).await;
         }
-        connection.close(Code::NoError.into(), b"");
+        self.connection.close(Code::NoError.into(), b"");
+    }
+}
+
+impl Drop for WebSession {
+    fn drop(&mut self) {
+        // The tasks that look after HTTP/3 would keep it.
+        self.connection.close(Code::NoError.into(), b"");
     }
 }
 
@@ -133,7 +136,7 @@ async fn open(
         Ok(Request::Session { ask, recv }) => match ask.refusal(browsers) {
             None => {
                 request::accept(&mut send).await?;
-                let session = WebSession::new(send);
+                let session = WebSession::new(connection.clone(), send);
                 // Ends with the connection as well.
                 tokio::spawn(control::until_ended(connection.clone(), recv));
                 return Some(session);

@@ -294,6 +294,15 @@ proptest! {
     }
 }
 
+#[tokio::test]
+async fn a_control_stream_that_is_reset_ends_the_connection() {
+    let node = Node::start().await;
+    let (mut browser, _) = node.browser_session().await;
+    browser.peer.send.reset(0u32.into()).unwrap();
+    assert_eq!(ended(&browser.peer.connection).await.0, 0x100);
+    goes_on(&node).await;
+}
+
 /// What the node sends is what it says that it sends.
 #[tokio::test]
 async fn the_settings_allow_one_session_and_no_dynamic_table() {
