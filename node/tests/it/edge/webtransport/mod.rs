@@ -98,6 +98,7 @@ async fn events_in_order() {
 /// Sends a payload of `bytes` bytes on a stream of its own.
 async fn upload(browser: &Browser, number: u64, payload: Payload, bytes: usize) -> Reply {
     let (mut send, recv) = browser.open_bi().await;
+    let mut reader = Reader::new(recv);
     let command = Command {
         payload,
         ..command(number, "measure")
@@ -109,7 +110,7 @@ async fn upload(browser: &Browser, number: u64, payload: Payload, bytes: usize) 
         send.write_all(&vec![7; bytes]).await.unwrap();
         send.finish().unwrap();
     };
-    tokio::join!(sending, Reader::new(recv).reply()).1
+    tokio::join!(sending, reader.reply()).1
 }
 
 #[tokio::test]
