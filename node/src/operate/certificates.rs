@@ -236,3 +236,42 @@ pub(crate) fn write_private(path: &Path, text: impl AsRef<[u8]>) -> std::io::Res
     file.sync_all()?;
     std::fs::rename(&beside, path)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_for_browsers_is_kept_while_it_is_young() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = || {
+            let files = DevelopmentFiles::ensure("here", dir.path()).unwrap();
+            let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+            let TlsFiles { certificate, key } = &files.browsers;
+            (read(certificate), read(key), read(&files.tls.certificate))
+        };
+        let first = made();
+        assert_eq!(made(), first);
+        let path = dir.path().join("development/browser.pem");
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        // Old, and of a clock that was ahead.
+        for other in [modified - 4 * day, modified + 4 * day] {
+            File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(other))
+                .unwrap();
+            let second = made();
+            assert_ne!((&second.0, &second.1), (&first.0, &first.1));
+            // What other clients see stays.
+            assert_eq!(second.2, first.2);
+        }
+        // Left by a start that was cut short.
+        std::fs::remove_file(&path).unwrap();
+        made();
+    }
+}

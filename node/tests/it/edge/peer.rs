@@ -10,7 +10,7 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, Sen
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
-use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
+use selvedge_node::edge::{BrowserTls, Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Service;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
 use selvedge_node::processing::worker::Workers;
@@ -33,6 +33,10 @@ pub(super) struct Node {
     pub(super) sessions: Sessions,
     pub(super) address: SocketAddr,
     certificate: CertificateDer<'static>,
+    /// The one that browsers see.
+    pub(super) browser_certificate: CertificateDer<'static>,
+    /// What the edge says of that one.
+    pub(super) browser_sha256: Option<[u8; 32]>,
     /// The same, PEM.
     pub(super) authority: String,
     shutdown: oneshot::Sender<()>,
@@ -85,14 +89,20 @@ impl Node {
     ) -> Self {
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = issued.cert.der().clone();
+        let browsers = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let browser_certificate = browsers.cert.der().clone();
         let tls = EdgeTls {
             certificates: vec![certificate.clone()],
             key: PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap(),
-            browsers: None,
+            browsers: Some(BrowserTls {
+                certificates: vec![browser_certificate.clone()],
+                key: PrivateKeyDer::try_from(browsers.signing_key.serialize_der()).unwrap(),
+            }),
         };
         let sessions = Sessions::start(session, inside).await.unwrap();
         let edge = Edge::bind(edge, tls, sessions.clone()).unwrap();
         let address = edge.local_addr().unwrap();
+        let browser_sha256 = edge.browser_certificate();
         let (shutdown, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(edge.run(async move {
             let _ = stopped.await;
@@ -102,6 +112,8 @@ impl Node {
             sessions,
             address,
             certificate,
+            browser_certificate,
+            browser_sha256,
             authority: issued.cert.pem(),
             shutdown,
             running,
@@ -122,7 +134,13 @@ impl Node {
     /// The same, for another protocol above QUIC.
     pub(super) fn endpoint_speaking(&self, alpn: &[u8]) -> Endpoint {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
+        let is_native = alpn == version::ALPN;
+        roots
+            .add(match is_native {
+                true => self.certificate.clone(),
+                false => self.browser_certificate.clone(),
+            })
+            .unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut crypto = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])

@@ -10,6 +10,7 @@ use selvedge_protocol::frame::{
 };
 use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
 use selvedge_protocol::{ErrorCode, Target, attachment, codec};
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use web_transport_proto::error_to_http3;
 
@@ -273,6 +274,16 @@ async fn a_drain_answers_what_was_accepted_and_sends_elsewhere() {
     let (code, _) = browser.closed().await;
     assert_eq!(u64::from(code), close_code(ErrorCode::Unavailable));
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn browsers_see_a_certificate_of_their_own() {
+    let node = Node::start().await;
+    // Each end of these tests trusts one of the two only.
+    node.session().await;
+    node.browser_session().await;
+    let hash: [u8; 32] = Sha256::digest(&node.browser_certificate).into();
+    assert_eq!(node.browser_sha256, Some(hash));
 }
 
 #[tokio::test]
