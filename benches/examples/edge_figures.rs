@@ -346,12 +346,15 @@ fn tls(directory: &Path) -> Result<EdgeTls, Failed> {
             directory.join("certificate"),
         )?)],
         key: PrivateKeyDer::try_from(std::fs::read(directory.join("key"))?)?,
+        browsers: None,
     })
 }
 
 /// Every byte comes back. The transport settings are those of the edge.
 async fn serve_bare(directory: &Path) -> Result<(), Failed> {
-    let EdgeTls { certificates, key } = tls(directory)?;
+    let EdgeTls {
+        certificates, key, ..
+    } = tls(directory)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut crypto = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?

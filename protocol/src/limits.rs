@@ -397,3 +397,12 @@ pub const EVENT_STREAMS_PRINCIPAL_MAX: usize = 1_024;
 pub const EVENT_STREAM_BEAT_MS: u64 = 15_000;
 /// When a client is to come back that lost its stream, milliseconds.
 pub const EVENT_STREAM_RETRY_MS: u64 = 2_000;
+/// Streams that a browser opens one way: HTTP/3 has three for the whole connection (RFC 9114, 6.2), and one is for
+/// what a server does not know and refuses.
+pub const WEB_STREAMS_MAX: u32 = 4;
+/// The header section of a request of HTTP/3: a browser sends some hundred bytes to ask for a session.
+pub const WEB_HEADERS_BYTES_MAX: usize = 16 * 1024;
+/// The settings of HTTP/3 that a browser sends: each takes at most 16 bytes, and a dozen are known.
+pub const WEB_SETTINGS_BYTES_MAX: usize = 4 * 1024;
+/// Bytes that a browser may say about its session beside its streams: the capsules that it has are small and few.
+pub const WEB_CAPSULE_BYTES_MAX: usize = 16 * 1024;

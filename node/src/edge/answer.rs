@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, SendStream};
+use quinn::SendStream;
 use selvedge_protocol::frame::ServerFrame;
 use selvedge_protocol::limits::SESSION_STREAMS_MAX;
 use selvedge_protocol::{ErrorCode, codec};
 use tokio::sync::Semaphore;
 
-use crate::edge::close;
+use crate::edge::wire::Wire;
 use crate::session::Attached;
 
 /// Streams with answers that one connection may have at a time; the others wait in their order.
@@ -19,12 +19,7 @@ pub(super) fn streams() -> Arc<Semaphore> {
 }
 
 /// Waits for its turn and sends the answer. The client asks again for one that does not come whole.
-pub(super) async fn serve(
-    connection: Connection,
-    streams: Arc<Semaphore>,
-    answer: Attached,
-    stall: Duration,
-) {
+pub(super) async fn serve(wire: Wire, streams: Arc<Semaphore>, answer: Attached, stall: Duration) {
     let Attached { reply, body, room } = answer;
     let mut head = Vec::new();
     if let Err(error) = codec::encode(&ServerFrame::Reply(reply), &mut head) {
@@ -35,7 +30,7 @@ pub(super) async fn serve(
         return;
     };
     // Waits while the client allows no more streams. It fails with the connection only.
-    let Ok(mut stream) = connection.open_uni().await else {
+    let Ok(mut stream) = wire.open_uni().await else {
         return;
     };
     // What is small goes first.
@@ -47,7 +42,7 @@ pub(super) async fn serve(
             let _ = tokio::time::timeout(stall, stream.stopped()).await;
         }
         Err(Unwritten::Stalled) => {
-            let _ = stream.reset(close::code(ErrorCode::Overloaded));
+            let _ = stream.reset(wire.code(ErrorCode::Overloaded));
         }
         Err(Unwritten::Lost) => {}
     }

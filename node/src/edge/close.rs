@@ -2,42 +2,43 @@
 
 use std::time::Duration;
 
-use quinn::{Connection, SendStream, VarInt};
+use quinn::SendStream;
 use selvedge_protocol::codec;
 use selvedge_protocol::{ErrorCode, Failure};
 
+use crate::edge::wire::Wire;
 use crate::session::{End, last_words, moved, ordinal};
 
 /// The close code of an orderly end.
-pub(super) const DONE: VarInt = VarInt::from_u32(0);
+pub(super) const DONE: u32 = 0;
 
 /// The close code of a failure.
-pub(super) fn code(code: ErrorCode) -> VarInt {
-    VarInt::from_u32(u32::from(ordinal(code)) + 1)
+pub(super) fn code(code: ErrorCode) -> u32 {
+    u32::from(ordinal(code)) + 1
 }
 
 /// The reason in a CONNECTION_CLOSE must fit into one packet.
 const REASON_BYTES_MAX: usize = 512;
 
-/// Closes the connection at once, without last words.
-pub(super) fn close(connection: &Connection, end: &End) {
+/// Closes the connection without last words: at once, where the code needs no time to arrive.
+pub(super) async fn close(wire: &Wire, end: &End, linger: Duration) {
     match end {
-        End::Done => connection.close(DONE, b""),
-        End::Elsewhere(_) => failed(connection, &moved()),
-        End::Failed(failure) => failed(connection, failure),
+        End::Done => wire.close(DONE, "", linger).await,
+        End::Elsewhere(_) => failed(wire, &moved(), linger).await,
+        End::Failed(failure) => failed(wire, failure, linger).await,
     }
 }
 
-fn failed(connection: &Connection, failure: &Failure) {
+async fn failed(wire: &Wire, failure: &Failure, linger: Duration) {
     let reason = failure.to_string();
-    let length = REASON_BYTES_MAX.min(reason.len());
-    connection.close(code(failure.code), &reason.as_bytes()[..length]);
+    let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+    wire.close(code(failure.code), reason, linger).await;
 }
 
 /// Says Goodbye on the control stream, waits until the client has it, then closes the connection.
 /// `pending` are bytes that go before it.
 pub(super) async fn say_goodbye(
-    connection: &Connection,
+    wire: &Wire,
     mut control: SendStream,
     pending: &[u8],
     end: End,
@@ -57,7 +58,7 @@ pub(super) async fn say_goodbye(
     };
     // A client that is gone or does not read hears it from the close code, or not at all.
     let _ = tokio::time::timeout(linger, delivered).await;
-    close(connection, &end);
+    close(wire, &end, linger).await;
 }
 
 #[cfg(test)]
@@ -66,14 +67,11 @@ mod tests {
 
     #[test]
     fn every_failure_has_a_code_of_its_own() {
-        let mut codes: Vec<u64> = ErrorCode::ALL
-            .iter()
-            .map(|each| code(*each).into_inner())
-            .collect();
+        let mut codes: Vec<u32> = ErrorCode::ALL.iter().map(|each| code(*each)).collect();
         assert_eq!(codes[0], 1, "malformed is 1, as the table says");
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), ErrorCode::ALL.len());
-        assert!(!codes.contains(&DONE.into_inner()));
+        assert!(!codes.contains(&DONE));
     }
 }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
-use quinn::{Connection, Incoming, ReadError, RecvStream, SendStream};
+use quinn::{Incoming, ReadError, RecvStream, SendStream};
 use selvedge_protocol::frame::ClientFrame;
 use selvedge_protocol::{ErrorCode, Failure, codec};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
+use crate::edge::wire::Wire;
 use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
 use crate::session::{
     BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link, malformed,
@@ -47,11 +48,14 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
     };
     // Counted from here: lost packets of the handshake are no fault of the Hello that follows.
     let deadline = tokio::time::Instant::now() + shared.config.hello;
-    let Ok(accepted) = tokio::time::timeout_at(deadline, connection.accept_bi()).await else {
-        close::close(&connection, &End::Failed(no_hello()));
+    let wire = Wire::establish(connection, &shared, deadline).await?;
+    let accepted = tokio::time::timeout_at(deadline, first_stream(&wire, &shared)).await;
+    let Ok(accepted) = accepted else {
+        let linger = shared.config.linger;
+        close::close(&wire, &End::Failed(no_hello()), linger).await;
         return None;
     };
-    let (send, recv) = accepted.ok()?;
+    let (send, recv) = accepted?;
     let mut control = Control {
         recv,
         buffer: BytesMut::new(),
@@ -69,7 +73,7 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
     match opened {
         Ok(session) => Some(Conversation {
             shared,
-            connection,
+            wire,
             session,
             link,
             send,
@@ -83,8 +87,19 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
         Err(failure) => {
             debug!(%peer, %failure, "no session");
             let linger = shared.config.linger;
-            close::say_goodbye(&connection, send, &[], End::Failed(failure), linger).await;
+            close::say_goodbye(&wire, send, &[], End::Failed(failure), linger).await;
             None
+        }
+    }
+}
+
+/// The control stream. `None`: the connection has gone.
+async fn first_stream(wire: &Wire, shared: &Shared) -> Option<(SendStream, RecvStream)> {
+    loop {
+        let entrance = wire.accept_bi().await.ok()?;
+        let entered = wire.enter(entrance, shared.config.hello).await;
+        if entered.is_some() {
+            return entered;
         }
     }
 }
@@ -101,7 +116,7 @@ struct Control {
 /// A connection with its session.
 struct Conversation {
     shared: Arc<Shared>,
-    connection: Connection,
+    wire: Wire,
     session: SessionHandle,
     link: LinkReceiver,
     send: SendStream,
@@ -127,7 +142,7 @@ impl Conversation {
     async fn run(mut self) {
         let over = self.converse().await;
         let Self {
-            connection,
+            wire,
             session,
             send,
             pending,
@@ -144,7 +159,7 @@ impl Conversation {
             // Answers that are on their way on streams of their own belong to the last words.
             let answers = async { while tasks.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(linger, answers).await;
-            Box::pin(close::say_goodbye(&connection, send, &pending, end, linger)).await;
+            Box::pin(close::say_goodbye(&wire, send, &pending, end, linger)).await;
         }
         // With the connection closed they end by themselves. Cut off, one that hands a payload through would leave it
         // to its reader as if it were whole.
@@ -171,12 +186,13 @@ impl Conversation {
             written = self.send.write_chunks(std::slice::from_mut(&mut self.pending)), if is_blocked => {
                 written.map_err(|_| Over::Lost)?;
             }
-            stream = self.connection.accept_bi() => {
-                let (send, recv) = stream.map_err(|_| Over::Lost)?;
+            stream = self.wire.accept_bi() => {
+                let entrance = stream.map_err(|_| Over::Lost)?;
                 let shared = Arc::clone(&self.shared);
-                self.tasks.spawn(payload::serve(shared, self.session.reporter(), send, recv));
+                let wire = self.wire.clone();
+                self.tasks.spawn(payload::serve(shared, self.session.reporter(), wire, entrance));
             }
-            datagram = self.connection.read_datagram() => {
+            datagram = self.wire.read_datagram() => {
                 self.datagram(datagram.map_err(|_| Over::Lost)?)?;
             }
             Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.joined(ended),
@@ -214,7 +230,7 @@ impl Conversation {
                 }
                 Outgoing::Attached(attached) => {
                     self.tasks.spawn(answer::serve(
-                        self.connection.clone(),
+                        self.wire.clone(),
                         Arc::clone(&self.answer_streams),
                         *attached,
                         self.shared.config.payload_stall,
@@ -223,7 +239,7 @@ impl Conversation {
                 Outgoing::Subscribe(opening) => {
                     let id = opening.subscription;
                     let task = subscription::serve(
-                        self.connection.clone(),
+                        self.wire.clone(),
                         *opening,
                         self.session.reporter(),
                         subscription::Bounds {

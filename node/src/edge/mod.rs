@@ -8,6 +8,8 @@
 //! |---|---|
 //! | 0 | all is said, the session has ended in order |
 //! | 1 + n | a failure with error code n of the protocol (so `malformed` is 1); the reason is its text |
+//!
+//! Browsers come to the same port by WebTransport: [`wire`] is what differs, and [`web`] how they get there.
 
 mod answer;
 mod close;
@@ -15,6 +17,8 @@ mod connection;
 mod payload;
 mod subscription;
 mod transport;
+mod web;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::session::{NodeRoom, PayloadRoom, Sessions};
 
 pub use selvedge_cluster::peer::ResetKey;
-pub use transport::{BindError, EdgeTls};
+pub use transport::{BindError, BrowserTls, EdgeTls};
 
 /// The bounds of an edge.
 #[derive(Debug, Clone)]
@@ -54,6 +58,15 @@ pub struct EdgeConfig {
     pub drain: Duration,
     /// Lets clients of this node's earlier processes notice at once that those are gone.
     pub reset_key: Option<ResetKey>,
+    /// Browsers, which connect by WebTransport; `None` serves none.
+    pub browsers: Option<Browsers>,
+}
+
+/// Which browsers may connect.
+#[derive(Debug, Clone)]
+pub struct Browsers {
+    /// The origins of pages that may, `https://app.example`, beside those of the node's own host.
+    pub origins: Vec<String>,
 }
 
 impl EdgeConfig {
@@ -71,6 +84,9 @@ impl EdgeConfig {
             linger: Duration::from_secs(2), // a few round trips
             drain: Duration::from_secs(20), // orchestrators commonly kill after 30
             reset_key: None,
+            browsers: Some(Browsers {
+                origins: Vec::new(),
+            }),
         }
     }
 }
@@ -80,6 +96,7 @@ impl EdgeConfig {
 pub struct Edge {
     endpoint: Endpoint,
     shared: Arc<Shared>,
+    browser_certificate: Option<[u8; 32]>,
 }
 
 /// Why an edge stopped by itself.
@@ -103,9 +120,11 @@ struct Shared {
 impl Edge {
     /// Binds the socket. Connections are accepted once it runs. Needs a tokio runtime.
     pub fn bind(config: EdgeConfig, tls: EdgeTls, sessions: Sessions) -> Result<Self, BindError> {
+        let browser_certificate = tls.browsers.as_ref().and_then(BrowserTls::sha256);
         let endpoint = transport::endpoint(&config, tls, sessions.idle())?;
         Ok(Self {
             endpoint,
+            browser_certificate,
             shared: Arc::new(Shared {
                 handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
                 payload_room: PayloadRoom::new(config.payload_bytes_max),
@@ -121,10 +140,18 @@ impl Edge {
         self.endpoint.local_addr().map_err(BindError::Address)
     }
 
+    /// The SHA-256 of the certificate that browsers take for it: what a page gives to `new WebTransport` in its
+    /// `serverCertificateHashes`. `None`: the certificate is of an authority that they know.
+    pub const fn browser_certificate(&self) -> Option<[u8; 32]> {
+        self.browser_certificate
+    }
+
     /// Serves until `shutdown` completes, then drains: no request in flight is dropped for as long as
     /// the drain may take.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
-        let Self { endpoint, shared } = self;
+        let Self {
+            endpoint, shared, ..
+        } = self;
         let sessions = shared.sessions.clone();
         tokio::pin!(shutdown);
         let result = loop {
@@ -156,7 +183,11 @@ async fn drain(endpoint: &Endpoint, shared: &Shared) {
     // Connections deliver their last words by themselves, within this time.
     let _ = tokio::time::timeout(shared.config.linger, endpoint.wait_idle()).await;
     let code = close::code(selvedge_protocol::ErrorCode::Unavailable);
-    endpoint.close(code, b"the node has stopped; connect again and resume");
+    // To browsers that are still here it is one that they do not know, as good as none (RFC 9114, 8).
+    endpoint.close(
+        code.into(),
+        b"the node has stopped; connect again and resume",
+    );
     let _ = tokio::time::timeout(CLOSE_MAX, endpoint.wait_idle()).await;
     tracing::info!("drained");
 }

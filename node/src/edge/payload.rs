@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{RecvStream, SendStream};
+use quinn::RecvStream;
 use selvedge_protocol::frame::{ClientFrame, Command, Reply, ServerFrame};
 use selvedge_protocol::{ErrorCode, Failure, codec};
 
+use crate::edge::wire::{Entrance, Wire};
 use crate::edge::{Shared, close};
 use crate::session::{SessionReporter, Source, Upload, broken, malformed};
 
@@ -15,11 +16,16 @@ use crate::session::{SessionReporter, Source, Upload, broken, malformed};
 pub(super) async fn serve(
     shared: Arc<Shared>,
     session: SessionReporter,
-    mut send: SendStream,
-    recv: RecvStream,
+    wire: Wire,
+    entrance: Entrance,
 ) {
+    let patience = shared.config.payload_stall;
+    let Some((mut send, recv)) = wire.enter(entrance, patience).await else {
+        return;
+    };
     let mut upload = Upload {
         source: Stream {
+            wire,
             recv,
             buffer: BytesMut::new(),
             stall: shared.config.payload_stall,
@@ -32,7 +38,7 @@ pub(super) async fn serve(
             let mut bytes = Vec::new();
             if let Err(error) = codec::encode(&ServerFrame::Reply(reply), &mut bytes) {
                 tracing::error!(%error, "the answer to a command fits no frame");
-                let _ = send.reset(close::code(ErrorCode::Internal));
+                let _ = send.reset(upload.wire.code(ErrorCode::Internal));
                 return;
             }
             // A client that is gone resends the command and gets its outcome then.
@@ -42,11 +48,11 @@ pub(super) async fn serve(
         }
         // The session has no answer for this connection.
         Ok(None) => {
-            let _ = send.reset(close::code(ErrorCode::Unavailable));
+            let _ = send.reset(upload.wire.code(ErrorCode::Unavailable));
         }
         Err(failure) => {
             tracing::debug!(%failure, "payload stream given up");
-            let code = close::code(failure.code);
+            let code = upload.source.wire.code(failure.code);
             let _ = upload.source.recv.stop(code);
             let _ = send.reset(code);
         }
@@ -60,6 +66,7 @@ async fn run(upload: &mut Upload<Stream>) -> Result<Option<Reply>, Failure> {
 
 /// The bytes of a stream.
 struct Stream {
+    wire: Wire,
     recv: RecvStream,
     /// What came with the command and is not of it.
     buffer: BytesMut,
@@ -104,7 +111,8 @@ impl Source for Stream {
     }
 
     fn stop(&mut self, why: Option<ErrorCode>) {
-        let _ = self.recv.stop(why.map_or(close::DONE, close::code));
+        let code = why.map_or_else(|| self.wire.done(), |why| self.wire.code(why));
+        let _ = self.recv.stop(code);
     }
 }
 

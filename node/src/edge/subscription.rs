@@ -5,23 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use quinn::{Connection, SendStream};
+use quinn::SendStream;
 use selvedge_cluster::actor::SubscriptionItem;
 use selvedge_protocol::frame::ServerFrame;
 use selvedge_protocol::{ErrorCode, Failure, codec};
 
 use crate::edge::answer::{self, Unwritten};
-use crate::edge::close;
+use crate::edge::wire::Wire;
 use crate::gateway::Feed;
 use crate::session::{Opening, Room, SessionReporter, Taken, Told, ended, told};
 
 /// Opens the feed, tells the session how that went, and sends what comes until either end has enough.
-pub(super) async fn serve(
-    connection: Connection,
-    opening: Opening,
-    session: SessionReporter,
-    bounds: Bounds,
-) {
+pub(super) async fn serve(wire: Wire, opening: Opening, session: SessionReporter, bounds: Bounds) {
     let id = opening.subscription;
     let feed = match opening.feed.await {
         Ok(feed) => feed,
@@ -29,11 +24,11 @@ pub(super) async fn serve(
     };
     session.subscription_opened(id, Ok(feed.position));
     // Waits while the client allows no more streams. It fails with the connection only.
-    let Ok(mut stream) = connection.open_uni().await else {
+    let Ok(mut stream) = wire.open_uni().await else {
         return;
     };
     let ended = Sending {
-        connection: &connection,
+        wire: &wire,
         subscription: id,
         stream: &mut stream,
         bounds: &bounds,
@@ -41,7 +36,7 @@ pub(super) async fn serve(
     .run(feed)
     .await;
     if let Some(failure) = &ended {
-        let _ = stream.reset(close::code(failure.code));
+        let _ = stream.reset(wire.code(failure.code));
     }
     session.subscription_ended(id, ended);
 }
@@ -54,7 +49,7 @@ pub(super) struct Bounds {
 }
 
 struct Sending<'a> {
-    connection: &'a Connection,
+    wire: &'a Wire,
     subscription: u64,
     stream: &'a mut SendStream,
     bounds: &'a Bounds,
@@ -124,10 +119,10 @@ impl Sending<'_> {
                 Ok(None)
             }
             Some(Told::Lossy(frame)) => {
-                let mut datagram = Vec::new();
-                // Lossy: too large for a frame or the path, or not wanted by the client.
+                let mut datagram = self.wire.datagram();
+                // Lossy: too large for a frame.
                 if append(&frame, &mut datagram).is_ok() {
-                    let _ = self.connection.send_datagram(datagram.into());
+                    self.wire.send_datagram(datagram);
                 }
                 Ok(None)
             }

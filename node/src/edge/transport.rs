@@ -5,13 +5,20 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{AckFrequencyConfig, Endpoint, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use quinn::{
+    AckFrequencyConfig, Connection, Endpoint, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use selvedge_protocol::limits::WEB_STREAMS_MAX;
 use selvedge_protocol::version::ALPN;
+use sha2::{Digest, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX};
+use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX, web};
 
 /// What an edge shows to its clients.
 #[derive(Debug)]
@@ -19,16 +26,80 @@ pub struct EdgeTls {
     /// The node's certificate, then those that lead to the authority.
     pub certificates: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
+    /// Shown to browsers in place of these.
+    pub browsers: Option<BrowserTls>,
+}
+
+/// A certificate that browsers take for its hash alone, whoever signed it: with a key of ECDSA on P-256, and valid for
+/// at most two weeks (`serverCertificateHashes` of the WebTransport API).
+#[derive(Debug)]
+pub struct BrowserTls {
+    /// The certificate, then whatever leads to its authority.
+    pub certificates: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl BrowserTls {
+    /// What a page gives as `{algorithm: "sha-256", value}`.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        Some(Sha256::digest(self.certificates.first()?).into())
+    }
+
+    /// Whether an edge can use them; opens nothing.
+    pub fn check(&self) -> Result<(), BindError> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        certified(self.certificates.clone(), self.key.clone_key(), &provider).map(drop)
+    }
 }
 
 impl EdgeTls {
     /// Whether an edge can use them; opens nothing.
     pub fn check(&self) -> Result<(), BindError> {
+        self.browsers.as_ref().map_or(Ok(()), BrowserTls::check)?;
         let tls = Self {
             certificates: self.certificates.clone(),
             key: self.key.clone_key(),
+            browsers: None,
         };
-        server_config(tls, Duration::from_secs(1)).map(drop)
+        crypto(tls, Speaking::Both).map(drop)
+    }
+}
+
+fn certified(
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, BindError> {
+    CertifiedKey::from_der(certificates, key, provider)
+        .map(Arc::new)
+        .map_err(BindError::Certificate)
+}
+
+/// What the clients of an edge may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaking {
+    Frames,
+    /// And HTTP/3, as browsers do.
+    Both,
+}
+
+/// The certificates of an edge.
+#[derive(Debug)]
+struct Shown {
+    native: Arc<CertifiedKey>,
+    browsers: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Whoever speaks both is given the first of ours.
+        let is_native = hello
+            .alpn()
+            .is_some_and(|mut spoken| spoken.any(|spoken| spoken == ALPN));
+        Some(Arc::clone(match is_native {
+            true => &self.native,
+            false => &self.browsers,
+        }))
     }
 }
 
@@ -63,7 +134,11 @@ pub(super) fn endpoint(
     tls: EdgeTls,
     idle: Duration,
 ) -> Result<Endpoint, BindError> {
-    let server = server_config(tls, idle)?;
+    let speaking = match &config.browsers {
+        Some(_) => Speaking::Both,
+        None => Speaking::Frames,
+    };
+    let server = server_config(crypto(tls, speaking)?, idle, speaking);
     let address = config.address;
     let bind = |source| BindError::Bind { address, source };
     let socket = socket(address).map_err(bind)?;
@@ -106,28 +181,44 @@ fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn server_config(tls: EdgeTls, idle: Duration) -> Result<ServerConfig, BindError> {
+/// What the two ends agreed to speak; `None` only before the end of the handshake.
+pub(super) fn agreed(connection: &Connection) -> Option<Vec<u8>> {
+    let data = connection.handshake_data()?;
+    data.downcast::<HandshakeData>().ok()?.protocol
+}
+
+fn crypto(tls: EdgeTls, speaking: Speaking) -> Result<QuicServerConfig, BindError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let native = certified(tls.certificates, tls.key, &provider)?;
+    let browsers = match tls.browsers {
+        Some(tls) => certified(tls.certificates, tls.key, &provider)?,
+        None => Arc::clone(&native),
+    };
+    let shown = Shown { native, browsers };
     let mut crypto = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(BindError::Certificate)?
         .with_no_client_auth()
-        .with_single_cert(tls.certificates, tls.key)
-        .map_err(BindError::Certificate)?;
-    crypto.alpn_protocols = vec![ALPN.to_vec()];
+        .with_cert_resolver(Arc::new(shown));
+    crypto.alpn_protocols = match speaking {
+        Speaking::Frames => vec![ALPN.to_vec()],
+        Speaking::Both => vec![ALPN.to_vec(), web::ALPN.to_vec()],
+    };
     // Sessions are resumed above TLS; tickets would only cost memory, and 0-RTT can be replayed.
     crypto.send_tls13_tickets = 0;
-    let crypto = QuicServerConfig::try_from(crypto).map_err(BindError::Tls)?;
+    QuicServerConfig::try_from(crypto).map_err(BindError::Tls)
+}
 
+fn server_config(crypto: QuicServerConfig, idle: Duration, speaking: Speaking) -> ServerConfig {
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     server
-        .transport_config(Arc::new(transport(idle)))
+        .transport_config(Arc::new(transport(idle, speaking)))
         .migration(true)
         // Packets that arrive before their connection was looked at: the loop that looks never waits.
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)
         .incoming_buffer_size_total(INCOMING_BUFFER_BYTES * INCOMING_MAX as u64);
-    Ok(server)
+    server
 }
 
 /// Connections not yet looked at, and bytes kept for each: a ClientHello with post-quantum keys is two
@@ -152,13 +243,19 @@ const UNACKNOWLEDGED_MAX: u32 = 4;
 /// Datagrams are lossy; what does not fit is dropped.
 const DATAGRAM_BUFFER_BYTES: usize = 64 * 1024;
 
-fn transport(idle: Duration) -> TransportConfig {
+fn transport(idle: Duration, speaking: Speaking) -> TransportConfig {
+    // Said before it is known who speaks what. Those of a client that speaks frames are not read, and what it says on
+    // them it cannot say elsewhere: the window of its connection holds both.
+    let one_way = match speaking {
+        Speaking::Frames => 0,
+        Speaking::Both => WEB_STREAMS_MAX,
+    };
     let mut transport = TransportConfig::default();
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(UNACKNOWLEDGED_MAX));
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(one_way))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)

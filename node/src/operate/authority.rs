@@ -147,7 +147,7 @@ fn params() -> CertificateParams {
 }
 
 /// From yesterday, for clocks that are late, on.
-fn in_force(params: &mut CertificateParams, days: u32) {
+pub(super) fn in_force(params: &mut CertificateParams, days: u32) {
     let now_ms = Clock::system().wall_ms();
     let (year, month, day) = date(now_ms.saturating_sub(DAY_MS));
     params.not_before = date_time_ymd(year, month, day);
@@ -199,4 +199,4 @@ fn file(path: &Path, source: io::Error) -> AuthorityError {
     }
 }
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

@@ -2,13 +2,15 @@
 //! Called by `dev` and `demo` only; `start` insists on real ones.
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustix::fs::{Access, access};
+use selvedge_cluster::Clock;
 use selvedge_cluster::peer::{Identity, PeerFiles};
 use selvedge_protocol::error::chain;
 
-use crate::operate::authority::{Authority, AuthorityError, Subject};
+use crate::operate::authority::{Authority, AuthorityError, DAY_MS, Subject, in_force};
 use crate::operate::failure::CommandFailure;
 use crate::operate::tls_files::TlsFiles;
 
@@ -17,6 +19,8 @@ use crate::operate::tls_files::TlsFiles;
 pub(crate) struct DevelopmentFiles {
     pub(crate) ca: PathBuf,
     pub(crate) tls: TlsFiles,
+    /// What browsers see, which take it for its hash.
+    pub(crate) browsers: TlsFiles,
     pub(crate) token: PathBuf,
 }
 
@@ -32,14 +36,22 @@ impl DevelopmentFiles {
                 certificate: dir.join("node.pem"),
                 key: dir.join("node.key"),
             },
+            browsers: TlsFiles {
+                certificate: dir.join("browser.pem"),
+                key: dir.join("browser.key"),
+            },
             token: dir.join("token"),
         };
         // The token is written last: if it is there, the others are complete.
-        if !files.token.exists() {
-            files.generate().map_err(|error| {
+        let generated = match files.token.exists() {
+            true => Ok(()),
+            false => files.generate(),
+        };
+        generated
+            .and_then(|()| files.renew_browsers(&Clock::system()))
+            .map_err(|error| {
                 CommandFailure::failed(format!("development certificates: {error}"))
             })?;
-        }
         Ok(files)
     }
 
@@ -80,7 +92,40 @@ impl DevelopmentFiles {
         write_private(&self.token, &new_token()?)?;
         Ok(())
     }
+
+    /// Makes the certificate for browsers anew, unless a young one is there: pages that are open know its hash, and
+    /// come back to a node that was started again.
+    fn renew_browsers(&self, clock: &Clock) -> Result<(), Box<dyn std::error::Error>> {
+        let TlsFiles { certificate, key } = &self.browsers;
+        if let Ok(made) = std::fs::metadata(certificate).and_then(|file| file.modified()) {
+            let made_ms = made.duration_since(UNIX_EPOCH)?.as_millis();
+            let now_ms = u128::from(clock.wall_ms());
+            let renewal_ms = u128::from(BROWSER_RENEWAL_DAYS * DAY_MS);
+            if (made_ms..made_ms + renewal_ms).contains(&now_ms) {
+                return Ok(());
+            }
+            // First, for a key that is not its own would be of no use.
+            std::fs::remove_file(certificate)?;
+        }
+        // Names are not asked where the hash is.
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Selvedge development node");
+        in_force(&mut params, BROWSER_DAYS);
+        // ECDSA on P-256, as browsers ask.
+        let pair = KeyPair::generate()?;
+        let signed = params.self_signed(&pair)?;
+        write_private(key, pair.serialize_pem())?;
+        write_private(certificate, signed.pem())?;
+        Ok(())
+    }
 }
+
+/// How long a certificate for browsers is good: with the day before it, less than the two weeks that they allow.
+const BROWSER_DAYS: u32 = 12;
+/// At what age one is replaced when a node starts, which then has eight days until the next start.
+const BROWSER_RENEWAL_DAYS: u64 = 3;
 
 /// The authority of a development cluster, which signs the certificates of its nodes.
 #[derive(Debug)]
@@ -190,4 +235,43 @@ pub(crate) fn write_private(path: &Path, text: impl AsRef<[u8]>) -> std::io::Res
     file.write_all(text.as_ref())?;
     file.sync_all()?;
     std::fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_for_browsers_is_kept_while_it_is_young() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = || {
+            let files = DevelopmentFiles::ensure("here", dir.path()).unwrap();
+            let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+            let TlsFiles { certificate, key } = &files.browsers;
+            (read(certificate), read(key), read(&files.tls.certificate))
+        };
+        let first = made();
+        assert_eq!(made(), first);
+        let path = dir.path().join("development/browser.pem");
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        // Old, and of a clock that was ahead.
+        for other in [modified - 4 * day, modified + 4 * day] {
+            File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(other))
+                .unwrap();
+            let second = made();
+            assert_ne!((&second.0, &second.1), (&first.0, &first.1));
+            // What other clients see stays.
+            assert_eq!(second.2, first.2);
+        }
+        // Left by a start that was cut short.
+        std::fs::remove_file(&path).unwrap();
+        made();
+    }
 }

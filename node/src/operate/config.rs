@@ -470,6 +470,7 @@ mod tests {
             ("weight = 0", "weight"),
             ("advertise_peer = 'here'", "HOST:PORT"),
             ("[tls]\ncertificate = 'a'", "tls.key"),
+            ("[tls]\nbrowser_certificate = 'a'", "tls.browser_key"),
             (
                 "[tls]\npeer_ca = 'a'\npeer_key = 'b'",
                 "tls.peer_certificate",

@@ -20,7 +20,7 @@ use selvedge_protocol::limits;
 use tokio::time::timeout;
 
 use crate::app::{Application, Place, Running};
-use crate::edge::EdgeTls;
+use crate::edge::{BindError, BrowserTls, EdgeTls};
 use crate::identity::Secret;
 use crate::operate::bridge::Started;
 use crate::operate::certificates::usable_dir;
@@ -52,6 +52,8 @@ pub(crate) struct Node {
 pub(crate) struct NodeFiles {
     /// `None`: it serves no clients.
     pub(crate) tls: Option<TlsFiles>,
+    /// What browsers see in its place.
+    pub(crate) browsers: Option<TlsFiles>,
     pub(crate) peer: Option<PeerFiles>,
 }
 
@@ -67,7 +69,7 @@ impl Node {
         let tls = files
             .tls
             .as_ref()
-            .map(|tls| check(config, tls))
+            .map(|tls| check(config, tls, files.browsers.as_ref()))
             .transpose()?;
         usable_dir(&config.origin("data_dir"), &config.data_dir)?;
         let clock = Clock::system();
@@ -244,31 +246,56 @@ fn place(config: &NodeConfig, meta: &ClusterMeta, store: Arc<dyn Store>, clock: 
 }
 
 /// All that can be found wrong before anything is opened.
-pub(crate) fn check(config: &NodeConfig, tls: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
-    let read = read_tls(config, tls)?;
-    read.check().map_err(|error| {
+pub(crate) fn check(
+    config: &NodeConfig,
+    tls: &TlsFiles,
+    browsers: Option<&TlsFiles>,
+) -> Result<EdgeTls, CommandFailure> {
+    let unfit = |key: &str, files: &TlsFiles, error: &BindError| {
         CommandFailure::usage(format!(
             "{} {} and key {}: {}",
-            config.origin("tls.certificate"),
-            tls.certificate.display(),
-            tls.key.display(),
-            chain(&error)
+            config.origin(key),
+            files.certificate.display(),
+            files.key.display(),
+            chain(error)
         ))
-    })?;
+    };
+    let (certificates, key) = read_tls(config, ["tls.certificate", "tls.key"], tls)?;
+    let mut read = EdgeTls {
+        certificates,
+        key,
+        browsers: None,
+    };
+    read.check()
+        .map_err(|error| unfit("tls.certificate", tls, &error))?;
+    if let Some(files) = browsers {
+        let keys = ["tls.browser_certificate", "tls.browser_key"];
+        let (certificates, key) = read_tls(config, keys, files)?;
+        let browsers = BrowserTls { certificates, key };
+        browsers
+            .check()
+            .map_err(|error| unfit(keys[0], files, &error))?;
+        read.browsers = Some(browsers);
+    }
     Ok(read)
 }
 
-fn read_tls(config: &NodeConfig, files: &TlsFiles) -> Result<EdgeTls, CommandFailure> {
+/// Reads what two keys of the configuration name.
+fn read_tls(
+    config: &NodeConfig,
+    keys: [&str; 2],
+    files: &TlsFiles,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CommandFailure> {
     let unusable = |key: &str, path: &Path, error: pem::Error| {
         let (by, path) = (config.origin(key), path.display());
         CommandFailure::usage(format!("{by} {path}: {error}; give a PEM file"))
     };
     let certificates = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable("tls.certificate", &files.certificate, error))?;
+        .map_err(|error| unusable(keys[0], &files.certificate, error))?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| unusable("tls.key", &files.key, error))?;
-    Ok(EdgeTls { certificates, key })
+        .map_err(|error| unusable(keys[1], &files.key, error))?;
+    Ok((certificates, key))
 }
 
 /// For last words to clients, and for what ends by itself.

@@ -99,7 +99,7 @@ impl Ports {
         doors: Doors,
         started: &Started,
     ) -> Result<Self, CommandFailure> {
-        let (for_edge, for_bridge) = tls.map(|tls| (copy(&tls), tls)).unzip();
+        let (for_bridge, for_edge) = tls.map(|tls| (copy(&tls), tls)).unzip();
         let edge = for_edge
             .filter(|_| config.has(Role::Edge))
             .map(|tls| bind_edge(config, meta, tls, doors.sessions.clone()))
@@ -200,11 +200,12 @@ async fn closed<E>(part: Option<JoinHandle<Result<(), E>>>, name: &str) {
     }
 }
 
-/// The edge and the bridge show the same.
+/// What the edge shows, the bridge shows as well.
 fn copy(tls: &EdgeTls) -> EdgeTls {
     EdgeTls {
         certificates: tls.certificates.clone(),
         key: tls.key.clone_key(),
+        browsers: None,
     }
 }
 

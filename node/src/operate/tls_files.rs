@@ -13,6 +13,8 @@ use crate::operate::failure::CommandFailure;
 pub(crate) struct TlsTable {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
+    pub(crate) browser_certificate: Option<PathBuf>,
+    pub(crate) browser_key: Option<PathBuf>,
     pub(crate) peer_ca: Option<PathBuf>,
     pub(crate) peer_certificate: Option<PathBuf>,
     pub(crate) peer_key: Option<PathBuf>,
@@ -23,10 +25,12 @@ pub(crate) struct TlsTable {
 #[serde(into = "TlsTable")]
 pub(crate) struct TlsConfig {
     pub(crate) edge: Option<TlsFiles>,
+    /// What browsers see in its place, and take for its hash.
+    pub(crate) browsers: Option<TlsFiles>,
     pub(crate) peer: Option<PeerFiles>,
 }
 
-/// The certificate chain and private key that clients see, PEM.
+/// A certificate chain and its private key that clients see, PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
     pub(crate) certificate: PathBuf,
@@ -40,12 +44,20 @@ impl TlsConfig {
             let (key, given) = (by(key), by(given));
             CommandFailure::usage(format!("{given}: {key} is missing: give {others} together"))
         };
-        let edge = match (table.certificate, table.key) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-            (None, None) => None,
-            (Some(_), None) => return Err(missing("tls.key", "tls.certificate", "both")),
-            (None, Some(_)) => return Err(missing("tls.certificate", "tls.key", "both")),
+        let pair = |names: [&str; 2], files: (Option<PathBuf>, Option<PathBuf>)| match files {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(missing(names[1], names[0], "both")),
+            (None, Some(_)) => Err(missing(names[0], names[1], "both")),
         };
+        let edge = pair(
+            ["tls.certificate", "tls.key"],
+            (table.certificate, table.key),
+        )?;
+        let browsers = pair(
+            ["tls.browser_certificate", "tls.browser_key"],
+            (table.browser_certificate, table.browser_key),
+        )?;
         let together = "peer_ca, peer_certificate and peer_key";
         let peer = match (table.peer_ca, table.peer_certificate, table.peer_key) {
             (Some(ca), Some(certificate), Some(key)) => Some(PeerFiles {
@@ -63,18 +75,32 @@ impl TlsConfig {
             }
             (None, None, Some(_)) => return Err(missing("tls.peer_ca", "tls.peer_key", together)),
         };
-        Ok(Self { edge, peer })
+        Ok(Self {
+            edge,
+            browsers,
+            peer,
+        })
     }
 }
 
 impl From<TlsConfig> for TlsTable {
-    fn from(TlsConfig { edge, peer }: TlsConfig) -> Self {
+    fn from(
+        TlsConfig {
+            edge,
+            browsers,
+            peer,
+        }: TlsConfig,
+    ) -> Self {
         let (certificate, key) = edge.map(|it| (it.certificate, it.key)).unzip();
+        let (browser_certificate, browser_key) =
+            browsers.map(|it| (it.certificate, it.key)).unzip();
         let (peer_ca, rest) = peer.map(|it| (it.ca, (it.certificate, it.key))).unzip();
         let (peer_certificate, peer_key) = rest.unzip();
         Self {
             certificate,
             key,
+            browser_certificate,
+            browser_key,
             peer_ca,
             peer_certificate,
             peer_key,

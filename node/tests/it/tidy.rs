@@ -79,6 +79,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "benches/",
         ],
     ),
+    ("web_transport_proto", &["node/src/edge/web", "node/tests/"]),
     ("ractor", &["cluster/", "node/"]),
     ("actix", &["node/src/bridge", "node/tests/"]),
     ("actix_web", &["node/src/bridge", "node/tests/"]),

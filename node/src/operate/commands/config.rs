@@ -16,7 +16,7 @@ pub(crate) fn check(printer: Printer, flags: &NodeFlags) -> Result<(), CommandFa
     }
     if !config.is_storage() {
         let (tls, _) = credentials(printer, &config)?;
-        node::check(&config, &tls)?;
+        node::check(&config, &tls, config.tls.browsers.as_ref())?;
     }
     printer.result(&config, |config| match toml::to_string(config) {
         Ok(text) => text.trim_end().to_owned(),

@@ -76,9 +76,13 @@ async fn start_with_development_files(
 ) -> Result<(Node, Profile), CommandFailure> {
     let files = DevelopmentFiles::ensure(&config.origin("data_dir"), &config.data_dir)?;
     let token = read_token("development token", &files.token)?;
+    let own = config.tls.edge.as_ref();
+    // Whoever gives a certificate of his own has one that browsers know, or gives them another as well.
+    let own_browsers = config.tls.browsers.as_ref();
+    let browsers = own_browsers.or_else(|| own.is_none().then_some(&files.browsers));
     let files_of_node = NodeFiles {
-        tls: shows_certificate(config)
-            .then(|| config.tls.edge.as_ref().unwrap_or(&files.tls).clone()),
+        tls: shows_certificate(config).then(|| own.unwrap_or(&files.tls).clone()),
+        browsers: browsers.cloned(),
         peer: peer::of_development(config)?,
     };
     let node = Node::start(
@@ -150,7 +154,12 @@ pub(crate) async fn start(
     }
     let (tls, token) = credentials(printer, &config)?;
     let tls = shows_certificate(&config).then_some(tls);
-    let files = NodeFiles { tls, peer };
+    let browsers = config.tls.browsers.clone();
+    let files = NodeFiles {
+        tls,
+        browsers,
+        peer,
+    };
     let node = Node::start(&config, &files, Secret::new(token), application).await?;
     let ready = Ready {
         node: node.name().to_owned(),

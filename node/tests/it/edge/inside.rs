@@ -45,6 +45,7 @@ impl Certificate {
         EdgeTls {
             certificates: vec![self.issued.cert.der().clone()],
             key: PrivateKeyDer::try_from(key).unwrap(),
+            browsers: None,
         }
     }
 

@@ -13,5 +13,6 @@ pub(crate) mod peer;
 mod resume;
 pub(crate) mod service;
 mod subscription;
+mod webtransport;
 mod worker;
 mod wrong;

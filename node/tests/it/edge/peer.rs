@@ -10,7 +10,7 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, Sen
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
-use selvedge_node::edge::{Edge, EdgeConfig, EdgeTls};
+use selvedge_node::edge::{BrowserTls, Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Service;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
 use selvedge_node::processing::worker::Workers;
@@ -33,6 +33,10 @@ pub(crate) struct Node {
     pub(crate) sessions: Sessions,
     pub(crate) address: SocketAddr,
     certificate: CertificateDer<'static>,
+    /// The one that browsers see.
+    pub(super) browser_certificate: CertificateDer<'static>,
+    /// What the edge says of that one.
+    pub(super) browser_sha256: Option<[u8; 32]>,
     /// The same, PEM.
     pub(crate) authority: String,
     shutdown: oneshot::Sender<()>,
@@ -83,13 +87,20 @@ impl Node {
     ) -> Self {
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = issued.cert.der().clone();
+        let browsers = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let browser_certificate = browsers.cert.der().clone();
         let tls = EdgeTls {
             certificates: vec![certificate.clone()],
             key: PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap(),
+            browsers: Some(BrowserTls {
+                certificates: vec![browser_certificate.clone()],
+                key: PrivateKeyDer::try_from(browsers.signing_key.serialize_der()).unwrap(),
+            }),
         };
         let sessions = Sessions::start(session, inside).await.unwrap();
         let edge = Edge::bind(edge, tls, sessions.clone()).unwrap();
         let address = edge.local_addr().unwrap();
+        let browser_sha256 = edge.browser_certificate();
         let (shutdown, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(edge.run(async move {
             let _ = stopped.await;
@@ -99,6 +110,8 @@ impl Node {
             sessions,
             address,
             certificate,
+            browser_certificate,
+            browser_sha256,
             authority: issued.cert.pem(),
             shutdown,
             running,
@@ -113,15 +126,26 @@ impl Node {
 
     /// A UDP socket that connects to this node.
     pub(crate) fn endpoint(&self) -> Endpoint {
+        self.endpoint_speaking(version::ALPN)
+    }
+
+    /// The same, for another protocol above QUIC.
+    pub(super) fn endpoint_speaking(&self, alpn: &[u8]) -> Endpoint {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
+        let is_native = alpn == version::ALPN;
+        roots
+            .add(match is_native {
+                true => self.certificate.clone(),
+                false => self.browser_certificate.clone(),
+            })
+            .unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut crypto = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        crypto.alpn_protocols = vec![version::ALPN.to_vec()];
+        crypto.alpn_protocols = vec![alpn.to_vec()];
         let crypto = QuicClientConfig::try_from(crypto).unwrap();
         let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));

@@ -69,6 +69,7 @@ impl Directory {
         storage.roles = vec![Role::Storage];
         storage.peer = layout.storage;
         storage.tls.edge = None;
+        storage.tls.browsers = None;
         storage.token_file = None;
         let storage = self.write_node(storage, &peers)?;
         let nodes = layout.nodes.iter().map(|place| {
@@ -103,7 +104,11 @@ impl Directory {
         node.quic = place.quic;
         node.peer = place.peer;
         node.http = place.http;
-        node.tls.edge.get_or_insert_with(|| development.tls.clone());
+        if node.tls.edge.is_none() {
+            node.tls.edge = Some(development.tls.clone());
+            let browsers = || development.browsers.clone();
+            node.tls.browsers.get_or_insert_with(browsers);
+        }
         node.token_file = Some(development.token.clone());
         node
     }
