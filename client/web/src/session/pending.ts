@@ -1,0 +1,68 @@
+/** Requests: kept until they are answered, sent again with patience. The machine's; it decides when nothing happens. */
+
+import type { Failure } from "../errors.js";
+import { mayBeRetried } from "../errors.js";
+import type { Command, Payload, Query, Target } from "../wire/frames.js";
+import { backoffMs } from "./backoff.js";
+
+/** A command that has no number yet. */
+export interface NewCommand {
+  id?: string | undefined;
+  target: Target;
+  name: string;
+  /** JSON text. */
+  body: string;
+  payload?: Payload | undefined;
+  deadlineMs?: number | undefined;
+  /** How long refusals that may be retried are retried, in all. */
+  retryMs: number;
+}
+
+/** A query that has no number yet. */
+export interface NewQuery {
+  target: Target;
+  name: string;
+  body: string;
+  consistency?: "linearizable" | "eventual" | undefined;
+  deadlineMs?: number | undefined;
+  retryMs: number;
+}
+
+/** A request that is not answered. */
+export class Pending<C, F extends Command | Query = Command | Query> {
+  /** Refused for the moment: waits to be sent again. */
+  isParked = false;
+  #attempts = 0;
+  #waitedMs = 0;
+
+  constructor(
+    readonly frame: F,
+    readonly retryMs: number,
+    /** Who waits for the answer; nobody any more where the caller has left. */
+    public ticket: C | undefined,
+  ) {}
+
+  /** How long to wait before this is sent again, or nothing if the refusal is the answer. */
+  waitMs(failure: Failure, random: number): number | undefined {
+    if (!mayBeRetried(failure.code) || this.ticket === undefined) return undefined;
+    const wait = Math.max(backoffMs(this.#attempts + 1, random), failure.retryAfterMs ?? 0);
+    if (this.#waitedMs + wait > this.retryMs) return undefined;
+    this.#attempts += 1;
+    this.#waitedMs += wait;
+    this.isParked = true;
+    return wait;
+  }
+}
+
+/**
+ * Whether a repeat in another session is recognised: by the id that its caller chose, because operations know their
+ * own submissions and cancellations again, or because commands to the cluster say what shall be and not what to change.
+ */
+export function isRecognised(command: Command): boolean {
+  const { target } = command;
+  return (
+    command.id !== undefined ||
+    target === "cluster" ||
+    (typeof target === "object" && "operation" in target)
+  );
+}
