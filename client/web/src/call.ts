@@ -7,9 +7,8 @@ import { checkedCommandId, checkedName, checkedTarget, invalid } from "./ids.js"
 import { checkSize, written } from "./json.js";
 import { INLINE_BYTES_MAX, PAYLOAD_BYTES_MAX, RETRY_MS_MAX } from "./limits.js";
 import type { Answered } from "./session/machine.js";
-import type { Pending } from "./session/pending.js";
 import { toBase64, tryBase64 } from "./wire/base64.js";
-import type { Consistency, Payload, Target } from "./wire/frames.js";
+import type { Command, Consistency, Payload, Query, Target } from "./wire/frames.js";
 
 /** A success. */
 export interface Answer<T> {
@@ -39,8 +38,8 @@ export interface QueryOptions extends CallOptions {
   consistency?: Consistency | undefined;
 }
 
-/** A request to be made of the machine. */
-type Ask = (ticket: Ticket) => Pending<Ticket>;
+/** Puts a request together; throws where something of it is wrong. */
+type Ask = (deadlineMs: number | undefined) => Command | Query;
 
 export function command<T>(
   driver: Driver,
@@ -49,21 +48,24 @@ export function command<T>(
   body: unknown,
   options: CommandOptions = {},
 ): Promise<Answer<T>> {
-  return call<T>(driver, options, (common) => {
+  return call<T>(driver, options, (deadlineMs) => {
     const text = written("body", body, "{}");
     const payload = placed(options.payload, text.bytes, driver);
     const inline = payload !== undefined && "inline" in payload ? options.payload : undefined;
     const bytes = text.bytes + (inline instanceof Uint8Array ? inline.length : 0);
     checkSize("body", bytes, inlineMax(driver), "send what is large as the payload");
-    const asked = {
-      ...common,
+    const frame: Command = {
+      type: "command",
+      number: 0,
+      acknowledged: 0,
+      deadlineMs,
       id: options.id === undefined ? undefined : checkedCommandId(options.id),
       target: checkedTarget(target),
       name: checkedName(name),
       body: text.text,
       payload,
     };
-    return (ticket) => driver.machine.command(asked, ticket);
+    return frame;
   });
 }
 
@@ -90,29 +92,25 @@ export async function queryBytes(
   return bytes;
 }
 
-interface Common {
-  deadlineMs: number | undefined;
-  retryMs: number;
-}
-
 function queryOf(
   driver: Driver,
   target: Target,
   name: string,
   body: unknown,
   options: QueryOptions,
-): (common: Common) => Ask {
-  return (common) => {
+): Ask {
+  return (deadlineMs) => {
     const text = written("body", body, "{}");
     checkSize("body", text.bytes, inlineMax(driver), "ask for less at a time");
-    const asked = {
-      ...common,
+    return {
+      type: "query",
+      number: 0,
+      deadlineMs,
       target: checkedTarget(target),
       name: checkedName(name),
       body: text.text,
       consistency: options.consistency,
     };
-    return (ticket) => driver.machine.query(asked, ticket);
   };
 }
 
@@ -120,17 +118,14 @@ function queryOf(
 function call<T>(
   driver: Driver,
   options: CommandOptions,
-  ask: (common: Common) => Ask,
+  ask: Ask,
   read: (answer: Answered) => unknown = jsonOf,
 ): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     if (driver.state === "closed") throw closed();
     const { signal, deadlineMs } = options;
     if (signal?.aborted === true) throw aborted(signal);
-    const make = ask({
-      deadlineMs: checkedDeadline(deadlineMs),
-      retryMs: deadlineMs ?? RETRY_MS_MAX,
-    });
+    const frame = ask(checkedDeadline(deadlineMs));
     let timer: ReturnType<typeof setTimeout> | undefined;
     const settle = (): void => {
       clearTimeout(timer);
@@ -161,7 +156,7 @@ function call<T>(
         }
       },
     };
-    const pending = make(ticket);
+    const pending = driver.machine.ask(frame, deadlineMs ?? RETRY_MS_MAX, ticket);
     signal?.addEventListener("abort", onAbort);
     if (deadlineMs !== undefined && deadlineMs <= TIMER_MS_MAX) {
       timer = setTimeout(() => {

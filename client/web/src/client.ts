@@ -42,8 +42,9 @@ export interface ConnectOptions {
 /** Opens a session. Rejects with a `SelvedgeError` where there is no server, or it refuses. */
 export async function connect(options: ConnectOptions): Promise<Client> {
   const { signal } = options;
-  const make = options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
-  if (make === undefined) {
+  const { WebSocket: own = (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket } =
+    options;
+  if (own === undefined) {
     throw invalid(
       "WebSocket",
       "there is no global WebSocket: give one, as that of the npm package ws",
@@ -55,7 +56,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   }
   const tenant = options.tenant === undefined ? undefined : checkedTenant(options.tenant);
   const agent = checkedAgent(options.agent ?? AGENT);
-  const connector = new Connector(new Servers(options.url), make, options.token);
+  const connector = new Connector(new Servers(options.url), own, options.token);
   if (signal?.aborted === true) throw aborted(signal);
   const driver = new Driver({ connector, tenant, agent, keepAliveMs });
   const abort = (): void => {

@@ -14,10 +14,12 @@ import { tryBase64 } from "../wire/base64.js";
 import type {
   Chunk,
   ClientFrame,
+  Command,
   Ephemeral,
   Event,
   Gap,
   Notice,
+  Query,
   Reply,
   ServerFrame,
   Since,
@@ -29,7 +31,7 @@ import type {
   WorkerReady,
 } from "../wire/frames.js";
 import { Assemblies, attachedLength } from "./assembly.js";
-import type { NewCommand, NewQuery, Pending } from "./pending.js";
+import type { Pending } from "./pending.js";
 import { Requests } from "./requests.js";
 import { Subscription, Subscriptions } from "./subscriptions.js";
 import { Tasks } from "./tasks.js";
@@ -75,14 +77,16 @@ export interface Introduction {
   agent: string;
 }
 
-type Announcing<S> = Reply | { subscription: Subscription<S>; gap: Gap };
+/** What bytes follow. */
+type Announcing<C, S> =
+  { pending: Pending<C>; success: Success } | { subscription: Subscription<S>; gap: Gap };
 
 export class Machine<C, S> {
   /** Frames to send, for the driver to take. */
   out: ClientFrame[] = [];
   readonly #requests = new Requests<C>((frame) => this.out.push(frame));
   readonly #subscriptions = new Subscriptions<S>();
-  readonly #assemblies = new Assemblies<Announcing<S>>();
+  readonly #assemblies = new Assemblies<Announcing<C, S>>();
   #tasks: Tasks | undefined;
   #welcome: Welcome | undefined;
   #resume: string | undefined;
@@ -121,13 +125,9 @@ export class Machine<C, S> {
     this.#assemblies.clear();
   }
 
-  /** Takes a command, numbers it and sends it as soon as the window allows. */
-  command(asked: NewCommand, ticket: C): Pending<C> {
-    return this.#requests.command(asked, ticket);
-  }
-
-  query(asked: NewQuery, ticket: C): Pending<C> {
-    return this.#requests.query(asked, ticket);
+  /** Takes a command or query, numbers it and sends it as soon as there is room. */
+  ask(frame: Command | Query, retryMs: number, ticket: C): Pending<C> {
+    return this.#requests.ask(frame, retryMs, ticket);
   }
 
   /** The caller has left: its ticket is forgotten. */
@@ -293,27 +293,30 @@ export class Machine<C, S> {
 
   #handleReply(reply: Reply, random: number): Output<C, S> | undefined {
     const { request, outcome } = reply;
-    const length = attachedLength(reply.ext);
-    if (length !== undefined) {
-      // Nobody may wait for it any more; its bytes are passed over then.
-      if (this.#requests.find(request) === undefined) return undefined;
-      if (!("success" in outcome)) return violation("a failure announced a body");
-      return this.#announced(request, length, reply);
-    }
     if ("subscription" in request) {
       return this.#handleSubscribed(request.subscription, outcome, random);
     }
-    if ("failure" in outcome) return this.#failed(request, outcome.failure, random);
-    const ticket = this.#requests.answered(request);
-    return ticket === undefined ? undefined : { type: "answer", ticket, answer: outcome.success };
+    const pending = this.#requests.find(request);
+    // Nobody waits for it: a repeat of an answer that was given before. Bytes behind it are passed over.
+    if (pending === undefined) return undefined;
+    if ("failure" in outcome) return this.#failed(pending, outcome.failure, random);
+    const length = attachedLength(reply.ext);
+    if (length !== undefined) {
+      return this.#announced(request, length, { pending, success: outcome.success });
+    }
+    return this.#answered(pending, outcome.success);
   }
 
-  #failed(request: Reply["request"], failure: Failure, random: number): Output<C, S> | undefined {
-    const again = this.#requests.find(request);
-    const waitMs = this.#requests.refused(request, failure, random);
-    if (again !== undefined && waitMs !== undefined) return { type: "wait", again, waitMs };
-    const ticket = this.#requests.answered(request);
-    return ticket === undefined ? undefined : { type: "failure", ticket, failure };
+  #answered(pending: Pending<C>, answer: Answered): Output<C, S> | undefined {
+    const ticket = this.#requests.answered(pending);
+    return ticket && { type: "answer", ticket, answer };
+  }
+
+  #failed(pending: Pending<C>, failure: Failure, random: number): Output<C, S> | undefined {
+    const waitMs = this.#requests.refused(pending, failure, random);
+    if (waitMs !== undefined) return { type: "wait", again: pending, waitMs };
+    const ticket = this.#requests.answered(pending);
+    return ticket && { type: "failure", ticket, failure };
   }
 
   #handleSubscribed(
@@ -347,7 +350,7 @@ export class Machine<C, S> {
   #announced(
     request: Reply["request"],
     length: number,
-    frame: Announcing<S>,
+    frame: Announcing<C, S>,
   ): Output<C, S> | undefined {
     if (this.#assemblies.announce(request, length, frame)) return undefined;
     return violation("bytes are announced in a wrong way, or more than are ever sent");
@@ -364,13 +367,10 @@ export class Machine<C, S> {
       if (snapshot === undefined) return violation("a snapshot is no JSON");
       return this.#handleGap({ ...frame.gap, snapshot: snapshot.value });
     }
-    if (bytes === undefined) {
-      const failure: Failure = { code: "unavailable", message: "the answer was cut off" };
-      return this.#failed(frame.request, failure, random);
-    }
-    const ticket = this.#requests.answered(frame.request);
-    if (ticket === undefined || "failure" in frame.outcome) return undefined;
-    return { type: "answer", ticket, answer: { ...frame.outcome.success, bytes } };
+    const { pending, success } = frame;
+    if (bytes !== undefined) return this.#answered(pending, { ...success, bytes });
+    const failure: Failure = { code: "unavailable", message: "the answer was cut off" };
+    return this.#failed(pending, failure, random);
   }
 
   /** What follows would skip the snapshot, so it is asked for anew, under another number. */

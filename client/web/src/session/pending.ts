@@ -2,41 +2,20 @@
 
 import type { Failure } from "../errors.js";
 import { mayBeRetried } from "../errors.js";
-import type { Command, Payload, Query, Target } from "../wire/frames.js";
+import type { Command, Query } from "../wire/frames.js";
 import { backoffMs } from "./backoff.js";
 
-/** A command that has no number yet. */
-export interface NewCommand {
-  id?: string | undefined;
-  target: Target;
-  name: string;
-  /** JSON text. */
-  body: string;
-  payload?: Payload | undefined;
-  deadlineMs?: number | undefined;
-  /** How long refusals that may be retried are retried, in all. */
-  retryMs: number;
-}
-
-/** A query that has no number yet. */
-export interface NewQuery {
-  target: Target;
-  name: string;
-  body: string;
-  consistency?: "linearizable" | "eventual" | undefined;
-  deadlineMs?: number | undefined;
-  retryMs: number;
-}
-
 /** A request that is not answered. */
-export class Pending<C, F extends Command | Query = Command | Query> {
+export class Pending<C> {
   /** Refused for the moment: waits to be sent again. */
   isParked = false;
   #attempts = 0;
   #waitedMs = 0;
 
   constructor(
-    readonly frame: F,
+    /** It gets its number when it is sent for the first time. */
+    readonly frame: Command | Query,
+    /** How long refusals that may be retried are retried, in all. */
     readonly retryMs: number,
     /** Who waits for the answer; nobody any more where the caller has left. */
     public ticket: C | undefined,
@@ -58,10 +37,10 @@ export class Pending<C, F extends Command | Query = Command | Query> {
  * Whether a repeat in another session is recognised: by the id that its caller chose, because operations know their
  * own submissions and cancellations again, or because commands to the cluster say what shall be and not what to change.
  */
-export function isRecognised(command: Command): boolean {
-  const { target } = command;
+export function isRecognised(frame: Command | Query): boolean {
+  const { target } = frame;
   return (
-    command.id !== undefined ||
+    ("id" in frame && frame.id !== undefined) ||
     target === "cluster" ||
     (typeof target === "object" && "operation" in target)
   );

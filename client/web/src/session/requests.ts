@@ -6,22 +6,30 @@
 import type { Failure } from "../errors.js";
 import { SelvedgeError } from "../errors.js";
 import { CALLS_WAITING_MAX, SESSION_QUERIES_MAX, SESSION_WINDOW } from "../limits.js";
-import type { ClientFrame, Command, Query, Request, SessionLimits } from "../wire/frames.js";
 import { toBase64 } from "../wire/base64.js";
-import type { NewCommand, NewQuery } from "./pending.js";
+import type { ClientFrame, Command, Query, Request, SessionLimits } from "../wire/frames.js";
 import { isRecognised, Pending } from "./pending.js";
 import type { Piece } from "./uploads.js";
 import { Uploads } from "./uploads.js";
 
-export class Requests<C> {
+/** All commands, or all queries: each sort has numbers of its own. */
+class Lane<C> {
   /** Sent over some connection of this session, in the order of their numbers. */
-  #commands = new Map<number, Pending<C, Command>>();
-  /** They get a number when they are sent for the first time. */
-  #commandsWaiting = new Set<Pending<C, Command>>();
-  #nextCommand = 1;
-  readonly #queries = new Map<number, Pending<C, Query>>();
-  readonly #queriesWaiting = new Set<Pending<C, Query>>();
-  #nextQuery = 1;
+  readonly sent = new Map<number, Pending<C>>();
+  /** Never sent in this session. */
+  waiting = new Set<Pending<C>>();
+  next = 1;
+
+  /** Every one up to this number is answered. */
+  get answered(): number {
+    const first = this.sent.keys().next();
+    return (first.done === true ? this.next : first.value) - 1;
+  }
+}
+
+export class Requests<C> {
+  readonly #commands = new Lane<C>();
+  readonly #queries = new Lane<C>();
   readonly #uploads = new Uploads();
   #isReady = false;
   #limits = { window: SESSION_WINDOW, queries: SESSION_QUERIES_MAX };
@@ -33,56 +41,40 @@ export class Requests<C> {
 
   /** Every command up to this number is answered. */
   get acknowledged(): number {
-    return firstKey(this.#commands, this.#nextCommand) - 1;
+    return this.#commands.answered;
   }
 
   get hasUnanswered(): boolean {
-    return this.#commands.size + this.#queries.size > 0;
+    return this.#commands.sent.size + this.#queries.sent.size > 0;
   }
 
-  command(asked: NewCommand, ticket: C): Pending<C> {
-    if (this.#commandsWaiting.size >= CALLS_WAITING_MAX) throw overloaded();
-    const { retryMs, ...fields } = asked;
-    const frame: Command = { type: "command", number: 0, acknowledged: 0, ...fields };
-    const pending = new Pending<C, Command>(frame, retryMs, ticket);
-    this.#commandsWaiting.add(pending);
-    this.#sendCommands();
-    return pending;
-  }
-
-  query(asked: NewQuery, ticket: C): Pending<C> {
-    if (this.#queriesWaiting.size >= CALLS_WAITING_MAX) throw overloaded();
-    const { retryMs, ...fields } = asked;
-    const frame: Query = { type: "query", number: 0, ...fields };
-    const pending = new Pending<C, Query>(frame, retryMs, ticket);
-    this.#queriesWaiting.add(pending);
-    this.#sendQueries();
+  /** Takes a request, numbers it and sends it as soon as there is room. */
+  ask(frame: Command | Query, retryMs: number, ticket: C): Pending<C> {
+    const lane = this.#lane(frame);
+    if (lane.waiting.size >= CALLS_WAITING_MAX) {
+      const message = `${CALLS_WAITING_MAX} calls wait for their turn: wait for some of the answers`;
+      throw new SelvedgeError("overloaded", message);
+    }
+    const pending = new Pending<C>(frame, retryMs, ticket);
+    lane.waiting.add(pending);
+    this.#sendWaiting(lane);
     return pending;
   }
 
   /** The caller has left. What is sent already goes on, but is neither retried nor sent again. */
   abandon(pending: Pending<C>): void {
     pending.ticket = undefined;
-    if (isQuery(pending)) {
-      if (!this.#queriesWaiting.delete(pending) && pending.isParked) {
-        this.#queries.delete(pending.frame.number);
-      }
-      this.#sendQueries();
-    } else if (isCommand(pending)) {
-      if (!this.#commandsWaiting.delete(pending)) this.#abandonSent(pending);
-      this.#sendCommands();
-    }
-  }
-
-  #abandonSent(pending: Pending<C, Command>): void {
-    const { number } = pending.frame;
-    const upload = this.#uploads.end(number);
+    const { frame } = pending;
+    const lane = this.#lane(frame);
+    if (lane.waiting.delete(pending)) return;
+    const upload = frame.type === "command" ? this.#uploads.end(frame.number) : undefined;
     if (pending.isParked || upload === "waiting") {
-      this.#commands.delete(number);
+      lane.sent.delete(frame.number);
     } else if (upload === "cut" && this.#isReady) {
       // A part of a payload is refused, so the command takes no effect.
-      this.#send({ type: "chunk", request: { command: number }, data: "", last: true });
+      this.#send({ type: "chunk", request: { command: frame.number }, data: "", last: true });
     }
+    this.#sendWaiting(lane);
     this.#beginUploads();
   }
 
@@ -96,71 +88,53 @@ export class Requests<C> {
    * numbered anew; what became of the others nobody can tell: gives those who wait for them.
    */
   startOver(): C[] {
-    const unknown: C[] = [];
-    const again = new Set<Pending<C, Command>>();
-    for (const pending of this.#commands.values()) {
-      if (isRecognised(pending.frame)) again.add(pending);
-      else if (pending.ticket !== undefined) unknown.push(pending.ticket);
-    }
-    for (const pending of this.#commandsWaiting) again.add(pending);
-    this.#commands = new Map();
-    this.#commandsWaiting = again;
-    this.#nextCommand = 1;
-    return unknown;
+    const lane = this.#commands;
+    const sent = [...lane.sent.values()].filter(({ ticket }) => ticket !== undefined);
+    lane.waiting = new Set([...sent.filter(({ frame }) => isRecognised(frame)), ...lane.waiting]);
+    lane.sent.clear();
+    lane.next = 1;
+    return sent.flatMap(({ frame, ticket }) =>
+      ticket === undefined || isRecognised(frame) ? [] : [ticket],
+    );
   }
 
   /** The session is open on a connection: everything that waits is sent, what was sent before it in order. */
   welcomed(limits: SessionLimits): void {
     this.#limits = limits;
     this.#isReady = true;
-    for (const [number, pending] of this.#commands) {
-      if (pending.ticket === undefined) this.#commands.delete(number);
+    for (const lane of [this.#commands, this.#queries]) {
+      for (const [number, { ticket }] of lane.sent) {
+        if (ticket === undefined) lane.sent.delete(number);
+      }
+      for (const pending of lane.sent.values()) this.#sendNow(pending);
+      this.#sendWaiting(lane);
     }
-    for (const pending of this.#commands.values()) this.#sendCommand(pending);
-    this.#sendCommands();
-    for (const [number, pending] of this.#queries) {
-      if (pending.ticket === undefined) this.#queries.delete(number);
-      else this.#sendQuery(pending);
-    }
-    this.#sendQueries();
   }
 
   find(request: Request): Pending<C> | undefined {
-    if ("command" in request) return this.#commands.get(request.command);
-    if ("query" in request) return this.#queries.get(request.query);
-    return undefined;
+    if ("command" in request) return this.#commands.sent.get(request.command);
+    return "query" in request ? this.#queries.sent.get(request.query) : undefined;
   }
 
   /** The request is refused: how long to wait before it is sent again, or nothing if that is the answer. */
-  refused(request: Request, failure: Failure, random: number): number | undefined {
-    const wait = this.find(request)?.waitMs(failure, random);
-    if ("command" in request && wait !== undefined) {
-      this.#uploads.end(request.command);
-      this.#beginUploads();
-    }
+  refused(pending: Pending<C>, failure: Failure, random: number): number | undefined {
+    const wait = pending.waitMs(failure, random);
+    if (wait !== undefined) this.#endUpload(pending);
     return wait;
   }
 
   /** The request has its answer: who waits for it, if somebody does. */
-  answered(request: Request): C | undefined {
-    const ticket = this.find(request)?.ticket;
-    if ("command" in request) {
-      this.#uploads.end(request.command);
-      this.#commands.delete(request.command);
-      this.#sendCommands();
-      this.#beginUploads();
-    } else if ("query" in request) {
-      this.#queries.delete(request.query);
-      this.#sendQueries();
-    }
-    return ticket;
+  answered(pending: Pending<C>): C | undefined {
+    const lane = this.#lane(pending.frame);
+    lane.sent.delete(pending.frame.number);
+    this.#endUpload(pending);
+    this.#sendWaiting(lane);
+    return pending.ticket;
   }
 
   /** A request that had to wait is sent again, unless that has happened meanwhile. */
   sendAgain(pending: Pending<C>): void {
-    if (!this.#isReady || !pending.isParked || pending.ticket === undefined) return;
-    if (isQuery(pending)) this.#sendQuery(pending);
-    else if (isCommand(pending)) this.#sendCommand(pending);
+    if (this.#isReady && pending.isParked && pending.ticket !== undefined) this.#sendNow(pending);
   }
 
   /** The server has taken so many bytes of a payload. */
@@ -170,99 +144,75 @@ export class Requests<C> {
 
   /** The next piece of a payload that may be sent, and whose it is. */
   nextPiece(): { piece: Piece; ticket: C } | undefined {
-    for (;;) {
-      const piece = this.#uploads.next();
-      if (piece === undefined) return undefined;
-      const ticket = this.#commands.get(piece.upload.number)?.ticket;
-      if (ticket !== undefined) return { piece, ticket };
-    }
+    const piece = this.#uploads.next();
+    const ticket = piece && this.#commands.sent.get(piece.upload.number)?.ticket;
+    return ticket && { piece, ticket };
   }
 
   /** The bytes of a piece; fewer than were asked for where they cannot be read. */
   givePiece(piece: Piece, bytes: Uint8Array): void {
-    const sent = this.#uploads.read(piece, bytes.length);
-    if (sent === undefined) return;
+    const last = this.#uploads.read(piece, bytes.length);
+    if (last === undefined) return;
     const request = { command: piece.upload.number };
-    this.#send({ type: "chunk", request, data: toBase64(bytes), last: sent.last });
+    this.#send({ type: "chunk", request, data: toBase64(bytes), last });
   }
 
   /** The session ends: all who wait, to be told so. */
   tickets(): C[] {
-    const all = [this.#commands, this.#commandsWaiting, this.#queries, this.#queriesWaiting];
-    const tickets = all.flatMap((requests) => [...requests.values()].map(({ ticket }) => ticket));
-    return tickets.filter((ticket) => ticket !== undefined);
+    const lanes = [this.#commands, this.#queries];
+    const all = lanes.flatMap(({ sent, waiting }) => [...sent.values(), ...waiting]);
+    return all.flatMap(({ ticket }) => (ticket === undefined ? [] : [ticket]));
   }
 
-  #sendCommands(): void {
-    if (!this.#isReady) return;
-    for (const pending of this.#commandsWaiting) {
-      if (this.#nextCommand > this.acknowledged + this.#limits.window) return;
-      this.#commandsWaiting.delete(pending);
-      pending.frame.number = this.#nextCommand;
-      this.#nextCommand += 1;
-      this.#commands.set(pending.frame.number, pending);
-      this.#sendCommand(pending);
+  #lane(frame: Command | Query): Lane<C> {
+    return frame.type === "command" ? this.#commands : this.#queries;
+  }
+
+  #sendWaiting(lane: Lane<C>): void {
+    for (const pending of this.#isReady ? lane.waiting : []) {
+      const hasRoom =
+        lane === this.#commands
+          ? lane.next <= lane.answered + this.#limits.window
+          : lane.sent.size < this.#limits.queries;
+      if (!hasRoom) return;
+      lane.waiting.delete(pending);
+      pending.frame.number = lane.next;
+      lane.sent.set(lane.next, pending);
+      lane.next += 1;
+      this.#sendNow(pending);
     }
   }
 
-  #sendCommand(pending: Pending<C, Command>): void {
+  #sendNow(pending: Pending<C>): void {
     pending.isParked = false;
-    const { payload, number } = pending.frame;
+    const { frame } = pending;
+    const payload = frame.type === "command" ? frame.payload : undefined;
     if (payload === undefined || "inline" in payload) {
-      this.#write(pending.frame);
+      this.#write(frame);
     } else {
-      this.#uploads.add(number, "attached" in payload ? payload.attached : payload.streamed);
+      const length = "attached" in payload ? payload.attached : payload.streamed;
+      this.#uploads.add(frame.number, length);
       this.#beginUploads();
     }
   }
 
+  #endUpload({ frame }: Pending<C>): void {
+    if (frame.type !== "command") return;
+    this.#uploads.end(frame.number);
+    this.#beginUploads();
+  }
+
   #beginUploads(): void {
     for (;;) {
-      const number = this.#isReady ? this.#uploads.begin() : undefined;
+      const number = this.#uploads.begin();
       if (number === undefined) return;
-      const pending = this.#commands.get(number);
-      if (pending === undefined) this.#uploads.end(number);
-      else this.#write(pending.frame);
+      const pending = this.#commands.sent.get(number);
+      if (pending !== undefined) this.#write(pending.frame);
     }
   }
 
-  #write(frame: Command): void {
-    frame.acknowledged = this.acknowledged;
+  #write(frame: Command | Query): void {
+    if (frame.type === "command") frame.acknowledged = this.acknowledged;
     this.#send(frame);
   }
-
-  #sendQueries(): void {
-    if (!this.#isReady) return;
-    for (const pending of this.#queriesWaiting) {
-      if (this.#queries.size >= this.#limits.queries) return;
-      this.#queriesWaiting.delete(pending);
-      pending.frame.number = this.#nextQuery;
-      this.#nextQuery += 1;
-      this.#queries.set(pending.frame.number, pending);
-      this.#sendQuery(pending);
-    }
-  }
-
-  #sendQuery(pending: Pending<C, Query>): void {
-    pending.isParked = false;
-    this.#send(pending.frame);
-  }
-}
-
-function firstKey(map: Map<number, unknown>, none: number): number {
-  const first = map.keys().next();
-  return first.done === true ? none : first.value;
-}
-
-function isQuery<C>(pending: Pending<C>): pending is Pending<C, Query> {
-  return pending.frame.type === "query";
-}
-
-function isCommand<C>(pending: Pending<C>): pending is Pending<C, Command> {
-  return pending.frame.type === "command";
-}
-
-function overloaded(): SelvedgeError {
-  const message = `${CALLS_WAITING_MAX} calls of this session wait for their turn: wait for some of their answers`;
-  return new SelvedgeError("overloaded", message);
 }

@@ -75,15 +75,12 @@ export class Uploads {
     return undefined;
   }
 
-  /** The piece was read. Whether to send it, and whether it is the last; nothing if nobody wants it any more. */
-  read(piece: Piece, length: number): { last: boolean } | undefined {
-    const { upload } = piece;
+  /** The piece was read: whether it is the last; nothing if nobody wants it any more. */
+  read({ upload, length: wanted }: Piece, length: number): boolean | undefined {
     if (this.#active.get(upload.number) !== upload) return undefined;
     upload.isReading = false;
-    upload.sent += length;
     // Less than was asked for is the end: the server refuses what is not whole.
-    const last = length < piece.length || upload.sent === upload.length;
-    if (last) upload.sent = upload.length;
-    return { last };
+    upload.sent = length < wanted ? upload.length : upload.sent + length;
+    return upload.sent === upload.length;
   }
 }
