@@ -251,7 +251,9 @@ const fn subscription_of(frame: &ServerFrame) -> Option<u64> {
         | ServerFrame::Redirect(_)
         | ServerFrame::Goodbye(_)
         | ServerFrame::Pong(_)
-        | ServerFrame::Ephemeral(_) => None,
+        | ServerFrame::Ephemeral(_)
+        | ServerFrame::Chunk(_)
+        | ServerFrame::Window(_) => None,
     }
 }
 

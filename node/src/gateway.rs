@@ -50,7 +50,8 @@ pub trait Service: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub principal: Principal,
-    pub session: SessionId,
+    /// `None` for a request that stands alone, as one of HTTP does.
+    pub session: Option<SessionId>,
 }
 
 /// A command of a caller.
@@ -132,7 +133,7 @@ impl Gateway {
         let request = CommandRequest {
             actor,
             principal: Arc::clone(&caller.principal.name),
-            origin: Origin::Client(Some(caller.session)),
+            origin: Origin::Client(caller.session),
             identity: call.identity,
             name: call.name,
             body: call.body,
@@ -330,9 +331,10 @@ impl Service for Gateway {
         }
         match target {
             Target::Actor(address) => {
-                if let Ok(actor) = self.public(caller, address.clone()) {
-                    self.host
-                        .tell_subscribers(&actor, caller.session, name, data);
+                if let Some(session) = caller.session
+                    && let Ok(actor) = self.public(caller, address.clone())
+                {
+                    self.host.tell_subscribers(&actor, session, name, data);
                 }
             }
             // Nobody hears of these but through their events.

@@ -6,6 +6,7 @@
 //! anything by itself.
 
 pub mod app;
+pub mod bridge;
 pub mod demo_app;
 pub mod edge;
 pub mod gateway;

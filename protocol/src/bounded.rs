@@ -184,6 +184,11 @@ impl Visitor<'_> for Binary {
         self.0.check(bytes.len(), "bytes")?;
         Ok(Bytes::copy_from_slice(bytes))
     }
+
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+        self.0.check(bytes.len(), "bytes")?;
+        Ok(Bytes::from(bytes))
+    }
 }
 
 impl<'de> Inner<'de> for Binary {

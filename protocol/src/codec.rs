@@ -99,6 +99,7 @@ frames!(ClientFrame(FRAME_BODY_BYTES_MAX, WIRE) {
     9 => Ping,
     10 => Goodbye,
     11 => Ephemeral,
+    12 => Chunk,
 });
 
 frames!(ServerFrame(FRAME_BODY_BYTES_MAX, WIRE) {
@@ -113,6 +114,8 @@ frames!(ServerFrame(FRAME_BODY_BYTES_MAX, WIRE) {
     137 => Pong,
     138 => Ephemeral,
     139 => LargeGap,
+    140 => Chunk,
+    141 => Window,
 });
 
 frames!(StoreRequest(STORE_FRAME_BODY_BYTES_MAX, STORE) {

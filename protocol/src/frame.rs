@@ -27,8 +27,9 @@ use crate::ids::{CommandId, OperationType, SessionId, Target, Tenant};
 /// | 3 | Welcome, Reply | see [`crate::servers`] |
 pub type Extensions = Vec<(u16, Bytes)>;
 
-/// What a client may send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a client may send. As bytes it is a header and the body, see [`crate::codec`]; the derives are for JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ClientFrame {
     Hello(Hello),
     Command(Command),
@@ -40,12 +41,15 @@ pub enum ClientFrame {
     StepResult(StepResult),
     Ping(Ping),
     Goodbye(Goodbye),
-    /// Only in a datagram.
+    /// Over QUIC only in a datagram.
     Ephemeral(EphemeralSend),
+    /// Only over WebSocket.
+    Chunk(Chunk),
 }
 
-/// What a server may send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a server may send. The derives are for JSON, as with [`ClientFrame`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ServerFrame {
     Welcome(Welcome),
     Reply(Reply),
@@ -56,10 +60,14 @@ pub enum ServerFrame {
     Redirect(Redirect),
     Goodbye(Goodbye),
     Pong(Pong),
-    /// Only in a datagram.
+    /// Over QUIC only in a datagram.
     Ephemeral(EphemeralEvent),
     /// Followed by its snapshot.
     LargeGap(LargeGap),
+    /// Only over WebSocket.
+    Chunk(Chunk),
+    /// Only over WebSocket.
+    Window(Window),
 }
 
 /// Opens or resumes a session: the first frame of a connection.
@@ -452,4 +460,27 @@ pub struct EphemeralEvent {
     pub name: String,
     #[serde(deserialize_with = "bounded::data")]
     pub data: Bytes,
+}
+
+/// Some of the bytes that follow a frame, where they have no stream of their own: of a payload, a large answer or
+/// a large snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chunk {
+    /// What the bytes belong to: the command, the query, or the subscription whose [`LargeGap`] was the last.
+    pub request: Request,
+    #[serde(deserialize_with = "bounded::data")]
+    pub data: Bytes,
+    /// Whether these are the last of them.
+    pub last: bool,
+}
+
+/// How many bytes of a payload were taken, so that its client may send more in Chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// The command whose payload it is.
+    pub request: Request,
+    /// Bytes of it that were taken from its beginning: [`crate::limits::PAYLOAD_WINDOW_BYTES`] more may have been sent.
+    pub bytes: u64,
 }

@@ -10,6 +10,7 @@ pub mod codec;
 pub mod error;
 pub mod frame;
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod peer;
 pub mod servers;

@@ -149,6 +149,12 @@ pub const SESSION_DETACHED_MS_MAX: u64 = 60_000;
 /// How long a resume token is good for: the retention of command outcomes.
 pub const SESSION_RESUME_MS_MAX: u64 = RETENTION_MS;
 
+/// A message of a WebSocket, inflated: the largest frame as JSON, its bytes in base64, twice over.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 192 * 1024;
+/// Bytes of one payload that a client may send over a WebSocket beyond the last Window for it, and that a node so
+/// holds for it: what a link of 40 Mbit/s carries in 50 ms.
+pub const PAYLOAD_WINDOW_BYTES: usize = 256 * 1024;
+
 /// Tasks of one worker at a time. A worker that wants more is many: it opens more sessions.
 pub const WORKER_CAPACITY_MAX: u32 = 1_024;
 /// Operation types of one worker.

@@ -10,6 +10,7 @@ use selvedge_cluster::membership::Role;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
+use crate::operate::bridge_table::BridgeTable;
 use crate::operate::cli::NodeFlags;
 use crate::operate::failure::CommandFailure;
 use crate::operate::fdb_table::FdbTable;
@@ -35,6 +36,7 @@ pub(crate) struct NodeConfig {
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) tls: TlsConfig,
     pub(crate) fdb: FdbTable,
+    pub(crate) bridge: BridgeTable,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) drain_seconds: u32,
     pub(crate) reserve_mib: u32,
@@ -76,6 +78,7 @@ struct File {
     ready_file: Option<PathBuf>,
     tls: TlsTable,
     fdb: FdbTable,
+    bridge: BridgeTable,
     token_file: Option<PathBuf>,
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
@@ -139,6 +142,7 @@ impl NodeConfig {
             ready_file: self::ready_file(&by("ready_file"), ready_file)?,
             tls: TlsConfig::of(table, |key| origins.of(key))?,
             fdb: file.fdb.checked(|key| origins.of(key))?,
+            bridge: file.bridge.checked(|key| origins.of(key))?,
             token_file: file.token_file,
             drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
             reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,

@@ -129,10 +129,15 @@ impl Membership {
         Ok(Some(membership))
     }
 
+    /// How to see whether it is ready.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
     /// Completes when the node serves what it is there for: it is a member, and has what the plan gives it.
     /// Meanwhile the log says what it waits for.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + use<> {
-        let readiness = self.readiness.clone();
+        let readiness = self.readiness();
         async move { readiness.ready().await }
     }
 

@@ -2,6 +2,8 @@
 
 mod authority;
 mod bench;
+mod bridge;
+mod bridge_table;
 mod certificates;
 mod cli;
 mod commands;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, join, select};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
@@ -23,16 +23,18 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::app::{Application, Place, Running};
+use crate::bridge::{self, Bridge};
 use crate::edge::{BindError, Edge, EdgeConfig, EdgeTls, ResetKey, RunError};
-use crate::gateway::Gateway;
-use crate::identity::{DevelopmentToken, ResumeKey, Secret};
+use crate::gateway::{Gateway, Service};
+use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
+use crate::operate::bridge::{Started, about, metrics};
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
 use crate::operate::membership::{Membership, MembershipParts, Own, nobody_yet};
 use crate::operate::store::OpenStore;
 use crate::operate::tls_files::TlsFiles;
-use crate::session::{Inside, OtherNodes, SessionConfig, Sessions};
+use crate::session::{Inside, SessionConfig, Sessions};
 
 /// A node that serves.
 #[derive(Debug)]
@@ -40,9 +42,14 @@ pub(crate) struct Node {
     name: String,
     quic: Option<SocketAddr>,
     peer: Option<SocketAddr>,
-    shutdown: Option<oneshot::Sender<()>>,
-    /// `None`: it serves no clients.
+    http: Option<SocketAddr>,
+    /// Whether HTTP is HTTPS.
+    is_https: bool,
+    shutdown: Vec<oneshot::Sender<()>>,
+    /// `None`: it serves no clients over QUIC.
     edge: Option<JoinHandle<Result<(), RunError>>>,
+    /// `None`: it serves none over HTTP.
+    bridge: Option<JoinHandle<Result<(), bridge::RunError>>>,
     /// `None`: it is alone on its store.
     membership: Option<Membership>,
     application: Running,
@@ -83,19 +90,45 @@ impl Node {
         let place = place(config, &meta, store.shared(), clock.clone());
         let application = run(application, config, place, listener.is_none()).await?;
         let (others, known_others) = nobody_yet();
-        let sessions = sessions(
-            config,
-            &meta,
-            token,
-            &application,
-            clock.clone(),
-            known_others,
-        )
-        .await?;
-        let edge = tls
+        let service: Arc<dyn Service> = Arc::new(Gateway::new(
+            application.host.clone(),
+            application.operations.clone(),
+        ));
+        let authenticator: Arc<dyn Authenticator> = Arc::new(DevelopmentToken::new("admin", token));
+        let inside = Inside {
+            service: Arc::clone(&service),
+            workers: Some(application.workers()),
+            authenticator: Arc::clone(&authenticator),
+            resume_key: ResumeKey::new(meta.session_key.as_bytes()),
+            clock: clock.clone(),
+            others: known_others,
+        };
+        let sessions = Sessions::start(SessionConfig::new(&config.name), inside)
+            .await
+            .map_err(|error| CommandFailure::failed(chain(&error)))?;
+        let (edge_tls, bridge_tls) = tls.map(|tls| (copy(&tls), tls)).unzip();
+        let edge = edge_tls
             .filter(|_| config.has(Role::Edge))
             .map(|tls| bind_edge(config, &meta, tls, sessions.clone()))
             .transpose()?;
+        let started = Started::default();
+        let bridge = match config.has(Role::Bridge) {
+            false => None,
+            true => {
+                let inside = bridge::Inside {
+                    runtime: tokio::runtime::Handle::current(),
+                    sessions: sessions.clone(),
+                    service,
+                    authenticator,
+                    clock: clock.clone(),
+                    health: started.health(),
+                    about: Arc::new(about(config, &meta)),
+                    metrics: metrics()?,
+                };
+                Some(super::bridge::bind(config, bridge_tls, inside)?)
+            }
+        };
+        let http = bridge.as_ref().map(Bridge::local_addr);
         let quic = edge
             .as_ref()
             .map(Edge::local_addr)
@@ -120,15 +153,28 @@ impl Node {
             sessions,
         };
         let membership = Membership::start(parts).await?;
-        let (shutdown, stopped) = oneshot::channel::<()>();
-        let edge = edge.map(|edge| tokio::spawn(run_edge(edge, stopped)));
-        tracing::info!(node = %config.name, ?quic, ?peer, cluster = %meta.cluster, schema = meta.schema, "node serves");
+        started.as_member(membership.as_ref().map(Membership::readiness));
+        let mut shutdown = Vec::new();
+        let mut stopped = || {
+            let (sender, stopped) = oneshot::channel::<()>();
+            shutdown.push(sender);
+            async move {
+                // An error is the end of the node without a drain: the same to its ports.
+                let _ = stopped.await;
+            }
+        };
+        let edge = edge.map(|edge| tokio::spawn(edge.run(stopped())));
+        let bridge = bridge.map(|bridge| tokio::spawn(bridge.run(stopped())));
+        tracing::info!(node = %config.name, ?quic, ?peer, ?http, cluster = %meta.cluster, schema = meta.schema, "node serves");
         Ok(Self {
             name: config.name.clone(),
             quic,
             peer,
-            shutdown: Some(shutdown),
+            http,
+            is_https: config.bridge.is_https(config.http),
+            shutdown,
             edge,
+            bridge,
             membership,
             application,
             store,
@@ -150,6 +196,17 @@ impl Node {
         self.peer
     }
 
+    /// Where it serves HTTP, with the real port, if it does.
+    pub(crate) const fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where people open its console, if it has one.
+    pub(crate) fn console(&self) -> Option<String> {
+        let scheme = if self.is_https { "https" } else { "http" };
+        self.http.map(|address| format!("{scheme}://{address}/"))
+    }
+
     /// Completes when the node serves what it is there for. One that is alone does from its start on.
     pub(crate) fn ready(&self) -> impl Future<Output = ()> + use<> {
         let ready = self.membership.as_ref().map(Membership::ready);
@@ -162,17 +219,12 @@ impl Node {
 
     /// Completes when a part has ended by itself: a defect, or the node is not wanted any more.
     pub(crate) async fn failed(&mut self) -> CommandFailure {
-        let (edge, membership) = (&mut self.edge, &self.membership);
-        let edge = async {
-            match edge {
-                None => std::future::pending().await,
-                Some(edge) => match edge.await {
-                    Ok(Ok(())) => CommandFailure::failed("the edge has ended"),
-                    Ok(Err(error)) => CommandFailure::failed(chain(&error)),
-                    Err(error) => CommandFailure::failed(chain(&error)),
-                },
-            }
-        };
+        let Self {
+            edge,
+            bridge,
+            membership,
+            ..
+        } = self;
         let membership = async {
             match membership {
                 None => std::future::pending().await,
@@ -180,7 +232,8 @@ impl Node {
             }
         };
         tokio::select! {
-            failure = edge => failure,
+            failure = ended(edge, "the edge has ended") => failure,
+            failure = ended(bridge, "the bridge has ended") => failure,
             failure = membership => failure,
         }
     }
@@ -188,33 +241,29 @@ impl Node {
     /// Lets what was accepted be answered and hands over what the node owns, within the deadline of the
     /// configuration, then stops every part in the reverse order of its start.
     pub(crate) async fn drain(mut self) {
-        if let Some(shutdown) = self.shutdown.take() {
+        for shutdown in self.shutdown.drain(..) {
             let _ = shutdown.send(());
         }
-        let edge = self.edge.take();
-        let edge = pin!(async {
-            if let Some(edge) = edge
-                && let Err(error) = edge.await
-            {
-                tracing::error!(%error, "the edge did not end in order");
-            }
+        let (edge, bridge) = (self.edge.take(), self.bridge.take());
+        let ports = pin!(async {
+            join(closed(edge, "edge"), closed(bridge, "bridge")).await;
         });
         let membership = self.membership.take();
-        let (leave, edge) = {
+        let (leave, ports) = {
             let leaving = pin!(async {
                 match &membership {
                     Some(membership) => membership.leave(self.drain).await,
                     None => Leave::Emptied,
                 }
             });
-            match select(edge, leaving).await {
+            match select(ports, leaving).await {
                 Either::Left(((), leaving)) => (leaving.await, None),
-                Either::Right((leave, edge)) => (leave, Some(edge)),
+                Either::Right((leave, ports)) => (leave, Some(ports)),
             }
         };
         let rest = async {
-            if let Some(edge) = edge {
-                edge.await;
+            if let Some(ports) = ports {
+                ports.await;
             }
             self.application.stop().await;
             if let Some(membership) = membership {
@@ -234,12 +283,36 @@ impl Node {
     }
 }
 
-async fn run_edge(edge: Edge, stopped: oneshot::Receiver<()>) -> Result<(), RunError> {
-    let stopped = async {
-        // An error is the end of the node without a drain: the same to the edge.
-        let _ = stopped.await;
-    };
-    edge.run(stopped).await
+/// Completes when a part ends by itself.
+async fn ended<E: std::error::Error>(
+    part: &mut Option<JoinHandle<Result<(), E>>>,
+    in_order: &str,
+) -> CommandFailure {
+    match part {
+        None => std::future::pending().await,
+        Some(part) => match part.await {
+            Ok(Ok(())) => CommandFailure::failed(in_order),
+            Ok(Err(error)) => CommandFailure::failed(chain(&error)),
+            Err(error) => CommandFailure::failed(chain(&error)),
+        },
+    }
+}
+
+/// Waits for the end of a part that was told to stop.
+async fn closed<E>(part: Option<JoinHandle<Result<(), E>>>, name: &str) {
+    if let Some(part) = part
+        && let Err(error) = part.await
+    {
+        tracing::error!(%error, "the {name} did not end in order");
+    }
+}
+
+/// The edge and the bridge show the same.
+fn copy(tls: &EdgeTls) -> EdgeTls {
+    EdgeTls {
+        certificates: tls.certificates.clone(),
+        key: tls.key.clone_key(),
+    }
 }
 
 /// Starts an application whose node is alone on its store, or one of several.
@@ -314,30 +387,6 @@ fn unbound(config: &NodeConfig, error: &BindError) -> CommandFailure {
         | BindError::Certificate(_)
         | BindError::Tls(_) => CommandFailure::failed(chain(error)),
     }
-}
-
-async fn sessions(
-    config: &NodeConfig,
-    meta: &ClusterMeta,
-    token: Secret,
-    application: &Running,
-    clock: Clock,
-    others: OtherNodes,
-) -> Result<Sessions, CommandFailure> {
-    let inside = Inside {
-        service: Arc::new(Gateway::new(
-            application.host.clone(),
-            application.operations.clone(),
-        )),
-        workers: Some(application.workers()),
-        authenticator: Arc::new(DevelopmentToken::new("admin", token)),
-        resume_key: ResumeKey::new(meta.session_key.as_bytes()),
-        clock,
-        others,
-    };
-    Sessions::start(SessionConfig::new(&config.name), inside)
-        .await
-        .map_err(|error| CommandFailure::failed(chain(&error)))
 }
 
 fn read_tls(config: &NodeConfig, files: &TlsFiles) -> Result<EdgeTls, CommandFailure> {

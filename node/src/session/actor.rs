@@ -15,7 +15,7 @@ use selvedge_protocol::frame::{
     Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
-use selvedge_protocol::{ErrorCode, Failure, Target, servers, task_payload};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, servers, task_payload};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -77,6 +77,7 @@ pub(super) struct Attachment {
 
 /// What a session starts with.
 pub(super) struct Start {
+    pub(super) session: SessionId,
     pub(super) caller: Caller,
     pub(super) machine: Session,
     pub(super) service: Arc<dyn Service>,
@@ -90,6 +91,7 @@ pub(super) struct Start {
 pub(super) struct SessionActor;
 
 pub(super) struct State {
+    session: SessionId,
     caller: Caller,
     machine: Session,
     service: Arc<dyn Service>,
@@ -130,9 +132,10 @@ impl Actor for SessionActor {
         myself: ActorRef<Message>,
         start: Start,
     ) -> Result<State, ActorProcessingErr> {
-        let registration = Registration::new(start.registry, start.caller.session, myself.clone());
+        let registration = Registration::new(start.registry, start.session, myself.clone());
         let inbox = Arc::new(Inbox::new(myself));
         let mut state = State {
+            session: start.session,
             caller: start.caller,
             machine: start.machine,
             service: start.service,
@@ -447,7 +450,7 @@ impl State {
         let identity = match command.id {
             Some(id) => Identity::Id(id),
             None => Identity::Session {
-                session: self.caller.session,
+                session: self.session,
                 number: command.number,
                 acknowledged: command.acknowledged,
             },

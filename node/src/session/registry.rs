@@ -54,6 +54,8 @@ impl Registry {
         while !self.sessions.is_empty() {
             self.ended.notified().await;
         }
+        // The edge and the bridge may both wait.
+        self.ended.notify_one();
     }
 }
 

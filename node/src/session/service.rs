@@ -139,14 +139,10 @@ impl Sessions {
             .authenticate(&token, tenant)
             .await?;
         let opened = self.admit(&principal, resume)?;
-        let caller = Caller {
-            principal,
-            session: opened.session,
-        };
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
         let others = shared.elsewhere.all();
-        let mut welcome = self.welcome(greeting.version, &caller, opened.resumed);
+        let mut welcome = self.welcome(greeting.version, &principal, &opened);
         servers::announce(&mut welcome.ext, &others);
         let attachment = Attachment {
             connection,
@@ -154,7 +150,7 @@ impl Sessions {
             welcome,
             told: Told::new(shared.elsewhere.watch(), others),
         };
-        let actor = self.attach(caller, attachment).await?;
+        let actor = self.attach(opened.session, principal, attachment).await?;
         // A drain that began in the meantime may have missed this session.
         let deadline_ms = self.draining_ms();
         if deadline_ms > 0 {
@@ -182,9 +178,11 @@ impl Sessions {
     /// sessions; those that are not done `within` this time are cut off.
     pub async fn drain(&self, within: Duration) {
         let deadline_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX).max(1);
-        self.0.draining_ms.store(deadline_ms, Ordering::SeqCst);
         let registry = &self.0.registry;
-        registry.tell_all(|| Message::Drain { deadline_ms });
+        // The edge and the bridge both wait for the end of all sessions; these hear of it once.
+        if self.0.draining_ms.swap(deadline_ms, Ordering::SeqCst) == 0 {
+            registry.tell_all(|| Message::Drain { deadline_ms });
+        }
         if tokio::time::timeout(within, registry.empty())
             .await
             .is_err()
@@ -252,15 +250,15 @@ impl Sessions {
         })
     }
 
-    fn welcome(&self, version: u8, caller: &Caller, resumed: bool) -> Welcome {
+    fn welcome(&self, version: u8, principal: &Principal, opened: &Opened) -> Welcome {
         let Shared { config, inside, .. } = &*self.0;
         Welcome {
             version,
-            session: caller.session,
-            resumed,
+            session: opened.session,
+            resumed: opened.resumed,
             resume_token: inside.resume_key.seal(&ResumeClaims {
-                session: caller.session,
-                principal: caller.principal.clone(),
+                session: opened.session,
+                principal: principal.clone(),
                 issued_ms: inside.clock.wall_ms(),
             }),
             node: config.node.clone(),
@@ -272,7 +270,8 @@ impl Sessions {
     /// Gives the connection to the live session, or to a new actor for it.
     async fn attach(
         &self,
-        caller: Caller,
+        session: SessionId,
+        principal: Principal,
         attachment: Attachment,
     ) -> Result<ActorRef<Message>, Failure> {
         let Shared {
@@ -284,7 +283,7 @@ impl Sessions {
             ..
         } = &*self.0;
         let mut attachment = Box::new(attachment);
-        if let Some(actor) = registry.find(caller.session) {
+        if let Some(actor) = registry.find(session) {
             match actor.send_message(Message::Attach(attachment)) {
                 Ok(()) => return Ok(actor),
                 Err(ractor::MessagingErr::SendErr(Message::Attach(returned))) => {
@@ -301,7 +300,11 @@ impl Sessions {
             registry: Arc::clone(registry),
             elsewhere: Arc::clone(elsewhere),
             attachment: *attachment,
-            caller,
+            session,
+            caller: Caller {
+                principal,
+                session: Some(session),
+            },
         };
         match SessionActor::spawn_linked(None, SessionActor, start, supervisor.get_cell()).await {
             Ok((actor, _)) => Ok(actor),

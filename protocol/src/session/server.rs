@@ -195,6 +195,11 @@ impl Session {
             )),
             ClientFrame::WorkerReady(ready) => self.handle_ready(ready),
             ClientFrame::StepResult(result) => Ok(self.handle_result(result)),
+            // Over WebSocket a connection keeps them to itself.
+            ClientFrame::Chunk(_) => Err(Failure::new(
+                ErrorCode::Malformed,
+                "chunks go over WebSocket only: here payloads have streams of their own",
+            )),
         }
     }
 

@@ -71,6 +71,7 @@ fn client_variants(frame: &ClientFrame) -> Vec<Variant> {
         | ClientFrame::Ack(_)
         | ClientFrame::WorkerReady(_)
         | ClientFrame::Ping(_) => Vec::new(),
+        ClientFrame::Chunk(body) => vec![request(body.request)],
         ClientFrame::Command(body) => vec![target(&body.target), payload(&body.payload)],
         ClientFrame::Query(body) => vec![target(&body.target), consistency(body.consistency)],
         ClientFrame::Subscribe(body) => vec![target(&body.target), since(body.since)],
@@ -95,6 +96,8 @@ fn server_variants(frame: &ServerFrame) -> Vec<Variant> {
             variants
         }
         ServerFrame::Task(body) => vec![target(&body.operation)],
+        ServerFrame::Chunk(body) => vec![request(body.request)],
+        ServerFrame::Window(body) => vec![request(body.request)],
         ServerFrame::Notice(body) => vec![notice(body)],
         ServerFrame::Goodbye(body) => body.failure.iter().map(failure).collect(),
     }

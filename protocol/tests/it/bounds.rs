@@ -69,6 +69,7 @@ fn client_fields() -> Vec<Field> {
         ("ext", FRAME_LIST_LEN_MAX, with!(Client ClientFrame::StepResult "step_result.success", |body, n| body.ext = vec![(0, Bytes::new()); n])),
         ("name", NAME_BYTES_MAX, with!(Client ClientFrame::Ephemeral "ephemeral", |body, n| body.name = text(n))),
         ("data", INLINE_BYTES_MAX, with!(Client ClientFrame::Ephemeral "ephemeral", |body, n| body.data = bytes(n))),
+        ("data", INLINE_BYTES_MAX, with!(Client ClientFrame::Chunk "chunk", |body, n| body.data = bytes(n))),
     ]
 }
 
@@ -91,6 +92,7 @@ fn server_fields() -> Vec<Field> {
         ("ext", FRAME_LIST_LEN_MAX, with!(Server ServerFrame::Redirect "redirect", |body, n| body.ext = vec![(0, Bytes::new()); n])),
         ("name", NAME_BYTES_MAX, with!(Server ServerFrame::Ephemeral "server_ephemeral", |body, n| body.name = text(n))),
         ("data", INLINE_BYTES_MAX, with!(Server ServerFrame::Ephemeral "server_ephemeral", |body, n| body.data = bytes(n))),
+        ("data", INLINE_BYTES_MAX, with!(Server ServerFrame::Chunk "server_chunk", |body, n| body.data = bytes(n))),
     ]
 }
 

@@ -59,6 +59,7 @@ fn text(frame: &Any) -> String {
             ClientFrame::Ping(body) => to_string(body),
             ClientFrame::Goodbye(body) => to_string(body),
             ClientFrame::Ephemeral(body) => to_string(body),
+            ClientFrame::Chunk(body) => to_string(body),
         },
         Any::Server(frame) => match frame {
             ServerFrame::Welcome(body) => to_string(body),
@@ -72,6 +73,8 @@ fn text(frame: &Any) -> String {
             ServerFrame::Pong(body) => to_string(body),
             ServerFrame::Ephemeral(body) => to_string(body),
             ServerFrame::LargeGap(body) => to_string(body),
+            ServerFrame::Chunk(body) => to_string(body),
+            ServerFrame::Window(body) => to_string(body),
         },
     };
     text.unwrap()

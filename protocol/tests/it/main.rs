@@ -9,6 +9,7 @@ mod golden;
 mod hostile;
 mod ids;
 mod json;
+mod json_form;
 mod peer;
 mod round_trip;
 mod samples;

@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use selvedge_protocol::frame::{
-    Ack, ClientFrame, Command, Consistency, EphemeralEvent, EphemeralSend, Event, Gap, Goodbye,
-    Hello, LargeGap, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect, Reply,
-    Request, ServerFrame, SessionLimits, Since, StepReport, StepResult, Subscribe, Success, Task,
-    Unsubscribe, Welcome, WorkerReady,
+    Ack, Chunk, ClientFrame, Command, Consistency, EphemeralEvent, EphemeralSend, Event, Gap,
+    Goodbye, Hello, LargeGap, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect,
+    Reply, Request, ServerFrame, SessionLimits, Since, StepReport, StepResult, Subscribe, Success,
+    Task, Unsubscribe, Welcome, Window, WorkerReady,
 };
 use selvedge_protocol::{
     ActorAddress, CommandId, ErrorCode, Failure, OperationId, OperationType, SessionId, Target,
@@ -19,8 +19,16 @@ use crate::any::Any;
 
 /// Every sample, in the order of the file.
 pub(crate) fn samples() -> Vec<(String, Any)> {
-    let client = [hello(), commands(), queries(), subscriptions(), worker()].concat();
-    let server = [welcome(), replies(), events(), notices()].concat();
+    let client = [
+        hello(),
+        commands(),
+        queries(),
+        subscriptions(),
+        worker(),
+        payload(),
+    ]
+    .concat();
+    let server = [welcome(), replies(), events(), notices(), bytes()].concat();
     client
         .into_iter()
         .map(|(name, frame)| (name, Any::Client(frame)))
@@ -220,6 +228,48 @@ fn worker() -> Vec<(String, ClientFrame)> {
             "goodbye.failure",
             ClientFrame::Goodbye(Goodbye {
                 failure: Some(failure),
+            }),
+        ),
+    ]
+}
+
+fn payload() -> Vec<(String, ClientFrame)> {
+    let chunk = |data: &'static [u8], last| {
+        ClientFrame::Chunk(Chunk {
+            request: Request::Command(3),
+            data: Bytes::from_static(data),
+            last,
+        })
+    };
+    vec![
+        named("chunk", chunk(b"bytes", false)),
+        named("chunk.last", chunk(b"", true)),
+    ]
+}
+
+fn bytes() -> Vec<(String, ServerFrame)> {
+    let chunk = |request, data: &'static [u8], last| {
+        ServerFrame::Chunk(Chunk {
+            request,
+            data: Bytes::from_static(data),
+            last,
+        })
+    };
+    vec![
+        named(
+            "server_chunk",
+            chunk(Request::Query(2), b"{\"value\":", false),
+        ),
+        named("server_chunk.last", chunk(Request::Query(2), b"3}", true)),
+        named(
+            "server_chunk.snapshot",
+            chunk(Request::Subscription(5), &[0, 0xff], true),
+        ),
+        named(
+            "window",
+            ServerFrame::Window(Window {
+                request: Request::Command(3),
+                bytes: 1 << 18,
             }),
         ),
     ]

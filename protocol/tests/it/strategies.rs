@@ -6,10 +6,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use selvedge_protocol::frame::{
-    Ack, ClientFrame, Command, Consistency, EphemeralEvent, EphemeralSend, Event, Extensions, Gap,
-    Goodbye, Hello, LargeGap, Notice, Outcome, Payload, Ping, Pong, Position, Query, Redirect,
-    Reply, Request, ServerFrame, SessionLimits, Since, StepReport, StepResult, Subscribe, Success,
-    Task, Unsubscribe, Welcome, WorkerReady,
+    Ack, Chunk, ClientFrame, Command, Consistency, EphemeralEvent, EphemeralSend, Event,
+    Extensions, Gap, Goodbye, Hello, LargeGap, Notice, Outcome, Payload, Ping, Pong, Position,
+    Query, Redirect, Reply, Request, ServerFrame, SessionLimits, Since, StepReport, StepResult,
+    Subscribe, Success, Task, Unsubscribe, Welcome, Window, WorkerReady,
 };
 use selvedge_protocol::{
     ActorAddress, ActorKey, ActorKind, CommandId, ErrorCode, Failure, OperationId, OperationType,
@@ -42,6 +42,7 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
         (target(), name(), data()).prop_map(|(target, name, data)| {
             ClientFrame::Ephemeral(EphemeralSend { target, name, data })
         }),
+        chunk().prop_map(ClientFrame::Chunk),
     ]
 }
 
@@ -60,6 +61,9 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
         goodbye.prop_map(ServerFrame::Goodbye),
         number().prop_map(|nonce| ServerFrame::Pong(Pong { nonce })),
         ephemeral_event().prop_map(ServerFrame::Ephemeral),
+        chunk().prop_map(ServerFrame::Chunk),
+        (request(), number())
+            .prop_map(|(request, bytes)| ServerFrame::Window(Window { request, bytes })),
     ]
 }
 
@@ -82,7 +86,25 @@ fn label() -> impl Strategy<Value = String> {
 }
 
 fn data() -> impl Strategy<Value = Bytes> {
-    vec(any::<u8>(), 0..300).prop_map(Bytes::from)
+    // White space around JSON text is left out of JSON, so bytes do not come back with it.
+    let is_trimmed = |bytes: &Bytes| bytes.trim_ascii().len() == bytes.len();
+    prop_oneof![
+        vec(any::<u8>(), 0..300)
+            .prop_map(Bytes::from)
+            .prop_filter("white space around it", is_trimmed),
+        json().prop_map(Bytes::from),
+    ]
+}
+
+/// Short JSON texts of each sort.
+fn json() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::from("null")),
+        any::<i64>().prop_map(|number| number.to_string()),
+        ".{0,20}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        vec(0..9_u8, 0..9).prop_map(|list| format!("{list:?}")),
+        (any::<bool>(), 0..9_u8).prop_map(|(a, b)| format!("{{\"a\":{a}, \"b\":{{\"c\":{b}}}}}")),
+    ]
 }
 
 fn ext() -> impl Strategy<Value = Extensions> {
@@ -227,16 +249,27 @@ prop_compose! {
     }
 }
 
-fn reply() -> impl Strategy<Value = Reply> {
-    let request = prop_oneof![
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
         number().prop_map(Request::Command),
         number().prop_map(Request::Query),
         number().prop_map(Request::Subscription),
-    ];
+    ]
+}
+
+fn chunk() -> impl Strategy<Value = Chunk> {
+    (request(), data(), any::<bool>()).prop_map(|(request, data, last)| Chunk {
+        request,
+        data,
+        last,
+    })
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
     let success = (data(), number(), number())
         .prop_map(|(body, seq, version)| Outcome::Success(Success { body, seq, version }));
     let outcome = prop_oneof![success, failure().prop_map(Outcome::Failure)];
-    (request, outcome, ext()).prop_map(|(request, outcome, ext)| Reply {
+    (request(), outcome, ext()).prop_map(|(request, outcome, ext)| Reply {
         request,
         outcome,
         ext,

@@ -77,8 +77,7 @@ async fn start_with_development_files(
     let files = DevelopmentFiles::ensure(&config.origin("data_dir"), &config.data_dir)?;
     let token = read_token("development token", &files.token)?;
     let files_of_node = NodeFiles {
-        tls: config
-            .has(Role::Edge)
+        tls: shows_certificate(config)
             .then(|| config.tls.edge.as_ref().unwrap_or(&files.tls).clone()),
         peer: peer::of_development(config)?,
     };
@@ -120,8 +119,8 @@ pub(crate) async fn dev(
         node: node.name().to_owned(),
         quic: node.quic_address().map(|quic| quic.to_string()),
         peer: node.peer_address().map(|peer| peer.to_string()),
-        http: None,
-        console: None,
+        http: node.http_address().map(|http| http.to_string()),
+        console: node.console(),
         token: Some(profile.token.clone()),
         ca_file: Some(profile.ca_file.display().to_string()),
     };
@@ -150,20 +149,25 @@ pub(crate) async fn start(
         return storage(printer, &config, peer).await;
     }
     let (tls, token) = credentials(printer, &config)?;
-    let tls = config.has(Role::Edge).then_some(tls);
+    let tls = shows_certificate(&config).then_some(tls);
     let files = NodeFiles { tls, peer };
     let node = Node::start(&config, &files, Secret::new(token), application).await?;
     let ready = Ready {
         node: node.name().to_owned(),
         quic: node.quic_address().map(|quic| quic.to_string()),
         peer: node.peer_address().map(|peer| peer.to_string()),
-        http: None,
-        console: None,
+        http: node.http_address().map(|http| http.to_string()),
+        console: node.console(),
         token: None,
         ca_file: None,
     };
     let announced = || announce(printer, &config, &ready);
     serve(printer, Serving::Node(Box::new(node)), announced).await
+}
+
+/// Whether clients are served, over QUIC or HTTP.
+fn shows_certificate(config: &NodeConfig) -> bool {
+    config.has(Role::Edge) || config.has(Role::Bridge)
 }
 
 /// Runs a storage node.
@@ -315,6 +319,10 @@ fn announce(printer: Printer, config: &NodeConfig, ready: &Ready) -> Result<(), 
             (None, Some(peer)) => format!("{} serves other nodes at {peer}", ready.node),
             (None, None) => ready.node.clone(),
         };
+        if let Some(console) = &ready.console {
+            text.push_str("\nconsole: ");
+            text.push_str(console);
+        }
         if let Some(token) = &ready.token {
             text.push_str("\ntoken: ");
             text.push_str(token);

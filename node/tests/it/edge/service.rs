@@ -176,10 +176,10 @@ impl Service for Stand {
     }
 
     fn tell(&self, caller: &Caller, _: &Target, name: &str, data: &Bytes) {
-        let _ = self
-            .0
-            .ephemeral
-            .send((caller.session, name.to_owned(), data.clone()));
+        if let Some(session) = caller.session {
+            let told = (session, name.to_owned(), data.clone());
+            let _ = self.0.ephemeral.send(told);
+        }
     }
 }
 

@@ -31,6 +31,9 @@ impl<C, S> Machine<C, S> {
             }
             ServerFrame::Ephemeral(_) => violation("an ephemeral message came outside a datagram"),
             ServerFrame::Task(task) => self.handle_task(task),
+            ServerFrame::Chunk(_) | ServerFrame::Window(_) => {
+                violation("a frame came that goes over WebSocket only")
+            }
         }
     }
 

@@ -93,7 +93,8 @@ impl<C> Pending<C> {
             | ClientFrame::StepResult(_)
             | ClientFrame::Ping(_)
             | ClientFrame::Goodbye(_)
-            | ClientFrame::Ephemeral(_) => true,
+            | ClientFrame::Ephemeral(_)
+            | ClientFrame::Chunk(_) => true,
         }
     }
 

@@ -1,0 +1,166 @@
+//! What handlers of the bridge may do with the node, from whatever thread they run on.
+//!
+//! The node's tasks belong to its main runtime, and a task that is started from a thread of the bridge would stay on
+//! that thread. So every call goes over here, which enters the main runtime first.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+use selvedge_cluster::Clock;
+use selvedge_cluster::actor::{AnswerSink, ReplyTo, SubscriptionItem};
+use selvedge_protocol::frame::{ClientFrame, Outcome, Since, Success};
+use selvedge_protocol::{ErrorCode, Failure, Target, Tenant};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bridge::health::{About, Health};
+use crate::gateway::{Caller, CommandCall, QueryCall, Service};
+use crate::identity::{Authenticator, Principal};
+use crate::session::{LinkSender, SessionHandle, Sessions};
+
+/// The inside of the node, as the bridge sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Inside {
+    /// The main runtime.
+    pub runtime: Handle,
+    pub sessions: Sessions,
+    pub service: Arc<dyn Service>,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub clock: Clock,
+    pub health: Health,
+    pub about: Arc<About>,
+    pub metrics: PrometheusHandle,
+}
+
+/// The events of a target, from the main runtime.
+#[derive(Debug)]
+pub struct Subscribed {
+    /// The seq after which they begin.
+    pub position: u64,
+    /// Dropped, it ends the subscription.
+    pub items: mpsc::Receiver<Result<SubscriptionItem, Failure>>,
+}
+
+impl Inside {
+    /// The principal of a token, in the tenant it asks for or else its own.
+    pub async fn authenticate(
+        &self,
+        token: String,
+        tenant: Option<Tenant>,
+    ) -> Result<Principal, Failure> {
+        let authenticator = Arc::clone(&self.authenticator);
+        let task = async move { authenticator.authenticate(&token, tenant).await };
+        self.runtime.spawn(task).await.map_err(|_| stopped())?
+    }
+
+    /// Executes a command: success is committed and durable.
+    pub async fn command(&self, caller: &Caller, call: CommandCall) -> Result<Success, Failure> {
+        let answer = {
+            let _main = self.runtime.enter();
+            let (reply, answer) = reply();
+            self.service.command(caller, call, reply);
+            answer
+        };
+        answered(answer).await
+    }
+
+    /// Executes a query.
+    pub async fn query(&self, caller: &Caller, call: QueryCall) -> Result<Success, Failure> {
+        let answer = {
+            let _main = self.runtime.enter();
+            let (reply, answer) = reply();
+            self.service.query(caller, call, reply);
+            answer
+        };
+        answered(answer).await
+    }
+
+    /// The events of a target from a position on.
+    pub async fn subscribe(
+        &self,
+        caller: &Caller,
+        target: Target,
+        since: Since,
+    ) -> Result<Subscribed, Failure> {
+        let opening = {
+            let _main = self.runtime.enter();
+            self.service.subscribe(caller, target, since)
+        };
+        let mut feed = self.runtime.spawn(opening).await.map_err(|_| stopped())??;
+        let (sender, items) = mpsc::channel(ITEMS_MAX);
+        self.runtime.spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = sender.closed() => return,
+                    item = feed.items.next() => {
+                        let Some(item) = item else { return };
+                        if sender.send(item).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        Ok(Subscribed {
+            position: feed.position,
+            items,
+        })
+    }
+
+    /// Opens or resumes the session that the first frame of a connection asks for.
+    pub async fn open(
+        &self,
+        first: ClientFrame,
+        link: LinkSender,
+    ) -> Result<SessionHandle, Failure> {
+        let sessions = self.sessions.clone();
+        let task = async move { sessions.open(first, link).await };
+        self.runtime.spawn(task).await.map_err(|_| stopped())?
+    }
+}
+
+impl fmt::Debug for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inside")
+    }
+}
+
+/// Items on their way to a handler: it takes them as fast as its client does, and the rest waits in the store.
+const ITEMS_MAX: usize = 16;
+
+/// An answer that is awaited.
+fn reply() -> (ReplyTo, oneshot::Receiver<Outcome>) {
+    let (sender, receiver) = oneshot::channel();
+    let sink = Once(Mutex::new(Some(sender)));
+    (ReplyTo::new(Arc::new(sink), 0), receiver)
+}
+
+struct Once(Mutex<Option<oneshot::Sender<Outcome>>>);
+
+impl AnswerSink for Once {
+    fn answer(&self, _token: u64, outcome: Outcome) {
+        if let Some(sender) = self.0.lock().take() {
+            // Who asked may have gone.
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+async fn answered(answer: oneshot::Receiver<Outcome>) -> Result<Success, Failure> {
+    match answer.await {
+        Ok(Outcome::Success(success)) => Ok(success),
+        Ok(Outcome::Failure(failure)) => Err(failure),
+        Err(_) => Err(stopped()),
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new(
+        ErrorCode::Unavailable,
+        "the node stops; ask another, or again in a moment",
+    )
+}

@@ -1,0 +1,70 @@
+//! The bridge: HTTP for browsers and for whatever speaks it, on one port. The role `bridge` runs it.
+//!
+//! actix-web serves it on threads of its own ([`server`]), each with a runtime of one thread. Everything inside the
+//! node lives on the main runtime, and handlers reach it through [`Inside`] alone: nothing here holds an actor, a
+//! store or a connection of the node. What answers to whom is in one table, [`routes`].
+
+mod health;
+mod inside;
+mod origin;
+mod problem;
+mod routes;
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::edge::EdgeTls;
+
+pub use health::{About, Health};
+pub use inside::{Inside, Subscribed};
+pub use origin::Origins;
+pub use server::{BindError, Bridge, RunError};
+
+/// The bounds of a bridge.
+#[derive(Debug)]
+pub struct BridgeConfig {
+    /// Where it listens (TCP). Port 0 asks for a free one.
+    pub address: SocketAddr,
+    /// What it shows over TLS 1.3; `None` is plain HTTP, for this machine or behind a proxy that does it.
+    pub tls: Option<EdgeTls>,
+    /// Threads that serve.
+    pub threads: usize,
+    /// Connections in all; more wait to be accepted.
+    pub connections_max: usize,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// How long the head of a request may take.
+    pub head: Duration,
+    /// How long an idle connection is kept for its next request.
+    pub keep_alive: Duration,
+    /// Whose pages may use it from a browser, beside its own.
+    pub origins: Origins,
+    /// How long a drain may take.
+    pub drain: Duration,
+}
+
+impl BridgeConfig {
+    /// The defaults, on this address.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            tls: None,
+            threads: std::thread::available_parallelism()
+                .map_or(2, usize::from)
+                .min(THREADS_MAX),
+            connections_max: 50_000, // at 24 KiB each 1.2 GB
+            body_bytes_max: BODY_BYTES_MAX,
+            head: Duration::from_secs(5), // slow heads are attacks before they are slow links
+            keep_alive: Duration::from_secs(60), // browsers come back within it
+            origins: Origins::default(),
+            drain: Duration::from_secs(20), // as the edge
+        }
+    }
+}
+
+/// Threads that one bridge takes by itself: past it the inside needs the others.
+const THREADS_MAX: usize = 8;
+
+/// The largest state is 8 MiB; a command's arguments are far smaller, and base64 takes a third more.
+const BODY_BYTES_MAX: usize = 12 * 1024 * 1024;

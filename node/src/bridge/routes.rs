@@ -1,0 +1,31 @@
+//! Which path answers what: DESIGN 10.
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use selvedge_protocol::{ErrorCode, Failure};
+
+use crate::bridge::health;
+use crate::bridge::problem::Problem;
+
+/// Adds all routes.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/livez", web::get().to(health::livez))
+        .route("/readyz", web::get().to(health::readyz))
+        .route("/healthz", web::get().to(health::readyz))
+        .route("/version", web::get().to(health::version))
+        .route("/metrics", web::get().to(health::metrics));
+}
+
+/// What answers where no route does.
+pub(super) async fn nothing(request: HttpRequest) -> HttpResponse {
+    let path = request.path();
+    let failure = Failure::new(
+        ErrorCode::NotFound,
+        format!(
+            "nothing answers {} {path}; see /openapi.json",
+            request.method()
+        ),
+    );
+    Problem::from(failure).error_response()
+}

@@ -1,0 +1,261 @@
+//! The HTTP server: its socket, its threads, what holds for every request, and its end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::{io, thread};
+
+use actix_web::dev::{ServerHandle, Service as _};
+use actix_web::http::header::{HOST, HeaderName, ORIGIN};
+use actix_web::middleware::{Compress, DefaultHeaders};
+use actix_web::rt::System;
+use actix_web::web::{self, Data, PayloadConfig};
+use actix_web::{App, HttpRequest, HttpServer, ResponseError};
+use futures::future::{Either, ready};
+use rustls::ServerConfig;
+use rustls::version::TLS13;
+use selvedge_protocol::{ErrorCode, Failure};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::oneshot;
+
+use crate::bridge::origin::is_loopback;
+use crate::bridge::problem::Problem;
+use crate::bridge::{BridgeConfig, Inside, routes};
+use crate::edge::EdgeTls;
+
+/// The HTTP port of a node.
+#[derive(Debug)]
+pub struct Bridge {
+    config: BridgeConfig,
+    tls: Option<ServerConfig>,
+    inside: Inside,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why a bridge cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is in use, or not one of this machine.
+    #[error(
+        "cannot listen for HTTP on {address} (TCP): choose another with --http, or stop what uses it"
+    )]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate or key cannot be used.
+    #[error("the certificate cannot be used for HTTPS")]
+    Certificate(#[source] rustls::Error),
+}
+
+/// Why a bridge stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its thread could not be started, or accepting failed for good.
+    #[error("the HTTP server ended")]
+    Server(#[source] io::Error),
+    /// Its thread crashed.
+    #[error("the HTTP server crashed; the log has why")]
+    Crashed,
+}
+
+impl Bridge {
+    /// Binds the socket. Connections are accepted once it runs.
+    pub fn bind(mut config: BridgeConfig, inside: Inside) -> Result<Self, BindError> {
+        let tls = config.tls.take().map(tls).transpose()?;
+        let wanted = config.address;
+        let bind = |source| BindError::Bind {
+            address: wanted,
+            source,
+        };
+        let listener = listener(wanted).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        Ok(Self {
+            config,
+            tls,
+            inside,
+            listener,
+            address,
+        })
+    }
+
+    /// The address with its real port.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` completes, then lets sessions and requests come to their end, for as long as the drain
+    /// may take.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let drain = self.config.drain;
+        let sessions = self.inside.sessions.clone();
+        let (started, handle) = oneshot::channel();
+        let (ended, mut end) = oneshot::channel();
+        thread::Builder::new()
+            .name("bridge".to_owned())
+            .spawn(move || {
+                // An error is a node that waits no more.
+                let _ = ended.send(self.serve(started));
+            })
+            .map_err(RunError::Server)?;
+        let ended = |result: Result<io::Result<()>, oneshot::error::RecvError>| match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(RunError::Server(error)),
+            Err(_) => Err(RunError::Crashed),
+        };
+        tokio::select! {
+            () = shutdown => {}
+            result = &mut end => return ended(result),
+        }
+        sessions.drain(drain).await;
+        if let Ok(handle) = handle.await {
+            handle.stop(true).await;
+        }
+        ended(end.await)
+    }
+
+    /// Runs on a thread of its own until it is stopped.
+    fn serve(self, started: oneshot::Sender<ServerHandle>) -> io::Result<()> {
+        let Self {
+            config,
+            tls,
+            inside,
+            listener,
+            address,
+        } = self;
+        let (head, keep_alive) = (config.head, config.keep_alive);
+        let (threads, connections) = (config.threads, config.connections_max);
+        let common = Data::new(Common {
+            is_private: address.ip().is_loopback(),
+            config,
+        });
+        let inside = Data::new(inside);
+        let application = move || {
+            App::new()
+                .app_data(Data::clone(&common))
+                .app_data(Data::clone(&inside))
+                .app_data(PayloadConfig::new(common.config.body_bytes_max))
+                .wrap_fn(|request, next| {
+                    let refused = request
+                        .app_data::<Data<Common>>()
+                        .and_then(|common| common.refuses(request.request()));
+                    match refused {
+                        None => Either::Left(next.call(request)),
+                        Some(problem) => {
+                            let answer = request.into_response(problem.error_response());
+                            Either::Right(ready(Ok(answer)))
+                        }
+                    }
+                })
+                .wrap(Compress::default())
+                .wrap(headers())
+                .configure(routes::routes)
+                .default_service(web::to(routes::nothing))
+        };
+        System::new().block_on(async move {
+            let server = HttpServer::new(application)
+                .workers(threads)
+                .worker_max_blocking_threads(1)
+                .max_connections(connections.div_ceil(threads.max(1)))
+                .client_request_timeout(head)
+                .keep_alive(keep_alive)
+                .shutdown_timeout(SHUTDOWN_SECONDS)
+                .disable_signals();
+            let server = match tls {
+                None => server.listen(listener)?,
+                Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+            };
+            let server = server.run();
+            // An error is a node that has ended already: the server goes with its handle.
+            let _ = started.send(server.handle());
+            server.await
+        })
+    }
+}
+
+/// What every request is held to.
+#[derive(Debug)]
+struct Common {
+    config: BridgeConfig,
+    /// Whether the port is for this machine alone.
+    is_private: bool,
+}
+
+impl Common {
+    /// Why a request is not served, whatever it asks for.
+    fn refuses(&self, request: &HttpRequest) -> Option<Problem> {
+        let text = |name: HeaderName| {
+            let value = request.headers().get(name);
+            value.map(|value| value.to_str().unwrap_or("?"))
+        };
+        // HTTP/2 has the host in its address.
+        let authority = request.uri().authority().map(|it| it.as_str());
+        let host = text(HOST).or(authority);
+        if self.is_private && !is_loopback(host) {
+            return Some(Problem::from(Failure::field(
+                ErrorCode::PermissionDenied,
+                "Host",
+                "this port serves this machine alone: ask for it by localhost or its loopback address",
+            )));
+        }
+        if !self.config.origins.allows(text(ORIGIN), host) {
+            return Some(Problem::from(Failure::field(
+                ErrorCode::PermissionDenied,
+                "Origin",
+                "pages of this origin may not use this node: list it in `origins` of its `[bridge]`",
+            )));
+        }
+        None
+    }
+}
+
+/// Headers of every answer: a page of ours loads from here alone, is framed by nobody and is what it says it is.
+fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((
+            "Content-Security-Policy",
+            "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; \
+             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        ))
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("X-Frame-Options", "DENY"))
+        .add(("Referrer-Policy", "no-referrer"))
+        .add(("Cross-Origin-Opener-Policy", "same-origin"))
+        .add(("Cross-Origin-Resource-Policy", "same-origin"))
+        .add((
+            "Permissions-Policy",
+            "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+        ))
+}
+
+fn tls(files: EdgeTls) -> Result<ServerConfig, BindError> {
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(files.certificates, files.key)
+        })
+        .map_err(BindError::Certificate)
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // A node that was killed may start again at once.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Connections that wait to be accepted: a thousand clients at once.
+const BACKLOG: i32 = 1_024;
+
+/// How long requests under way may take once all sessions have ended, seconds.
+const SHUTDOWN_SECONDS: u64 = 5;
