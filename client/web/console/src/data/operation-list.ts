@@ -9,12 +9,12 @@ import { PAGE_LEN, POLL_MS } from "../bounds.js";
 import type { Client, ListQuery } from "../session/port.js";
 import { EventLog } from "./event-log.js";
 import { isFinal, readOperation, readPage } from "./operation.js";
-import type { Operation, OperationPage } from "./operation.js";
+import type { Operation, OperationPage, Status } from "./operation.js";
 import { Polled } from "./poll.js";
 import { Settle } from "./settle.js";
 
 export interface Filter {
-  status?: string;
+  status?: Status;
   type?: string;
   label?: string;
 }

@@ -12,7 +12,7 @@ import type { Problem } from "../problem.js";
 import type { Client, Operation as Port } from "../session/port.js";
 import { EventLog } from "./event-log.js";
 import type { Line } from "./event-log.js";
-import { isFinal, readFault, readOperation, readWhy, time } from "./operation.js";
+import { readFault, readOperation, readWhy, time } from "./operation.js";
 import type { Fault, Operation, Why } from "./operation.js";
 import { Polled } from "./poll.js";
 import { Settle } from "./settle.js";
@@ -81,12 +81,6 @@ export class OperationWatch {
     } catch (error) {
       this.#problem.value = toProblem(error);
     }
-  }
-
-  /** Whether nothing of it will change by itself. */
-  get isFinal(): boolean {
-    const operation = this.#operation.value;
-    return operation !== undefined && isFinal(operation);
   }
 }
 

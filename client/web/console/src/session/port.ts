@@ -3,6 +3,8 @@
  * fake of the tests. Types only.
  */
 
+import type { Status } from "../data/operation.js";
+
 export type ConnectionState = "connecting" | "open" | "reconnecting" | "draining" | "closed";
 
 /** The answer to a command or query. */
@@ -65,7 +67,7 @@ export interface Submit {
 
 /** Filters of a list. */
 export interface ListQuery {
-  status?: string;
+  status?: Status;
   type?: string;
   label?: string;
   limit?: number;

@@ -52,14 +52,32 @@ function Value({ value, depth, name }: TreeProps & { depth: number; name?: strin
   );
 }
 
-/** A value that fits into a line is shown before it is opened. */
+/** The beginning of what is closed: its first members, and no look into what is in them. */
 function Preview({ value }: { value: object }) {
-  const text = JSON.stringify(value);
-  return text.length > LINE_LENGTH ? null : <span class="preview">{text}</span>;
+  const parts: string[] = [];
+  for (const name in value) {
+    if (parts.length === PREVIEW_MEMBERS) {
+      parts.push("…");
+      break;
+    }
+    const member = (value as Record<string, unknown>)[name];
+    parts.push(Array.isArray(value) ? glimpse(member) : `${name}: ${glimpse(member)}`);
+  }
+  return <span class="preview">{parts.join(", ")}</span>;
+}
+
+const PREVIEW_MEMBERS = 4;
+const PREVIEW_TEXT = 32;
+
+function glimpse(value: unknown): string {
+  if (Array.isArray(value)) return "[…]";
+  if (typeof value === "object" && value !== null) return "{…}";
+  if (typeof value !== "string") return String(value);
+  return value.length > PREVIEW_TEXT ? `${value.slice(0, PREVIEW_TEXT)}…` : value;
 }
 
 /** A text of this length still reads as one line. */
-export const LINE_LENGTH = 72;
+const LINE_LENGTH = 72;
 
 /** A value in a cell of a table: in one line where it fits. */
 export function Brief({ value }: { value: unknown }) {

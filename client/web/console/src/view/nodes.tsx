@@ -14,7 +14,7 @@ const COLUMNS = [
   { title: "Node" },
   { title: "State" },
   { title: "Slots", numeric: true },
-  { title: "Shall have", numeric: true },
+  { title: "Shall have", numeric: true, wide: true },
   { title: "Roles", wide: true },
   { title: "For clients", wide: true },
   { title: "For nodes", wide: true },
@@ -55,7 +55,7 @@ export function NodeTable({ status, onChange }: NodesProps) {
               <NodeBadge state={node.state} />
             </td>
             <td class="numeric">{whole(node.slots)}</td>
-            <td class="numeric">{whole(node.planned)}</td>
+            <td class="numeric wide">{whole(node.planned)}</td>
             <td class="wide">{node.roles.join(", ")}</td>
             <td class="wide">{node.quic ?? "–"}</td>
             <td class="wide">{node.peer ?? "–"}</td>

@@ -1,7 +1,7 @@
 /** One operation: what it is, why it waits, its steps and failures, its events as they come, and its verbs. */
 
 import { useConsole, useOwned } from "../console.js";
-import { fraction, progressText, verbs } from "../data/operation.js";
+import { fraction, isFinal, progressText } from "../data/operation.js";
 import type { Operation, Step, Why } from "../data/operation.js";
 import { failures, OperationWatch } from "../data/operation-watch.js";
 import type { Polled } from "../data/poll.js";
@@ -40,11 +40,10 @@ export function OperationView({ id }: { id: string }) {
 }
 
 function Shown({ operation, watch }: { operation: Operation; watch: OperationWatch }) {
-  const isOpen = verbs(operation.status).length > 0 || !watch.isFinal;
   return (
     <>
       <Summary operation={operation} watch={watch} />
-      {isOpen && <WhyPanel why={watch.why} />}
+      {!isFinal(operation) && <WhyPanel why={watch.why} />}
       <div class="columns">
         <Steps steps={operation.steps} />
         <Failures watch={watch} />
@@ -180,7 +179,7 @@ function Steps({ steps }: { steps: readonly Step[] }) {
   const columns = [
     { title: "Step" },
     { title: "Status" },
-    { title: "Attempt", numeric: true },
+    { title: "Attempt", numeric: true, wide: true },
     { title: "Result", wide: true },
     { title: "Finished" },
   ] as const;
@@ -196,7 +195,7 @@ function Steps({ steps }: { steps: readonly Step[] }) {
               <td>
                 <Badge tone={step.status === "succeeded" ? "good" : "warn"} word={step.status} />
               </td>
-              <td class="numeric">{step.attempt}</td>
+              <td class="numeric wide">{step.attempt}</td>
               <td class="wide">
                 <Brief value={step.result} />
               </td>

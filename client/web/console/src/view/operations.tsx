@@ -106,8 +106,10 @@ export function useTypes(): string[] {
 }
 
 function asked({ status, type, label }: Filters): Filter {
+  // An address may name anything.
+  const known = STATUSES.find(({ name }) => name === status);
   return {
-    ...(status === "" ? {} : { status }),
+    ...(known === undefined ? {} : { status: known.name }),
     ...(type === "" ? {} : { type }),
     ...(label.includes("=") ? { label } : {}),
   };
@@ -115,7 +117,7 @@ function asked({ status, type, label }: Filters): Filter {
 
 const COLUMNS = [
   { title: "Id" },
-  { title: "Type" },
+  { title: "Type", wide: true },
   { title: "Status" },
   { title: "Progress", wide: true },
   { title: "Attempt", numeric: true, wide: true },
@@ -181,8 +183,9 @@ function OperationRow({ item }: { item: Operation }) {
         <a href={href({ view: "operation", id: item.id })} title={item.id}>
           {item.id}
         </a>
+        <span class="note narrow">{item.type}</span>
       </th>
-      <td>{item.type}</td>
+      <td class="wide">{item.type}</td>
       <td>
         <StatusBadge status={item.status} />
       </td>

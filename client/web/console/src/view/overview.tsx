@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { POLL_MS, WHY_MS } from "../bounds.js";
 import { useConsole, useOwned } from "../console.js";
-import { readPlan, readStatus, readWhy, slotMap } from "../data/cluster.js";
+import { readPlan, readStatus, readWhy, runsText, slotMap } from "../data/cluster.js";
 import type { Plan, Status, Why } from "../data/cluster.js";
 import { STATUSES } from "../data/operation.js";
 import { Polled } from "../data/poll.js";
@@ -12,7 +12,7 @@ import { href } from "../route.js";
 import { Badge, StatusBadge } from "../ui/badge.js";
 import { Empty, Panel } from "../ui/panel.js";
 import { colourOf, SlotBand } from "../ui/slots.js";
-import { Table } from "../ui/table.js";
+import { Fact, Facts, Table } from "../ui/table.js";
 import { NodeTable } from "./nodes.js";
 
 export function OverviewView() {
@@ -156,6 +156,16 @@ function Slots({ status }: { status: Polled<Status> }) {
           <SlotBand slots={slotMap(known)} nodes={nodesOf(known)} highlighted={highlighted} />
           <Legend plan={known} highlight={highlight} />
           {known.moves.length > 0 && <Moves plan={known} />}
+          <details class="more">
+            <summary>Which slots, in numbers</summary>
+            <Facts>
+              {known.nodes.map(({ node, slots }) => (
+                <Fact key={node} name={node}>
+                  {runsText(slots)}
+                </Fact>
+              ))}
+            </Facts>
+          </details>
         </>
       )}
     </Panel>
