@@ -6,7 +6,7 @@
 import { LINES_MAX } from "../bounds.js";
 import { bytes, quantity, seconds } from "../format.js";
 import { quantile, total } from "./prometheus.js";
-import type { Families, Family } from "./prometheus.js";
+import type { Families, Family, Sample } from "./prometheus.js";
 
 /** The metrics at a moment. */
 export interface Reading {
@@ -112,9 +112,27 @@ export const CHARTS: readonly Chart[] = [
     unit: "open at the moment",
     format: quantity,
     values: (now) =>
-      families(now, (it) => it.type === "gauge" && /session|connection|socket/.test(it.name)).map(
-        (it) => ({ label: plain(it.name), value: total(now.families, it.name) }),
-      ),
+      families(now, (it) => it.type === "gauge" && /session|connection|socket/.test(it.name))
+        .flatMap((it) => it.samples.map((sample) => gauge(it, sample)))
+        .slice(0, LINES_MAX),
+  },
+  {
+    id: "memory",
+    title: "Memory",
+    unit: "bytes that the node's process holds",
+    format: bytes,
+    values: (now) => [
+      { label: "resident", value: total(now.families, "process_resident_memory_bytes") },
+    ],
+  },
+  {
+    id: "processor",
+    title: "Processor",
+    unit: "cores that the node's process keeps busy",
+    format: quantity,
+    values: (now, before) => [
+      { label: "busy", value: rate(now, before, "process_cpu_seconds_total") },
+    ],
   },
   {
     id: "bytes",
@@ -128,6 +146,13 @@ export const CHARTS: readonly Chart[] = [
       })),
   },
 ];
+
+/** A gauge, by what its labels say. */
+function gauge(family: Family, sample: Sample): Value {
+  const words = Object.values(sample.labels).join(" ");
+  const label = words === "" ? plain(family.name) : `${plain(family.name)} ${words}`;
+  return { label, value: sample.value };
+}
 
 function isTimed(family: Family): boolean {
   const isSpread = family.type === "histogram" || family.type === "summary";

@@ -106,7 +106,7 @@ function All() {
 }
 
 /** What has a column of its own, in this order; whatever else a node says comes after it. */
-const KNOWN = ["id", "principal", "tenant", "connected", "agent", "node"] as const;
+const KNOWN = ["id", "principal", "connected", "since", "transport", "tenant", "node"] as const;
 /** Columns that a table still reads with. */
 const COLUMNS_MAX = 9;
 
@@ -145,7 +145,7 @@ function Cell({ name, value }: { name: string; value: unknown }) {
   if (name === "connected" && typeof value === "boolean") {
     return <Badge tone={value ? "good" : "quiet"} word={value ? "connected" : "detached"} />;
   }
-  const at = /(At|Since)$/.test(name) ? time(value) : undefined;
+  const at = /(At|[sS]ince)$/.test(name) ? time(value) : undefined;
   if (at !== undefined) return <Ago at={at} />;
   if (name === "id") return <code class="id">{inline(value)}</code>;
   return <>{value === undefined || value === null ? "–" : inline(value)}</>;

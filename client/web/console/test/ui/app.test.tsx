@@ -281,7 +281,7 @@ describe("metrics", () => {
     await signIn();
     await visit("#/metrics");
     await pass(5_000);
-    expect(find("figcaption", "websocket connections").textContent).toContain("Now");
+    expect(find("figcaption", "sessions websocket").textContent).toContain("Now");
     expect(find('[aria-label="Every metric"]').textContent).toContain("selvedge_guests_total");
   });
 });
