@@ -1,6 +1,6 @@
 /** The console in Chromium against a real node. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Browser } from "playwright-core";
 import { audit, launch, signedIn, visit } from "./browser.js";
 import { BINARY, Node } from "./node.js";
@@ -12,6 +12,9 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
   beforeAll(async () => {
     [node, browser] = await Promise.all([Node.start(), launch()]);
   });
+
+  // What a test that failed has left.
+  beforeEach(() => node.again());
 
   afterAll(async () => {
     await browser.close();
@@ -35,7 +38,7 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     await page.getByLabel("Input").fill('{"rows": 10, "stepMs": 700}');
     await page.getByRole("button", { name: "Submit" }).click();
     await page.getByRole("heading", { name: "live-1" }).waitFor();
-    const events = page.getByRole("region", { name: "Events, the latest first" });
+    const events = page.getByRole("group", { name: "Events, the latest first" });
     // As they come, each once, without a reload.
     await events.getByText('"step":"reserve"').waitFor();
     await page.getByRole("button", { name: "Cancel…" }).click();
@@ -79,12 +82,12 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     for (const { page } of [one, two]) await visit(page, "#/room/42");
     await one.page.getByRole("log").getByText("Nobody has said anything yet").waitFor();
     await two.page.getByRole("log").getByText("Nobody has said anything yet").waitFor();
-    await one.page.getByLabel("Message").pressSequentially("hello from one");
+    await one.page.getByRole("textbox", { name: "Message" }).pressSequentially("hello from one");
     await two.page.getByText(/is typing…/).waitFor();
     await one.page.keyboard.press("Enter");
     for (const { page } of [one, two])
       await page.getByRole("log").getByText("hello from one").waitFor();
-    await two.page.getByLabel("Message").fill("hello from two");
+    await two.page.getByRole("textbox", { name: "Message" }).fill("hello from two");
     await two.page.getByRole("button", { name: "Say" }).click();
     for (const { page } of [one, two]) {
       await page.getByRole("log").getByText("hello from two").waitFor();
@@ -100,7 +103,7 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
   it("shows a lost node within two seconds, and resumes by itself without loss or repeat", async () => {
     const { page, errors } = await signedIn(browser, node);
     await visit(page, "#/room/outage");
-    await page.getByLabel("Message").fill("before");
+    await page.getByRole("textbox", { name: "Message" }).fill("before");
     await page.keyboard.press("Enter");
     await page.getByRole("log").getByText("before").waitFor();
     await node.kill();
@@ -108,7 +111,7 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     await page.getByText("may be old").first().waitFor({ timeout: 2_000 });
     await page.getByText(/Reconnecting for/).waitFor();
     expect(await audit(page)).toEqual([]);
-    await page.getByLabel("Message").fill("during");
+    await page.getByRole("textbox", { name: "Message" }).fill("during");
     await page.keyboard.press("Enter");
     await page.getByRole("log").getByText("Sending…").waitFor();
     await node.again();
@@ -145,7 +148,9 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
       await page.keyboard.press("Tab");
       const isInside = await page.evaluate(() => {
         const { activeElement } = document;
-        return activeElement === document.body || (activeElement?.closest("dialog") ?? null) !== null;
+        return (
+          activeElement === document.body || (activeElement?.closest("dialog") ?? null) !== null
+        );
       });
       expect(isInside).toBe(true);
     }

@@ -51,7 +51,7 @@ async function prepare(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Send" }).click();
   await page.getByText(/Committed: seq 1/).waitFor();
   await visit(page, "#/room/looked-at");
-  await page.getByLabel("Message").fill("hello");
+  await page.getByRole("textbox", { name: "Message" }).fill("hello");
   await page.keyboard.press("Enter");
   await page.getByRole("log").getByText("admin").waitFor();
 }

@@ -22,7 +22,8 @@ const START_MS_MAX = 60_000;
 /** What a node writes when it is ready. */
 interface Ready {
   quic: string;
-  peer: string;
+  /** None where it stands alone. */
+  peer: string | null;
   http: string;
   token: string;
 }
@@ -50,13 +51,14 @@ export class Node {
     return this.#known().token;
   }
 
-  /** Starts it, where it was before. */
+  /** Starts it where it was before, unless it runs. */
   async again(): Promise<void> {
+    if (this.#isRunning) return;
     if (BINARY === undefined) throw new Error("SELVEDGE_BIN names no binary");
     const file = join(this.#data, "ready.json");
     rmSync(file, { force: true });
     const { quic, peer, http } = this.#ready ?? { quic: FREE, peer: FREE, http: FREE };
-    const places = ["--quic", quic, "--peer", peer, "--http", http];
+    const places = ["--quic", quic, "--peer", peer ?? FREE, "--http", http];
     const files = ["--data-dir", join(this.#data, "data"), "--ready-file", file];
     const child = spawn(BINARY, ["dev", ...files, ...places, "--output", "json"], {
       stdio: ["ignore", "ignore", "pipe"],
@@ -79,7 +81,7 @@ export class Node {
   /** Ends it as a power cut would. */
   async kill(): Promise<void> {
     const child = this.#child;
-    if (child?.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || !this.#isRunning) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGKILL");
     await ended;
@@ -89,6 +91,10 @@ export class Node {
     await this.kill();
     await this.#front?.close();
     rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  get #isRunning(): boolean {
+    return this.#child?.exitCode === null && this.#child.signalCode === null;
   }
 
   #known(): Ready {

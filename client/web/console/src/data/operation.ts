@@ -212,9 +212,14 @@ const VERBS: Readonly<Record<string, readonly Verb[]>> = {
   compensated: ["retry"],
 };
 
-/** What can be done about an operation in a status; the node decides. */
-export function verbs(status: string): readonly Verb[] {
-  return VERBS[status] ?? ["signal", "retry", "pause", "resume", "cancel"];
+/** What can be done about an operation as it is; the node decides. */
+export function verbs(operation: Pick<Operation, "status" | "waitingFor">): readonly Verb[] {
+  const { status, waitingFor } = operation;
+  const possible = VERBS[status] ?? ["signal", "retry", "pause", "resume", "cancel"];
+  // Before its end only what waits for its next attempt can begin it at once.
+  const waitsForRetry = waitingFor?.startsWith("retry:") ?? false;
+  if (status !== "waiting" || waitsForRetry) return possible;
+  return possible.filter((verb) => verb !== "retry");
 }
 
 /** Progress as a part of one, where it says so in a form that is known. */

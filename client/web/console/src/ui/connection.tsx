@@ -4,6 +4,7 @@
  */
 
 import { useComputed } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { NOTICE_MS } from "../bounds.js";
 import { now } from "../data/clock.js";
@@ -64,28 +65,28 @@ export function ConnectionBar({ session }: { session: Session }) {
   const because = why === undefined ? "" : ` (${why.message})`;
   if (state === "reconnecting" || state === "connecting") {
     return (
-      <div class="bar bad">
+      <Bar tone="bad">
         {`Connection lost at ${clock(new Date(since))}. Reconnecting for `}
         <span class="tabular">{waited}</span>
         {because}. What you see may be old; what you send waits and is sent once.
-      </div>
+      </Bar>
     );
   }
   if (state === "draining") {
     return (
-      <div class="bar warn">{`This node is draining${because}. The session moves to another one by itself.`}</div>
+      <Bar tone="warn">{`This node is draining${because}. The session moves to another one by itself.`}</Bar>
     );
   }
   if (isQuiet.value) {
     return (
-      <div class="bar warn">
+      <Bar tone="warn">
         No answer from the node for more than a second. What you see may be old.
-      </div>
+      </Bar>
     );
   }
   if (notice === undefined) return null;
   return (
-    <div class="bar good">
+    <Bar tone="good">
       {notice.text}
       <button
         type="button"
@@ -96,7 +97,15 @@ export function ConnectionBar({ session }: { session: Session }) {
       >
         Dismiss
       </button>
-    </div>
+    </Bar>
+  );
+}
+
+function Bar({ tone, children }: { tone: "good" | "warn" | "bad"; children: ComponentChildren }) {
+  return (
+    <aside class={`bar ${tone}`} aria-label="State of the connection">
+      {children}
+    </aside>
   );
 }
 

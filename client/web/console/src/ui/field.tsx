@@ -12,9 +12,13 @@ interface Common {
 }
 
 /** What says something of an input, by id. */
-function describedBy(id: string, { hint, error }: Pick<Common, "hint" | "error">): string {
+function describedBy(
+  id: string,
+  { hint, error }: Pick<Common, "hint" | "error">,
+): string | undefined {
   const ids = [hint === undefined ? "" : `${id}-hint`, error === undefined ? "" : `${id}-error`];
-  return ids.filter((it) => it !== "").join(" ");
+  const present = ids.filter((it) => it !== "");
+  return present.length === 0 ? undefined : present.join(" ");
 }
 
 function Frame(

@@ -8,7 +8,7 @@ import type { ReadonlySignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { History } from "../data/samples.js";
+import type { History, Series } from "../data/samples.js";
 import { clock } from "../format.js";
 import { scheme } from "../theme.js";
 
@@ -27,7 +27,7 @@ export function Plot(props: PlotProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const { history } = props;
-  const labels = history.value.series.map(({ label }) => label);
+  const labels = knownSeries(history.value).map(({ label }) => label);
   const key = `${labels.join("|")} ${scheme.value}`;
   useEffect(() => {
     const element = place.current;
@@ -59,9 +59,9 @@ export function Plot(props: PlotProps) {
 
 /** The last value of each line, with its least and greatest: the legend, and the text alternative. */
 function Numbers({ title, unit, format, history }: PlotProps) {
-  const { times, series } = history.value;
-  const since = times[0];
-  if (since === undefined || series.every(({ values }) => values.every((it) => it === undefined))) {
+  const series = knownSeries(history.value);
+  const since = history.value.times[0];
+  if (since === undefined || series.length === 0) {
     return <figcaption class="empty">This node has no such metric yet.</figcaption>;
   }
   const text = (value: number | undefined): string => (value === undefined ? "–" : format(value));
@@ -106,8 +106,16 @@ function Numbers({ title, unit, format, history }: PlotProps) {
 
 const timeOf = (seconds: number): string => clock(new Date(seconds * 1_000));
 
-function dataOf({ times, series }: History): uPlot.AlignedData {
-  return [times, ...series.map(({ values }) => values.map((value) => value ?? null))];
+/** Lines of which anything is known. */
+function knownSeries({ series }: History): Series[] {
+  return series.filter(({ values }) => values.some((value) => value !== undefined));
+}
+
+function dataOf(history: History): uPlot.AlignedData {
+  return [
+    history.times,
+    ...knownSeries(history).map(({ values }) => values.map((value) => value ?? null)),
+  ];
 }
 
 function options(props: PlotProps, labels: readonly string[], element: HTMLElement): uPlot.Options {

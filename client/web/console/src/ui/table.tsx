@@ -18,7 +18,7 @@ interface TableProps {
 
 export function Table({ label, columns, children }: TableProps) {
   return (
-    <div class="table" role="region" aria-label={label} tabIndex={0}>
+    <div class="table" role="group" aria-label={label} tabIndex={0}>
       <table>
         <thead>
           <tr>

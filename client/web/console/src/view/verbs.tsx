@@ -26,7 +26,7 @@ interface VerbsProps {
 export function Verbs({ operation, watch }: VerbsProps) {
   const action = useAction();
   const [asked, ask] = useState<Verb | undefined>(undefined);
-  const possible = verbs(operation.status);
+  const possible = verbs(operation);
   const run = (work: () => Promise<unknown>, done: string): void => {
     action.run(async () => {
       watch.answered(await work());

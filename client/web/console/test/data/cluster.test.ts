@@ -82,12 +82,15 @@ describe("what a node says", () => {
 
 describe("an operation", () => {
   it("can be steered as its status allows", () => {
-    expect(verbs("running")).toContain("cancel");
-    expect(verbs("running")).not.toContain("resume");
-    expect(verbs("paused")).toContain("resume");
-    expect(verbs("succeeded")).toEqual([]);
-    expect(verbs("failed")).toEqual(["retry"]);
-    expect(verbs("of a later version")).toContain("cancel");
+    const of = (status: string, waitingFor?: string) => verbs({ status, waitingFor });
+    expect(of("running")).toContain("cancel");
+    expect(of("running")).not.toContain("resume");
+    expect(of("paused")).toContain("resume");
+    expect(of("succeeded")).toEqual([]);
+    expect(of("failed")).toEqual(["retry"]);
+    expect(of("waiting", "signal: step waits")).not.toContain("retry");
+    expect(of("waiting", "retry: the next attempt is at …")).toContain("retry");
+    expect(of("of a later version")).toContain("cancel");
   });
 
   it("has a word and a tone for each status", () => {
