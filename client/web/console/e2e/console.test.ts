@@ -40,7 +40,7 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     await page.getByRole("heading", { name: "live-1" }).waitFor();
     const events = page.getByRole("group", { name: "Events, the latest first" });
     // As they come, each once, without a reload.
-    await events.getByText('"step":"reserve"').waitFor();
+    await events.getByText('"progress":{"rows":10,"step":"load"}').waitFor();
     await page.getByRole("button", { name: "Cancel…" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByRole("button", { name: "Cancel the operation" }).click();
