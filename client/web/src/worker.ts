@@ -188,8 +188,8 @@ class Running {
   }
 
   #task(): Task {
-    const { operation, operationType: type, step, attempt, input, ext } = this.#frame;
-    const id = typeof operation === "object" && "operation" in operation ? operation.operation : "";
+    const { operationType: type, step, attempt, input, ext } = this.#frame;
+    const id = this.#frame.operation.operation;
     const payloadLength = extensionLength(ext, PAYLOAD);
     return {
       operation: id,
