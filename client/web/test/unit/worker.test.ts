@@ -1,6 +1,6 @@
 /** Workers in simulated time: tasks, leases, progress, payloads, and their end. */
 
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 
 import type { Task, Worker } from "../../src/index.js";
 import { WorkError } from "../../src/index.js";
@@ -9,6 +9,11 @@ import { length } from "../support/model.js";
 import { failure, one, ran, simulateTime, within } from "../support/simulated.js";
 
 simulateTime();
+
+beforeAll(async () => {
+  // Its code is loaded when the first worker starts, which takes real time.
+  await import("../../src/worker.js");
+});
 
 const TASK = {
   operation: { operation: "a1" },
@@ -28,7 +33,10 @@ async function start(
   capacity = 2,
 ): Promise<Awaited<ReturnType<typeof one>> & { worker: Worker }> {
   const started = await one();
-  const worker = await within(100, started.client.worker({ types: ["shout"], capacity, execute }));
+  const worker = await within(
+    1_000,
+    started.client.worker({ types: ["shout"], capacity, execute }),
+  );
   await ran(5);
   expect(said(started.server, "workerReady")).toEqual([{ types: ["shout"], capacity }]);
   return { ...started, worker };
@@ -170,7 +178,7 @@ test("a worker that is closed takes nothing more and finishes what it is at", as
   finish();
   await within(100, closing);
   expect(said(server, "stepResult").at(-1)).toEqual({ lease: 1, report: { success: null } });
-  const next = await within(100, client.worker({ types: ["shout"], execute: () => 1 }));
+  const next = await within(1_000, client.worker({ types: ["shout"], execute: () => 1 }));
   await within(2_000, client.close());
   await within(100, next.ended);
 });
@@ -186,13 +194,13 @@ test("more tasks than were asked for end the connection", async () => {
 test("what is wrong with a worker is told by name", async () => {
   const { client } = await one();
   const execute = (): void => undefined;
-  const wrong: [Promise<Worker>, string][] = [
-    [client.worker({ types: [], execute }), "types"],
-    [client.worker({ types: ["Shout"], execute }), "type"],
+  const wrong: [() => Promise<Worker>, string][] = [
+    [() => client.worker({ types: [], execute }), "types"],
+    [() => client.worker({ types: ["Shout"], execute }), "type"],
   ];
   for (const [worker, field] of wrong) {
-    expect(await failure(100, worker)).toMatchObject({ code: "invalid", field });
+    expect(await failure(1_000, worker())).toMatchObject({ code: "invalid", field });
   }
   const many = client.worker({ types: ["shout"], capacity: 0, execute });
-  expect(await failure(100, many)).toMatchObject({ code: "invalid", field: "capacity" });
+  expect(await failure(1_000, many)).toMatchObject({ code: "invalid", field: "capacity" });
 });
