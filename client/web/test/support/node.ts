@@ -11,7 +11,8 @@ export const BINARY = process.env["SELVEDGE_BIN"];
 
 interface Ready {
   quic: string;
-  peer: string;
+  /** None where the node has no other nodes to talk to. */
+  peer: string | null;
   http: string;
   token: string;
 }
@@ -47,9 +48,9 @@ export class RealNode {
   async start(): Promise<void> {
     const file = join(this.#directory, "ready.json");
     rmSync(file, { force: true });
-    const { quic, peer, http } = this.#ready ?? { quic: ANY, peer: ANY, http: ANY };
+    const { quic, peer, http } = this.#ready ?? { quic: ANY, peer: null, http: ANY };
     const args = ["dev", "--data-dir", join(this.#directory, "data"), "--output", "json"];
-    args.push("--quic", quic, "--peer", peer, "--http", http, "--ready-file", file);
+    args.push("--quic", quic, "--peer", peer ?? ANY, "--http", http, "--ready-file", file);
     const log: Buffer[] = [];
     const child = spawn(BINARY ?? "", args, { stdio: ["ignore", "pipe", "pipe"] });
     child.stdout.on("data", (bytes: Buffer) => log.push(bytes));
