@@ -250,6 +250,11 @@ pub fn decode_whole<F: Frame>(mut input: BytesMut) -> Result<F, Error> {
     }
 }
 
+/// Appends a number as it is in bodies.
+pub(crate) fn encode_number(number: u64, out: &mut Vec<u8>) {
+    encode_into(&number, out);
+}
+
 /// A stored record as bytes: a format version, then the body.
 ///
 /// Old versions are never written again; readers take them apart by the version and upcast.

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod peer;
 pub mod servers;
 pub mod session;
+pub mod shared_event;
 pub mod task_payload;
 pub mod time;
 pub mod version;

@@ -2,23 +2,24 @@
 
 import { ActorRef, Actors, tell } from "./actor.js";
 import type { Answer, CommandOptions, QueryOptions } from "./call.js";
-import { aborted, closed, command, query } from "./call.js";
+import { aborted, closed, command, query, queryBytes } from "./call.js";
 import { Cluster } from "./cluster.js";
 import type { SessionInfo, State } from "./driver.js";
 import { Driver } from "./driver.js";
-import { SelvedgeError } from "./errors.js";
+import { SelvedgeError, WorkError } from "./errors.js";
 import type { EventsOptions } from "./events.js";
 import { Events } from "./events.js";
-import { checkedAgent, checkedTenant, invalid } from "./ids.js";
+import { checkedAgent, checkedKind, checkedTenant, invalid } from "./ids.js";
+import { checkSize, written } from "./json.js";
 import { CONNECT_MS_MAX } from "./limits.js";
 import type { Token } from "./link/connector.js";
 import { Connector } from "./link/connector.js";
 import type { WebSocketConstructor } from "./link/race.js";
 import { Servers } from "./link/servers.js";
 import { OperationRef, Operations } from "./operations.js";
+import { extensionLength } from "./session/assembly.js";
 import type { Target } from "./wire/frames.js";
 import type { Worker, WorkerOptions } from "./worker.js";
-import { startWorker } from "./worker.js";
 
 export interface ConnectOptions {
   /** Where nodes serve WebSockets, as in `wss://node-1.example/ws`; several are tried one a moment after the other. Further nodes are learned from the cluster. */
@@ -127,8 +128,11 @@ export class Client {
   }
 
   /** Executes steps of operations. A later worker takes the place of an earlier one. */
-  worker(options: WorkerOptions): Worker {
-    return startWorker(this.#driver, options);
+  async worker(options: WorkerOptions): Promise<Worker> {
+    // Few programs are workers, so its code is loaded when it is needed.
+    const { startWorker } = await import("./worker.js");
+    if (this.state === "closed") throw closed();
+    return startWorker({ driver: this.#driver, ...KIT }, options);
   }
 
   /** A command to any target. */
@@ -180,6 +184,17 @@ function watchNetwork(driver: Driver): void {
   });
 }
 
+/** What a worker needs of the SDK. */
+const KIT = {
+  SelvedgeError,
+  WorkError,
+  checkedKind,
+  checkSize,
+  extensionLength,
+  invalid,
+  queryBytes,
+  written,
+};
 /** What a program is called that does not say. */
 const AGENT = "selvedge-client-web/0.1.0";
 /** Less is no use: the server is looked at that often. */

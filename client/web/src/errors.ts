@@ -80,3 +80,21 @@ export class SelvedgeError extends Error {
     return new SelvedgeError(failure.code, failure.message, failure);
   }
 }
+
+/** Why a task did not succeed. Errors of other classes are as if they were retryable. */
+export class WorkError extends Error {
+  override readonly name = "WorkError";
+  /** `false`: no attempt will ever succeed, the operation fails. */
+  readonly retryable: boolean;
+  /** The next attempt begins no sooner than this. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    { retryable = true, retryAfterMs }: { retryable?: boolean; retryAfterMs?: number } = {},
+  ) {
+    super(message);
+    this.retryable = retryable;
+    this.retryAfterMs = retryAfterMs;
+  }
+}

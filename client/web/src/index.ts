@@ -15,7 +15,7 @@ export type {
 } from "./cluster.js";
 export type { SessionInfo, State } from "./driver.js";
 export type { ErrorCode, ServerErrorCode } from "./errors.js";
-export { SelvedgeError } from "./errors.js";
+export { SelvedgeError, WorkError } from "./errors.js";
 export type { Events, EventsOptions } from "./events.js";
 export type { Token } from "./link/connector.js";
 export type { WebSocketConstructor, WebSocketLike } from "./link/race.js";
@@ -35,4 +35,3 @@ export { isFinal } from "./operations.js";
 export type { Item } from "./session/machine.js";
 export type { Consistency, SessionLimits, Target } from "./wire/frames.js";
 export type { Task, Worker, WorkerOptions } from "./worker.js";
-export { WorkError } from "./worker.js";

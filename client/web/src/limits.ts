@@ -25,10 +25,6 @@ export const UPLOADS_MAX = 16;
 export const UPLOAD_AHEAD_BYTES_MAX = 262_144;
 /** A piece of a payload: 64 KiB of base64, and a multiple of three so that none is padded but the last. */
 export const PIECE_BYTES = 49_152;
-export const WORKER_CAPACITY_MAX = 1_024;
-export const WORKER_TYPES_MAX = 64;
-/** The progress of a task, as JSON text. */
-export const PROGRESS_BYTES_MAX = 4_096;
 
 /** Calls that wait for their turn behind the window, of each sort: sixteen windows. A program that has more is not waiting for its answers. */
 export const CALLS_WAITING_MAX = 16_384;

@@ -4,21 +4,26 @@
  * `idempotencyKey`.
  */
 
-import { closed, queryBytes } from "./call.js";
+import type { queryBytes } from "./call.js";
 import type { Driver, TaskHandler } from "./driver.js";
-import type { Failure } from "./errors.js";
-import { SelvedgeError } from "./errors.js";
-import { checkedKind, invalid } from "./ids.js";
-import { checkSize, written } from "./json.js";
-import {
-  INLINE_BYTES_MAX,
-  PAYLOAD_BYTES_MAX,
-  PROGRESS_BYTES_MAX,
-  WORKER_CAPACITY_MAX,
-  WORKER_TYPES_MAX,
-} from "./limits.js";
-import { extensionLength } from "./session/assembly.js";
+import type { Failure, SelvedgeError, WorkError } from "./errors.js";
+import type { checkedKind, invalid } from "./ids.js";
+import type { checkSize, written } from "./json.js";
+import type { extensionLength } from "./session/assembly.js";
 import type { StepReport, Task as TaskFrame } from "./wire/frames.js";
+
+/** What the rest of the SDK lends: so this module imports nothing, and the others stay one file. */
+export interface Kit {
+  driver: Driver;
+  SelvedgeError: typeof SelvedgeError;
+  WorkError: typeof WorkError;
+  checkedKind: typeof checkedKind;
+  checkSize: typeof checkSize;
+  extensionLength: typeof extensionLength;
+  invalid: typeof invalid;
+  queryBytes: typeof queryBytes;
+  written: typeof written;
+}
 
 export interface WorkerOptions {
   /** Operation types whose steps it executes, 1 to 64. */
@@ -27,24 +32,6 @@ export interface WorkerOptions {
   capacity?: number;
   /** The code of a step. Its result, JSON, is stored. Any error fails the attempt, see `WorkError`. */
   execute: (task: Task) => unknown;
-}
-
-/** Why a task did not succeed. Errors of other classes are as if they were retryable. */
-export class WorkError extends Error {
-  override readonly name = "WorkError";
-  /** `false`: no attempt will ever succeed, the operation fails. */
-  readonly retryable: boolean;
-  /** The next attempt begins no sooner than this. */
-  readonly retryAfterMs: number | undefined;
-
-  constructor(
-    message: string,
-    { retryable = true, retryAfterMs }: { retryable?: boolean; retryAfterMs?: number } = {},
-  ) {
-    super(message);
-    this.retryable = retryable;
-    this.retryAfterMs = retryAfterMs;
-  }
 }
 
 /** One attempt of one step. */
@@ -76,7 +63,8 @@ export interface Worker {
   readonly ended: Promise<void>;
 }
 
-export function startWorker(driver: Driver, options: WorkerOptions): Worker {
+export function startWorker(kit: Kit, options: WorkerOptions): Worker {
+  const { driver, invalid } = kit;
   const { capacity = 1, types } = options;
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > WORKER_CAPACITY_MAX) {
     throw invalid("capacity", `a worker has places for 1 to ${WORKER_CAPACITY_MAX} tasks`);
@@ -84,25 +72,24 @@ export function startWorker(driver: Driver, options: WorkerOptions): Worker {
   if (types.length < 1 || types.length > WORKER_TYPES_MAX) {
     throw invalid("types", `a worker names 1 to ${WORKER_TYPES_MAX} operation types`);
   }
-  if (driver.state === "closed") throw closed();
-  const desk = new Desk(driver, options.execute);
+  const checked = types.map((type) => kit.checkedKind("type", type));
+  const desk = new Desk(kit, options.execute);
   driver.setTaskHandler(desk);
-  const checked = types.map((type) => checkedKind("type", type));
   driver.machine.work({ type: "workerReady", types: checked, capacity });
   driver.flush();
   return desk;
 }
 
 class Desk implements TaskHandler, Worker {
-  readonly #driver: Driver;
+  readonly #kit: Kit;
   readonly #execute: (task: Task) => unknown;
   readonly #running = new Map<number, Running>();
   readonly ended: Promise<void>;
   #settle: { resolve: () => void; reject: (error: SelvedgeError) => void } | undefined;
   #isClosing = false;
 
-  constructor(driver: Driver, execute: (task: Task) => unknown) {
-    this.#driver = driver;
+  constructor(kit: Kit, execute: (task: Task) => unknown) {
+    this.#kit = kit;
     this.#execute = execute;
     this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     // Whoever does not look at it sees the state of the client.
@@ -112,15 +99,16 @@ class Desk implements TaskHandler, Worker {
   close(): Promise<void> {
     if (!this.#isClosing) {
       this.#isClosing = true;
-      this.#driver.machine.work({ type: "workerReady", types: [], capacity: 0 });
-      this.#driver.flush();
+      const { driver } = this.#kit;
+      driver.machine.work({ type: "workerReady", types: [], capacity: 0 });
+      driver.flush();
       this.#rest();
     }
     return this.ended;
   }
 
   start(frame: TaskFrame): void {
-    const running = new Running(this.#driver, frame);
+    const running = new Running(this.#kit, frame);
     this.#running.set(frame.lease, running);
     void running.run(this.#execute).then(() => {
       // A lease of the same number may be of a later session.
@@ -148,7 +136,7 @@ class Desk implements TaskHandler, Worker {
 
 /** A task at work. */
 class Running {
-  readonly #driver: Driver;
+  readonly #kit: Kit;
   readonly #frame: TaskFrame;
   readonly #void = new AbortController();
   #beat: ReturnType<typeof setInterval> | undefined;
@@ -156,13 +144,13 @@ class Running {
   #progress = "";
   #telling: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(driver: Driver, frame: TaskFrame) {
-    this.#driver = driver;
+  constructor(kit: Kit, frame: TaskFrame) {
+    this.#kit = kit;
     this.#frame = frame;
   }
 
   cancel(): void {
-    this.#void.abort(new SelvedgeError("aborted", "the task was cancelled"));
+    this.#void.abort(new this.#kit.SelvedgeError("aborted", "the task was cancelled"));
   }
 
   async run(execute: (task: Task) => unknown): Promise<void> {
@@ -172,25 +160,26 @@ class Running {
       },
       Math.max(this.#frame.leaseMs / 3, BEAT_MS_MIN),
     );
+    const { written, checkSize } = this.#kit;
     let report: StepReport;
     try {
       const { text, bytes } = written("result", await execute(this.#task()), "null");
       checkSize("result", bytes, INLINE_BYTES_MAX, "store it elsewhere and return where");
       report = { success: text };
     } catch (error) {
-      report = { failure: failure(error) };
+      report = { failure: this.#failure(error) };
     }
     clearInterval(this.#beat);
     clearTimeout(this.#telling);
     // Whatever came of it, nobody wants it; this frees the place.
-    if (this.#void.signal.aborted) report = { failure: failure(this.#void.signal.reason) };
+    if (this.#void.signal.aborted) report = { failure: this.#failure(this.#void.signal.reason) };
     this.#report(report);
   }
 
   #task(): Task {
-    const { operation, operationType: type, step, attempt, input, ext } = this.#frame;
-    const id = typeof operation === "object" && "operation" in operation ? operation.operation : "";
-    const payloadLength = extensionLength(ext, PAYLOAD);
+    const { operationType: type, step, attempt, input, ext } = this.#frame;
+    const id = this.#frame.operation.operation;
+    const payloadLength = this.#kit.extensionLength(ext, PAYLOAD);
     return {
       operation: id,
       type,
@@ -208,13 +197,14 @@ class Running {
   }
 
   async *#payload(length = 0): AsyncGenerator<Uint8Array, void> {
+    const { queryBytes, driver, WorkError } = this.#kit;
     if (!(length <= PAYLOAD_BYTES_MAX))
       throw new WorkError("a task announces its payload in a wrong way");
     const { lease, operation } = this.#frame;
     const { signal } = this.#void;
     for (let from = 0; from < length;) {
       const body = { lease, from };
-      const piece = await queryBytes(this.#driver, operation, "payload", body, { signal });
+      const piece = await queryBytes(driver, operation, "payload", body, { signal });
       from += piece.length;
       if (piece.length === 0 || from > length) {
         throw new WorkError(`the payload has ${length} bytes, and ${from} came`);
@@ -225,8 +215,8 @@ class Running {
 
   /** Tells progress at once, or when the last was told long enough ago. */
   #tell(value: unknown): void {
-    const { text, bytes } = written("progress", value, "null");
-    checkSize("progress", bytes, PROGRESS_BYTES_MAX, "tell less");
+    const { text, bytes } = this.#kit.written("progress", value, "null");
+    this.#kit.checkSize("progress", bytes, PROGRESS_BYTES_MAX, "tell less");
     this.#progress = text;
     if (this.#telling === undefined) this.#tellNow();
   }
@@ -242,23 +232,25 @@ class Running {
   }
 
   #report(report: StepReport): void {
-    this.#driver.machine.report(this.#frame.lease, report);
-    this.#driver.flush();
+    const { driver } = this.#kit;
+    driver.machine.report(this.#frame.lease, report);
+    driver.flush();
   }
-}
 
-function failure(error: unknown): Failure {
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, MESSAGE_MAX);
-  const isFinal =
-    (error instanceof WorkError && !error.retryable) ||
-    // A result or progress that can never be sent.
-    (error instanceof SelvedgeError && ["result", "progress"].includes(error.field ?? ""));
-  const retryAfterMs = error instanceof WorkError ? error.retryAfterMs : undefined;
-  return {
-    code: isFinal ? "rejected" : "unavailable",
-    message,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  };
+  #failure(error: unknown): Failure {
+    const { WorkError, SelvedgeError } = this.#kit;
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, MESSAGE_MAX);
+    const isFinal =
+      (error instanceof WorkError && !error.retryable) ||
+      // A result or progress that can never be sent.
+      (error instanceof SelvedgeError && ["result", "progress"].includes(error.field ?? ""));
+    const retryAfterMs = error instanceof WorkError ? error.retryAfterMs : undefined;
+    return {
+      code: isFinal ? "rejected" : "unavailable",
+      message,
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    };
+  }
 }
 
 /** The extension of a Task whose operation has a payload. */
@@ -269,3 +261,10 @@ const PROGRESS_MS = 250;
 const BEAT_MS_MIN = 10;
 /** Of a failure's message: 4 KiB in UTF-8, whatever its letters. */
 const MESSAGE_MAX = 1_024;
+/** As in the rest of the SDK. */
+const INLINE_BYTES_MAX = 65_536;
+const PAYLOAD_BYTES_MAX = 8_388_608;
+const WORKER_CAPACITY_MAX = 1_024;
+const WORKER_TYPES_MAX = 64;
+/** The progress of a task, as JSON text. */
+const PROGRESS_BYTES_MAX = 4_096;

@@ -10,6 +10,7 @@ mod origin;
 mod problem;
 mod routes;
 mod server;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use health::{About, Health};
 pub use inside::{Inside, Subscribed};
 pub use origin::Origins;
 pub use server::{BindError, Bridge, RunError};
+pub use websocket::WebSocketConfig;
 
 /// The bounds of a bridge.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub struct BridgeConfig {
     pub keep_alive: Duration,
     /// Whose pages may use it from a browser, beside its own.
     pub origins: Origins,
+    pub websocket: WebSocketConfig,
     /// How long a drain may take.
     pub drain: Duration,
 }
@@ -58,6 +61,7 @@ impl BridgeConfig {
             head: Duration::from_secs(5), // slow heads are attacks before they are slow links
             keep_alive: Duration::from_secs(60), // browsers come back within it
             origins: Origins::default(),
+            websocket: WebSocketConfig::default(),
             drain: Duration::from_secs(20), // as the edge
         }
     }

@@ -4,8 +4,8 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use selvedge_protocol::{ErrorCode, Failure};
 
-use crate::bridge::health;
 use crate::bridge::problem::Problem;
+use crate::bridge::{health, websocket};
 
 /// Adds all routes.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -14,7 +14,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/readyz", web::get().to(health::readyz))
         .route("/healthz", web::get().to(health::readyz))
         .route("/version", web::get().to(health::version))
-        .route("/metrics", web::get().to(health::metrics));
+        .route("/metrics", web::get().to(health::metrics))
+        .route("/ws", web::to(websocket::serve));
 }
 
 /// What answers where no route does.

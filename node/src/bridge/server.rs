@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::bridge::origin::is_loopback;
 use crate::bridge::problem::Problem;
+use crate::bridge::websocket::WebSockets;
 use crate::bridge::{BridgeConfig, Inside, routes};
 use crate::edge::EdgeTls;
 
@@ -131,10 +132,12 @@ impl Bridge {
             config,
         });
         let inside = Data::new(inside);
+        let websockets = Data::new(WebSockets::new(common.config.websocket.clone()));
         let application = move || {
             App::new()
                 .app_data(Data::clone(&common))
                 .app_data(Data::clone(&inside))
+                .app_data(Data::clone(&websockets))
                 .app_data(PayloadConfig::new(common.config.body_bytes_max))
                 .wrap_fn(|request, next| {
                     let refused = request
@@ -249,10 +252,18 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     // A node that was killed may start again at once.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Connections have it from the socket that accepts them.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNREAD))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+/// How long a client may take nothing of what waits for it before the system ends its connection: twice as long as a
+/// WebSocket waits, which has something to say then, and for answers that nobody else waits for.
+#[cfg(target_os = "linux")]
+const UNREAD: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Connections that wait to be accepted: a thousand clients at once.
 const BACKLOG: i32 = 1_024;

@@ -4,19 +4,16 @@ use std::time::Duration;
 
 use quinn::{Connection, SendStream, VarInt};
 use selvedge_protocol::codec;
-use selvedge_protocol::frame::{Goodbye, Redirect, ServerFrame};
-use selvedge_protocol::session::server::bounded;
 use selvedge_protocol::{ErrorCode, Failure};
 
-use crate::session::End;
+use crate::session::{End, last_words, moved, ordinal};
 
 /// The close code of an orderly end.
 pub(super) const DONE: VarInt = VarInt::from_u32(0);
 
 /// The close code of a failure.
 pub(super) fn code(code: ErrorCode) -> VarInt {
-    let ordinal = ErrorCode::ALL.iter().position(|each| *each == code);
-    VarInt::from_u32(ordinal.map_or(0, |ordinal| u32::try_from(ordinal).unwrap_or(0) + 1))
+    VarInt::from_u32(u32::from(ordinal(code)) + 1)
 }
 
 /// The reason in a CONNECTION_CLOSE must fit into one packet.
@@ -26,13 +23,15 @@ const REASON_BYTES_MAX: usize = 512;
 pub(super) fn close(connection: &Connection, end: &End) {
     match end {
         End::Done => connection.close(DONE, b""),
-        End::Elsewhere(_) => connection.close(code(ErrorCode::Unavailable), MOVED.as_bytes()),
-        End::Failed(failure) => {
-            let reason = failure.to_string();
-            let length = REASON_BYTES_MAX.min(reason.len());
-            connection.close(code(failure.code), &reason.as_bytes()[..length]);
-        }
+        End::Elsewhere(_) => failed(connection, &moved()),
+        End::Failed(failure) => failed(connection, failure),
     }
+}
+
+fn failed(connection: &Connection, failure: &Failure) {
+    let reason = failure.to_string();
+    let length = REASON_BYTES_MAX.min(reason.len());
+    connection.close(code(failure.code), &reason.as_bytes()[..length]);
 }
 
 /// Says Goodbye on the control stream, waits until the client has it, then closes the connection.
@@ -59,38 +58,6 @@ pub(super) async fn say_goodbye(
     // A client that is gone or does not read hears it from the close code, or not at all.
     let _ = tokio::time::timeout(linger, delivered).await;
     close(connection, &end);
-}
-
-/// A client that cannot follow a Redirect reads on, and finds the Goodbye.
-fn last_words(end: &End) -> Vec<ServerFrame> {
-    let goodbye = |failure| ServerFrame::Goodbye(Goodbye { failure });
-    match end {
-        End::Done => vec![goodbye(None)],
-        End::Failed(failure) => vec![goodbye(Some(bounded(failure.clone())))],
-        End::Elsewhere(address) => vec![
-            ServerFrame::Redirect(Redirect {
-                address: address.clone(),
-                ext: Vec::new(),
-            }),
-            goodbye(Some(Failure::new(ErrorCode::Unavailable, MOVED))),
-        ],
-    }
-}
-
-/// Why a session that goes on elsewhere ends here.
-const MOVED: &str = "the session moves to another node; connect there and resume";
-
-/// The bytes on a stream are not frames.
-pub(super) fn malformed(error: &codec::Error) -> Failure {
-    let code = match error {
-        codec::Error::TooLarge { .. } => ErrorCode::TooLarge,
-        codec::Error::Version(_) => ErrorCode::UnsupportedVersion,
-        codec::Error::TooShort(_)
-        | codec::Error::Ordinal(_)
-        | codec::Error::Body { .. }
-        | codec::Error::Record(_) => ErrorCode::Malformed,
-    };
-    Failure::new(code, error.to_string())
 }
 
 #[cfg(test)]

@@ -16,7 +16,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
 use crate::edge::{HandshakePermit, Shared, answer, close, payload, subscription};
-use crate::session::{BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link};
+use crate::session::{
+    BatchPermit, End, LinkReceiver, Outgoing, Ready, Room, SessionHandle, link, malformed,
+    unsendable,
+};
 
 /// Serves a connection from its first packet to its end.
 pub(super) async fn serve(incoming: Incoming, shared: Arc<Shared>, permit: HandshakePermit) {
@@ -203,7 +206,8 @@ impl Conversation {
         for item in ready.items {
             match item {
                 Outgoing::Frame(frame) => {
-                    codec::encode(&frame, &mut bytes).map_err(|error| unsendable(&error))?;
+                    codec::encode(&frame, &mut bytes)
+                        .map_err(|error| Over::Ending(End::Failed(unsendable(&error))))?;
                 }
                 Outgoing::Attached(attached) => {
                     self.tasks.spawn(answer::serve(
@@ -280,7 +284,7 @@ impl Control {
     async fn first(&mut self) -> Result<ClientFrame, Failure> {
         loop {
             if let Some(frame) =
-                codec::decode(&mut self.buffer).map_err(|error| close::malformed(&error))?
+                codec::decode(&mut self.buffer).map_err(|error| malformed(&error))?
             {
                 return Ok(frame);
             }
@@ -339,15 +343,7 @@ const FRAME_BYTES: usize = 32;
 const BATCH_FRAMES_MAX: usize = 512;
 
 fn violation(error: &codec::Error) -> Over {
-    Over::Ending(End::Failed(close::malformed(error)))
-}
-
-fn unsendable(error: &codec::Error) -> Over {
-    tracing::error!(%error, "a frame was not sent");
-    Over::Ending(End::Failed(Failure::new(
-        ErrorCode::Internal,
-        "the node made a frame that is over its limit",
-    )))
+    Over::Ending(End::Failed(malformed(error)))
 }
 
 fn no_hello() -> Failure {

@@ -21,10 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Endpoint, Incoming};
-use selvedge_protocol::limits::{PAYLOAD_BYTES_MAX, SESSION_STREAMS_MAX};
+use selvedge_protocol::limits::SESSION_STREAMS_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::session::{NodeRoom, Sessions};
+use crate::session::{NodeRoom, PayloadRoom, Sessions};
 
 pub use selvedge_cluster::peer::ResetKey;
 pub use transport::{BindError, EdgeTls};
@@ -96,8 +96,7 @@ struct Shared {
     config: EdgeConfig,
     sessions: Sessions,
     handshakes: Arc<Semaphore>,
-    /// In KiB, of which a semaphore holds enough.
-    payload_kib: Arc<Semaphore>,
+    payload_room: PayloadRoom,
     answer_room: NodeRoom,
 }
 
@@ -109,9 +108,7 @@ impl Edge {
             endpoint,
             shared: Arc::new(Shared {
                 handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
-                payload_kib: Arc::new(Semaphore::new(
-                    config.payload_bytes_max.max(PAYLOAD_BYTES_MAX) / 1024,
-                )),
+                payload_room: PayloadRoom::new(config.payload_bytes_max),
                 answer_room: NodeRoom::new(config.answer_bytes_max),
                 config,
                 sessions,

@@ -7,14 +7,13 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use quinn::{Connection, SendStream};
 use selvedge_cluster::actor::SubscriptionItem;
-use selvedge_protocol::frame::{EphemeralEvent, Event, Gap, LargeGap, ServerFrame};
-use selvedge_protocol::limits::{INLINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use selvedge_protocol::frame::ServerFrame;
 use selvedge_protocol::{ErrorCode, Failure, codec};
 
 use crate::edge::answer::{self, Unwritten};
 use crate::edge::close;
 use crate::gateway::Feed;
-use crate::session::{Opening, Room, SessionReporter, Taken};
+use crate::session::{Opening, Room, SessionReporter, Taken, Told, ended, told};
 
 /// Opens the feed, tells the session how that went, and sends what comes until either end has enough.
 pub(super) async fn serve(
@@ -118,62 +117,30 @@ impl Sending<'_> {
 
     /// Appends the item; a large one has taken room.
     fn encode(&self, item: SubscriptionItem, out: &mut Vec<u8>) -> Result<Option<Taken>, Failure> {
-        let subscription = self.subscription;
-        match item {
-            SubscriptionItem::Event(event) => {
-                check("event", event.data.len(), INLINE_BYTES_MAX)?;
-                let event = ServerFrame::Event(Event {
-                    subscription,
-                    seq: event.seq,
-                    kind: event.kind.as_ref().to_owned(),
-                    time_ms: event.time_ms,
-                    data: event.data,
-                });
-                append(&event, out)?;
+        match told(self.subscription, item, &self.bounds.room)? {
+            None => Ok(None),
+            Some(Told::Frame(frame)) => {
+                append(&frame, out)?;
+                Ok(None)
             }
-            SubscriptionItem::Gap {
-                after,
-                seq,
+            Some(Told::Lossy(frame)) => {
+                let mut datagram = Vec::new();
+                // Lossy: too large for a frame or the path, or not wanted by the client.
+                if append(&frame, &mut datagram).is_ok() {
+                    let _ = self.connection.send_datagram(datagram.into());
+                }
+                Ok(None)
+            }
+            Some(Told::Large {
+                gap,
                 snapshot,
-            } => {
-                if snapshot.len() > INLINE_BYTES_MAX {
-                    check("snapshot", snapshot.len(), PAYLOAD_BYTES_MAX)?;
-                    let room = self.bounds.room.take(snapshot.len())?;
-                    let gap = LargeGap {
-                        subscription,
-                        after,
-                        seq,
-                        length: snapshot.len() as u64,
-                    };
-                    append(&ServerFrame::LargeGap(gap), out)?;
-                    out.extend_from_slice(&snapshot);
-                    return Ok(Some(room));
-                }
-                let gap = ServerFrame::Gap(Gap {
-                    subscription,
-                    after,
-                    seq,
-                    snapshot,
-                });
-                append(&gap, out)?;
-            }
-            SubscriptionItem::Ephemeral { from, name, data } => {
-                if data.len() <= INLINE_BYTES_MAX {
-                    let mut datagram = Vec::new();
-                    let event = EphemeralEvent {
-                        subscription,
-                        from,
-                        name,
-                        data,
-                    };
-                    // Lossy: too large for a frame or the path, or not wanted by the client.
-                    if append(&ServerFrame::Ephemeral(event), &mut datagram).is_ok() {
-                        let _ = self.connection.send_datagram(datagram.into());
-                    }
-                }
+                room,
+            }) => {
+                append(&ServerFrame::LargeGap(gap), out)?;
+                out.extend_from_slice(&snapshot);
+                Ok(Some(room))
             }
         }
-        Ok(None)
     }
 }
 
@@ -184,26 +151,9 @@ fn append(frame: &ServerFrame, out: &mut Vec<u8>) -> Result<(), Failure> {
     codec::encode(frame, out).map_err(|error| Failure::new(ErrorCode::TooLarge, error.to_string()))
 }
 
-fn check(what: &str, bytes: usize, limit: usize) -> Result<(), Failure> {
-    if bytes <= limit {
-        return Ok(());
-    }
-    Err(Failure::new(
-        ErrorCode::TooLarge,
-        format!("the {what} of {bytes} bytes is over the limit of {limit}"),
-    ))
-}
-
 fn unread() -> Failure {
     Failure::new(
         ErrorCode::Overloaded,
         "the events were not read for too long; subscribe again from the last position",
-    )
-}
-
-fn ended() -> Failure {
-    Failure::new(
-        ErrorCode::Unavailable,
-        "the events have ended; subscribe again from the last position",
     )
 }

@@ -18,7 +18,7 @@ pub struct SessionHandle {
     connection: ConnectionNumber,
     actor: ActorRef<Message>,
     /// One permit per batch of frames in the mailbox, which itself has no bound.
-    batches: Arc<Semaphore>,
+    batches: Batches,
 }
 
 /// Tells the connections of a node apart, so that a session ignores what comes from an old one.
@@ -29,6 +29,21 @@ pub(super) struct ConnectionNumber(pub(super) u64);
 #[derive(Debug)]
 pub struct BatchPermit {
     _permit: OwnedSemaphorePermit,
+}
+
+/// The leaves of a connection, for whoever reads for it.
+#[derive(Debug, Clone)]
+pub struct Batches(Arc<Semaphore>);
+
+impl Batches {
+    /// As [`SessionHandle::permit`].
+    pub async fn permit(&self) -> Option<BatchPermit> {
+        Arc::clone(&self.0)
+            .acquire_owned()
+            .await
+            .ok()
+            .map(|permit| BatchPermit { _permit: permit })
+    }
 }
 
 /// Batches a connection may have in its session's mailbox: one at work, one to follow.
@@ -53,7 +68,7 @@ impl SessionHandle {
             session,
             connection,
             actor,
-            batches: Arc::new(Semaphore::new(BATCHES_MAX)),
+            batches: Batches(Arc::new(Semaphore::new(BATCHES_MAX))),
         }
     }
 
@@ -64,16 +79,17 @@ impl SessionHandle {
 
     /// Waits until the session can take a batch. `None` once it has ended.
     pub async fn permit(&self) -> Option<BatchPermit> {
-        Arc::clone(&self.batches)
-            .acquire_owned()
-            .await
-            .ok()
-            .map(|permit| BatchPermit { _permit: permit })
+        self.batches.permit().await
+    }
+
+    /// Leave to be asked for elsewhere. It does not keep the session attached.
+    pub fn batches(&self) -> Batches {
+        self.batches.clone()
     }
 
     /// Leave at once or not at all: for what may be lost.
     pub fn try_permit(&self) -> Option<BatchPermit> {
-        Arc::clone(&self.batches)
+        Arc::clone(&self.batches.0)
             .try_acquire_owned()
             .ok()
             .map(|permit| BatchPermit { _permit: permit })

@@ -169,6 +169,16 @@ impl Sessions {
         self.0.registry.len()
     }
 
+    /// Whether no more sessions are taken, as the node stops.
+    pub fn is_draining(&self) -> bool {
+        self.draining_ms() > 0
+    }
+
+    /// Whether there are as many as may be.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.0.config.sessions_max
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

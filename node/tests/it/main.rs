@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
 
+mod bridge;
 mod edge;
 mod operation;
 mod process;
+mod session_conformance;
 mod tidy;

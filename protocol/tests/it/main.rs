@@ -13,5 +13,6 @@ mod json_form;
 mod peer;
 mod round_trip;
 mod samples;
+mod shared_event;
 mod strategies;
 mod wire_page;

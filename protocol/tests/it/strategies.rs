@@ -277,7 +277,7 @@ fn reply() -> impl Strategy<Value = Reply> {
 }
 
 prop_compose! {
-    fn event()(
+    pub(crate) fn event()(
         subscription in number(), seq in number(), kind in name(), time_ms in number(),
         data in data(),
     ) -> Event {

@@ -89,6 +89,7 @@ export class Requests<C> {
    */
   startOver(): C[] {
     const lane = this.#commands;
+    for (const pending of lane.sent.values()) pending.isParked = false;
     const sent = [...lane.sent.values()].filter(({ ticket }) => ticket !== undefined);
     lane.waiting = new Set([...sent.filter(({ frame }) => isRecognised(frame)), ...lane.waiting]);
     lane.sent.clear();

@@ -132,7 +132,7 @@ export interface Reply {
 export interface Task {
   type: "task";
   lease: number;
-  operation: Target;
+  operation: { operation: string };
   operationType: string;
   step: string;
   attempt: number;

@@ -25,22 +25,22 @@ use tokio::task::JoinHandle;
 
 use super::service::Stand;
 
-pub(super) const TOKEN: &str = "the right token";
+pub(crate) const TOKEN: &str = "the right token";
 
 /// A node's edge, serving.
-pub(super) struct Node {
-    pub(super) stand: Stand,
-    pub(super) sessions: Sessions,
-    pub(super) address: SocketAddr,
+pub(crate) struct Node {
+    pub(crate) stand: Stand,
+    pub(crate) sessions: Sessions,
+    pub(crate) address: SocketAddr,
     certificate: CertificateDer<'static>,
     /// The same, PEM.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     shutdown: oneshot::Sender<()>,
-    pub(super) running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
+    pub(crate) running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
 }
 
 /// An inside that lets in whoever has the token, in any tenant.
-pub(super) fn inside(service: Arc<dyn Service>, workers: Option<Workers>) -> Inside {
+pub(crate) fn inside(service: Arc<dyn Service>, workers: Option<Workers>) -> Inside {
     Inside {
         service,
         workers,
@@ -52,23 +52,23 @@ pub(super) fn inside(service: Arc<dyn Service>, workers: Option<Workers>) -> Ins
 }
 
 /// The bounds of most tests.
-pub(super) fn config() -> EdgeConfig {
+pub(crate) fn config() -> EdgeConfig {
     EdgeConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
 
 impl Node {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(config(), SessionConfig::new("test")).await
     }
 
-    pub(super) async fn with(edge: EdgeConfig, session: SessionConfig) -> Self {
+    pub(crate) async fn with(edge: EdgeConfig, session: SessionConfig) -> Self {
         let stand = Stand::new();
         let inside = inside(Arc::new(stand.clone()), None);
         Self::around(edge, session, inside, stand).await
     }
 
     /// One that knows of others, before the same stand-in as they.
-    pub(super) async fn among(others: OtherNodes, stand: Stand) -> Self {
+    pub(crate) async fn among(others: OtherNodes, stand: Stand) -> Self {
         let inside = Inside {
             others,
             ..inside(Arc::new(stand.clone()), None)
@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// One with something else inside; the stand-in is idle then.
-    pub(super) async fn around(
+    pub(crate) async fn around(
         edge: EdgeConfig,
         session: SessionConfig,
         inside: Inside,
@@ -108,13 +108,13 @@ impl Node {
     }
 
     /// Begins to drain.
-    pub(super) fn drain(self) -> JoinHandle<Result<(), selvedge_node::edge::RunError>> {
+    pub(crate) fn drain(self) -> JoinHandle<Result<(), selvedge_node::edge::RunError>> {
         let _ = self.shutdown.send(());
         self.running
     }
 
     /// A UDP socket that connects to this node.
-    pub(super) fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -131,11 +131,11 @@ impl Node {
     }
 
     /// A connection with an open control stream and nothing said.
-    pub(super) async fn connect(&self) -> Peer {
+    pub(crate) async fn connect(&self) -> Peer {
         self.connect_on(self.endpoint()).await
     }
 
-    pub(super) async fn connect_on(&self, endpoint: Endpoint) -> Peer {
+    pub(crate) async fn connect_on(&self, endpoint: Endpoint) -> Peer {
         let connecting = endpoint.connect(self.address, "localhost").unwrap();
         let connection = connecting.await.unwrap();
         let (send, recv) = connection.open_bi().await.unwrap();
@@ -148,7 +148,7 @@ impl Node {
     }
 
     /// A connection with a session of its own.
-    pub(super) async fn session(&self) -> (Peer, Welcome) {
+    pub(crate) async fn session(&self) -> (Peer, Welcome) {
         let mut peer = self.connect().await;
         peer.send(&[ClientFrame::Hello(hello(None))]).await;
         let welcome = peer.welcome().await;
@@ -156,7 +156,7 @@ impl Node {
     }
 
     /// Another connection for a session.
-    pub(super) async fn resume(&self, welcome: &Welcome) -> (Peer, Welcome) {
+    pub(crate) async fn resume(&self, welcome: &Welcome) -> (Peer, Welcome) {
         let mut peer = self.connect().await;
         let hello = hello(Some(welcome.resume_token.clone()));
         peer.send(&[ClientFrame::Hello(hello)]).await;
@@ -166,21 +166,21 @@ impl Node {
 }
 
 /// The raw end of a connection.
-pub(super) struct Peer {
-    pub(super) endpoint: Endpoint,
-    pub(super) connection: Connection,
-    pub(super) send: SendStream,
-    pub(super) reader: Reader,
+pub(crate) struct Peer {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    pub(crate) reader: Reader,
 }
 
 /// Reads frames off a stream.
-pub(super) struct Reader {
-    pub(super) recv: RecvStream,
+pub(crate) struct Reader {
+    pub(crate) recv: RecvStream,
     buffer: BytesMut,
 }
 
 impl Reader {
-    pub(super) fn new(recv: RecvStream) -> Self {
+    pub(crate) fn new(recv: RecvStream) -> Self {
         Self {
             recv,
             buffer: BytesMut::new(),
@@ -188,7 +188,7 @@ impl Reader {
     }
 
     /// The next frame, `None` at the end of the stream, however it came.
-    pub(super) async fn next(&mut self) -> Option<ServerFrame> {
+    pub(crate) async fn next(&mut self) -> Option<ServerFrame> {
         loop {
             if let Some(frame) = codec::decode(&mut self.buffer).unwrap() {
                 return Some(frame);
@@ -199,7 +199,7 @@ impl Reader {
     }
 
     /// So many bytes that are no frame; fewer where the stream ends.
-    pub(super) async fn bytes(&mut self, count: usize) -> BytesMut {
+    pub(crate) async fn bytes(&mut self, count: usize) -> BytesMut {
         while self.buffer.len() < count {
             match self.recv.read_chunk(usize::MAX, true).await {
                 Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
@@ -209,7 +209,7 @@ impl Reader {
         self.buffer.split_to(count.min(self.buffer.len()))
     }
 
-    pub(super) async fn reply(&mut self) -> Reply {
+    pub(crate) async fn reply(&mut self) -> Reply {
         match self.next().await {
             Some(ServerFrame::Reply(reply)) => reply,
             other => panic!("not a reply: {other:?}"),
@@ -218,23 +218,23 @@ impl Reader {
 }
 
 impl Peer {
-    pub(super) async fn send(&mut self, frames: &[ClientFrame]) {
+    pub(crate) async fn send(&mut self, frames: &[ClientFrame]) {
         self.send_bytes(&encode(frames)).await;
     }
 
-    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.send.write_all(bytes).await.unwrap();
     }
 
-    pub(super) async fn next(&mut self) -> Option<ServerFrame> {
+    pub(crate) async fn next(&mut self) -> Option<ServerFrame> {
         self.reader.next().await
     }
 
-    pub(super) async fn reply(&mut self) -> Reply {
+    pub(crate) async fn reply(&mut self) -> Reply {
         self.reader.reply().await
     }
 
-    pub(super) async fn welcome(&mut self) -> Welcome {
+    pub(crate) async fn welcome(&mut self) -> Welcome {
         match self.next().await {
             Some(ServerFrame::Welcome(welcome)) => welcome,
             other => panic!(
@@ -245,7 +245,7 @@ impl Peer {
     }
 
     /// Reads on until the node ends the connection: the Goodbye's failure, and that the close code agrees.
-    pub(super) async fn expelled(&mut self) -> Failure {
+    pub(crate) async fn expelled(&mut self) -> Failure {
         let mut failure = None;
         while let Some(frame) = self.next().await {
             if let ServerFrame::Goodbye(goodbye) = frame {
@@ -259,14 +259,14 @@ impl Peer {
 }
 
 /// The code that the node closes the connection with.
-pub(super) async fn closed(connection: &Connection) -> u64 {
+pub(crate) async fn closed(connection: &Connection) -> u64 {
     match connection.closed().await {
         ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
         other => panic!("not closed by the node: {other:?}"),
     }
 }
 
-pub(super) fn close_code(code: ErrorCode) -> u64 {
+pub(crate) fn close_code(code: ErrorCode) -> u64 {
     ErrorCode::ALL
         .iter()
         .position(|each| *each == code)
@@ -274,7 +274,7 @@ pub(super) fn close_code(code: ErrorCode) -> u64 {
         + 1
 }
 
-pub(super) fn encode(frames: &[ClientFrame]) -> Vec<u8> {
+pub(crate) fn encode(frames: &[ClientFrame]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
         codec::encode(frame, &mut bytes).unwrap();
@@ -282,7 +282,7 @@ pub(super) fn encode(frames: &[ClientFrame]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn hello(resume: Option<Bytes>) -> Hello {
+pub(crate) fn hello(resume: Option<Bytes>) -> Hello {
     Hello {
         versions: version::SPOKEN.to_vec(),
         token: TOKEN.to_owned(),
@@ -293,11 +293,11 @@ pub(super) fn hello(resume: Option<Bytes>) -> Hello {
     }
 }
 
-pub(super) fn target() -> Target {
+pub(crate) fn target() -> Target {
     Target::Actor("counter/one".parse().unwrap())
 }
 
-pub(super) fn command(number: u64, name: &str) -> Command {
+pub(crate) fn command(number: u64, name: &str) -> Command {
     Command {
         number,
         id: None,
@@ -311,7 +311,7 @@ pub(super) fn command(number: u64, name: &str) -> Command {
     }
 }
 
-pub(super) fn query(number: u64, name: &str, body: impl Into<Bytes>) -> ClientFrame {
+pub(crate) fn query(number: u64, name: &str, body: impl Into<Bytes>) -> ClientFrame {
     ClientFrame::Query(Query {
         number,
         target: target(),
@@ -323,7 +323,7 @@ pub(super) fn query(number: u64, name: &str, body: impl Into<Bytes>) -> ClientFr
     })
 }
 
-pub(super) fn subscribe(subscription: u64, since: Since) -> ClientFrame {
+pub(crate) fn subscribe(subscription: u64, since: Since) -> ClientFrame {
     ClientFrame::Subscribe(Subscribe {
         subscription,
         target: target(),
@@ -333,7 +333,7 @@ pub(super) fn subscribe(subscription: u64, since: Since) -> ClientFrame {
 }
 
 /// The success of the reply, which must be to this request.
-pub(super) fn success(reply: Reply, request: Request) -> Success {
+pub(crate) fn success(reply: Reply, request: Request) -> Success {
     assert_eq!(reply.request, request);
     match reply.outcome {
         Outcome::Success(success) => success,
@@ -342,7 +342,7 @@ pub(super) fn success(reply: Reply, request: Request) -> Success {
 }
 
 /// The failure of the reply, which must be to this request.
-pub(super) fn failure(reply: Reply, request: Request) -> Failure {
+pub(crate) fn failure(reply: Reply, request: Request) -> Failure {
     assert_eq!(reply.request, request);
     match reply.outcome {
         Outcome::Success(success) => panic!("{request:?} succeeded: {success:?}"),
@@ -351,4 +351,4 @@ pub(super) fn failure(reply: Reply, request: Request) -> Failure {
 }
 
 /// Longer than anything here takes, shorter than anybody waits.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -16,15 +17,19 @@ use tokio::sync::{Semaphore, broadcast, watch};
 
 /// The stand-in.
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(crate) struct Inner {
     state: Mutex<State>,
+    /// The event that was told last.
+    last: Mutex<Option<StoredEvent>>,
     /// How many events there are.
     seq: watch::Sender<u64>,
     ephemeral: broadcast::Sender<(SessionId, String, Bytes)>,
     /// One permit per command `hold` that was received.
-    pub(super) held: Semaphore,
+    pub(crate) held: Semaphore,
     /// One permit per piece of a streamed payload that was received.
-    pub(super) received: Semaphore,
+    pub(crate) received: Semaphore,
+    /// Bytes of each event's data; a few, unless a test sets it.
+    pub(crate) event_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -33,28 +38,51 @@ struct State {
     waiting: Vec<(Option<(SessionId, u64)>, ReplyTo)>,
 }
 
+impl Inner {
+    /// The event with this number: the same for all who hear it in a row, as an actor's is.
+    fn event(&self, seq: u64) -> StoredEvent {
+        let mut last = self.last.lock();
+        if let Some(event) = last.as_ref()
+            && event.seq == seq
+        {
+            return event.clone();
+        }
+        let spaces = self.event_bytes.load(Ordering::Relaxed) - 2;
+        let event = StoredEvent {
+            seq,
+            kind: Arc::from("added"),
+            time_ms: 0,
+            data: Bytes::from(format!("{{{}}}", " ".repeat(spaces))),
+        };
+        *last = Some(event.clone());
+        event
+    }
+}
+
 /// A cheap handle on it.
 #[derive(Debug, Clone)]
-pub(super) struct Stand(pub(super) Arc<Inner>);
+pub(crate) struct Stand(pub(crate) Arc<Inner>);
 
 impl Stand {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             state: Mutex::default(),
+            last: Mutex::default(),
             seq: watch::Sender::new(0),
             ephemeral: broadcast::Sender::new(64),
             held: Semaphore::new(0),
             received: Semaphore::new(0),
+            event_bytes: AtomicUsize::new(2),
         }))
     }
 
     /// How often anything was added.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         *self.0.seq.borrow()
     }
 
     /// Answers all commands that are held, each adding one.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         let waiting = std::mem::take(&mut self.0.state.lock().waiting);
         for (id, reply) in waiting {
             reply.answer(self.add(id));
@@ -87,7 +115,7 @@ impl Stand {
         });
     }
 
-    pub(super) fn add(&self, id: Option<(SessionId, u64)>) -> Outcome {
+    pub(crate) fn add(&self, id: Option<(SessionId, u64)>) -> Outcome {
         let mut state = self.0.state.lock();
         if let Some(id) = id
             && let Some(outcome) = state.outcomes.get(&id)
@@ -154,16 +182,11 @@ impl Service for Stand {
             Since::Latest => self.count(),
         };
         let events = stream::unfold(
-            (position, self.0.seq.subscribe()),
-            |(position, mut seq)| async move {
+            (position, self.0.seq.subscribe(), Arc::clone(&self.0)),
+            |(position, mut seq, inner)| async move {
                 seq.wait_for(|seq| *seq > position).await.ok()?;
-                let event = SubscriptionItem::Event(StoredEvent {
-                    seq: position + 1,
-                    kind: Arc::from("added"),
-                    time_ms: 0,
-                    data: Bytes::from_static(b"{}"),
-                });
-                Some((Ok(event), (position + 1, seq)))
+                let event = SubscriptionItem::Event(inner.event(position + 1));
+                Some((Ok(event), (position + 1, seq, inner)))
             },
         );
         let told = stream::unfold(self.0.ephemeral.subscribe(), |mut told| async move {

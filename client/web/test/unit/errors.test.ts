@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { SelvedgeError } from "../src/index.js";
+import { SelvedgeError } from "../../src/index.js";
 
 test("an error tells its code, its field and whether another attempt is worth it", () => {
   const error = new SelvedgeError("limit_exceeded", "50 commands a second", { retryAfterMs: 250 });
