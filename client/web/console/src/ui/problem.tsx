@@ -1,0 +1,22 @@
+/** An error on screen: what went wrong, which field, what helps. */
+
+import { remedy } from "../problem.js";
+import type { Problem } from "../problem.js";
+
+export function ProblemNote({ problem }: { problem: Problem }) {
+  const help = remedy(problem);
+  return (
+    <p class="problem">
+      <code>{problem.code}</code>
+      {problem.field !== undefined && (
+        <>
+          {" in "}
+          <code>{problem.field}</code>
+        </>
+      )}
+      {": "}
+      {problem.message}
+      {help !== undefined && <span class="remedy">{` ${help}`}</span>}
+    </p>
+  );
+}
