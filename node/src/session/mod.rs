@@ -1,9 +1,9 @@
 //! Sessions: the client's relation to the node, above any one connection.
 //!
-//! A connection (of the edge, later of the bridge) opens one through [`Sessions`] with the Hello it got,
+//! A connection (of the edge or of the bridge) opens one through [`Sessions`] with the Hello it got,
 //! and holds it by a [`SessionHandle`]; what comes back arrives at its end of a [`link`]. Each session is
 //! an actor under the `sessions` supervisor, so that a crash ends one session, whose client resumes it.
-//! Nothing here knows QUIC.
+//! Nothing here knows QUIC or WebSocket.
 
 mod actor;
 mod elsewhere;

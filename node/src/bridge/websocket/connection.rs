@@ -27,7 +27,7 @@ use super::WebSockets;
 use super::handshake::Agreed;
 use super::large::Large;
 use super::last::{Last, no_hello, silent, unread};
-use super::outbox::{Gone, Outbox};
+use super::outbox::{NoRoom, Outbox};
 use super::payload::{Answered, Payloads, Receiver, Taken};
 use super::reader::{Batch, Reader};
 use super::subscription::{self, Item, Items, Listener};
@@ -461,14 +461,14 @@ impl Connection {
         if !self.outbox.is_full() || self.session.is_none() {
             return Flow::GoesOn;
         }
-        let room = timeout(self.shared.config.stall, self.outbox.room());
+        let room = self.outbox.room(self.shared.config.stall);
         let waited = wrap_future(room).map(|room, actor: &mut Self, ctx: &mut Context<Self>| {
             // What came meanwhile was not read.
             actor.is_heard.set(true);
             match room {
-                Ok(Ok(())) => actor.carry_out(ctx),
-                Ok(Err(Gone)) => ctx.stop(),
-                Err(_) => actor.finish(Last::Failed(unread()), ctx),
+                Ok(()) => actor.carry_out(ctx),
+                Err(NoRoom::Gone) => ctx.stop(),
+                Err(NoRoom::Stalled) => actor.finish(Last::Failed(unread()), ctx),
             }
         });
         ctx.wait(waited);

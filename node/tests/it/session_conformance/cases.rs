@@ -222,7 +222,7 @@ pub(super) async fn a_large_snapshot_comes_before_the_events_behind_it<T: Transp
     loop {
         match peer.next().await {
             Heard::Frame(ServerFrame::Reply(reply)) => {
-                drop(success(reply, Request::Subscription(5)))
+                drop(success(reply, Request::Subscription(5)));
             }
             Heard::Frame(ServerFrame::LargeGap(gap)) => heard.push(gap.seq),
             Heard::Bytes(request, bytes) => {

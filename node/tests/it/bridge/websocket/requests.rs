@@ -147,7 +147,7 @@ async fn ephemeral_messages_reach_who_is_subscribed() {
         .await;
         match other.frame().await {
             ServerFrame::Ephemeral(event) => {
-                assert_eq!((event.subscription, &*event.name), (5, "typing"))
+                assert_eq!((event.subscription, &*event.name), (5, "typing"));
             }
             other => panic!("{other:?}"),
         }
