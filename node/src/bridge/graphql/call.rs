@@ -148,6 +148,7 @@ impl Call {
             name: name.to_owned(),
             body,
             payload: CommandPayload::None,
+            if_version: None,
             deadline: self.0.deadline,
         };
         let success = self.0.inside.command(&self.0.caller, call).await?;

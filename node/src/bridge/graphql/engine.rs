@@ -44,7 +44,7 @@ pub(super) enum Answer {
     /// It was not executed, or not to its end.
     Refused(Vec<ServerError>, Cause),
     /// It was, with errors or without.
-    Executed(Response),
+    Executed(Box<Response>),
 }
 
 /// Why a request was not executed.
@@ -237,7 +237,7 @@ fn answer(mut response: Response) -> Answer {
         true => Answer::Refused(errors.take(GRAPHQL_ERRORS_MAX).collect(), Cause::Document),
         false => {
             response.errors = errors.collect();
-            Answer::Executed(response)
+            Answer::Executed(Box::new(response))
         }
     }
 }

@@ -65,6 +65,10 @@ pub(super) struct Answer {
 
 /// What an actor has answered.
 #[Object(name = "ActorAnswer")]
+#[allow(
+    clippy::unused_async,
+    reason = "what makes fields of these takes async functions alone"
+)]
 impl Answer {
     async fn reply(&self) -> Result<Option<AnyJson>, Refusal> {
         any(&self.success.body).map(Some)

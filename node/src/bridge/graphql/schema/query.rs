@@ -33,6 +33,10 @@ pub(super) enum Node {
 }
 
 #[Object(name = "Query")]
+#[allow(
+    clippy::unused_async,
+    reason = "what makes fields of these takes async functions alone"
+)]
 impl Query {
     /// What runs here.
     async fn about(&self, context: &Context<'_>) -> Result<About, Refusal> {
