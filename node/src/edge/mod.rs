@@ -9,7 +9,7 @@
 //! | 0 | all is said, the session has ended in order |
 //! | 1 + n | a failure with error code n of the protocol (so `malformed` is 1); the reason is its text |
 //!
-//! Browsers come to the same port by WebTransport: [`wire`] is what differs, and [`web`] how they get there.
+//! Browsers come to the same port by WebTransport: `wire` is what differs, and `web` how they get there.
 
 mod answer;
 mod close;
