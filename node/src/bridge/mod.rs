@@ -5,6 +5,7 @@
 //! store or a connection of the node. What answers to whom is in one table, [`routes`].
 
 mod common;
+mod console;
 mod graphql;
 mod health;
 mod inside;

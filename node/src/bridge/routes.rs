@@ -6,11 +6,12 @@ use selvedge_protocol::{ErrorCode, Failure};
 
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::{self, Table};
-use crate::bridge::{graphql, health, websocket};
+use crate::bridge::{console, graphql, health, websocket};
 
 /// Adds all routes.
 pub(super) fn routes(config: &mut ServiceConfig) {
     table().register(config);
+    config.configure(console::routes);
     config.configure(graphql::routes);
     config.route("/ws", web::to(websocket::serve));
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::Running;
 use crate::bridge::{self, Bridge};
-use crate::edge::{self, BindError, Edge, EdgeConfig, EdgeTls, ResetKey};
+use crate::edge::{self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey};
 use crate::gateway::{Gateway, Service};
 use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
@@ -219,6 +219,9 @@ fn bind_edge(
         connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
         drain: Duration::from_secs(config.drain_seconds.into()),
         reset_key: Some(ResetKey::of_node(meta.session_key.as_bytes(), &config.name)),
+        browsers: Some(Browsers {
+            origins: config.bridge.origins.clone(),
+        }),
         ..EdgeConfig::new(config.quic)
     };
     Edge::bind(edge_config, tls, sessions).map_err(|error| unbound(config, &error))

@@ -13,7 +13,7 @@ use futures::stream;
 use selvedge_protocol::frame::{
     ClientFrame, Command, Payload as CommandPayload, Request, ServerFrame,
 };
-use selvedge_protocol::{Failure, servers};
+use selvedge_protocol::Failure;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -369,12 +369,11 @@ impl Connection {
 
     fn outgoing(&mut self, item: Outgoing, ctx: &mut Context<Self>) -> Result<(), Failure> {
         match item {
-            Outgoing::Frame(frame) => self.writer.frame(without_servers(frame)),
+            Outgoing::Frame(frame) => self.writer.frame(frame),
             Outgoing::Attached(attached) => {
                 let Attached { reply, body, room } = *attached;
                 let request = reply.request;
-                self.writer
-                    .frame(without_servers(ServerFrame::Reply(reply)))?;
+                self.writer.frame(ServerFrame::Reply(reply))?;
                 self.send_large(Large::new(request, body, room, None), ctx);
                 Ok(())
             }
@@ -532,25 +531,4 @@ const fn has_chunks(command: &Command) -> bool {
         CommandPayload::None | CommandPayload::Inline(_) => false,
         CommandPayload::Attached { .. } | CommandPayload::Streamed { .. } => true,
     }
-}
-
-/// The other nodes are known by their addresses for QUIC, which are of no use here.
-fn without_servers(mut frame: ServerFrame) -> ServerFrame {
-    let ext = match &mut frame {
-        ServerFrame::Welcome(welcome) => &mut welcome.ext,
-        ServerFrame::Reply(reply) => &mut reply.ext,
-        ServerFrame::Event(_)
-        | ServerFrame::Gap(_)
-        | ServerFrame::Task(_)
-        | ServerFrame::Notice(_)
-        | ServerFrame::Redirect(_)
-        | ServerFrame::Goodbye(_)
-        | ServerFrame::Pong(_)
-        | ServerFrame::Ephemeral(_)
-        | ServerFrame::LargeGap(_)
-        | ServerFrame::Chunk(_)
-        | ServerFrame::Window(_) => return frame,
-    };
-    ext.retain(|(number, _)| *number != servers::EXTENSION);
-    frame
 }

@@ -34,20 +34,18 @@ impl Last {
             Self::Close => return writer.close(NORMAL, ""),
             Self::Violation(code, reason) => return writer.close(code, reason),
             Self::Failed(failure) => End::Failed(failure),
-            // The other node is known by its address for QUIC, which is of no use here.
-            Self::End(End::Elsewhere(_)) => End::Failed(moved()),
             Self::End(end) => end,
         };
         for frame in last_words(&end) {
             // What cannot be said is in the log; the close code says it as well.
             let _ = writer.frame(frame);
         }
-        match end {
-            End::Failed(failure) => {
-                writer.close(FAILURES + ordinal(failure.code), &failure.to_string());
-            }
-            End::Done | End::Elsewhere(_) => writer.close(NORMAL, ""),
-        }
+        let failure = match end {
+            End::Done => return writer.close(NORMAL, ""),
+            End::Elsewhere(_) => moved(),
+            End::Failed(failure) => failure,
+        };
+        writer.close(FAILURES + ordinal(failure.code), &failure.to_string());
     }
 }
 
