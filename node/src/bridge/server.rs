@@ -14,7 +14,7 @@ use rustls::version::TLS13;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
-use crate::bridge::common::{Common, Draining, held};
+use crate::bridge::hold::{Common, Draining, held};
 use crate::bridge::rest::Streams;
 use crate::bridge::{BridgeConfig, Inside, routes};
 use crate::edge::EdgeTls;

@@ -136,7 +136,14 @@ async fn wrong_bodies_name_their_field() {
 async fn what_is_no_json_is_refused() {
     let node = Node::start().await;
     let http = node.ann().header("content-type", "application/json");
-    for body in ["", "{", "{\"type\":\"digest\"} {}", "nothing", "{\"type\":\"digest\"", "\u{0}"] {
+    for body in [
+        "",
+        "{",
+        "{\"type\":\"digest\"} {}",
+        "nothing",
+        "{\"type\":\"digest\"",
+        "\u{0}",
+    ] {
         let answer = http.send(Method::POST, "/v1/operations", body.into()).await;
         assert_eq!(answer.problem(400, "malformed"), "body", "{body:?}");
     }
