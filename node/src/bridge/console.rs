@@ -3,9 +3,7 @@
 //! Whoever comes gets them; what they show is asked for with a token, as everybody asks.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, EntityTag, Header, IfNoneMatch,
-};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EntityTag, Header, IfNoneMatch};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
@@ -97,7 +95,10 @@ mod tests {
             .collect();
         assert!(named.len() >= 2, "{named:?}");
         for path in named {
-            assert!(Files::get(path).is_some(), "{path} is not there: build the console");
+            assert!(
+                Files::get(path).is_some(),
+                "{path} is not there: build the console"
+            );
         }
         for path in Files::iter() {
             assert_ne!(content_type(&path), "application/octet-stream", "{path}");

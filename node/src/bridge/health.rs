@@ -12,7 +12,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::bridge::common::Draining;
+use crate::bridge::hold::Draining;
 use crate::bridge::rest::Doc;
 use crate::bridge::{Inside, scrape};
 

@@ -4,10 +4,10 @@
 //! node lives on the main runtime, and handlers reach it through [`Inside`] alone: nothing here holds an actor, a
 //! store or a connection of the node. What answers to whom is in one table, [`routes`].
 
-mod common;
 mod console;
 mod graphql;
 mod health;
+mod hold;
 mod inside;
 mod origin;
 mod problem;

@@ -10,10 +10,15 @@ use selvedge_protocol::{ErrorCode, Failure};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// A refusal. Small, as it is part of every result.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem(Box<Told>);
+
 /// A refusal as a client of HTTP sees it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Problem)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Problem {
+pub(crate) struct Told {
     /// Says what sort of problem it is: a name that resolves to nothing, RFC 9457 section 3.1.1.
     r#type: String,
     title: &'static str,
@@ -41,7 +46,7 @@ impl Problem {
     /// With another status than that of its code.
     pub(crate) fn with_status(failure: Failure, status: StatusCode) -> Self {
         let code = failure.code;
-        Self {
+        Self(Box::new(Told {
             r#type: format!("urn:selvedge:error:{}", code.name()),
             title: title(code),
             status: status.as_u16(),
@@ -51,29 +56,35 @@ impl Problem {
             retry_after_ms: failure.retry_after_ms,
             request_id: None,
             headers: Vec::new(),
-        }
+        }))
     }
 
     /// The same with another header.
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
     /// The same of this request.
     pub(crate) fn of_request(mut self, id: &str) -> Self {
-        self.request_id = Some(id.to_owned());
+        self.0.request_id = Some(id.to_owned());
         self
+    }
+
+    /// What the client reads.
+    pub(crate) fn to_json(&self) -> String {
+        // Serialisation into memory fails only for maps with keys that are not text.
+        serde_json::to_string(&self.0).unwrap_or_default()
     }
 
     /// The field that is wrong, where one is.
     #[cfg(test)]
     pub(crate) fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.0.field.as_deref()
     }
 
     fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
@@ -86,7 +97,7 @@ impl From<Failure> for Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.detail)
+        write!(f, "{}: {}", self.0.code, self.0.detail)
     }
 }
 
@@ -103,18 +114,18 @@ impl ResponseError for Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"selvedge\""));
         }
-        if let Some(ms) = self.retry_after_ms {
+        if let Some(ms) = self.0.retry_after_ms {
             response.insert_header((RETRY_AFTER, ms.div_ceil(1_000).max(1)));
         } else if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, 1));
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &self.0.headers {
             response.insert_header((name.clone(), value.clone()));
         }
         response
             .insert_header((CACHE_CONTROL, "no-store"))
             .content_type("application/problem+json")
-            .body(serde_json::to_string(self).unwrap_or_default())
+            .body(self.to_json())
     }
 }
 

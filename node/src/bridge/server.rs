@@ -14,8 +14,8 @@ use rustls::version::TLS13;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
-use crate::bridge::common::{Common, Draining, held};
 use crate::bridge::graphql::Engine;
+use crate::bridge::hold::{Common, Draining, held};
 use crate::bridge::rest::Streams;
 use crate::bridge::websocket::WebSockets;
 use crate::bridge::{BridgeConfig, Inside, routes};

@@ -6,11 +6,11 @@
 # Needs python3 with venv. Installs schemathesis, at the version below, into target/api/venv and nowhere else.
 set -eu
 SCHEMATHESIS=4.32.5
-here=$(dirname "$0")
-target=${CARGO_TARGET_DIR:-target}
-work=$target/api
-selvedge=${SELVEDGE:-$target/debug/selvedge}
-mkdir -p "$work"
+here=$(cd "$(dirname "$0")" && pwd)
+target=${CARGO_TARGET_DIR:-$here/../../../target}
+selvedge=$(realpath "${SELVEDGE:-$target/debug/selvedge}")
+mkdir -p "$target/api"
+work=$(cd "$target/api" && pwd)
 
 if [ "$("$work/venv/bin/st" --version 2>/dev/null | grep -o '[0-9.]*$' || :)" != "$SCHEMATHESIS" ]; then
   echo "installing schemathesis $SCHEMATHESIS into $work/venv"
@@ -42,6 +42,8 @@ until [ -s "$data/ready" ]; do
 done
 field() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$data/ready" "$1"; }
 
+# What the tool leaves behind it leaves here.
+cd "$work"
 SELVEDGE_TOKEN=$(field token)
 export SELVEDGE_TOKEN
 "$work/venv/bin/st" --config-file "$here/schemathesis.toml" --no-color \

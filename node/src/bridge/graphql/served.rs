@@ -9,8 +9,8 @@ use futures::future::{Ready, ready};
 use selvedge_protocol::{ErrorCode, Failure};
 
 use crate::bridge::Inside;
-use crate::bridge::common::Draining;
 use crate::bridge::graphql::engine::Engine;
+use crate::bridge::hold::Draining;
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::Streams;
 

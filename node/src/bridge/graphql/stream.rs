@@ -12,10 +12,10 @@ use futures::stream::{self, BoxStream};
 use selvedge_protocol::limits::EVENT_STREAM_BEAT_MS;
 use tokio::time::{Duration, Interval, MissedTickBehavior, interval};
 
-use crate::bridge::common::Draining;
 use crate::bridge::graphql::engine::Answer;
 use crate::bridge::graphql::http::{json, mark};
 use crate::bridge::graphql::media::Media;
+use crate::bridge::hold::Draining;
 use crate::bridge::rest::Place;
 
 /// A stream of one answer.

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::bridge::Inside;
-use crate::bridge::common::Common;
+use crate::bridge::hold::Common;
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::accept::accepts;
 use crate::bridge::rest::body;

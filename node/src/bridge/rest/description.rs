@@ -3,8 +3,9 @@
 use selvedge_protocol::limits::{ACTOR_KEY_BYTES_MAX, CHOSEN_ID_BYTES_MAX, OPERATION_PAGE_MAX};
 use serde_json::{Value, json};
 use utoipa::openapi::Required;
-use utoipa::openapi::schema::ObjectBuilder;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
+use crate::bridge::rest::condition::TAG;
 use crate::bridge::rest::doc::{Doc, chars, number, one_of, text};
 use crate::bridge::rest::schema::{
     ActorPage, ActorState, ClusterNode, ClusterPlan, ClusterStatus, ClusterWhy, Config, Nothing,
@@ -54,13 +55,7 @@ pub(super) fn operations() -> Doc {
         "compensating",
         "compensated",
     ];
-    let created = || {
-        ObjectBuilder::new()
-            .schema_type(utoipa::openapi::Type::String)
-            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
-                utoipa::openapi::KnownFormat::DateTime,
-            )))
-    };
+    let created = || any().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
     let page = json!({ "items": [operation()], "cursor": null });
     let api = Doc::api(
         "listOperations",
@@ -74,7 +69,7 @@ pub(super) fn operations() -> Doc {
         text("^[^=]{1,100}=[^\\x00]{1,100}$"),
         "Only with this label, `KEY=VALUE`.",
     )
-    .query("createdBy", chars(0, 256), "Only of this principal.")
+    .query("createdBy", any(), "Only of this principal.")
     .query("createdAfter", created(), "Not created before this.")
     .query("createdBefore", created(), "Created before this.");
     paged(api).answers_with::<OperationPage>(200, "A page.", page, &LINK)
@@ -337,7 +332,7 @@ fn keyed(api: Doc) -> Doc {
 
 fn conditional(api: Doc) -> Doc {
     let what = "The ETag of what was read: refused with 412 if there is another version by now, compared in the commit.";
-    api.header("If-Match", chars(1, 256), what).refuses(&[412])
+    api.header("If-Match", text(TAG), what).refuses(&[412])
 }
 
 fn fresh(api: Doc) -> Doc {
@@ -371,13 +366,9 @@ fn streamed(api: Doc) -> Doc {
 }
 
 fn tagged<T: utoipa::ToSchema>(api: Doc, example: Value) -> Doc {
-    api.header(
-        "If-None-Match",
-        chars(0, 256),
-        "Tags of what the client has.",
-    )
-    .answers_with::<T>(200, "As it is.", example, &[("ETag", "Its tag.")])
-    .says(304, "The client has it.")
+    api.header("If-None-Match", any(), "Tags of what the client has.")
+        .answers_with::<T>(200, "As it is.", example, &[("ETag", "Its tag.")])
+        .says(304, "The client has it.")
 }
 
 fn with_id(api: Doc) -> Doc {
@@ -391,6 +382,10 @@ fn with_actor(api: Doc) -> Doc {
         chars(1, ACTOR_KEY_BYTES_MAX),
         "The key of the actor: 1 to 512 bytes of UTF-8.",
     )
+}
+
+fn any() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
 }
 
 fn kind() -> ObjectBuilder {

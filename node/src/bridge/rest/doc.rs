@@ -212,7 +212,7 @@ impl Doc {
             let mut response = common(ResponseBuilder::new().description(what));
             match status {
                 401 => {
-                    response = response.header("WWW-Authenticate", header("How to authenticate."))
+                    response = response.header("WWW-Authenticate", header("How to authenticate."));
                 }
                 429 | 503 => response = response.header("Retry-After", header("Seconds.")),
                 _ => {}

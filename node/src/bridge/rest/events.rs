@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::bridge::common::Draining;
+use crate::bridge::hold::Draining;
 use crate::bridge::inside::Subscribed;
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::call::Call;
@@ -211,8 +211,10 @@ impl Source {
 
 /// The last words of a stream that failed.
 fn problem(failure: Failure) -> String {
-    let problem = serde_json::to_value(Problem::from(failure)).unwrap_or_default();
-    block(None, "problem", &problem)
+    format!(
+        "event: problem\ndata: {}\n\n",
+        Problem::from(failure).to_json()
+    )
 }
 
 /// One event. JSON text has no line breaks, and a name of an application's is cut at its first.

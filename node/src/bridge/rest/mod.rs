@@ -27,7 +27,11 @@ pub(super) use table::Table;
 
 /// The API, version 1, and its description.
 pub(super) fn table(table: Table) -> Table {
-    let table = table
+    described(administered(of_actors(of_operations(table))))
+}
+
+fn of_operations(table: Table) -> Table {
+    table
         .post("/v1/operations", operations::submit, description::submit)
         .get("/v1/operations", operations::list, description::operations)
         .get(
@@ -70,6 +74,10 @@ pub(super) fn table(table: Table) -> Table {
             events::operation,
             description::operation_events,
         )
+}
+
+fn of_actors(table: Table) -> Table {
+    table
         .get("/v1/actors", actors::list, description::actors)
         .get(
             "/v1/actors/{kind}/{key}",
@@ -90,7 +98,10 @@ pub(super) fn table(table: Table) -> Table {
             "/v1/actors/{kind}/{key}/events",
             events::actor,
             description::actor_events,
-        );
+        )
+}
+
+fn administered(table: Table) -> Table {
     table
         .get("/v1/sessions", sessions::list, description::sessions)
         .delete(
@@ -117,6 +128,10 @@ pub(super) fn table(table: Table) -> Table {
             description::node_remove,
         )
         .get("/v1/config", config::get, description::config)
+}
+
+fn described(table: Table) -> Table {
+    table
         .get("/openapi.json", openapi::json, description::openapi)
         .get("/docs", openapi::page, description::docs)
         .get("/docs/page.js", openapi::script, description::docs_script)

@@ -16,7 +16,7 @@ use utoipa::openapi::{
     Components, ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Paths,
 };
 
-use crate::bridge::problem::Problem;
+use crate::bridge::problem::Told;
 use crate::bridge::rest::doc::Doc;
 use crate::bridge::routes;
 
@@ -76,11 +76,11 @@ pub(crate) fn describe(routes: Vec<(Method, &'static str, Doc)>) -> OpenApi {
         }
     }
     let mut problem = Vec::new();
-    Problem::schemas(&mut problem);
+    Told::schemas(&mut problem);
     schemas.extend(problem);
     schemas.insert(
-        Problem::name().into_owned(),
-        <Problem as utoipa::PartialSchema>::schema(),
+        Told::name().into_owned(),
+        <Told as utoipa::PartialSchema>::schema(),
     );
     let mut components = Components::new();
     components.schemas = schemas.into_iter().collect();

@@ -113,9 +113,10 @@ struct Nothing {}
 pub(crate) async fn submit(call: Call, payload: Payload) -> Result<HttpResponse, Problem> {
     call.parameters(&[])?;
     let submission: Submission = call.body(payload).await?;
+    let key = identity::key(&call)?;
     let id = match &submission.id {
         Some(id) => OperationId::new(id).map_err(|error| wrong("id", &error))?,
-        None => chosen_id(&call)?,
+        None => chosen_id(&call, key.as_deref())?,
     };
     let payload = stored(submission.payload.as_deref())?;
     let operation_type =
@@ -284,10 +285,10 @@ pub(crate) fn within(field: &str, body: &Bytes) -> Result<(), Problem> {
 }
 
 /// The id of one that the client gave none: by its `Idempotency-Key`, so that a repeat is the same operation.
-fn chosen_id(call: &Call) -> Result<OperationId, Problem> {
+fn chosen_id(call: &Call, key: Option<&str>) -> Result<OperationId, Problem> {
     let scope = call.scope(&Target::Operations);
-    let id = match identity::key(call)? {
-        Some(key) => identity::of_key(&key, &scope),
+    let id = match key {
+        Some(key) => identity::of_key(key, &scope),
         None => identity::random(call),
     };
     OperationId::new(id.to_string()).map_err(|error| wrong("id", &error))

@@ -10,10 +10,10 @@ use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, StreamHandler};
 use actix_web::web::{Data, Payload};
 use futures::stream;
+use selvedge_protocol::Failure;
 use selvedge_protocol::frame::{
     ClientFrame, Command, Payload as CommandPayload, Request, ServerFrame,
 };
-use selvedge_protocol::Failure;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
