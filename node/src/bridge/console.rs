@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rust_embed::RustEmbed;
 
+use crate::bridge::problem::Problem;
 use crate::bridge::routes;
 
 /// What the build of the console leaves.
@@ -32,13 +33,13 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     }
 }
 
-async fn file(request: HttpRequest) -> HttpResponse {
+async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let path = match request.path().trim_start_matches('/') {
         "" => PAGE,
         path => path,
     };
     let Some(file) = Files::get(path) else {
-        return routes::nothing(request).await;
+        return Err(routes::unknown(&request));
     };
     let hash = BASE64_URL_SAFE_NO_PAD.encode(file.metadata.sha256_hash());
     let tag = EntityTag::new_strong(hash);
@@ -60,12 +61,12 @@ async fn file(request: HttpRequest) -> HttpResponse {
     answer
         .insert_header((CACHE_CONTROL, kept))
         .insert_header((ETAG, tag));
-    match is_known {
+    Ok(match is_known {
         true => answer.finish(),
         false => answer
             .insert_header((CONTENT_TYPE, content_type(path)))
             .body(file.data.into_owned()),
-    }
+    })
 }
 
 fn content_type(path: &str) -> &'static str {

@@ -29,6 +29,11 @@ pub(super) fn table() -> Table {
 
 /// What answers where no route does.
 pub(super) async fn nothing(request: HttpRequest) -> Result<&'static str, Problem> {
+    Err(unknown(&request))
+}
+
+/// That nothing is at the path of a request.
+pub(super) fn unknown(request: &HttpRequest) -> Problem {
     let path = request.path();
     let message = match path.strip_suffix('/') {
         Some(shorter) if !shorter.is_empty() => {
@@ -36,5 +41,5 @@ pub(super) async fn nothing(request: HttpRequest) -> Result<&'static str, Proble
         }
         Some(_) | None => format!("nothing answers at {path}; see /openapi.json"),
     };
-    Err(Failure::new(ErrorCode::NotFound, message).into())
+    Failure::new(ErrorCode::NotFound, message).into()
 }

@@ -129,11 +129,11 @@ impl Bridge {
         let (head, keep_alive) = (config.head, config.keep_alive);
         let (threads, connections) = (config.threads, config.connections_max);
         let graphql = Data::new(Engine::new(config.graphql_introspection));
+        let websockets = Data::new(WebSockets::new(config.websocket.clone()));
         let bytes_max = config.body_bytes_max;
         let common = Data::new(Common::new(config, address.ip().is_loopback()));
         let inside = Data::new(inside);
         let (streams, draining) = (Data::new(Streams::default()), Data::new(draining));
-        let websockets = Data::new(WebSockets::new(common.config.websocket.clone()));
         let application = move || {
             App::new()
                 .app_data(Data::clone(&common))

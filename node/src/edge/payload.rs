@@ -8,8 +8,8 @@ use quinn::RecvStream;
 use selvedge_protocol::frame::{ClientFrame, Command, Reply, ServerFrame};
 use selvedge_protocol::{ErrorCode, Failure, codec};
 
+use crate::edge::Shared;
 use crate::edge::wire::{Entrance, Wire};
-use crate::edge::{Shared, close};
 use crate::session::{SessionReporter, Source, Upload, broken, malformed};
 
 /// Reads the command and its payload, hands both to the session, and writes the reply.
@@ -38,7 +38,7 @@ pub(super) async fn serve(
             let mut bytes = Vec::new();
             if let Err(error) = codec::encode(&ServerFrame::Reply(reply), &mut bytes) {
                 tracing::error!(%error, "the answer to a command fits no frame");
-                let _ = send.reset(upload.wire.code(ErrorCode::Internal));
+                let _ = send.reset(upload.source.wire.code(ErrorCode::Internal));
                 return;
             }
             // A client that is gone resends the command and gets its outcome then.
@@ -48,7 +48,7 @@ pub(super) async fn serve(
         }
         // The session has no answer for this connection.
         Ok(None) => {
-            let _ = send.reset(upload.wire.code(ErrorCode::Unavailable));
+            let _ = send.reset(upload.source.wire.code(ErrorCode::Unavailable));
         }
         Err(failure) => {
             tracing::debug!(%failure, "payload stream given up");

@@ -79,6 +79,7 @@ impl Node {
                 api: vec!["v1"],
             }),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            config: Arc::default(),
         };
         let bridge = Bridge::bind(config, inside).unwrap();
         let address = bridge.local_addr();
