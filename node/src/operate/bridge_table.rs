@@ -43,7 +43,7 @@ impl BridgeTable {
 
     /// Whether it serves HTTPS at this address.
     pub(crate) fn is_https(&self, address: SocketAddr) -> bool {
-        self.tls.unwrap_or(!address.ip().is_loopback())
+        self.tls.unwrap_or_else(|| !address.ip().is_loopback())
     }
 }
 
