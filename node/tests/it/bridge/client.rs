@@ -175,7 +175,8 @@ impl Events {
             self.text.push_str(std::str::from_utf8(&bytes).unwrap());
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 self.ready.extend(parse(block));
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
             }
         }
     }
@@ -188,7 +189,7 @@ fn parse(block: &str) -> Option<Event> {
     for line in block.lines() {
         match line.split_once(": ") {
             Some(("id", id)) => event.id = Some(id.to_owned()),
-            Some(("event", name)) => event.event = name.to_owned(),
+            Some(("event", name)) => name.clone_into(&mut event.event),
             Some(("data", text)) => data.push_str(text),
             Some(("retry", _)) | None => {}
             Some(("", _)) => {}

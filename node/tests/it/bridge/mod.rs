@@ -60,6 +60,10 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a node from its parts, one after the other"
+    )]
     pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(Embedded::open(EmbeddedConfig::new(directory.path())).unwrap());

@@ -91,6 +91,7 @@ impl Described {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 async fn answers_are_as_described() {
     let node = Node::start().await;
     let http = node.admin();

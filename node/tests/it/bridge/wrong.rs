@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 async fn wrong_bodies_name_their_field() {
     let node = Node::start().await;
     let http = node.ann();
