@@ -10,7 +10,7 @@ import { Polled } from "../data/poll.js";
 import { count, quantity, whole } from "../format.js";
 import { href } from "../route.js";
 import { Badge, StatusBadge } from "../ui/badge.js";
-import { Empty, Panel } from "../ui/panel.js";
+import { Empty, Panel, Stale } from "../ui/panel.js";
 import { colourOf, SlotBand } from "../ui/slots.js";
 import { Fact, Facts, Table } from "../ui/table.js";
 import { NodeTable } from "./nodes.js";
@@ -31,7 +31,10 @@ export function OverviewView() {
   );
   return (
     <>
-      <h1 tabIndex={-1}>Overview</h1>
+      <div class="title">
+        <h1 tabIndex={-1}>Overview</h1>
+        <Stale source={status} />
+      </div>
       <Figures status={status} />
       <Rest why={why} />
       <Slots status={status} />

@@ -76,7 +76,7 @@ export function fakeMetrics(): Plugin {
       response.end(JSON.stringify(SESSIONS));
     } else if (path === "/version") {
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ version: "0.1.0" }));
+      response.end(JSON.stringify({ node: "node-1", version: "0.5.0", protocol: [1], schema: 3 }));
     } else {
       response.setHeader("content-security-policy", POLICY);
       next();
