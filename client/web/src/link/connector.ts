@@ -61,59 +61,47 @@ export class Connector {
       (this.servers.isRedirected && this.#attempts <= REDIRECTS_AT_ONCE_MAX) ||
       signal.aborted;
     this.#isFirst = false;
-    if (isAtOnce) return;
-    await new Promise<void>((resolve) => {
+    if (!isAtOnce) await this.#sleep(reconnectMs(this.#attempts, Math.random()), signal);
+  }
+
+  /** Until it is woken, or the client stops. */
+  #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
       const wake = (): void => {
         clearTimeout(timer);
         signal.removeEventListener("abort", wake);
         this.#wake = undefined;
         resolve();
       };
-      const timer = setTimeout(wake, reconnectMs(this.#attempts, Math.random()));
+      const timer = setTimeout(wake, ms);
       signal.addEventListener("abort", wake);
       this.#wake = wake;
     });
   }
 
   async #credential(signal: AbortSignal): Promise<string> {
-    const token = typeof this.#token === "string" ? this.#token : await fresh(this.#token, signal);
+    const token = typeof this.#token === "string" ? this.#token : await this.#fresh(signal);
     if (typeof token !== "string" || byteLength(token) > TOKEN_BYTES_MAX) {
       const message = `the token is no text of at most ${TOKEN_BYTES_MAX} bytes`;
       throw new SelvedgeError("invalid", message, { field: "token" });
     }
     return token;
   }
+
+  /** What the program's function says, unless it takes too long. */
+  async #fresh(signal: AbortSignal): Promise<unknown> {
+    const ask = async (): Promise<unknown> =>
+      typeof this.#token === "string" ? "" : this.#token();
+    try {
+      const late = this.#sleep(CONNECT_MS_MAX, signal).then(() => Promise.reject(TOO_LATE));
+      return await Promise.race([ask(), late]);
+    } catch (cause) {
+      const message = `the function that gives the token failed: ${String(cause)}`;
+      throw new SelvedgeError("unavailable", message, { field: "token", cause });
+    } finally {
+      this.#wake?.();
+    }
+  }
 }
 
-/** What the program's function says, within bounds. */
-function fresh(ask: () => string | Promise<string>, signal: AbortSignal): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const fail = (message: string, cause?: unknown): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", stop);
-      reject(new SelvedgeError("unavailable", message, { field: "token", cause }));
-    };
-    const stop = (): void => {
-      fail("the connecting was ended");
-    };
-    const timer = setTimeout(
-      fail,
-      CONNECT_MS_MAX,
-      "the function that gives the token takes too long",
-    );
-    signal.addEventListener("abort", stop);
-    new Promise<string>((give) => {
-      give(ask());
-    }).then(
-      (token) => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", stop);
-        resolve(token);
-      },
-      (cause: unknown) => {
-        const why = cause instanceof Error ? cause.message : String(cause);
-        fail(`the function that gives the token failed: ${why}`, cause);
-      },
-    );
-  });
-}
+const TOO_LATE = new Error("it takes too long");

@@ -86,7 +86,7 @@ class Race {
       this.#watch(new this.#make(url, [SUBPROTOCOL]), url);
     } catch (error) {
       // An address that this page may not connect to.
-      this.#reason = error;
+      this.#reason = String(error);
       this.#open();
     }
   }

@@ -219,12 +219,15 @@ class Life {
   }
 }
 
-test.each(Array.from({ length: 40 }, (_, seed) => seed))("life %i", (seed) => {
-  const life = new Life(chance(seed));
-  for (let step = 0; step < 200; step += 1) life.step();
-  life.settle();
-  life.judge();
-});
+test.each(Array.from({ length: Number(process.env["LIVES"] ?? 40) }, (_, seed) => seed))(
+  "life %i",
+  (seed) => {
+    const life = new Life(chance(seed));
+    for (let step = 0; step < 200; step += 1) life.step();
+    life.settle();
+    life.judge();
+  },
+);
 
 test("lives see what they are meant to", () => {
   const seen = { unknown: 0, success: 0, left: 0, payloads: 0, forgotten: 0 };
