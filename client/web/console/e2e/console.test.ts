@@ -163,6 +163,7 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     await page.keyboard.press("?");
     const dialog = page.getByRole("dialog");
     await dialog.waitFor();
+    expect(await audit(page)).toEqual([]);
     for (let times = 0; times < 5; times += 1) {
       await page.keyboard.press("Tab");
       const isInside = await page.evaluate(() => {
