@@ -47,8 +47,10 @@ export function NodeTable({ status, onChange }: NodesProps) {
         {status.nodes.map((node) => (
           <tr key={node.node}>
             <th scope="row">
-              <span class={`swatch ${colourOf(names, node.node)}`} aria-hidden="true" />
-              {node.node}
+              <span class="whole">
+                <span class={`swatch ${colourOf(names, node.node)}`} aria-hidden="true" />
+                {node.node}
+              </span>
               {node.controller && <span class="note"> controller</span>}
             </th>
             <td>
