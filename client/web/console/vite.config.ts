@@ -21,6 +21,10 @@ const proxy = Object.fromEntries(
   ]),
 );
 
+/** That of a node: see `bridge/server.rs`. */
+const POLICY =
+  "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
 export default defineConfig(({ mode }) => ({
   // Works at any path that a proxy serves it under.
   base: "./",
@@ -28,7 +32,11 @@ export default defineConfig(({ mode }) => ({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   plugins: mode === "fake" ? [fakeMetrics()] : [],
   server: { host: "127.0.0.1", proxy: mode === "fake" ? {} : proxy },
-  preview: { host: "127.0.0.1", proxy: mode === "fake" ? {} : proxy },
+  preview: {
+    host: "127.0.0.1",
+    proxy: mode === "fake" ? {} : proxy,
+    headers: { "Content-Security-Policy": POLICY },
+  },
   build: {
     target: "es2022",
     // The polyfill is a script of its own that no browser which runs this needs.

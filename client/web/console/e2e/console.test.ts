@@ -129,6 +129,25 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     await page.context().close();
   });
 
+  it("shows a node that stands still within two seconds, and goes on with it", async () => {
+    const { page, errors } = await signedIn(browser, node);
+    await page.getByRole("img", { name: /Slots by node/ }).waitFor();
+    node.freeze();
+    try {
+      await page.locator(".stale").first().waitFor({ timeout: 2_000 });
+      await page
+        .locator("aside")
+        .getByText(/No answer|Reconnecting/)
+        .waitFor();
+    } finally {
+      node.thaw();
+    }
+    await page.locator(".stale").first().waitFor({ state: "detached" });
+    await page.locator('.connection[data-state="open"]').waitFor();
+    expect(errors).toEqual([]);
+    await page.context().close();
+  });
+
   it("is used by keyboard alone", async () => {
     const { page } = await signedIn(browser, node);
     await page.keyboard.press("Tab");
@@ -144,6 +163,7 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     await page.keyboard.press("?");
     const dialog = page.getByRole("dialog");
     await dialog.waitFor();
+    expect(await audit(page)).toEqual([]);
     for (let times = 0; times < 5; times += 1) {
       await page.keyboard.press("Tab");
       const isInside = await page.evaluate(() => {

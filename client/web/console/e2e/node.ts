@@ -87,6 +87,15 @@ export class Node {
     await ended;
   }
 
+  /** Lets it stand still: its connections stay open, and nothing answers. */
+  freeze(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
   async end(): Promise<void> {
     await this.kill();
     await this.#front?.close();

@@ -154,6 +154,16 @@ export function slotMap(plan: Plan): Slot[] {
   return slots;
 }
 
+/**
+ * Every node that is known, in the order of their names: of the status, and whoever has or gets slots by the plan. A
+ * node keeps its place, and so its colour, while it has no slots.
+ */
+export function nodeNames(status: Status | undefined, plan: Plan | undefined): string[] {
+  const moving = plan?.moves.flatMap(({ from, to }) => [from, to]) ?? [];
+  const named = [...(status?.nodes ?? []), ...(plan?.nodes ?? [])].map(({ node }) => node);
+  return [...new Set([...named, ...moving].filter((node) => node !== undefined))].sort();
+}
+
 /** Runs in words: "0 to 12, 40". */
 export function runsText(runs: readonly Run[], most = 12): string {
   const shown = runs.slice(0, most).map(([first, last]) => {

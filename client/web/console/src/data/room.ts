@@ -29,6 +29,7 @@ export interface Outgoing {
 }
 
 export class Room {
+  readonly #client: Client;
   readonly #actor: Actor;
   readonly #messages = signal<readonly Message[]>([]);
   readonly #outgoing = signal<readonly Outgoing[]>([]);
@@ -41,6 +42,7 @@ export class Room {
   #toldAt = 0;
 
   constructor(client: Client, key: string) {
+    this.#client = client;
     this.#actor = client.actor("room", key);
     void this.#run();
   }
@@ -126,7 +128,9 @@ export class Room {
         this.#messages.value = messagesOf(item.snapshot, item.seq);
         break;
       case "ephemeral":
-        if (item.name === "typing") this.#types(item.from);
+        if (item.name === "typing" && item.from !== this.#client.session?.id) {
+          this.#types(item.from);
+        }
         break;
     }
   }

@@ -62,7 +62,7 @@ export function ConnectionBar({ session }: { session: Session }) {
       clearTimeout(timer);
     };
   }, [notice, session]);
-  const because = why === undefined ? "" : ` (${why.message})`;
+  const because = why === undefined ? "" : `: ${why.message.replace(/\.$/, "")}`;
   if (state === "reconnecting" || state === "connecting") {
     return (
       <Bar tone="bad">

@@ -3,6 +3,11 @@
 import { remedy } from "../problem.js";
 import type { Problem } from "../problem.js";
 
+/** Words that others may follow. */
+function sentence(words: string): string {
+  return /[.!?…]$/.test(words) ? words : `${words}.`;
+}
+
 export function ProblemNote({ problem }: { problem: Problem }) {
   const help = remedy(problem);
   return (
@@ -15,7 +20,7 @@ export function ProblemNote({ problem }: { problem: Problem }) {
         </>
       )}
       {": "}
-      {problem.message}
+      {sentence(problem.message)}
       {help !== undefined && <span class="remedy">{` ${help}`}</span>}
     </p>
   );

@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { useConsole } from "../console.js";
+import { nodeNames } from "../data/cluster.js";
 import type { Node, Status } from "../data/cluster.js";
 import { whole } from "../format.js";
 import { Button, Outcome, useAction } from "../ui/action.js";
@@ -32,8 +33,7 @@ export function NodeTable({ status, onChange }: NodesProps) {
   const action = useAction();
   const [asked, ask] = useState<{ verb: "drain" | "remove"; node: string } | undefined>(undefined);
   const { client } = useConsole();
-  const owners = status.nodes.filter((node) => node.slots > 0 || node.planned > 0);
-  const names = owners.map(({ node }) => node).sort();
+  const names = nodeNames(status, undefined);
   const undrain = (node: string): void => {
     action.run(async () => {
       await client.cluster.undrain(node);
@@ -47,8 +47,10 @@ export function NodeTable({ status, onChange }: NodesProps) {
         {status.nodes.map((node) => (
           <tr key={node.node}>
             <th scope="row">
-              <span class={`swatch ${colourOf(names, node.node)}`} aria-hidden="true" />
-              {node.node}
+              <span class="whole">
+                <span class={`swatch ${colourOf(names, node.node)}`} aria-hidden="true" />
+                {node.node}
+              </span>
               {node.controller && <span class="note"> controller</span>}
             </th>
             <td>

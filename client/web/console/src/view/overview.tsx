@@ -3,14 +3,14 @@
 import { useEffect, useState } from "preact/hooks";
 import { POLL_MS, WHY_MS } from "../bounds.js";
 import { useConsole, useOwned } from "../console.js";
-import { readPlan, readStatus, readWhy, runsText, slotMap } from "../data/cluster.js";
+import { nodeNames, readPlan, readStatus, readWhy, runsText, slotMap } from "../data/cluster.js";
 import type { Plan, Status, Why } from "../data/cluster.js";
 import { STATUSES } from "../data/operation.js";
 import { Polled } from "../data/poll.js";
 import { count, quantity, whole } from "../format.js";
 import { href } from "../route.js";
 import { Badge, StatusBadge } from "../ui/badge.js";
-import { Empty, Panel } from "../ui/panel.js";
+import { Empty, Panel, Stale } from "../ui/panel.js";
 import { colourOf, SlotBand } from "../ui/slots.js";
 import { Fact, Facts, Table } from "../ui/table.js";
 import { NodeTable } from "./nodes.js";
@@ -31,7 +31,10 @@ export function OverviewView() {
   );
   return (
     <>
-      <h1 tabIndex={-1}>Overview</h1>
+      <div class="title">
+        <h1 tabIndex={-1}>Overview</h1>
+        <Stale source={status} />
+      </div>
       <Figures status={status} />
       <Rest why={why} />
       <Slots status={status} />
@@ -143,6 +146,7 @@ function Slots({ status }: { status: Polled<Status> }) {
     plan.refresh();
   }, [change, plan]);
   const known = plan.value.value;
+  const names = nodeNames(now, known);
   return (
     <Panel
       title="Slots by node"
@@ -153,8 +157,8 @@ function Slots({ status }: { status: Polled<Status> }) {
         <Empty source={plan}>There is no plan yet.</Empty>
       ) : (
         <>
-          <SlotBand slots={slotMap(known)} nodes={nodesOf(known)} highlighted={highlighted} />
-          <Legend plan={known} highlight={highlight} />
+          <SlotBand slots={slotMap(known)} nodes={names} highlighted={highlighted} />
+          <Legend plan={known} nodes={names} highlight={highlight} />
           {known.moves.length > 0 && <Moves plan={known} />}
           <details class="more">
             <summary>Which slots, in numbers</summary>
@@ -172,21 +176,14 @@ function Slots({ status }: { status: Polled<Status> }) {
   );
 }
 
-/** Every node that has slots, or shall have some. */
-function nodesOf(plan: Plan): string[] {
-  const moving = plan.moves.flatMap(({ from, to }) => [from, to]);
-  const named = [...plan.nodes.map(({ node }) => node), ...moving];
-  return [...new Set(named.filter((node) => node !== undefined))].sort();
-}
-
 interface LegendProps {
   plan: Plan;
+  nodes: readonly string[];
   highlight: (node: string | undefined) => void;
 }
 
-function Legend({ plan, highlight }: LegendProps) {
+function Legend({ plan, nodes, highlight }: LegendProps) {
   const slots = slotMap(plan);
-  const nodes = nodesOf(plan);
   const nobody = slots.filter(({ owner }) => owner === undefined).length;
   return (
     <ul class="legend">

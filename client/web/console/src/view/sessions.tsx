@@ -1,6 +1,6 @@
 /** Sessions: this tab's own with what became of it, and those that the node knows. */
 
-import { POLL_MS } from "../bounds.js";
+import { POLL_MS, WHY_MS } from "../bounds.js";
 import { useConsole, useOwned } from "../console.js";
 import { Polled } from "../data/poll.js";
 import { count } from "../format.js";
@@ -25,9 +25,13 @@ export function SessionsView() {
 }
 
 function Own() {
-  const { session } = useConsole();
+  const { http, session } = useConsole();
   const info = session.info.value;
   const { state, since } = session.connection.value;
+  const about = useOwned(
+    () => new Polled(WHY_MS, async (signal) => members(await http.json("version", signal))),
+    [http],
+  );
   return (
     <Panel title="This tab">
       <Facts>
@@ -39,12 +43,21 @@ function Own() {
         <Fact name="Since">
           <Ago at={new Date(since)} />
         </Fact>
+        <Fact name="Page served by">{served(about.value.value)}</Fact>
         <Fact name="Last Welcome">
           {info?.resumed === true ? "resumed this session" : "opened it"}
         </Fact>
       </Facts>
     </Panel>
   );
+}
+
+/** What the node that serves this page says of itself. */
+function served(about: Record<string, unknown> | undefined): string {
+  if (about === undefined) return "–";
+  const { node, version, schema } = about;
+  const words = [text(node), `version ${inline(version)}`, `schema ${inline(schema)}`];
+  return words.filter((word) => word !== undefined).join(", ");
 }
 
 function Journal() {

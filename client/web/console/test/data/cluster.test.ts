@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { readPlan, readStatus, readWhy, runsText, slotMap } from "../../src/data/cluster.js";
+import {
+  nodeNames,
+  readPlan,
+  readStatus,
+  readWhy,
+  runsText,
+  slotMap,
+} from "../../src/data/cluster.js";
 import {
   readOperation,
   fraction,
@@ -34,6 +41,15 @@ describe("the slots", () => {
       ({ owner = "-", isMoving }) => `${owner}${isMoving ? "!" : ""}`,
     );
     expect(owners).toEqual(["a", "a", "b", "a!", "-", "a"]);
+  });
+
+  it("keep the colours of their nodes while one has none", () => {
+    const nodes = new FakeNodes();
+    const names = () => nodeNames(readStatus(nodes.status()), readPlan(nodes.plan()));
+    const before = names();
+    nodes.drain("node-2");
+    expect(names()).toEqual(before);
+    expect(before).toEqual(["node-1", "node-2", "node-3"]);
   });
 
   it("outside of the plan are passed over", () => {

@@ -272,11 +272,14 @@ describe("a room", () => {
   });
 
   it("shows who is typing, for a while", async () => {
-    const room = own(new Room(client, "42"));
+    const other = new FakeClient(cluster);
+    if (other.session !== undefined) other.session = { ...other.session, id: "another" };
+    const [room, typist] = [own(new Room(client, "42")), own(new Room(other, "42"))];
     await settled();
-    room.tellTyping();
+    typist.tellTyping();
     await settled();
-    expect(room.typing.value).toHaveLength(1);
+    expect(room.typing.value).toEqual(["another"]);
+    expect(typist.typing.value).toEqual([]);
     await vi.advanceTimersByTimeAsync(TYPING_MS + 500);
     expect(room.typing.value).toEqual([]);
   });

@@ -76,9 +76,8 @@ export function fakeMetrics(): Plugin {
       response.end(JSON.stringify(SESSIONS));
     } else if (path === "/version") {
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ version: "0.1.0" }));
+      response.end(JSON.stringify({ node: "node-1", version: "0.5.0", protocol: [1], schema: 3 }));
     } else {
-      response.setHeader("content-security-policy", POLICY);
       next();
     }
   };
@@ -88,7 +87,3 @@ export function fakeMetrics(): Plugin {
     configurePreviewServer: (server) => void server.middlewares.use(answer),
   };
 }
-
-/** That of a node. */
-const POLICY =
-  "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self'; script-src 'self'; img-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";

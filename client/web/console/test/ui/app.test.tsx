@@ -173,7 +173,7 @@ describe("the state of the connection", () => {
     expect(find(".connection").textContent).toBe("Reconnecting");
     expect(document.querySelectorAll(".stale").length).toBeGreaterThan(3);
     await pass(3_000);
-    expect(find(".bar").textContent).toMatch(/Reconnecting for 3 s \(the connection was closed/);
+    expect(find(".bar").textContent).toMatch(/Reconnecting for 3 s: the connection was closed/);
     await act(() => {
       client.restore();
     });
