@@ -16,7 +16,7 @@ use selvedge_cluster::Clock;
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::sync::watch;
 
-use crate::bridge::origin::is_loopback;
+use crate::bridge::origin::{is_loopback, is_own};
 use crate::bridge::problem::Problem;
 use crate::bridge::version;
 use crate::bridge::{BridgeConfig, Inside};
@@ -68,7 +68,7 @@ impl Common {
     }
 
     /// Why a request is not served, whatever it asks for.
-    fn refuses(&self, request: &HttpRequest) -> Option<Problem> {
+    fn refuses(&self, request: &HttpRequest, inside: &Inside) -> Option<Problem> {
         // HTTP/2 has the host in its address.
         let authority = request.uri().authority().map(|it| it.as_str());
         let host = text(request, &HOST).or(authority);
@@ -79,7 +79,7 @@ impl Common {
                 "this port serves this machine alone: ask for it by localhost or its loopback address",
             )));
         }
-        if !self.config.origins.allows(text(request, &ORIGIN), host) {
+        if !self.allows(text(request, &ORIGIN), host, inside) {
             return Some(Problem::from(Failure::field(
                 ErrorCode::PermissionDenied,
                 "Origin",
@@ -88,6 +88,16 @@ impl Common {
         }
         let asked = text(request, &version::HEADER)?;
         version::refuses(asked).map(Problem::from)
+    }
+
+    /// Whether pages of this origin may use the bridge: its own, those of the cluster's other bridges, whose consoles go
+    /// on here when theirs is away, and those that the configuration lists.
+    fn allows(&self, origin: Option<&str>, host: Option<&str>, inside: &Inside) -> bool {
+        let of_cluster = |origin| {
+            let bridges = inside.bridges.borrow();
+            bridges.iter().any(|bridge| is_own(origin, Some(bridge)))
+        };
+        self.config.origins.allows(origin, host) || origin.is_some_and(of_cluster)
     }
 
     /// The origin of another site whose pages may use this one.
@@ -118,7 +128,7 @@ pub(super) async fn held<B: MessageBody + 'static>(
     request.extensions_mut().insert(id.clone());
     let origin = common.foreign(request.request());
     let method = request.method().clone();
-    let mut response = match common.refuses(request.request()) {
+    let mut response = match common.refuses(request.request(), &inside) {
         Some(problem) => whole(request, problem.of_request(&id.0).error_response()),
         None => match preflight(request.request(), origin.as_ref()) {
             Some(answer) => whole(request, answer),

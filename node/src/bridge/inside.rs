@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bridge::health::{About, Health};
 use crate::gateway::{Caller, CommandCall, QueryCall, Service};
 use crate::identity::{Authenticator, Principal};
-use crate::session::{LinkSender, SessionHandle, Sessions, Transport};
+use crate::session::{Addresses, LinkSender, SessionHandle, Sessions, Transport};
 
 /// The inside of the node, as the bridge sees it. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct Inside {
     pub health: Health,
     pub about: Arc<About>,
     pub metrics: PrometheusHandle,
+    /// The cluster's other bridges, `host:port` of each.
+    pub bridges: Addresses,
     /// With what the node was started, for its administrator. Without secrets.
     pub config: Arc<serde_json::Value>,
 }

@@ -25,7 +25,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 use crate::app::Processing;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
-use crate::operate::ports::Addresses;
+use crate::operate::ports::ClientAddresses;
 use crate::operate::readiness::Readiness;
 use crate::processing::Neighbours;
 use crate::session::{OtherNodes, Sessions};
@@ -198,7 +198,7 @@ pub(crate) struct Own<'a> {
     /// Where other nodes connect; `None`: there are none.
     pub(crate) peer: Option<SocketAddr>,
     /// Where clients connect.
-    pub(crate) clients: Addresses,
+    pub(crate) clients: ClientAddresses,
     /// The types that it has handlers for.
     pub(crate) operations: &'a [String],
 }

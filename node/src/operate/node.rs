@@ -27,7 +27,7 @@ use crate::operate::certificates::usable_dir;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
 use crate::operate::membership::{Membership, MembershipParts, Own, nobody_yet};
-use crate::operate::ports::{Addresses, Doors, Ports, Serving};
+use crate::operate::ports::{ClientAddresses, Doors, Ports, Serving};
 use crate::operate::store::OpenStore;
 use crate::operate::tls_files::TlsFiles;
 
@@ -36,7 +36,7 @@ use crate::operate::tls_files::TlsFiles;
 pub(crate) struct Node {
     name: String,
     peer: Option<SocketAddr>,
-    clients: Addresses,
+    clients: ClientAddresses,
     /// Whether HTTP is HTTPS.
     is_https: bool,
     ports: Serving,
@@ -107,7 +107,7 @@ impl Node {
         };
         let membership = Membership::start(parts).await?;
         started.as_member(membership.as_ref().map(Membership::readiness));
-        let Addresses { quic, http } = clients;
+        let ClientAddresses { quic, http } = clients;
         tracing::info!(node = %config.name, ?quic, ?peer, ?http, cluster = %meta.cluster, schema = meta.schema, "node serves");
         Ok(Self {
             name: config.name.clone(),

@@ -23,7 +23,7 @@ use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
-use crate::session::{Inside, OtherNodes, SessionConfig, Sessions};
+use crate::session::{Addresses, Inside, OtherNodes, SessionConfig, Sessions};
 
 /// What clients come to, whatever the port.
 pub(super) struct Doors {
@@ -31,6 +31,7 @@ pub(super) struct Doors {
     service: Arc<dyn Service>,
     authenticator: Arc<dyn Authenticator>,
     clock: Clock,
+    bridges: Addresses,
 }
 
 impl Doors {
@@ -48,6 +49,7 @@ impl Doors {
             application.operations.clone(),
         ));
         let authenticator: Arc<dyn Authenticator> = Arc::new(DevelopmentToken::new("admin", token));
+        let bridges = others.http.clone();
         let inside = Inside {
             service: Arc::clone(&service),
             workers: Some(application.workers()),
@@ -62,6 +64,7 @@ impl Doors {
             service,
             authenticator,
             clock: clock.clone(),
+            bridges,
         })
     }
 }
@@ -71,12 +74,12 @@ impl Doors {
 pub(super) struct Ports {
     edge: Option<Edge>,
     bridge: Option<Bridge>,
-    addresses: Addresses,
+    addresses: ClientAddresses,
 }
 
 /// Where clients connect, with real ports.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Addresses {
+pub(super) struct ClientAddresses {
     pub(super) quic: Option<SocketAddr>,
     pub(super) http: Option<SocketAddr>,
 }
@@ -116,13 +119,14 @@ impl Ports {
                     health: started.health(&config.name),
                     about: Arc::new(about(config, meta)),
                     metrics: metrics()?,
+                    bridges: doors.bridges,
                     config: Arc::new(serde_json::to_value(config).unwrap_or_default()),
                 };
                 Some(bind_bridge(config, for_bridge, inside)?)
             }
         };
         let quic = edge.as_ref().map(Edge::local_addr).transpose();
-        let addresses = Addresses {
+        let addresses = ClientAddresses {
             quic: quic.map_err(|error| CommandFailure::failed(chain(&error)))?,
             http: bridge.as_ref().map(Bridge::local_addr),
         };
@@ -134,7 +138,7 @@ impl Ports {
     }
 
     /// Where they are.
-    pub(super) const fn addresses(&self) -> Addresses {
+    pub(super) const fn addresses(&self) -> ClientAddresses {
         self.addresses
     }
 

@@ -117,6 +117,7 @@ impl Node {
                 api: vec!["v1"],
             }),
             metrics: metrics(),
+            bridges: no_other_nodes().http,
             config: Arc::new(serde_json::json!({ "name": "node-1" })),
         };
         let config = BridgeConfig {

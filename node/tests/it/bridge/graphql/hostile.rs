@@ -12,9 +12,18 @@ const FAST: Duration = Duration::from_millis(50);
 
 /// Documents that cost more than they may, each in its own way.
 fn documents() -> Vec<(&'static str, String)> {
-    let repeated = |count: usize, part: &dyn Fn(usize) -> String| -> String {
-        (0..count).map(|at| format!("{} ", part(at))).collect()
-    };
+    [deep_and_cyclic(), wide(), long()].concat()
+}
+
+fn repeated(count: usize, part: &dyn Fn(usize) -> String) -> String {
+    (0..count).map(|at| format!("{} ", part(at))).collect()
+}
+
+fn nested(open: &str, close: &str, count: usize) -> String {
+    format!("{}{}", open.repeat(count), close.repeat(count))
+}
+
+fn deep_and_cyclic() -> Vec<(&'static str, String)> {
     let mut doubling = "query { ...f0 }".to_owned();
     for at in 0..40 {
         let next = at + 1;
@@ -23,43 +32,65 @@ fn documents() -> Vec<(&'static str, String)> {
         ));
     }
     let doubling_to = |last: &str| format!("{doubling} fragment f40 on Query {{ {last} }}");
-    let nested = |open: &str, close: &str, count: usize| {
-        format!("{}{}", open.repeat(count), close.repeat(count))
-    };
     vec![
-        ("depth 100", format!("{{ node(id: \"x\") {} }}", nested("{ a ", "}", 100))),
+        (
+            "depth 100",
+            format!("{{ node(id: \"x\") {} }}", nested("{ a ", "}", 100)),
+        ),
         ("depth 10,000", nested("{ a ", "}", 10_000)),
         ("unclosed", "{a".repeat(10_000)),
         (
             "inline fragments 100 deep",
-            format!("{{ {} __typename {} }}", "... { ".repeat(100), "}".repeat(100)),
+            format!(
+                "{{ {} __typename {} }}",
+                "... { ".repeat(100),
+                "}".repeat(100)
+            ),
         ),
         (
             "10,000 aliases",
-            format!("{{ {} }}", repeated(10_000, &|at| format!("a{at}: about {{ node }}"))),
+            format!(
+                "{{ {} }}",
+                repeated(10_000, &|at| format!("a{at}: about {{ node }}"))
+            ),
         ),
         (
             "100 aliases",
-            format!("{{ about {{ {} }} }}", repeated(100, &|at| format!("a{at}: node"))),
+            format!(
+                "{{ about {{ {} }} }}",
+                repeated(100, &|at| format!("a{at}: node"))
+            ),
         ),
         (
             "100 roots",
             format!("{{ {} }}", repeated(100, &|_| "about { node }".to_owned())),
         ),
-        ("a cycle", "query { ...a } fragment a on Query { ...a }".to_owned()),
+        (
+            "a cycle",
+            "query { ...a } fragment a on Query { ...a }".to_owned(),
+        ),
         (
             "a long cycle",
             format!(
                 "query {{ ...f0 }} {}",
-                repeated(100, &|at| format!("fragment f{at} on Query {{ ...f{} }}", (at + 1) % 100))
+                repeated(100, &|at| format!(
+                    "fragment f{at} on Query {{ ...f{} }}",
+                    (at + 1) % 100
+                ))
             ),
         ),
         (
             "a cycle that is not used",
-            "{ about { node } } fragment a on Query { ...b } fragment b on Query { ...a }".to_owned(),
+            "{ about { node } } fragment a on Query { ...b } fragment b on Query { ...a }"
+                .to_owned(),
         ),
         ("doubling fragments", doubling_to("about { node }")),
         ("doubling fragments of nothing", doubling_to("...nothing")),
+    ]
+}
+
+fn wide() -> Vec<(&'static str, String)> {
+    vec![
         (
             "huge lists",
             "{ operations(first: 500) { nodes { id type status input result steps { name result attempt } } } }"
@@ -93,21 +124,50 @@ fn documents() -> Vec<(&'static str, String)> {
                 repeated(60, &|at| format!("a{at}: types {{ fields {{ name type {{ name }} }} }}"))
             ),
         ),
-        ("directives on one field", format!("{{ about {{ node {} }} }}", "@skip(if: false) ".repeat(200))),
-        ("unknown directives", format!("{{ about {{ node {} }} }}", "@a".repeat(600))),
+    ]
+}
+
+fn long() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "directives on one field",
+            format!("{{ about {{ node {} }} }}", "@skip(if: false) ".repeat(200)),
+        ),
+        (
+            "unknown directives",
+            format!("{{ about {{ node {} }} }}", "@a".repeat(600)),
+        ),
         (
             "operations",
             repeated(200, &|at| format!("query q{at} {{ about {{ node }} }}")),
         ),
         (
             "variables",
-            format!("query({}) {{ about {{ node }} }}", repeated(400, &|at| format!("$v{at}: Int"))),
+            format!(
+                "query({}) {{ about {{ node }} }}",
+                repeated(400, &|at| format!("$v{at}: Int"))
+            ),
         ),
-        ("a deep value", format!("{{ operation(id: {}) {{ id }} }}", nested("[", "]", 5_000))),
-        ("a deep type", format!("query($a: {}) {{ about {{ node }} }}", nested("[", "]", 5_000).replacen("[]", "[Int]", 1))),
+        (
+            "a deep value",
+            format!("{{ operation(id: {}) {{ id }} }}", nested("[", "]", 5_000)),
+        ),
+        (
+            "a deep type",
+            format!(
+                "query($a: {}) {{ about {{ node }} }}",
+                nested("[", "]", 5_000).replacen("[]", "[Int]", 1)
+            ),
+        ),
         ("a large document", " ".repeat(900_000)),
-        ("a large string", format!("{{ operation(id: \"{}\") {{ id }} }}", "x".repeat(900_000))),
-        ("bytes that are none", "\u{0}\u{1}\u{feff}\u{feff}".repeat(5_000)),
+        (
+            "a large string",
+            format!("{{ operation(id: \"{}\") {{ id }} }}", "x".repeat(900_000)),
+        ),
+        (
+            "bytes that are none",
+            "\u{0}\u{1}\u{feff}\u{feff}".repeat(5_000),
+        ),
     ]
 }
 

@@ -37,6 +37,16 @@ pub(super) struct Node {
     _directory: tempfile::TempDir,
 }
 
+fn about(schema: u32) -> About {
+    About {
+        node: "node-1".to_owned(),
+        version: "0.0.0".to_owned(),
+        protocol: vec![1],
+        schema,
+        api: vec!["v1"],
+    }
+}
+
 impl Node {
     pub(super) async fn start() -> Self {
         Self::with(Introspection::On, "tester").await
@@ -84,14 +94,9 @@ impl Node {
             authenticator,
             clock,
             health: Health::new(Vec::new),
+            bridges: no_other_nodes().http,
             config: Arc::new(json!({})),
-            about: Arc::new(About {
-                node: "node-1".to_owned(),
-                version: "0.0.0".to_owned(),
-                protocol: vec![1],
-                schema: meta.schema,
-                api: vec!["v1"],
-            }),
+            about: Arc::new(about(meta.schema)),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
         let config = BridgeConfig {

@@ -79,6 +79,7 @@ impl Node {
                 api: vec!["v1"],
             }),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            bridges: selvedge_node::session::no_other_nodes().http,
             config: Arc::default(),
         };
         let bridge = Bridge::bind(config, inside).unwrap();
