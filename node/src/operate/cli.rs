@@ -122,6 +122,14 @@ pub(crate) struct Demo {
         env = "SELVEDGE_QUIC"
     )]
     pub(crate) quic: String,
+    /// Where the demo's node serves HTTP and its console; port 0 asks for a free one.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:0",
+        env = "SELVEDGE_HTTP"
+    )]
+    pub(crate) http: String,
 }
 
 /// Where a client command goes. Without any of these: the profile that `dev` left in the data directory.

@@ -162,6 +162,7 @@ impl Target {
         let flags = NodeFlags {
             data_dir: Some(dir.path().to_owned()),
             quic: Some("127.0.0.1:0".to_owned()),
+            http: Some("127.0.0.1:0".to_owned()),
             ..NodeFlags::default()
         };
         let development = start_development(&flags, application).await?;

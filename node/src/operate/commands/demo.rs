@@ -61,6 +61,7 @@ pub(crate) async fn run(
     let flags = NodeFlags {
         data_dir: Some(demo.data_dir.clone()),
         quic: Some(demo.quic.clone()),
+        http: Some(demo.http.clone()),
         ..NodeFlags::default()
     };
     if let Some(manifest) = &demo.manifest {
@@ -75,6 +76,10 @@ pub(crate) async fn run(
         "node is ready at {} (QUIC)",
         development.profile.server
     ));
+    if let Some(console) = development.node.console() {
+        let token = &development.profile.token;
+        printer.note(&format!("console: {console}  token: {token}"));
+    }
     let files = walk(&dir, demo.dir.is_none(), &[&demo.data_dir, &manifest])?;
     printer.note(&format!(
         "digesting {} files under {}",

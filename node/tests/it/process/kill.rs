@@ -63,7 +63,8 @@ impl Production {
         let mut command = selvedge();
         command
             .args(["start", "--output", "json", "--quic", address, "--config"])
-            .arg(&self.config);
+            .arg(&self.config)
+            .args(["--http", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(&self.data_dir);
         command
     }

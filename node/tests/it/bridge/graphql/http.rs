@@ -60,7 +60,7 @@ async fn statuses_say_how_a_request_went_to_who_understands_them() {
             "invalid",
         ),
         (
-            "query($f: [Int]) { operations(first: $f) { pageInfo { hasNextPage } } }",
+            "query($f: Boolean) { operations(first: $f) { pageInfo { hasNextPage } } }",
             "invalid",
         ),
     ] {
