@@ -40,6 +40,7 @@ fn a_node_by_itself_is_a_cluster_of_one() {
     let node_keys = [
         "controller",
         "drained",
+        "http",
         "incarnation",
         "node",
         "operations",

@@ -59,10 +59,6 @@ async fn statuses_say_how_a_request_went_to_who_understands_them() {
             "subscription { operationEvents(id: \"a\") { __typename } }",
             "invalid",
         ),
-        (
-            "query($f: Boolean) { operations(first: $f) { pageInfo { hasNextPage } } }",
-            "invalid",
-        ),
     ] {
         for (accept, status) in [(GRAPHQL, 400), ("application/json", 200)] {
             let response = node.send(ask(query).header("Accept", accept)).await;
