@@ -5,6 +5,7 @@
 //! store or a connection of the node. What answers to whom is in one table, [`routes`].
 
 mod console;
+mod credentials;
 mod graphql;
 mod health;
 mod hold;

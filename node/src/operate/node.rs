@@ -11,7 +11,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
-use selvedge_cluster::membership::Leave;
+use selvedge_cluster::membership::{Leave, Role};
 use selvedge_cluster::peer::{Listener, PeerFiles};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::app::{Application, Place, Running};
 use crate::edge::{BindError, BrowserTls, EdgeTls};
 use crate::identity::Secret;
-use crate::operate::bridge::Started;
+use crate::operate::bridge::{Started, metrics};
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
@@ -72,6 +72,10 @@ impl Node {
             .map(|tls| check(config, tls, files.browsers.as_ref()))
             .transpose()?;
         usable_dir(&config.origin("data_dir"), &config.data_dir)?;
+        if config.has(Role::Bridge) {
+            // First of all: what is counted before there is somebody who counts is counted by nobody for good.
+            metrics()?;
+        }
         let clock = Clock::system();
         let store = OpenStore::open(config, files.peer.as_ref(), clock.clone()).await?;
         let listener = store.listen(config)?;

@@ -17,7 +17,7 @@ use selvedge_protocol::{ErrorCode, Failure};
 use serde::Serialize;
 use tokio::time::{Duration, timeout};
 
-use crate::bridge::graphql::authenticate::from_headers;
+use crate::bridge::credentials::Credentials;
 use crate::bridge::graphql::engine::{Answer, Cause, Prepared};
 use crate::bridge::graphql::error::server_error;
 use crate::bridge::graphql::media::Media;
@@ -110,7 +110,9 @@ async fn answer_post(
     served: Served,
 ) -> Result<HttpResponse, Refused> {
     of_json(request)?;
-    let caller = from_headers(&served.inside, request.headers()).await?;
+    let caller = Credentials::of(request.headers())?
+        .caller(&served.inside)
+        .await?;
     let body = body(payload).await?;
     match (Requests::from_body(&body)?, media) {
         (Requests::One(parameters), Media::GraphqlResponse | Media::Json) => {
@@ -157,7 +159,9 @@ async fn answer_get(
     media: Media,
     served: Served,
 ) -> Result<HttpResponse, Refused> {
-    let caller = from_headers(&served.inside, request.headers()).await?;
+    let caller = Credentials::of(request.headers())?
+        .caller(&served.inside)
+        .await?;
     let parameters = Parameters::from_address(request.query_string())?;
     let prepared = served.engine.prepare(parameters);
     if prepared.as_ref().is_ok_and(Prepared::is_mutation) {

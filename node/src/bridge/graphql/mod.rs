@@ -5,7 +5,6 @@
 //! anything is done for it), the [`schema`], and a [`call`] per operation, which is all that resolvers reach the node
 //! by. Everything is bounded, see the limits whose names begin with `GRAPHQL`.
 
-mod authenticate;
 mod call;
 mod document;
 mod engine;

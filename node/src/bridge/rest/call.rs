@@ -1,25 +1,24 @@
 //! A request to the API as its handlers have it: who asks, in which tenant, for what. The one extractor of all of them;
 //! a request that is not of the API, or not of anybody known, gets no further than here.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderName};
+use actix_web::http::header::{ACCEPT, HeaderName};
 use actix_web::web::{self, Data};
 use actix_web::{FromRequest, HttpRequest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
-use selvedge_protocol::limits::TOKEN_BYTES_MAX;
 use selvedge_protocol::{
-    ActorAddress, ActorKey, ActorKind, ErrorCode, Failure, IdError, OperationId, Target, Tenant,
+    ActorAddress, ActorKey, ActorKind, ErrorCode, Failure, IdError, OperationId, Target,
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::bridge::Inside;
+use crate::bridge::credentials::{Credentials, one};
 use crate::bridge::hold::Common;
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::accept::accepts;
@@ -55,17 +54,10 @@ impl Call {
             return Err(failure.into());
         };
         let body_bytes_max = common.body_bytes_max();
-        let token = token(&request)?;
-        let tenant = header(&request, &TENANT)?
-            .map(|text| Tenant::from_str(&text).map_err(|error| wrong(TENANT.as_str(), &error)))
-            .transpose()?;
-        let principal = inside.authenticate(token, tenant).await?;
+        let caller = Credentials::of(request.headers())?.caller(&inside).await?;
         produces(&request)?;
         Ok(Self {
-            caller: Caller {
-                principal,
-                session: None,
-            },
+            caller,
             inside,
             request,
             body_bytes_max,
@@ -158,28 +150,6 @@ pub(crate) fn wrong(field: &str, error: &IdError) -> Problem {
     invalid(field, error.to_string())
 }
 
-/// The credential of `Authorization: Bearer`.
-fn token(request: &HttpRequest) -> Result<String, Problem> {
-    let unknown = |message: &str| {
-        let failure = Failure::field(ErrorCode::Unauthenticated, "Authorization", message);
-        Err(failure.into())
-    };
-    let Some(text) = header(request, &AUTHORIZATION)? else {
-        return unknown("send `Authorization: Bearer TOKEN`");
-    };
-    let Some((scheme, token)) = text.split_once(' ') else {
-        return unknown("send `Authorization: Bearer TOKEN`");
-    };
-    let token = token.trim();
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
-        return unknown("only `Authorization: Bearer TOKEN` is understood");
-    }
-    if token.len() > TOKEN_BYTES_MAX {
-        return unknown("the token is longer than any of this node's");
-    }
-    Ok(token.to_owned())
-}
-
 /// Whether the client takes what the path gives.
 fn produces(request: &HttpRequest) -> Result<(), Problem> {
     let pattern = request.match_pattern().unwrap_or_default();
@@ -198,28 +168,19 @@ fn produces(request: &HttpRequest) -> Result<(), Problem> {
     Err(Problem::with_status(failure, StatusCode::NOT_ACCEPTABLE))
 }
 
-/// The one value of a header. `Accept` may come in several lines; others that do are two minds.
+/// The one value of a header; `Accept` may come in several lines.
 fn header(request: &HttpRequest, name: &HeaderName) -> Result<Option<String>, Problem> {
-    let mut all = Vec::new();
-    for value in request.headers().get_all(name) {
-        match std::str::from_utf8(value.as_bytes()) {
-            Ok(text) => all.push(text.trim()),
-            Err(_) => return Err(invalid(name.as_str(), "the header is no UTF-8")),
-        }
+    if *name != ACCEPT {
+        let value = one(request.headers(), name)?;
+        return Ok(value.map(str::to_owned));
     }
-    match all.as_slice() {
-        [] => Ok(None),
-        [one] => Ok(Some((*one).to_owned())),
-        _ if *name == ACCEPT => Ok(Some(all.join(","))),
-        _ => Err(invalid(
-            name.as_str(),
-            "the header is given twice; give it once",
-        )),
+    let mut lines = Vec::new();
+    for line in request.headers().get_all(name) {
+        let line = line.to_str();
+        lines.push(line.map_err(|_| invalid(name.as_str(), "the header is no ASCII"))?);
     }
+    Ok((!lines.is_empty()).then(|| lines.join(",")))
 }
-
-/// The tenant to act in.
-const TENANT: HeaderName = HeaderName::from_static("selvedge-tenant");
 
 /// How long a request may wait for its answer: clients and proxies give up about then.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);

@@ -60,11 +60,19 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    pub(crate) async fn start() -> Self {
+        Self::with(Arc::new(People), |_| {}).await
+    }
+
+    /// One that knows somebody else, or is configured otherwise.
     #[expect(
         clippy::too_many_lines,
         reason = "a node from its parts, one after the other"
     )]
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn with(
+        authenticator: Arc<dyn Authenticator>,
+        configure: impl FnOnce(&mut BridgeConfig),
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(Embedded::open(EmbeddedConfig::new(directory.path())).unwrap());
         let clock = Clock::system();
@@ -83,7 +91,6 @@ impl Node {
         let application = application.start(place).await.unwrap();
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
         let service = Arc::new(gateway);
-        let authenticator: Arc<dyn Authenticator> = Arc::new(People);
         let sessions = session::Inside {
             service: service.clone(),
             workers: None,
@@ -109,24 +116,19 @@ impl Node {
             authenticator,
             clock,
             health: Health::new(look),
-            about: Arc::new(About {
-                node: "node-1".to_owned(),
-                version: "0.1.0".to_owned(),
-                protocol: vec![1],
-                schema: 1,
-                api: vec!["v1"],
-            }),
+            about: Arc::new(about()),
             metrics: metrics(),
             bridges: no_other_nodes().http,
             config: Arc::new(serde_json::json!({ "name": "node-1" })),
         };
-        let config = BridgeConfig {
+        let mut config = BridgeConfig {
             threads: 2,
             body_bytes_max: BODY_BYTES_MAX,
             origins: Origins::new(vec![ORIGIN.to_owned()]).unwrap(),
             drain: Duration::from_secs(5),
             ..BridgeConfig::new((Ipv4Addr::LOCALHOST, 0).into())
         };
+        configure(&mut config);
         let bridge = Bridge::bind(config, inside).unwrap();
         let address = bridge.local_addr();
         let (shutdown, stopped) = oneshot::channel::<()>();
@@ -170,6 +172,16 @@ impl Node {
         ended.unwrap().unwrap().unwrap();
         self.application.stop().await;
         self.store.close();
+    }
+}
+
+fn about() -> About {
+    About {
+        node: "node-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        protocol: vec![1],
+        schema: 1,
+        api: vec!["v1"],
     }
 }
 

@@ -11,6 +11,7 @@ mod forms;
 #[cfg(feature = "fdb-client")]
 mod foundationdb;
 mod kill;
+mod metrics;
 mod policy;
 mod schedules;
 mod session;

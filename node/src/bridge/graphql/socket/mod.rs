@@ -23,7 +23,7 @@ use selvedge_protocol::limits::{
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::time::{Duration, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::bridge::graphql::authenticate::Credentials;
+use crate::bridge::credentials::Credentials;
 use crate::bridge::graphql::engine::{Answer, refused};
 use crate::bridge::graphql::http::json;
 use crate::bridge::graphql::request::Parameters;

@@ -1,50 +1,25 @@
 //! What these tests share: a node with a bridge, and a client of HTTP that sends what it is told.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
-use selvedge_cluster::Clock;
-use selvedge_cluster::actor::HostConfig;
-use selvedge_cluster::store::Store;
-use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
-use selvedge_cluster::store::migration;
-use selvedge_node::app::{Place, Running};
-use selvedge_node::bridge::{self, About, Bridge, BridgeConfig, Health, Introspection, RunError};
-use selvedge_node::demo_app;
-use selvedge_node::gateway::{Gateway, Service};
-use selvedge_node::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
-use selvedge_node::session::{Inside, SessionConfig, Sessions, no_other_nodes};
+use selvedge_node::bridge::Introspection;
+use selvedge_node::identity::{DevelopmentToken, Secret};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+use crate::bridge;
 
 pub(super) const TOKEN: &str = "the right token";
 
-/// Waiting longer than this is a failure of the test, not a measurement.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) use crate::bridge::PATIENCE;
 
 pub(super) struct Node {
     pub(super) address: SocketAddr,
-    store: Arc<Embedded>,
-    application: Running,
-    shutdown: oneshot::Sender<()>,
-    bridge: JoinHandle<Result<(), RunError>>,
-    _directory: tempfile::TempDir,
-}
-
-fn about(schema: u32) -> About {
-    About {
-        node: "node-1".to_owned(),
-        version: "0.0.0".to_owned(),
-        protocol: vec![1],
-        schema,
-        api: vec!["v1"],
-    }
+    node: bridge::Node,
 }
 
 impl Node {
@@ -54,78 +29,20 @@ impl Node {
 
     /// `principal`: who has the token.
     pub(super) async fn with(introspection: Introspection, principal: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(Embedded::open(EmbeddedConfig::new(directory.path())).unwrap());
-        let clock = Clock::system();
-        let meta = migration::prepare(&*store, &clock).await.unwrap();
-        let place = Place {
-            host: HostConfig {
-                node: "node-1".to_owned(),
-                idle_ms: 60_000,
-                slots: meta.slots,
-            },
-            index_shards: meta.index_shards,
-            store: Arc::clone(&store) as Arc<dyn Store>,
-            clock: clock.clone(),
-        };
-        let application = demo_app::application().unwrap();
-        let application = application.start(place).await.unwrap();
-        let service: Arc<dyn Service> = Arc::new(Gateway::new(
-            application.host.clone(),
-            application.operations.clone(),
-        ));
-        let authenticator: Arc<dyn Authenticator> =
-            Arc::new(DevelopmentToken::new(principal, Secret::new(TOKEN)));
-        let inside = Inside {
-            service: Arc::clone(&service),
-            workers: None,
-            authenticator: Arc::clone(&authenticator),
-            resume_key: ResumeKey::new(&[7; 32]),
-            clock: clock.clone(),
-            others: no_other_nodes(),
-        };
-        let sessions = Sessions::start(SessionConfig::new("node-1"), inside)
-            .await
-            .unwrap();
-        let inside = bridge::Inside {
-            runtime: tokio::runtime::Handle::current(),
-            sessions,
-            service,
-            authenticator,
-            clock,
-            health: Health::new(Vec::new),
-            bridges: no_other_nodes().http,
-            config: Arc::new(json!({})),
-            about: Arc::new(about(meta.schema)),
-            metrics: PrometheusBuilder::new().build_recorder().handle(),
-        };
-        let config = BridgeConfig {
-            threads: 2,
-            graphql_introspection: introspection,
-            drain: Duration::from_millis(100),
-            ..BridgeConfig::new((Ipv4Addr::LOCALHOST, 0).into())
-        };
-        let bridge = Bridge::bind(config, inside).unwrap();
-        let address = bridge.local_addr();
-        let (shutdown, stopped) = oneshot::channel::<()>();
-        let bridge = tokio::spawn(bridge.run(async move {
-            let _ = stopped.await;
-        }));
+        let authenticator = DevelopmentToken::new(principal, Secret::new(TOKEN));
+        let node = bridge::Node::with(Arc::new(authenticator), |config| {
+            config.graphql_introspection = introspection;
+            config.drain = Duration::from_millis(100);
+        });
+        let node = node.await;
         Self {
-            address,
-            store,
-            application,
-            shutdown,
-            bridge,
-            _directory: directory,
+            address: node.address,
+            node,
         }
     }
 
     pub(super) async fn stop(self) {
-        let _ = self.shutdown.send(());
-        self.bridge.await.unwrap().unwrap();
-        self.application.stop().await;
-        self.store.close();
+        self.node.stop().await;
     }
 
     /// Sends a request: the answer.
