@@ -212,7 +212,7 @@ async fn nobody_and_strangers_are_refused() {
     answer.problem(403, "permission_denied");
     let wrong = node.ann().header("selvedge-tenant", "No Tenant");
     let answer = wrong.get("/v1/operations").await;
-    assert_eq!(answer.problem(422, "invalid"), "selvedge-tenant");
+    assert_eq!(answer.problem(422, "invalid"), "Selvedge-Tenant");
     node.stop().await;
 }
 
