@@ -29,6 +29,19 @@ pub struct About {
     pub schema: u32,
     /// Versions of the HTTP interface, best first.
     pub api: Vec<&'static str>,
+    /// How browsers reach the same sessions over QUIC. Null where this node has no port for it.
+    pub web_transport: Option<WebTransport>,
+}
+
+/// What a page gives to `new WebTransport("https://HOST:PORT/PATH", …)`; the host is the one that it has asked.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebTransport {
+    pub port: u16,
+    pub path: &'static str,
+    /// SHA-256 of the certificate, in base64, for `serverCertificateHashes`. Empty: an authority that browsers know has
+    /// signed it.
+    pub certificate_hashes: Vec<String>,
 }
 
 /// A part of the node, and what is the matter with it: sentences, each with what helps. None where it serves.
@@ -124,6 +137,7 @@ pub(super) fn healthz_doc() -> Doc {
 pub(super) fn version_doc() -> Doc {
     let about = serde_json::json!({
         "node": "node-1", "version": "0.1.0", "protocol": [1], "schema": 1, "api": ["v1"],
+        "webTransport": { "port": 7400, "path": "/session", "certificateHashes": [] },
     });
     Doc::open("version", "node", "What runs here.").answers::<About>(200, "Versions.", about)
 }

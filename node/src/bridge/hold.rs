@@ -93,19 +93,23 @@ impl Common {
     /// Whether pages of this origin may use the bridge: its own, those of the cluster's other bridges, whose consoles go
     /// on here when theirs is away, and those that the configuration lists.
     fn allows(&self, origin: Option<&str>, host: Option<&str>, inside: &Inside) -> bool {
-        let of_cluster = |origin| {
-            let bridges = inside.bridges.borrow();
-            bridges.iter().any(|bridge| is_own(origin, Some(bridge)))
-        };
-        self.config.origins.allows(origin, host) || origin.is_some_and(of_cluster)
+        self.config.origins.allows(origin, host)
+            || origin.is_some_and(|origin| of_cluster(origin, inside))
     }
 
     /// The origin of another site whose pages may use this one.
-    fn foreign(&self, request: &HttpRequest) -> Option<HeaderValue> {
+    fn foreign(&self, request: &HttpRequest, inside: &Inside) -> Option<HeaderValue> {
         let origin = request.headers().get(ORIGIN)?;
-        let is_listed = self.config.origins.lists(origin.to_str().ok()?);
-        is_listed.then(|| origin.clone())
+        let text = origin.to_str().ok()?;
+        let may = self.config.origins.lists(text) || of_cluster(text, inside);
+        may.then(|| origin.clone())
     }
+}
+
+/// Whether it is of a page of another bridge.
+fn of_cluster(origin: &str, inside: &Inside) -> bool {
+    let bridges = inside.bridges.borrow();
+    bridges.iter().any(|bridge| is_own(origin, Some(bridge)))
 }
 
 /// Holds a request to what it is held to, and lets it be answered.
@@ -126,7 +130,7 @@ pub(super) async fn held<B: MessageBody + 'static>(
     let began = clock.monotonic();
     let id = RequestId::of(request.request(), clock);
     request.extensions_mut().insert(id.clone());
-    let origin = common.foreign(request.request());
+    let origin = common.foreign(request.request(), &inside);
     let method = request.method().clone();
     let mut response = match common.refuses(request.request(), &inside) {
         Some(problem) => whole(request, problem.of_request(&id.0).error_response()),

@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::edge::EdgeTls;
 
 pub use graphql::Introspection;
-pub use health::{About, Health, Part};
+pub use health::{About, Health, Part, WebTransport};
 pub use inside::{Inside, Subscribed};
 pub use origin::Origins;
 pub(crate) use scrape::Process;

@@ -67,7 +67,10 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
     let (sender, link) = link(room.clone());
     let opened = match first.unwrap_or_else(|_| Err(no_hello())) {
         // Not under the deadline: a session that is being opened must be seen through.
-        Ok(first) => shared.sessions.open(first, sender).await,
+        Ok(first) => {
+            let sender = sender.over(wire.transport());
+            shared.sessions.open(first, sender).await
+        }
         Err(failure) => Err(failure),
     };
     match opened {

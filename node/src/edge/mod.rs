@@ -91,6 +91,9 @@ impl EdgeConfig {
     }
 }
 
+/// The path of sessions by WebTransport: `https://host:port/session`.
+pub const WEB_PATH: &str = web::PATH;
+
 /// The QUIC endpoint of a node.
 #[derive(Debug)]
 pub struct Edge {

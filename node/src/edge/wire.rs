@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::edge::close;
 use crate::edge::web::{self, WebSession};
 use crate::edge::{Shared, transport};
+use crate::session::Transport;
 
 /// A cheap handle on a connection.
 #[derive(Debug, Clone)]
@@ -38,11 +39,23 @@ impl Wire {
             });
         }
         let browsers = shared.config.browsers.as_ref()?;
-        let session = Box::pin(web::establish(&connection, browsers, deadline)).await?;
+        let pages = web::Pages {
+            listed: &browsers.origins,
+            bridges: &shared.sessions.bridges(),
+        };
+        let session = Box::pin(web::establish(&connection, &pages, deadline)).await?;
         Some(Self {
             connection,
             web: Some(Arc::new(session)),
         })
+    }
+
+    /// What it runs over.
+    pub(super) const fn transport(&self) -> Transport {
+        match self.web {
+            None => Transport::Quic,
+            Some(_) => Transport::WebTransport,
+        }
     }
 
     /// Waits for a stream that the client opens. Whoever goes on with it [enters](Self::enter) it first.

@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::bridge::{
     About, BindError, Bridge, BridgeConfig, Health, Inside, Introspection, Origins, Part,
+    WebTransport,
 };
 use crate::edge::EdgeTls;
 use crate::operate::config::NodeConfig;
@@ -94,9 +95,14 @@ fn reason(error: &store::Error) -> String {
     }
 }
 
-/// What runs here.
-pub(super) fn about(config: &NodeConfig, meta: &ClusterMeta) -> About {
+/// What runs here, and where browsers reach the edge, if there is one.
+pub(super) fn about(
+    config: &NodeConfig,
+    meta: &ClusterMeta,
+    web_transport: Option<WebTransport>,
+) -> About {
     About {
+        web_transport,
         node: config.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: version::SPOKEN.to_vec(),

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures::future::join;
 use selvedge_cluster::Clock;
 use selvedge_cluster::membership::Role;
@@ -16,8 +18,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::app::Running;
-use crate::bridge::{self, Bridge};
-use crate::edge::{self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey};
+use crate::bridge::{self, Bridge, WebTransport};
+use crate::edge::{self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey, WEB_PATH};
 use crate::gateway::{Gateway, Service};
 use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
@@ -107,6 +109,8 @@ impl Ports {
             .filter(|_| config.has(Role::Edge))
             .map(|tls| bind_edge(config, meta, tls, doors.sessions.clone()))
             .transpose()?;
+        let quic = edge.as_ref().map(Edge::local_addr).transpose();
+        let quic = quic.map_err(|error| CommandFailure::failed(chain(&error)))?;
         let bridge = match config.has(Role::Bridge) {
             false => None,
             true => {
@@ -117,7 +121,7 @@ impl Ports {
                     authenticator: doors.authenticator,
                     clock: doors.clock,
                     health: started.health(&config.name),
-                    about: Arc::new(about(config, meta)),
+                    about: Arc::new(about(config, meta, for_browsers(config, &edge, quic))),
                     metrics: metrics()?,
                     bridges: doors.bridges,
                     config: Arc::new(serde_json::to_value(config).unwrap_or_default()),
@@ -125,9 +129,8 @@ impl Ports {
                 Some(bind_bridge(config, for_bridge, inside)?)
             }
         };
-        let quic = edge.as_ref().map(Edge::local_addr).transpose();
         let addresses = ClientAddresses {
-            quic: quic.map_err(|error| CommandFailure::failed(chain(&error)))?,
+            quic,
             http: bridge.as_ref().map(Bridge::local_addr),
         };
         Ok(Self {
@@ -211,6 +214,25 @@ fn copy(tls: &EdgeTls) -> EdgeTls {
         key: tls.key.clone_key(),
         browsers: None,
     }
+}
+
+/// Where browsers reach the edge: at its port, or at the one in front of it that others are told.
+fn for_browsers(
+    config: &NodeConfig,
+    edge: &Option<Edge>,
+    quic: Option<SocketAddr>,
+) -> Option<WebTransport> {
+    let hash = edge.as_ref()?.browser_certificate();
+    let advertised = config.advertise_quic.as_deref();
+    let advertised = advertised.and_then(|address| address.rsplit_once(':')?.1.parse().ok());
+    Some(WebTransport {
+        port: advertised.or_else(|| Some(quic?.port()))?,
+        path: WEB_PATH,
+        certificate_hashes: hash
+            .map(|hash| BASE64_STANDARD.encode(hash))
+            .into_iter()
+            .collect(),
+    })
 }
 
 fn bind_edge(

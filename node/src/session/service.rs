@@ -203,6 +203,11 @@ impl Sessions {
         self.0.registry.info(session)
     }
 
+    /// `host:port` of the cluster's other bridges.
+    pub fn bridges(&self) -> Arc<[String]> {
+        self.0.over_http.all()
+    }
+
     /// How many sessions have a connection over each transport, and how many have none.
     pub fn count(&self) -> ([(Transport, usize); Transport::ALL.len()], usize) {
         self.0.registry.count()
@@ -357,11 +362,12 @@ impl Sessions {
 }
 
 impl Shared {
-    /// Where the sessions of such connections go: to ports of the same sort.
+    /// Where the sessions of such connections go.
     const fn elsewhere(&self, transport: Transport) -> &Arc<Elsewhere> {
         match transport {
-            Transport::Quic | Transport::WebTransport => &self.over_quic,
-            Transport::WebSocket => &self.over_http,
+            Transport::Quic => &self.over_quic,
+            // Browsers ask there where the port for WebTransport is, and what it shows.
+            Transport::WebSocket | Transport::WebTransport => &self.over_http,
         }
     }
 }

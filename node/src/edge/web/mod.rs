@@ -17,7 +17,7 @@ use tracing::debug;
 use web_transport_proto as proto;
 use web_transport_proto::{Capsule, Frame, StreamUni};
 
-use crate::edge::Browsers;
+pub(super) use crate::edge::web::origin::Pages;
 use crate::edge::web::request::{Request, Unread};
 
 /// The name of HTTP/3 in ALPN.
@@ -99,7 +99,7 @@ impl Drop for WebSession {
 /// From the handshake to the session, within the time until `deadline`. `None` closes the connection.
 pub(super) async fn establish(
     connection: &Connection,
-    browsers: &Browsers,
+    pages: &Pages<'_>,
     deadline: Instant,
 ) -> Option<WebSession> {
     let (settled, settings) = oneshot::channel();
@@ -112,7 +112,7 @@ pub(super) async fn establish(
         loop {
             let (send, recv) = connection.accept_bi().await.ok()?;
             let asked = request::read(recv).await;
-            if let Some(session) = open(connection, browsers, send, asked).await {
+            if let Some(session) = open(connection, pages, send, asked).await {
                 return Some(session);
             }
         }
@@ -128,12 +128,12 @@ pub(super) async fn establish(
 /// Grants a session if it was asked for, and answers whatever else was.
 async fn open(
     connection: &Connection,
-    browsers: &Browsers,
+    pages: &Pages<'_>,
     mut send: SendStream,
     asked: Result<Request, Unread>,
 ) -> Option<WebSession> {
     match asked {
-        Ok(Request::Session { ask, recv }) => match ask.refusal(browsers) {
+        Ok(Request::Session { ask, recv }) => match ask.refusal(pages) {
             None => {
                 request::accept(&mut send).await?;
                 let session = WebSession::new(connection.clone(), send);

@@ -3,25 +3,42 @@
 
 use url::{Host, Url};
 
-/// Whether a page of this origin may: one of the same host, whatever its port, or one that is listed. What is not a
-/// browser names none, and has no page that could be another's. `host` is the one that the page has asked for.
-pub(crate) fn is_allowed(origin: Option<&str>, host: &str, listed: &[String]) -> bool {
-    let Some(origin) = origin else {
-        return true;
-    };
-    if listed
-        .iter()
-        .any(|listed| listed.eq_ignore_ascii_case(origin))
-    {
-        return true;
+/// Whose pages may, beside those of the host that they ask.
+#[derive(Debug)]
+pub(crate) struct Pages<'a> {
+    /// These origins, as browsers send them.
+    pub(crate) listed: &'a [String],
+    /// `host:port` of the cluster's other bridges, whose consoles go on here when theirs is away.
+    pub(crate) bridges: &'a [String],
+}
+
+impl Pages<'_> {
+    /// Whether a page of this origin may: one of the same host, whatever its port, or one of those. What is not a
+    /// browser names none, and has no page that could be another's. `host` is the one that the page has asked for.
+    pub(crate) fn allow(&self, origin: Option<&str>, host: &str) -> bool {
+        let Some(text) = origin else {
+            return true;
+        };
+        if self.listed.iter().any(|it| it.eq_ignore_ascii_case(text)) {
+            return true;
+        }
+        let Ok(origin) = Url::parse(text) else {
+            return false;
+        };
+        is_of(&origin, host) || self.bridges.iter().any(|bridge| is_at(&origin, bridge))
     }
-    let (Ok(origin), Ok(host)) = (Url::parse(origin), Host::parse(host)) else {
+}
+
+fn is_of(origin: &Url, host: &str) -> bool {
+    let (Some(page), Ok(host)) = (origin.host().map(|it| it.to_owned()), Host::parse(host)) else {
         return false;
     };
-    let Some(of_page) = origin.host().map(|host| host.to_owned()) else {
-        return false;
-    };
-    of_page == host || is_this_machine(&of_page) && is_this_machine(&host)
+    page == host || is_this_machine(&page) && is_this_machine(&host)
+}
+
+fn is_at(origin: &Url, bridge: &str) -> bool {
+    let at = Url::parse(&format!("{}://{bridge}", origin.scheme()));
+    matches!(origin.scheme(), "http" | "https") && at.is_ok_and(|at| at.origin() == origin.origin())
 }
 
 /// The names that one machine has for itself are one host: a page of `localhost` is of nobody else's making.
@@ -39,7 +56,10 @@ mod tests {
 
     #[test]
     fn the_same_host_and_those_listed() {
-        let listed = ["https://app.example".to_owned()];
+        let pages = Pages {
+            listed: &["https://app.example".to_owned()],
+            bridges: &[],
+        };
         let cases = [
             (None, true),
             (Some("http://localhost:7480"), true),
@@ -58,17 +78,40 @@ mod tests {
             (Some(""), false),
         ];
         for (origin, expected) in cases {
-            assert_eq!(
-                is_allowed(origin, "localhost", &listed),
-                expected,
-                "{origin:?}"
-            );
+            assert_eq!(pages.allow(origin, "localhost"), expected, "{origin:?}");
         }
-        let of = |origin, host| is_allowed(Some(origin), host, &[]);
+        let of = |origin, host| pages.allow(Some(origin), host);
         assert!(of("http://localhost:7480", "[::1]"));
         assert!(of("http://192.168.0.1:7480", "192.168.0.1"));
         assert!(of("https://Node.example:7480", "node.example"));
         assert!(!of("http://localhost", "node.example"));
         assert!(!of("https://node.example", "127.0.0.1"));
+    }
+
+    #[test]
+    fn pages_of_other_bridges() {
+        let bridges = [
+            "node-2.example:7480".to_owned(),
+            "[2001:db8::3]:443".to_owned(),
+        ];
+        let pages = Pages {
+            listed: &[],
+            bridges: &bridges,
+        };
+        for (origin, expected) in [
+            ("http://node-2.example:7480", true),
+            ("https://node-2.example:7480", true),
+            ("https://node-2.example", false),
+            ("https://[2001:db8::3]", true),
+            ("ftp://node-2.example:7480", false),
+            ("http://node-3.example:7480", false),
+            ("null", false),
+        ] {
+            assert_eq!(
+                pages.allow(Some(origin), "node-1.example"),
+                expected,
+                "{origin}"
+            );
+        }
     }
 }

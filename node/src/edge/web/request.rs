@@ -8,8 +8,8 @@ use url::Url;
 use web_transport_proto::http as http_status;
 use web_transport_proto::{ConnectError, ConnectRequest, ConnectResponse, Frame};
 
-use crate::edge::Browsers;
-use crate::edge::web::{Code, PATH, Violation, number, origin, put};
+use crate::edge::web::origin::Pages;
+use crate::edge::web::{Code, PATH, Violation, number, put};
 
 /// What it begins with, and the stream behind that.
 pub(super) enum Request {
@@ -29,12 +29,12 @@ pub(super) struct Ask {
 
 impl Ask {
     /// Why there is none for it.
-    pub(super) fn refusal(&self, browsers: &Browsers) -> Option<Refusal> {
+    pub(super) fn refusal(&self, pages: &Pages<'_>) -> Option<Refusal> {
         if self.url.path() != PATH {
             return Some(Refusal::not_found());
         }
         let host = self.url.host_str().unwrap_or_default();
-        if !origin::is_allowed(self.origin.as_deref(), host, &browsers.origins) {
+        if !pages.allow(self.origin.as_deref(), host) {
             return Some(Refusal {
                 status: StatusCode::FORBIDDEN,
                 why: "pages of this origin are not allowed here: add it to the origins of the node, or use a page of \

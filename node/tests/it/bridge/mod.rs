@@ -182,6 +182,7 @@ fn about() -> About {
         protocol: vec![1],
         schema: 1,
         api: vec!["v1"],
+        web_transport: None,
     }
 }
 

@@ -13,6 +13,6 @@ pub(crate) mod peer;
 mod resume;
 pub(crate) mod service;
 mod subscription;
-mod webtransport;
+pub(crate) mod webtransport;
 mod worker;
 mod wrong;

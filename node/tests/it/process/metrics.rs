@@ -1,16 +1,23 @@
-//! Tests of what a node tells Prometheus.
+//! Tests of what a node tells whoever asks its HTTP port: Prometheus, and browsers that look for QUIC.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Node, PATIENCE};
 
 /// What `/metrics` says.
 fn scrape(address: &str) -> String {
+    get(address, "/metrics")
+}
+
+fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -45,4 +52,32 @@ fn what_a_node_does_at_its_start_is_counted_and_so_is_the_rest() {
     let access = node.access();
     access.ask(&["actor", "send", "counter/a", "add", r#"{"by":1}"#]);
     assert!(commits(&scrape(http)) > before);
+}
+
+/// With a browser beside it: client/web/test/e2e/webtransport.test.ts.
+#[test]
+fn browsers_are_told_where_quic_is() {
+    let scratch = tempfile::tempdir().unwrap();
+    let told = |node: &Node| {
+        let answer = get(node.ready["http"].as_str().unwrap(), "/version");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let version: Value = serde_json::from_str(body).unwrap();
+        version["webTransport"].clone()
+    };
+    let node = Node::dev(&scratch.path().join("data"));
+    let web = told(&node);
+    let quic: SocketAddr = node.ready["quic"].as_str().unwrap().parse().unwrap();
+    assert_eq!(
+        (&web["port"], &web["path"]),
+        (&json!(quic.port()), &json!("/session"))
+    );
+    let hashes = web["certificateHashes"].as_array().unwrap();
+    assert_eq!(hashes.len(), 1);
+    assert_eq!(
+        BASE64_STANDARD
+            .decode(hashes[0].as_str().unwrap())
+            .unwrap()
+            .len(),
+        32
+    );
 }

@@ -1,11 +1,12 @@
 //! What the session protocol promises, whatever carries it: one suite of cases over every transport.
 //!
 //! A case is written against [`Transport`] and run over each by the macro below. What is special to one transport is
-//! tested beside it: `edge`, `bridge/websocket`.
+//! tested beside it: `edge`, `edge/webtransport`, `bridge/websocket`.
 
 mod cases;
 mod quic;
 mod websocket;
+mod webtransport;
 
 use bytes::Bytes;
 use selvedge_protocol::frame::{ClientFrame, Command, Reply, Request, ServerFrame, Welcome};
@@ -115,6 +116,12 @@ macro_rules! over_each_transport {
             $(#[tokio::test]
             async fn $case() {
                 super::cases::$case::<super::quic::Quic>().await;
+            })*
+        }
+        mod over_webtransport {
+            $(#[tokio::test]
+            async fn $case() {
+                super::cases::$case::<super::webtransport::WebTransport>().await;
             })*
         }
         mod over_websocket_json {

@@ -63,22 +63,9 @@ impl Transport for Quic {
     }
 
     async fn upload(&mut self, command: Command, bytes: usize) {
-        let (mut send, recv) = self.connection.open_bi().await.unwrap();
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            let head = encode(&[ClientFrame::Command(command)]);
-            send.write_all(&head).await.unwrap();
-            // The node may have had enough before their end.
-            if send.write_all(&vec![7; bytes]).await.is_ok() {
-                let _ = send.finish();
-            }
-        });
-        tokio::spawn(async move {
-            let mut reader = Reader::new(recv);
-            while let Some(frame) = reader.next().await {
-                let _ = sender.send(Heard::Frame(frame)).await;
-            }
-        });
+        let (send, recv) = self.connection.open_bi().await.unwrap();
+        tokio::spawn(send_payload(send, command, bytes));
+        tokio::spawn(forward(Reader::new(recv), self.sender.clone()));
     }
 
     async fn next(&mut self) -> Heard {
@@ -86,10 +73,25 @@ impl Transport for Quic {
     }
 }
 
-async fn control(mut reader: Reader, connection: quinn::Connection, sender: mpsc::Sender<Heard>) {
+/// Sends a command and the bytes that follow it, on a stream of their own.
+pub(super) async fn send_payload(mut send: quinn::SendStream, command: Command, bytes: usize) {
+    let head = encode(&[ClientFrame::Command(command)]);
+    send.write_all(&head).await.unwrap();
+    // The node may have had enough before their end.
+    if send.write_all(&vec![7; bytes]).await.is_ok() {
+        let _ = send.finish();
+    }
+}
+
+/// Hands over the frames of a stream until it ends.
+pub(super) async fn forward(mut reader: Reader, sender: mpsc::Sender<Heard>) {
     while let Some(frame) = reader.next().await {
         let _ = sender.send(Heard::Frame(frame)).await;
     }
+}
+
+async fn control(reader: Reader, connection: quinn::Connection, sender: mpsc::Sender<Heard>) {
+    forward(reader, sender.clone()).await;
     let code = closed(&connection).await;
     let _ = sender.send(Heard::Closed(code)).await;
 }
@@ -100,7 +102,8 @@ async fn streams(connection: quinn::Connection, sender: mpsc::Sender<Heard>) {
     }
 }
 
-async fn stream_of_frames(mut reader: Reader, sender: mpsc::Sender<Heard>) {
+/// Hands over the frames of a stream, and what follows them.
+pub(super) async fn stream_of_frames(mut reader: Reader, sender: mpsc::Sender<Heard>) {
     while let Some(frame) = reader.next().await {
         let follows = match &frame {
             ServerFrame::Reply(reply) => {

@@ -16,28 +16,28 @@ use web_transport_proto::{
 use crate::edge::peer::{Node, Peer, Reader, hello};
 
 /// A connection that speaks HTTP/3, and has no session yet.
-pub(super) struct Http {
-    pub(super) endpoint: Endpoint,
-    pub(super) connection: Connection,
+pub(crate) struct Http {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) connection: Connection,
     /// The node's control stream, after its settings.
     _theirs: RecvStream,
     /// The one of this end, after its settings.
-    pub(super) control: SendStream,
+    pub(crate) control: SendStream,
 }
 
 /// A session on such a connection.
-pub(super) struct Browser {
+pub(crate) struct Browser {
     /// The control stream of frames, as on QUIC.
-    pub(super) peer: Peer,
-    pub(super) session: u64,
+    pub(crate) peer: Peer,
+    pub(crate) session: u64,
     /// The stream on which the session was asked for.
-    pub(super) request: SendStream,
-    pub(super) said: RecvStream,
-    pub(super) control: SendStream,
+    pub(crate) request: SendStream,
+    pub(crate) said: RecvStream,
+    pub(crate) control: SendStream,
 }
 
 /// Appends numbers as QUIC writes them.
-pub(super) fn numbers(numbers: &[u64]) -> Vec<u8> {
+pub(crate) fn numbers(numbers: &[u64]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in numbers {
         VarInt::from_u64(*number).unwrap().encode(&mut bytes);
@@ -46,14 +46,14 @@ pub(super) fn numbers(numbers: &[u64]) -> Vec<u8> {
 }
 
 /// A frame of HTTP/3.
-pub(super) fn http_frame(kind: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn http_frame(kind: u64, payload: &[u8]) -> Vec<u8> {
     let mut bytes = numbers(&[kind, payload.len() as u64]);
     bytes.put_slice(payload);
     bytes
 }
 
 /// The headers of a request with these fields, none of them compressed.
-pub(super) fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut section = vec![0, 0];
     for (name, value) in fields {
         prefixed(&mut section, 0b0010_0000, 7, name.len());
@@ -79,7 +79,7 @@ fn prefixed(out: &mut Vec<u8>, first: u8, most: u8, value: usize) {
 
 impl Http {
     /// With nothing said.
-    pub(super) async fn silent(node: &Node) -> (Endpoint, Connection) {
+    pub(crate) async fn silent(node: &Node) -> (Endpoint, Connection) {
         let endpoint = node.endpoint_speaking(b"h3");
         let connecting = endpoint.connect(node.address, "localhost").unwrap();
         let connection = connecting.await.unwrap();
@@ -87,7 +87,7 @@ impl Http {
     }
 
     /// With the settings of both ends.
-    pub(super) async fn connect(node: &Node) -> Self {
+    pub(crate) async fn connect(node: &Node) -> Self {
         let (endpoint, connection) = Self::silent(node).await;
         let mut settings = Settings::default();
         settings.enable_webtransport(1);
@@ -107,14 +107,14 @@ impl Http {
     }
 
     /// Sends bytes as a request.
-    pub(super) async fn request(&self, bytes: &[u8]) -> (SendStream, RecvStream) {
+    pub(crate) async fn request(&self, bytes: &[u8]) -> (SendStream, RecvStream) {
         let (mut send, recv) = self.connection.open_bi().await.unwrap();
         send.write_all(bytes).await.unwrap();
         (send, recv)
     }
 
     /// The status and the text that answer a request which is no session.
-    pub(super) async fn refused(&self, bytes: &[u8]) -> (u16, String) {
+    pub(crate) async fn refused(&self, bytes: &[u8]) -> (u16, String) {
         let (_send, mut recv) = self.request(bytes).await;
         let status = match ConnectResponse::read(&mut recv).await {
             Err(ConnectError::WrongStatus(Some(status))) => status.as_u16(),
@@ -131,7 +131,7 @@ impl Http {
     }
 
     /// Asks for a session as a browser does, and opens its control stream.
-    pub(super) async fn ask(self, origin: Option<&str>) -> Browser {
+    pub(crate) async fn ask(self, origin: Option<&str>) -> Browser {
         let (request, mut said) = self.request(&ask("/session", origin)).await;
         ConnectResponse::read(&mut said).await.unwrap();
         let session = quinn::VarInt::from(request.id()).into_inner();
@@ -158,7 +158,7 @@ impl Http {
 }
 
 /// The bytes that ask for a session at a path, for a page of an origin.
-pub(super) fn ask(path: &str, origin: Option<&str>) -> Vec<u8> {
+pub(crate) fn ask(path: &str, origin: Option<&str>) -> Vec<u8> {
     let mut request = ConnectRequest::new(Url::parse("https://localhost:7400").unwrap());
     request.url.set_path(path);
     if let Some(origin) = origin {
@@ -170,7 +170,8 @@ pub(super) fn ask(path: &str, origin: Option<&str>) -> Vec<u8> {
     bytes
 }
 
-async fn open_bi(connection: &Connection, session: u64) -> (SendStream, RecvStream) {
+/// A stream of a session.
+pub(crate) async fn open_bi(connection: &Connection, session: u64) -> (SendStream, RecvStream) {
     let (mut send, recv) = connection.open_bi().await.unwrap();
     let head = numbers(&[Frame::WEBTRANSPORT.0.into_inner(), session]);
     send.write_all(&head).await.unwrap();
@@ -179,42 +180,55 @@ async fn open_bi(connection: &Connection, session: u64) -> (SendStream, RecvStre
 
 impl Browser {
     /// Another stream of the session.
-    pub(super) async fn open_bi(&self) -> (SendStream, RecvStream) {
+    pub(crate) async fn open_bi(&self) -> (SendStream, RecvStream) {
         open_bi(&self.peer.connection, self.session).await
     }
 
     /// A stream that the node opens in the session.
-    pub(super) async fn accept_uni(&self) -> Reader {
+    pub(crate) async fn accept_uni(&self) -> Reader {
         let mut recv = self.peer.connection.accept_uni().await.unwrap();
-        let kind = VarInt::read(&mut recv).await.unwrap();
-        assert_eq!(StreamUni(kind), StreamUni::WEBTRANSPORT);
-        let session = VarInt::read(&mut recv).await.unwrap();
-        assert_eq!(session.into_inner(), self.session);
+        head(&mut recv, self.session).await;
         Reader::new(recv)
     }
 
-    pub(super) fn send_datagram(&self, frame: &[u8]) {
-        let mut datagram = numbers(&[self.session / 4]);
-        datagram.put_slice(frame);
-        let connection = &self.peer.connection;
-        connection.send_datagram(datagram.into()).unwrap();
+    pub(crate) fn send_datagram(&self, frame: &[u8]) {
+        send_datagram(&self.peer.connection, self.session, frame);
     }
 
-    pub(super) async fn read_datagram(&self) -> BytesMut {
+    pub(crate) async fn read_datagram(&self) -> BytesMut {
         let mut datagram = self.peer.connection.read_datagram().await.unwrap();
-        let session = VarInt::decode(&mut datagram).unwrap();
-        assert_eq!(session.into_inner(), self.session / 4);
+        of_session(&mut datagram, self.session);
         BytesMut::from(datagram)
     }
 
     /// The code and the reason with which the node ends the session; then the connection has ended in order.
-    pub(super) async fn closed(&mut self) -> (u32, String) {
+    pub(crate) async fn closed(&mut self) -> (u32, String) {
         closed(&self.peer.connection, &mut self.said).await
     }
 }
 
+/// Reads what a stream of the node begins with: that it is of this session.
+pub(crate) async fn head(stream: &mut RecvStream, session: u64) {
+    let kind = VarInt::read(stream).await.unwrap();
+    assert_eq!(StreamUni(kind), StreamUni::WEBTRANSPORT);
+    let of = VarInt::read(stream).await.unwrap();
+    assert_eq!(of.into_inner(), session);
+}
+
+pub(crate) fn send_datagram(connection: &Connection, session: u64, frame: &[u8]) {
+    let mut datagram = numbers(&[session / 4]);
+    datagram.put_slice(frame);
+    connection.send_datagram(datagram.into()).unwrap();
+}
+
+/// Takes off what a datagram begins with: that it is of this session.
+pub(crate) fn of_session(datagram: &mut Bytes, session: u64) {
+    let of = VarInt::decode(datagram).unwrap();
+    assert_eq!(of.into_inner(), session / 4);
+}
+
 /// The same, read off the stream on which the session was asked for.
-pub(super) async fn closed(connection: &Connection, said: &mut RecvStream) -> (u32, String) {
+pub(crate) async fn closed(connection: &Connection, said: &mut RecvStream) -> (u32, String) {
     let mut capsules = Http3CapsuleReader::new(said);
     let close = match capsules.read().await.unwrap() {
         Some(Capsule::CloseWebTransportSession { code, reason }) => (code, reason),
@@ -226,7 +240,7 @@ pub(super) async fn closed(connection: &Connection, said: &mut RecvStream) -> (u
 }
 
 /// The code and the reason with which the node closes a connection.
-pub(super) async fn ended(connection: &Connection) -> (u64, String) {
+pub(crate) async fn ended(connection: &Connection) -> (u64, String) {
     match connection.closed().await {
         ConnectionError::ApplicationClosed(close) => (
             close.error_code.into_inner(),
@@ -237,17 +251,17 @@ pub(super) async fn ended(connection: &Connection) -> (u64, String) {
 }
 
 impl Node {
-    pub(super) async fn with_edge(edge: EdgeConfig) -> Self {
+    pub(crate) async fn with_edge(edge: EdgeConfig) -> Self {
         Self::with(edge, SessionConfig::new("test")).await
     }
 
     /// A session by WebTransport with an open control stream and nothing said.
-    pub(super) async fn browser(&self) -> Browser {
+    pub(crate) async fn browser(&self) -> Browser {
         Http::connect(self).await.ask(None).await
     }
 
     /// One with a session of its own.
-    pub(super) async fn browser_session(&self) -> (Browser, Welcome) {
+    pub(crate) async fn browser_session(&self) -> (Browser, Welcome) {
         let mut browser = self.browser().await;
         let hello = ClientFrame::Hello(hello(None));
         browser.peer.send(&[hello]).await;

@@ -1,21 +1,25 @@
 //! Sessions of browsers: the same frames in the same order as on QUIC, on the streams and datagrams of WebTransport.
 
-mod browser;
+pub(crate) mod browser;
 mod wrong;
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
+use selvedge_node::session::{SessionConfig, Transport};
 use selvedge_protocol::frame::{
     ClientFrame, Command, EphemeralSend, Goodbye, Payload, Reply, Request, ServerFrame, Since,
     Subscribe,
 };
 use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
-use selvedge_protocol::{ErrorCode, Target, attachment, codec};
+use selvedge_protocol::{ErrorCode, Target, attachment, codec, servers};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use web_transport_proto::error_to_http3;
 
 use super::peer::{
-    Node, Reader, close_code, command, encode, hello, query, subscribe, success, target,
+    Node, Reader, close_code, command, config, encode, hello, inside, query, subscribe, success,
+    target,
 };
 use super::service::Stand;
 use browser::{Browser, Http};
@@ -94,6 +98,28 @@ async fn events_in_order() {
             other => panic!("not an event: {other:?}"),
         }
     }
+}
+
+/// A browser asks the bridge of another node where its port for WebTransport is.
+#[tokio::test]
+async fn a_browser_is_told_of_other_bridges() {
+    let mut inside = inside(Arc::new(Stand::new()), None);
+    let bridges: Arc<[String]> = Arc::from(["node-2.example:7480".to_owned()]);
+    inside.others.http = watch::channel(bridges).1;
+    inside.others.quic = watch::channel(Arc::from(["node-2.example:7400".to_owned()])).1;
+    let session = SessionConfig::new("test");
+    let node = Node::around(config(), session, inside, Stand::new()).await;
+    let http = Http::connect(&node).await;
+    let mut browser = http.ask(Some("https://node-2.example:7480")).await;
+    let hello = ClientFrame::Hello(hello(None));
+    browser.peer.send(&[hello]).await;
+    let welcome = browser.peer.welcome().await;
+    assert_eq!(servers::named(&welcome.ext), ["node-2.example:7480"]);
+    let (_, told) = node.session().await;
+    assert_eq!(servers::named(&told.ext), ["node-2.example:7400"]);
+    let (counts, _) = node.sessions.count();
+    assert!(counts.contains(&(Transport::WebTransport, 1)), "{counts:?}");
+    assert!(counts.contains(&(Transport::Quic, 1)), "{counts:?}");
 }
 
 /// Sends a payload of `bytes` bytes on a stream of its own.
@@ -288,7 +314,7 @@ async fn browsers_see_a_certificate_of_their_own() {
 
 #[tokio::test]
 async fn origins_of_the_same_host_and_listed_ones_are_let_in() {
-    let mut edge = super::peer::config();
+    let mut edge = config();
     edge.browsers.as_mut().unwrap().origins = vec!["https://app.example".to_owned()];
     let node = Node::with_edge(edge).await;
     for origin in [
