@@ -14,7 +14,9 @@ use selvedge_node::edge::{BrowserTls, Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Service;
 use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
 use selvedge_node::processing::worker::Workers;
-use selvedge_node::session::{Addresses, Inside, SessionConfig, Sessions, no_other_nodes};
+use selvedge_node::session::{
+    Addresses, Inside, OtherNodes, SessionConfig, Sessions, no_other_nodes,
+};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Consistency, Hello, Outcome, Payload, Query, Reply, Request, ServerFrame,
     Since, Subscribe, Success, Welcome,
@@ -73,8 +75,17 @@ impl Node {
 
     /// One that knows of others, before the same stand-in as they.
     pub(crate) async fn among(others: Addresses, stand: Stand) -> Self {
+        let quic = OtherNodes {
+            quic: others,
+            ..no_other_nodes()
+        };
+        Self::among_those(quic, stand).await
+    }
+
+    /// The same, whichever way they are reached.
+    pub(crate) async fn among_those(others: OtherNodes, stand: Stand) -> Self {
         let mut inside = inside(Arc::new(stand.clone()), None);
-        inside.others.quic = others;
+        inside.others = others;
         Self::around(config(), SessionConfig::new("test"), inside, stand).await
     }
 

@@ -77,6 +77,7 @@ impl Node {
                 protocol: vec![1],
                 schema: 1,
                 api: vec!["v1"],
+                web_transport: None,
             }),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             bridges: selvedge_node::session::no_other_nodes().http,

@@ -6,7 +6,7 @@ mod wrong;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use selvedge_node::session::{SessionConfig, Transport};
+use selvedge_node::session::{OtherNodes, Transport};
 use selvedge_protocol::frame::{
     ClientFrame, Command, EphemeralSend, Goodbye, Payload, Reply, Request, ServerFrame, Since,
     Subscribe,
@@ -18,8 +18,7 @@ use tokio::sync::watch;
 use web_transport_proto::error_to_http3;
 
 use super::peer::{
-    Node, Reader, close_code, command, config, encode, hello, inside, query, subscribe, success,
-    target,
+    Node, Reader, close_code, command, config, encode, hello, query, subscribe, success, target,
 };
 use super::service::Stand;
 use browser::{Browser, Http};
@@ -100,15 +99,19 @@ async fn events_in_order() {
     }
 }
 
+/// Another node, by its port for clients and that of its bridge.
+fn others() -> OtherNodes {
+    let one = |address: &str| watch::channel(Arc::from([address.to_owned()])).1;
+    OtherNodes {
+        quic: one("node-2.example:7400"),
+        http: one("node-2.example:7480"),
+    }
+}
+
 /// A browser asks the bridge of another node where its port for WebTransport is.
 #[tokio::test]
 async fn a_browser_is_told_of_other_bridges() {
-    let mut inside = inside(Arc::new(Stand::new()), None);
-    let bridges: Arc<[String]> = Arc::from(["node-2.example:7480".to_owned()]);
-    inside.others.http = watch::channel(bridges).1;
-    inside.others.quic = watch::channel(Arc::from(["node-2.example:7400".to_owned()])).1;
-    let session = SessionConfig::new("test");
-    let node = Node::around(config(), session, inside, Stand::new()).await;
+    let node = Node::among_those(others(), Stand::new()).await;
     let http = Http::connect(&node).await;
     let mut browser = http.ask(Some("https://node-2.example:7480")).await;
     let hello = ClientFrame::Hello(hello(None));
@@ -279,8 +282,7 @@ async fn a_goodbye_ends_the_session_in_order() {
 
 #[tokio::test]
 async fn a_drain_answers_what_was_accepted_and_sends_elsewhere() {
-    let others = watch::channel(std::sync::Arc::from(["b.example:1".to_owned()])).1;
-    let node = Node::among(others, Stand::new()).await;
+    let node = Node::among_those(others(), Stand::new()).await;
     let (mut browser, _) = node.browser_session().await;
     let hold = ClientFrame::Command(command(1, "hold"));
     browser.peer.send(&[hold]).await;
@@ -294,7 +296,9 @@ async fn a_drain_answers_what_was_accepted_and_sends_elsewhere() {
     stand.release();
     success(browser.peer.reply().await, Request::Command(1));
     match browser.peer.next().await {
-        Some(ServerFrame::Redirect(redirect)) => assert_eq!(redirect.address, "b.example:1"),
+        Some(ServerFrame::Redirect(redirect)) => {
+            assert_eq!(redirect.address, "node-2.example:7480")
+        }
         other => panic!("not sent elsewhere: {other:?}"),
     }
     let (code, _) = browser.closed().await;
