@@ -201,8 +201,13 @@ const FIELD_CHARS_MAX: usize = 64;
 mod tests {
     use std::io::Write;
 
+    use actix_web::FromRequest;
+    use actix_web::dev;
+    use actix_web::test::TestRequest;
+    use bytes::Bytes;
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use futures::stream;
     use serde::Deserialize;
 
     use super::*;
@@ -249,5 +254,20 @@ mod tests {
         let refused = inflate(&bomb, (1 << 20) - 1).unwrap_err();
         assert!(refused.to_string().contains("over"), "{refused}");
         assert!(inflate(b"no gzip at all", 100).is_err());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_not_waited_for_without_end() {
+        let request = TestRequest::default().to_http_request();
+        let slow = stream::once(async { Ok(Bytes::from_static(b"{")) }).chain(stream::pending());
+        let mut slow = dev::Payload::Stream {
+            payload: slow.boxed_local(),
+        };
+        let payload = Payload::from_request(&request, &mut slow).await.unwrap();
+        let began = tokio::time::Instant::now();
+        let refused = required::<Outer>(&request, payload, 100).await.unwrap_err();
+        assert_eq!(began.elapsed(), BODY_TIME_MAX);
+        assert_eq!(refused.field(), Some("body"));
+        let answer = actix_web::ResponseError::status_code(&refused);
+        assert_eq!(answer, StatusCode::REQUEST_TIMEOUT);
     }
 }
