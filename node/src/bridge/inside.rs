@@ -6,17 +6,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use metrics_exporter_prometheus::PrometheusHandle;
-use parking_lot::Mutex;
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::{AnswerSink, ReplyTo, SubscriptionItem};
+use selvedge_cluster::actor::SubscriptionItem;
 use selvedge_protocol::frame::{ClientFrame, Outcome, Since, Success};
 use selvedge_protocol::{ErrorCode, Failure, Target, Tenant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bridge::health::{About, Health};
+use crate::bridge::lane;
 use crate::gateway::{Caller, CommandCall, QueryCall, Service};
 use crate::identity::{Authenticator, Principal};
 use crate::session::{Addresses, LinkSender, SessionHandle, Sessions, Transport};
@@ -56,15 +56,23 @@ impl Inside {
         tenant: Option<Tenant>,
     ) -> Result<Principal, Failure> {
         let authenticator = Arc::clone(&self.authenticator);
-        let task = async move { authenticator.authenticate(&token, tenant).await };
-        self.runtime.spawn(task).await.map_err(|_| stopped())?
+        let mut task = async move { authenticator.authenticate(&token, tenant).await }.boxed();
+        let at_once = {
+            let _main = self.runtime.enter();
+            task.as_mut().now_or_never()
+        };
+        match at_once {
+            // What is known here needs no other thread.
+            Some(known) => known,
+            None => self.runtime.spawn(task).await.map_err(|_| stopped())?,
+        }
     }
 
     /// Executes a command: success is committed and durable.
     pub async fn command(&self, caller: &Caller, call: CommandCall) -> Result<Success, Failure> {
         let answer = {
             let _main = self.runtime.enter();
-            let (reply, answer) = reply();
+            let (reply, answer) = lane::reply();
             self.service.command(caller, call, reply);
             answer
         };
@@ -75,7 +83,7 @@ impl Inside {
     pub async fn query(&self, caller: &Caller, call: QueryCall) -> Result<Success, Failure> {
         let answer = {
             let _main = self.runtime.enter();
-            let (reply, answer) = reply();
+            let (reply, answer) = lane::reply();
             self.service.query(caller, call, reply);
             answer
         };
@@ -136,24 +144,6 @@ impl fmt::Debug for Inside {
 
 /// Items on their way to a handler: it takes them as fast as its client does, and the rest waits in the store.
 const ITEMS_MAX: usize = 16;
-
-/// An answer that is awaited.
-fn reply() -> (ReplyTo, oneshot::Receiver<Outcome>) {
-    let (sender, receiver) = oneshot::channel();
-    let sink = Once(Mutex::new(Some(sender)));
-    (ReplyTo::new(Arc::new(sink), 0), receiver)
-}
-
-struct Once(Mutex<Option<oneshot::Sender<Outcome>>>);
-
-impl AnswerSink for Once {
-    fn answer(&self, _token: u64, outcome: Outcome) {
-        if let Some(sender) = self.0.lock().take() {
-            // Who asked may have gone.
-            let _ = sender.send(outcome);
-        }
-    }
-}
 
 async fn answered(answer: oneshot::Receiver<Outcome>) -> Result<Success, Failure> {
     match answer.await {

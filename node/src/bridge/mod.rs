@@ -10,6 +10,7 @@ mod graphql;
 mod health;
 mod hold;
 mod inside;
+mod lane;
 mod origin;
 mod problem;
 mod rest;

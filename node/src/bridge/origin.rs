@@ -3,9 +3,9 @@
 //!
 //! Pure: it looks at what a request says of itself.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use url::{Host, Url};
+use url::Url;
 
 /// The origins that are allowed beside the bridge's own, `scheme://host[:port]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,14 +54,22 @@ pub(super) fn is_own(origin: &str, host: Option<&str>) -> bool {
 /// Whether a bridge that listens on this machine alone may answer under this name: a page that has its own name point
 /// here is of another site, although its origin is its own.
 pub(super) fn is_loopback(host: Option<&str>) -> bool {
-    let Some(Ok(url)) = host.map(|host| Url::parse(&format!("http://{host}"))) else {
+    let Some(host) = host else {
         return false;
     };
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
+    // Every request comes by here: no more is read of it than that.
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    let inner = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    match inner {
+        Some(address) => address.parse().is_ok_and(|it: Ipv6Addr| it.is_loopback()),
+        None => {
+            let is_named = |name: &str| name.eq_ignore_ascii_case("localhost");
+            is_named(name.rsplit('.').next().unwrap_or(name))
+                || name.parse().is_ok_and(|it: Ipv4Addr| it.is_loopback())
+        }
     }
 }
 
@@ -115,6 +123,8 @@ mod tests {
             "127.0.0.1:1",
             "[::1]:7480",
             "a.localhost",
+            "LocalHost",
+            "[::1]",
         ] {
             assert!(is_loopback(Some(own)), "{own}");
         }
@@ -122,6 +132,10 @@ mod tests {
             "evil.example",
             "localhost.evil.example",
             "10.0.0.1",
+            "127.0.0.1.evil.example",
+            "localhost:a",
+            "::1",
+            "[::2]",
             "",
             "a b",
         ] {

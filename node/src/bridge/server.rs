@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
+use actix_web::middleware::{Compress, from_fn};
 use actix_web::rt::System;
 use actix_web::web::{self, Data, PayloadConfig};
 use actix_web::{App, HttpServer};
@@ -18,7 +18,7 @@ use crate::bridge::graphql::Engine;
 use crate::bridge::hold::{Common, Draining, held};
 use crate::bridge::rest::Streams;
 use crate::bridge::websocket::WebSockets;
-use crate::bridge::{BridgeConfig, Inside, routes};
+use crate::bridge::{BridgeConfig, Inside, lane, routes};
 use crate::edge::EdgeTls;
 
 /// The HTTP port of a node.
@@ -135,6 +135,8 @@ impl Bridge {
         let inside = Data::new(inside);
         let (streams, draining) = (Data::new(Streams::default()), Data::new(draining));
         let application = move || {
+            // Made once on each of the threads.
+            lane::begin();
             App::new()
                 .app_data(Data::clone(&common))
                 .app_data(Data::clone(&inside))
@@ -145,7 +147,6 @@ impl Bridge {
                 .app_data(PayloadConfig::new(bytes_max))
                 .wrap(from_fn(held))
                 .wrap(Compress::default())
-                .wrap(headers())
                 .configure(routes::routes)
                 .default_service(web::to(routes::nothing))
         };
@@ -168,25 +169,6 @@ impl Bridge {
             server.await
         })
     }
-}
-
-/// Headers of every answer: a page of ours loads from here alone, is framed by nobody and is what it says it is.
-fn headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((
-            "Content-Security-Policy",
-            "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; \
-             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-        ))
-        .add(("X-Content-Type-Options", "nosniff"))
-        .add(("X-Frame-Options", "DENY"))
-        .add(("Referrer-Policy", "no-referrer"))
-        .add(("Cross-Origin-Opener-Policy", "same-origin"))
-        .add(("Cross-Origin-Resource-Policy", "same-origin"))
-        .add((
-            "Permissions-Policy",
-            "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
-        ))
 }
 
 fn tls(files: EdgeTls) -> Result<ServerConfig, BindError> {
