@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use selvedge_client::{CallError, ErrorCode, actor};
 use serde_json::json;
 
-use super::{Node, fail, run, text};
+use super::{Node, fail, get, run, text};
 
 /// Bytes of the disk: the default reserve of 64 MiB and some room above it.
 const DISK_MIB: usize = 160;
@@ -28,7 +28,7 @@ async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
     fs::create_dir(&mounted).unwrap();
     // The development files are outside, so that the client finds the authority.
     let start = format!(
-        "mount -t tmpfs -o size={DISK_MIB}m tmpfs {0} && exec {1} dev --output json --quic 127.0.0.1:0 --data-dir {0}/data",
+        "mount -t tmpfs -o size={DISK_MIB}m tmpfs {0} && exec {1} dev --output json --quic 127.0.0.1:0 --http 127.0.0.1:0 --data-dir {0}/data",
         mounted.display(),
         env!("CARGO_BIN_EXE_selvedge"),
     );
@@ -81,11 +81,17 @@ async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
     );
     let told = said.matches("still waiting").count();
     assert_eq!(told, 1, "{said}");
+    let http = node.ready["http"].as_str().unwrap().to_owned();
+    let unready = get(&http, "/readyz");
+    assert!(unready.starts_with("HTTP/1.1 503"), "{unready}");
+    assert!(unready.contains("store is full: 0 bytes free"), "{unready}");
+    assert!(get(&http, "/livez").starts_with("HTTP/1.1 200"));
 
     drop(file);
     fs::remove_file(&filler).unwrap();
     let done = add().send().await.unwrap();
     assert_eq!(done.seq, 2, "what was refused has had no effect");
+    assert!(get(&http, "/readyz").starts_with("HTTP/1.1 200"));
     client.close().await;
     let gone = run(&mut access.client(&["op", "submit", "digest", "--wait"]));
     assert!(gone.status.success(), "{}", text(&gone.stderr));

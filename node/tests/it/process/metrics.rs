@@ -1,27 +1,17 @@
 //! Tests of what a node tells whoever asks its HTTP port: Prometheus, and browsers that look for QUIC.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Node, PATIENCE};
+use super::{Node, PATIENCE, get};
 
 /// What `/metrics` says.
 fn scrape(address: &str) -> String {
     get(address, "/metrics")
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 fn commits(text: &str) -> u64 {

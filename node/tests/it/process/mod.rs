@@ -23,7 +23,8 @@ mod worker;
 mod wrong;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -213,6 +214,16 @@ pub(crate) fn dev_at(quic: &str, data_dir: &Path) -> Command {
         .arg(data_dir);
     command.stderr(append(&data_dir.with_extension("log")));
     command
+}
+
+/// What a node answers over HTTP, its head before its body.
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// A file to collect what several processes say.
