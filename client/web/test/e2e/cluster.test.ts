@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
-import type { Client, OperationRef } from "../../src/index.js";
+import type { Client, OperationRef, OperationStatus } from "../../src/index.js";
 import { connect, isFinal } from "../../src/index.js";
 import { RealCluster } from "../support/cluster.js";
 import { BINARY } from "../support/node.js";
@@ -97,7 +97,7 @@ describe.skipIf(BINARY === undefined)("in a cluster (not run without SELVEDGE_BI
     });
     await killed;
     expect(watcher.session?.node).not.toBe(owner.node);
-    expect(kinds.filter((kind) => isFinal(kind as never))).toEqual(["succeeded"]);
+    expect(kinds.filter((kind) => isFinal(kind as OperationStatus))).toEqual(["succeeded"]);
     expect(kinds.at(-1)).toBe("succeeded");
     expect(await final).toMatchObject({ id: saga.id, status: "succeeded" });
     // Each of its steps took effect once.

@@ -13,7 +13,6 @@ import { ANY, BINARY, readyFile } from "./node.js";
 interface Ready {
   token: string;
   nodes: { node: string; http: string; pid: number }[];
-  storage: { pid: number };
 }
 
 /** How long the cluster may take for anything that a test waits for: a machine may be busy with others. */
@@ -40,7 +39,12 @@ export class RealCluster {
       });
     });
     ended.catch(() => undefined);
-    await Promise.race([readyFile(cluster.#ready), ended]);
+    try {
+      await Promise.race([readyFile(cluster.#ready), ended]);
+    } catch (error) {
+      await cluster.remove();
+      throw error;
+    }
     return cluster;
   }
 
@@ -79,13 +83,16 @@ export class RealCluster {
     return nodes.find(({ node }) => node === name)?.state;
   }
 
-  /** Ends it and forgets what it stored. */
+  /** Ends it, with all of its processes, and forgets what it stored. */
   async remove(): Promise<void> {
-    const { nodes, storage } = this.#now();
-    // Its processes go with it.
-    this.#process.kill("SIGKILL");
-    for (const { pid } of [...nodes, storage]) await until("their end", () => !isThere(pid));
-    rmSync(this.#directory, { recursive: true, force: true });
+    const { exitCode, signalCode } = this.#process;
+    if (exitCode === null && signalCode === null) {
+      const ended = new Promise((resolve) => this.#process.once("exit", resolve));
+      this.#process.kill("SIGKILL");
+      await ended;
+    }
+    // The others end with it, and may write for a moment.
+    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 
   get #data(): string {
