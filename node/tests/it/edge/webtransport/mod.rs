@@ -301,7 +301,7 @@ async fn a_drain_answers_what_was_accepted_and_sends_elsewhere() {
     success(browser.peer.reply().await, Request::Command(1));
     match browser.peer.next().await {
         Some(ServerFrame::Redirect(redirect)) => {
-            assert_eq!(redirect.address, "node-2.example:7480")
+            assert_eq!(redirect.address, "node-2.example:7480");
         }
         other => panic!("not sent elsewhere: {other:?}"),
     }
