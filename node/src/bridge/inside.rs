@@ -33,7 +33,7 @@ pub struct Inside {
     pub health: Health,
     pub about: Arc<About>,
     pub metrics: PrometheusHandle,
-    /// The cluster's other bridges, `host:port` of each.
+    /// The cluster's other bridges, `host:port` of each; those that are away as well, for their pages come here then.
     pub bridges: Addresses,
     /// With what the node was started, for its administrator. Without secrets.
     pub config: Arc<serde_json::Value>,

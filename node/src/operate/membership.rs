@@ -9,7 +9,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::Host;
 use selvedge_cluster::forward::{Doubt, Forward, ForwardConfig};
 use selvedge_cluster::membership::{
-    Joining, Leave, Member, MemberConfig, NodeRecord, Role, Standing, Timing, Versions, View,
+    Joining, Leave, Member, MemberConfig, Role, Standing, Timing, Versions,
 };
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
 use selvedge_cluster::peer::{Inbound, Listener};
@@ -18,17 +18,18 @@ use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::error::chain;
 use selvedge_protocol::peer::Service;
 use selvedge_protocol::version;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::app::Processing;
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
+use crate::operate::others::Tellers;
 use crate::operate::ports::ClientAddresses;
 use crate::operate::readiness::Readiness;
 use crate::processing::Neighbours;
-use crate::session::{OtherNodes, Sessions};
+use crate::session::Sessions;
 
 /// A member that runs.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(crate) struct MembershipParts<'a> {
     pub(crate) processing: Processing,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    /// Gets the addresses of the other nodes that serve clients.
+    /// Told of the other nodes that serve clients.
     pub(crate) others: Tellers,
     /// They go to others when this node is not to serve them, or cannot.
     pub(crate) sessions: Sessions,
@@ -115,7 +116,7 @@ impl Membership {
         );
         let readiness = Readiness::of(host, member.clone());
         let followers = [
-            tokio::spawn(tell_others(member.view(), others)).abort_handle(),
+            tokio::spawn(others.tell(member.view())).abort_handle(),
             tokio::spawn(move_sessions(member.clone(), sessions)).abort_handle(),
         ];
         let membership = Self {
@@ -241,42 +242,6 @@ async fn serve(forward: Forward, processing: Processing, inbound: Inbound) {
     }
 }
 
-/// What tells sessions where else clients are served.
-pub(crate) struct Tellers {
-    quic: watch::Sender<Arc<[String]>>,
-    http: watch::Sender<Arc<[String]>>,
-}
-
-/// Keeps the addresses of other nodes up to date, those that are to stay first.
-async fn tell_others(mut views: watch::Receiver<Arc<View>>, others: Tellers) {
-    let tell = |others: &watch::Sender<Arc<[String]>>, addresses: Arc<[String]>| {
-        others.send_if_modified(|known| {
-            let is_news = **known != *addresses;
-            if is_news {
-                *known = addresses;
-            }
-            is_news
-        });
-    };
-    loop {
-        let view = Arc::clone(&views.borrow_and_update());
-        tell(&others.quic, addresses(&view, Role::Edge, |it| &it.quic));
-        tell(&others.http, addresses(&view, Role::Bridge, |it| &it.http));
-        if views.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-fn addresses(
-    view: &View,
-    role: Role,
-    of: impl Fn(&NodeRecord) -> &Option<String>,
-) -> Arc<[String]> {
-    let stays = view.others(role).filter(|(_, node)| node.is_staying());
-    stays.filter_map(|(_, node)| of(node).clone()).collect()
-}
-
 /// Sends sessions away for as long as an operator drains the node or the others cannot reach it, and once when it is
 /// cut off from the store: then it may be the store that is away, for all nodes, and sessions would only go round.
 async fn move_sessions(member: Member, sessions: Sessions) {
@@ -303,17 +268,6 @@ async fn move_sessions(member: Member, sessions: Sessions) {
             else => return,
         }
     }
-}
-
-/// No address of any other node.
-pub(crate) fn nobody_yet() -> (Tellers, OtherNodes) {
-    let (quic, over_quic) = watch::channel(Arc::from([]));
-    let (http, over_http) = watch::channel(Arc::from([]));
-    let others = OtherNodes {
-        quic: over_quic,
-        http: over_http,
-    };
-    (Tellers { quic, http }, others)
 }
 
 /// As often as a client that finds nobody else may come back.

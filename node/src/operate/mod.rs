@@ -15,6 +15,7 @@ mod free_port;
 mod membership;
 mod node;
 mod origin;
+mod others;
 mod output;
 mod peer;
 mod ports;

@@ -51,7 +51,7 @@ impl Doors {
             application.operations.clone(),
         ));
         let authenticator: Arc<dyn Authenticator> = Arc::new(DevelopmentToken::new("admin", token));
-        let bridges = others.http.clone();
+        let bridges = others.bridges.clone();
         let inside = Inside {
             service: Arc::clone(&service),
             workers: Some(application.workers()),

@@ -13,8 +13,12 @@ pub type Addresses = watch::Receiver<Arc<[String]>>;
 /// The other nodes that serve clients.
 #[derive(Debug, Clone)]
 pub struct OtherNodes {
+    /// Where clients can go on over QUIC: nodes that are there, and are to stay.
     pub quic: Addresses,
+    /// The same over HTTP.
     pub http: Addresses,
+    /// All bridges, those that are away among them: pages that came from one go on here while it is away.
+    pub bridges: Addresses,
 }
 
 /// For a node that has no others.
@@ -24,6 +28,7 @@ pub fn no_other_nodes() -> OtherNodes {
     OtherNodes {
         quic: nobody(),
         http: nobody(),
+        bridges: nobody(),
     }
 }
 

@@ -100,7 +100,7 @@ impl Sessions {
             .await
             .map_err(|error| StartError(error.to_string()))?;
         let first = usize::try_from(inside.clock.random() >> 32).unwrap_or(0);
-        let OtherNodes { quic, http } = inside.others.clone();
+        let OtherNodes { quic, http, .. } = inside.others.clone();
         Ok(Self(Arc::new(Shared {
             over_quic: Arc::new(Elsewhere::new(quic, first)),
             over_http: Arc::new(Elsewhere::new(http, first)),
@@ -203,9 +203,9 @@ impl Sessions {
         self.0.registry.info(session)
     }
 
-    /// `host:port` of the cluster's other bridges.
+    /// `host:port` of the cluster's other bridges, those that are away as well.
     pub fn bridges(&self) -> Arc<[String]> {
-        self.0.over_http.all()
+        Arc::clone(&self.0.inside.others.bridges.borrow())
     }
 
     /// How many sessions have a connection over each transport, and how many have none.

@@ -32,7 +32,10 @@ export interface Tab {
   errors: string[];
 }
 
-export async function signedIn(browser: Browser, node: Node, look?: Look): Promise<Tab> {
+/** Where a console is, and who may use it. */
+export type Place = Pick<Node, "url" | "token">;
+
+export async function signedIn(browser: Browser, node: Place, look?: Look): Promise<Tab> {
   const { width, scheme } = look ?? { width: 1440, scheme: "light" };
   const context = await browser.newContext({
     viewport: { width, height: width === 360 ? 740 : 900 },

@@ -93,7 +93,8 @@ export class RealNode {
   }
 }
 
-async function readyFile(file: string): Promise<Ready> {
+/** What a node or cluster writes when it serves. */
+export async function readyFile(file: string): Promise<Ready> {
   const until = Date.now() + START_MS_MAX;
   while (Date.now() < until) {
     if (existsSync(file)) {
@@ -108,4 +109,5 @@ async function readyFile(file: string): Promise<Ready> {
   throw new Error("the node was not ready in time");
 }
 
-const ANY = "127.0.0.1:0";
+/** A free port of this machine. */
+export const ANY = "127.0.0.1:0";

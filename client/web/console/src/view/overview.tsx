@@ -61,7 +61,9 @@ function Figures({ status }: { status: Polled<Status> }) {
   const now = status.value.value;
   const serving = now?.nodes.filter((node) => node.state === "serving").length;
   const rate = (chart: string): string | undefined => {
-    const value = samples.latest(chart)[0]?.value;
+    // Told by the node that serves this page, which may be away while the session goes on at another.
+    const isTold = samples.metrics.problem.value === undefined;
+    const value = isTold ? samples.latest(chart)[0]?.value : undefined;
     return value === undefined ? undefined : quantity(value);
   };
   return (
@@ -80,10 +82,10 @@ function Figures({ status }: { status: Polled<Status> }) {
         value={now === undefined ? undefined : (now.controller ?? "none")}
       />
       <Figure name="Commands" value={rate("commands")}>
-        a second, this node
+        a second, this page’s node
       </Figure>
       <Figure name="Commits" value={rate("commits")}>
-        a second, this node
+        a second, this page’s node
       </Figure>
     </dl>
   );

@@ -140,6 +140,16 @@ describe("signing in", () => {
 });
 
 describe("the overview", () => {
+  it("shows no rates of a node that does not tell them any more", async () => {
+    await signIn();
+    await pass(5_000);
+    const commits = (): string => find("dl.figures div", "Commits").textContent;
+    expect(commits()).toMatch(/^Commits\d/);
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("no connection")));
+    await pass(3_000);
+    expect(commits()).toMatch(/^Commits–/);
+  });
+
   it("shows nodes, slots in words, and why it is not at rest", async () => {
     await signIn();
     await pass(3_000);

@@ -5,7 +5,7 @@ use selvedge_node::session::SessionConfig;
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::{ClientFrame, Hello};
 
-use super::peer::{BINARY, FORMS, JSON, Node, Peer, token};
+use super::peer::{BINARY, FORMS, JSON, Node, OTHER_BRIDGE, Peer, token};
 use crate::edge::peer::{TOKEN, hello};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
@@ -98,6 +98,22 @@ async fn who_is_not_let_in_is_told_why() {
         );
         let body = peer.rest().await;
         assert!(body.contains(text), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_the_clusters_other_bridges_are_let_in() {
+    let node = Node::start().await;
+    for (origin, expected) in [
+        (format!("http://{OTHER_BRIDGE}"), "101"),
+        (format!("https://{OTHER_BRIDGE}"), "101"),
+        (format!("http://{OTHER_BRIDGE}1"), "403"),
+        ("http://node-2.example".to_owned(), "403"),
+        ("http://node-3.example:7480".to_owned(), "403"),
+    ] {
+        let headers = [(PROTOCOL, JSON), ("Origin", &*origin)];
+        let peer = node.handshake(&headers).await;
+        assert_eq!(status(&peer), expected, "{origin}");
     }
 }
 

@@ -21,7 +21,7 @@ use selvedge_protocol::frame::{ClientFrame, Reply, ServerFrame, Welcome};
 use selvedge_protocol::{Failure, codec, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -32,6 +32,9 @@ use crate::edge::service::Stand;
 pub(crate) const FORMS: [&str; 2] = [JSON, BINARY];
 pub(crate) const JSON: &str = "selvedge.v1.json";
 pub(crate) const BINARY: &str = "selvedge.v1.bin";
+
+/// Another bridge of the cluster that a node knows of.
+pub(crate) const OTHER_BRIDGE: &str = "node-2.example:7480";
 
 /// The opcodes of RFC 6455.
 pub(crate) const TEXT: u8 = 1;
@@ -80,7 +83,7 @@ impl Node {
                 web_transport: None,
             }),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
-            bridges: selvedge_node::session::no_other_nodes().http,
+            bridges: watch::channel(Arc::from([OTHER_BRIDGE.to_owned()])).1,
             config: Arc::default(),
         };
         let bridge = Bridge::bind(config, inside).unwrap();

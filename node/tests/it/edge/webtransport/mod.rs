@@ -99,21 +99,25 @@ async fn events_in_order() {
     }
 }
 
-/// Another node, by its port for clients and that of its bridge.
+/// Another node, by its port for clients and that of its bridge, and one that is away.
 fn others() -> OtherNodes {
-    let one = |address: &str| watch::channel(Arc::from([address.to_owned()])).1;
+    let some = |addresses: &[&str]| {
+        let addresses = addresses.iter().map(|&it| it.to_owned());
+        watch::channel(addresses.collect::<Arc<[String]>>()).1
+    };
     OtherNodes {
-        quic: one("node-2.example:7400"),
-        http: one("node-2.example:7480"),
+        quic: some(&["node-2.example:7400"]),
+        http: some(&["node-2.example:7480"]),
+        bridges: some(&["node-2.example:7480", "node-3.example:7480"]),
     }
 }
 
-/// A browser asks the bridge of another node where its port for WebTransport is.
+/// A browser asks the bridge of another node where its port for WebTransport is. Its page came from one that is away.
 #[tokio::test]
 async fn a_browser_is_told_of_other_bridges() {
     let node = Node::among_those(others(), Stand::new()).await;
     let http = Http::connect(&node).await;
-    let mut browser = http.ask(Some("https://node-2.example:7480")).await;
+    let mut browser = http.ask(Some("https://node-3.example:7480")).await;
     let hello = ClientFrame::Hello(hello(None));
     browser.peer.send(&[hello]).await;
     let welcome = browser.peer.welcome().await;
@@ -297,7 +301,7 @@ async fn a_drain_answers_what_was_accepted_and_sends_elsewhere() {
     success(browser.peer.reply().await, Request::Command(1));
     match browser.peer.next().await {
         Some(ServerFrame::Redirect(redirect)) => {
-            assert_eq!(redirect.address, "node-2.example:7480")
+            assert_eq!(redirect.address, "node-2.example:7480");
         }
         other => panic!("not sent elsewhere: {other:?}"),
     }
