@@ -17,11 +17,13 @@ use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use selvedge_cluster::Clock;
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::sync::watch;
+use url::Url;
 
-use crate::bridge::origin::{is_loopback, is_own};
+use crate::bridge::origin::is_loopback;
 use crate::bridge::problem::Problem;
 use crate::bridge::version;
 use crate::bridge::{BridgeConfig, Inside};
+use crate::edge::is_at;
 use crate::metrics;
 
 /// What every request is held to.
@@ -110,8 +112,11 @@ impl Common {
 
 /// Whether it is of a page of another bridge.
 fn of_cluster(origin: &str, inside: &Inside) -> bool {
+    let Ok(origin) = Url::parse(origin) else {
+        return false;
+    };
     let bridges = inside.bridges.borrow();
-    bridges.iter().any(|bridge| is_own(origin, Some(bridge)))
+    bridges.iter().any(|bridge| is_at(&origin, bridge))
 }
 
 /// Holds a request to what it is held to, and lets it be answered.

@@ -32,6 +32,7 @@ use crate::session::{NodeRoom, PayloadRoom, Sessions};
 
 pub use selvedge_cluster::peer::ResetKey;
 pub use transport::{BindError, BrowserTls, EdgeTls};
+pub(crate) use web::is_at;
 
 /// The bounds of an edge.
 #[derive(Debug, Clone)]

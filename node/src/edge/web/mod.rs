@@ -17,7 +17,7 @@ use tracing::debug;
 use web_transport_proto as proto;
 use web_transport_proto::{Capsule, Frame, StreamUni};
 
-pub(super) use crate::edge::web::origin::Pages;
+pub(crate) use crate::edge::web::origin::{Pages, is_at};
 use crate::edge::web::request::{Request, Unread};
 
 /// The name of HTTP/3 in ALPN.

@@ -36,15 +36,23 @@ fn is_of(origin: &Url, host: &str) -> bool {
     page == host || is_this_machine(&page) && is_this_machine(&host)
 }
 
-fn is_at(origin: &Url, bridge: &str) -> bool {
-    let at = Url::parse(&format!("{}://{bridge}", origin.scheme()));
-    matches!(origin.scheme(), "http" | "https") && at.is_ok_and(|at| at.origin() == origin.origin())
+/// Whether it is the origin of a page of the bridge at this `host:port`. The scheme is left aside: a proxy may end TLS.
+pub(crate) fn is_at(origin: &Url, bridge: &str) -> bool {
+    let Ok(at) = Url::parse(&format!("{}://{bridge}", origin.scheme())) else {
+        return false;
+    };
+    let (Some(page), Some(host)) = (origin.host(), at.host()) else {
+        return false;
+    };
+    let is_its_host = page == host || is_this_machine(&page) && is_this_machine(&host);
+    let is_its_port = origin.port_or_known_default() == at.port_or_known_default();
+    matches!(origin.scheme(), "http" | "https") && is_its_host && is_its_port
 }
 
 /// The names that one machine has for itself are one host: a page of `localhost` is of nobody else's making.
-fn is_this_machine(host: &Host) -> bool {
+fn is_this_machine<S: AsRef<str>>(host: &Host<S>) -> bool {
     match host {
-        Host::Domain(name) => name == "localhost",
+        Host::Domain(name) => name.as_ref() == "localhost",
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
     }
@@ -90,10 +98,8 @@ mod tests {
 
     #[test]
     fn pages_of_other_bridges() {
-        let bridges = [
-            "node-2.example:7480".to_owned(),
-            "[2001:db8::3]:443".to_owned(),
-        ];
+        let bridges = ["node-2.example:7480", "[2001:db8::3]:443", "127.0.0.1:7481"];
+        let bridges = bridges.map(ToOwned::to_owned);
         let pages = Pages {
             listed: &[],
             bridges: &bridges,
@@ -105,6 +111,10 @@ mod tests {
             ("https://[2001:db8::3]", true),
             ("ftp://node-2.example:7480", false),
             ("http://node-3.example:7480", false),
+            ("http://localhost:7481", true),
+            ("http://[::1]:7481", true),
+            ("http://localhost:7482", false),
+            ("http://localhost.example:7481", false),
             ("null", false),
         ] {
             assert_eq!(

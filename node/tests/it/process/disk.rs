@@ -81,19 +81,24 @@ async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
     );
     let told = said.matches("still waiting").count();
     assert_eq!(told, 1, "{said}");
-    let http = node.ready["http"].as_str().unwrap().to_owned();
-    let unready = get(&http, "/readyz");
-    assert!(unready.starts_with("HTTP/1.1 503"), "{unready}");
-    assert!(unready.contains("store is full: 0 bytes free"), "{unready}");
-    assert!(get(&http, "/livez").starts_with("HTTP/1.1 200"));
+    orchestrators_hear_of_it(node.ready["http"].as_str().unwrap());
 
     drop(file);
     fs::remove_file(&filler).unwrap();
     let done = add().send().await.unwrap();
     assert_eq!(done.seq, 2, "what was refused has had no effect");
-    assert!(get(&http, "/readyz").starts_with("HTTP/1.1 200"));
+    let ready = get(node.ready["http"].as_str().unwrap(), "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
     client.close().await;
     let gone = run(&mut access.client(&["op", "submit", "digest", "--wait"]));
     assert!(gone.status.success(), "{}", text(&gone.stderr));
     assert!(node.stop("TERM").success());
+}
+
+/// The process lives, but no client is to be sent here.
+fn orchestrators_hear_of_it(http: &str) {
+    let unready = get(http, "/readyz");
+    assert!(unready.starts_with("HTTP/1.1 503"), "{unready}");
+    assert!(unready.contains("store is full: 0 bytes free"), "{unready}");
+    assert!(get(http, "/livez").starts_with("HTTP/1.1 200"));
 }

@@ -108,6 +108,7 @@ async fn pages_of_the_clusters_other_bridges_are_let_in() {
         (format!("http://{OTHER_BRIDGE}"), "101"),
         (format!("https://{OTHER_BRIDGE}"), "101"),
         (format!("http://{OTHER_BRIDGE}1"), "403"),
+        ("http://localhost:7480".to_owned(), "403"),
         ("http://node-2.example".to_owned(), "403"),
         ("http://node-3.example:7480".to_owned(), "403"),
     ] {
