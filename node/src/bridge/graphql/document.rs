@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use async_graphql::parser::types::{
     ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use async_graphql::{Value, Variables};
 use selvedge_protocol::limits::{
     GRAPHQL_ALIASES_MAX, GRAPHQL_DEPTH_MAX, GRAPHQL_DIRECTIVES_MAX, GRAPHQL_FIELDS_MAX,
     GRAPHQL_INTROSPECTION_COST_MAX, GRAPHQL_OPERATIONS_MAX, GRAPHQL_ROOT_FIELDS_MAX,
@@ -95,24 +94,6 @@ pub(super) fn chosen<'a>(
         None => None,
     };
     found.map(|(_, operation)| &operation.node)
-}
-
-/// Whether each variable that needs a value has one.
-pub(super) fn bound(operation: &OperationDefinition, values: &Variables) -> Result<(), Failure> {
-    for variable in &operation.variable_definitions {
-        let definition = &variable.node;
-        let name = &definition.name.node;
-        let is_needed = !definition.var_type.node.nullable && definition.default_value.is_none();
-        let is_null = values.get(name).is_none_or(|value| *value == Value::Null);
-        if is_needed && is_null {
-            return Err(Failure::field(
-                ErrorCode::Invalid,
-                format!("variables.{name}"),
-                format!("the variable ${name} needs a value"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn of_operation(
