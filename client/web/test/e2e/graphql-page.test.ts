@@ -107,7 +107,7 @@ describe.skipIf(!isRun)("the page of GraphQL (not run without SELVEDGE_BIN and C
     await fetch(`http://${node.http}/graphql`, { method: "POST", headers, body });
     await answers(`over ${way}`);
     await page.getByRole("button", { name: "Stop", exact: true }).click();
-    await page.getByText("Stopped.").waitFor();
+    await page.getByText("Stopped.", { exact: true }).waitFor();
     expect(await page.getByRole("button", { name: "Stop", exact: true }).isDisabled()).toBe(true);
 
     await write(`subscription { operationEvents(id: "none") { __typename } }`);
@@ -121,7 +121,7 @@ describe.skipIf(!isRun)("the page of GraphQL (not run without SELVEDGE_BIN and C
     await schema.getByLabel("Search").fill("submitop");
     await page.getByText(/^[2-9] of \d+ types$/).waitFor();
     await schema.getByRole("link", { name: "SubmitOperationInput" }).first().click();
-    await schema.getByText("runAt: DateTime").waitFor();
+    await schema.locator("#type-SubmitOperationInput").getByText("runAt: DateTime").waitFor();
 
     await schema.getByLabel("Search").fill("operation");
     await schema.getByRole("button", { name: "Write operation into the document" }).click();

@@ -42,29 +42,29 @@ impl Thing {
         resolved(context, 2)
     }
 
-    async fn thing(&self, context: &Context<'_>) -> Result<Option<Thing>, Error> {
+    async fn thing(&self, context: &Context<'_>) -> Result<Option<Self>, Error> {
         resolved(context, Some(Self))
     }
 
-    async fn sure_thing(&self, context: &Context<'_>) -> Result<Thing, Error> {
+    async fn sure_thing(&self, context: &Context<'_>) -> Result<Self, Error> {
         // Not at once, so that its end comes after that of others.
         tokio::task::yield_now().await;
         resolved(context, Self)
     }
 
-    async fn list(&self, context: &Context<'_>) -> Result<Option<Vec<Option<Thing>>>, Error> {
+    async fn list(&self, context: &Context<'_>) -> Result<Option<Vec<Option<Self>>>, Error> {
         resolved(context, Some(vec![Some(Self), None, Some(Self)]))
     }
 
-    async fn list_of_sure(&self, context: &Context<'_>) -> Result<Option<Vec<Thing>>, Error> {
+    async fn list_of_sure(&self, context: &Context<'_>) -> Result<Option<Vec<Self>>, Error> {
         resolved(context, Some(vec![Self, Self]))
     }
 
-    async fn sure_list(&self, context: &Context<'_>) -> Result<Vec<Option<Thing>>, Error> {
+    async fn sure_list(&self, context: &Context<'_>) -> Result<Vec<Option<Self>>, Error> {
         resolved(context, vec![Some(Self), Some(Self)])
     }
 
-    async fn sure_list_of_sure(&self, context: &Context<'_>) -> Result<Vec<Thing>, Error> {
+    async fn sure_list_of_sure(&self, context: &Context<'_>) -> Result<Vec<Self>, Error> {
         resolved(context, vec![Self, Self])
     }
 }
@@ -76,7 +76,7 @@ struct Asked {
     /// Its place among those of the same name, which makes its alias.
     number: usize,
     is_in_fragment: bool,
-    within: Vec<Asked>,
+    within: Vec<Self>,
 }
 
 impl Asked {
@@ -132,7 +132,7 @@ fn expected(
             at => format!("{at}.{}", field.key()),
         };
         let value = expected_field(field, &place, failing, errors);
-        match value.or(field.is_nullable().then_some(Value::Null).ok_or(())) {
+        match value.or_else(|()| field.is_nullable().then_some(Value::Null).ok_or(())) {
             Ok(value) => {
                 object.insert(field.key(), value);
             }

@@ -85,98 +85,101 @@ fn a_variable_is_used_where_its_type_fits() {
     }
 }
 
+/// How a variable is declared, where it is used, and what is said of it.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "$v: Boolean",
+        "thing(id: 1) { things(first: $v) { name } }",
+        "first takes Int, and $v is of the type Boolean",
+    ),
+    (
+        "$v: [Int]",
+        "thing(id: 1) { things(first: $v) { name } }",
+        "first takes Int",
+    ),
+    ("$v: ID", "thing(id: $v) { name }", "id takes ID!"),
+    ("$v: ID = null", "thing(id: $v) { name }", "id takes ID!"),
+    ("$v: String!", "thing(id: $v) { name }", "id takes ID!"),
+    (
+        "$v: ID!",
+        "thing(id: 1, ids: $v) { name }",
+        "ids takes [ID!]",
+    ),
+    (
+        "$v: [ID]",
+        "thing(id: 1, ids: $v) { name }",
+        "ids takes [ID!]",
+    ),
+    (
+        "$v: ID",
+        "thing(id: 1, ids: [2, $v]) { name }",
+        "ids[1] takes ID!",
+    ),
+    (
+        "$v: [[Int]!]",
+        "thing(id: 1, grid: $v) { name }",
+        "grid takes [[Int!]!]",
+    ),
+    (
+        "$v: Int",
+        "find(filter: $v) { name }",
+        "filter takes Filter",
+    ),
+    (
+        "$v: String",
+        "find(filter: { status: $v }) { name }",
+        "filter.status takes Status",
+    ),
+    (
+        "$v: String",
+        "find(filter: { label: { key: $v } }) { name }",
+        "filter.label.key takes String!",
+    ),
+    (
+        "$v: String",
+        "find(filter: { labels: [{ key: $v }] }) { name }",
+        "filter.labels[0].key takes String!",
+    ),
+    (
+        "$v: String",
+        "find(filter: { labels: { key: $v } }) { name }",
+        "filter.labels.key takes String!",
+    ),
+    (
+        "$v: Float",
+        "find(filter: { inner: { priority: $v } }) { name }",
+        "filter.inner.priority takes Int!",
+    ),
+    (
+        "$v: Boolean",
+        "find @include(if: $v) { name }",
+        "if takes Boolean!",
+    ),
+    (
+        "$v: Boolean",
+        "... @skip(if: $v) { find { name } }",
+        "if takes Boolean!",
+    ),
+    (
+        "$v: String",
+        "find { ... on Named { name(short: $v) } }",
+        "short takes Boolean!",
+    ),
+    (
+        "$v: String",
+        "...f } fragment f on Query { ...g } fragment g on Query { find(is: $v) { name }",
+        "is takes Boolean",
+    ),
+    (
+        "$v: String",
+        "__type(name: $v) { name }",
+        "name takes String!",
+    ),
+];
+
 #[test]
 fn a_variable_of_another_type_is_refused_wherever_it_is() {
-    for (declared, used, at) in [
-        (
-            "$v: Boolean",
-            "thing(id: 1) { things(first: $v) { name } }",
-            "first takes Int, and $v is of the type Boolean",
-        ),
-        (
-            "$v: [Int]",
-            "thing(id: 1) { things(first: $v) { name } }",
-            "first takes Int",
-        ),
-        ("$v: ID", "thing(id: $v) { name }", "id takes ID!"),
-        ("$v: ID = null", "thing(id: $v) { name }", "id takes ID!"),
-        ("$v: String!", "thing(id: $v) { name }", "id takes ID!"),
-        (
-            "$v: ID!",
-            "thing(id: 1, ids: $v) { name }",
-            "ids takes [ID!]",
-        ),
-        (
-            "$v: [ID]",
-            "thing(id: 1, ids: $v) { name }",
-            "ids takes [ID!]",
-        ),
-        (
-            "$v: ID",
-            "thing(id: 1, ids: [2, $v]) { name }",
-            "ids[1] takes ID!",
-        ),
-        (
-            "$v: [[Int]!]",
-            "thing(id: 1, grid: $v) { name }",
-            "grid takes [[Int!]!]",
-        ),
-        (
-            "$v: Int",
-            "find(filter: $v) { name }",
-            "filter takes Filter",
-        ),
-        (
-            "$v: String",
-            "find(filter: { status: $v }) { name }",
-            "filter.status takes Status",
-        ),
-        (
-            "$v: String",
-            "find(filter: { label: { key: $v } }) { name }",
-            "filter.label.key takes String!",
-        ),
-        (
-            "$v: String",
-            "find(filter: { labels: [{ key: $v }] }) { name }",
-            "filter.labels[0].key takes String!",
-        ),
-        (
-            "$v: String",
-            "find(filter: { labels: { key: $v } }) { name }",
-            "filter.labels.key takes String!",
-        ),
-        (
-            "$v: Float",
-            "find(filter: { inner: { priority: $v } }) { name }",
-            "filter.inner.priority takes Int!",
-        ),
-        (
-            "$v: Boolean",
-            "find @include(if: $v) { name }",
-            "if takes Boolean!",
-        ),
-        (
-            "$v: Boolean",
-            "... @skip(if: $v) { find { name } }",
-            "if takes Boolean!",
-        ),
-        (
-            "$v: String",
-            "find { ... on Named { name(short: $v) } }",
-            "short takes Boolean!",
-        ),
-        (
-            "$v: String",
-            "...f } fragment f on Query { ...g } fragment g on Query { find(is: $v) { name }",
-            "is takes Boolean",
-        ),
-        (
-            "$v: String",
-            "__type(name: $v) { name }",
-            "name takes String!",
-        ),
-    ] {
+    for (declared, used, at) in REFUSED {
         let text = format!("query({declared}) {{ {used} }}");
         let failure = checked(&text).unwrap_err();
         assert_eq!(failure.code, ErrorCode::Invalid, "{text}");
