@@ -4,7 +4,7 @@
 //!
 //! Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
     ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
@@ -79,7 +79,47 @@ pub(super) fn check(
             )));
         }
     }
+    told_once(document)
+}
+
+/// Whether each mutation has each of its fields once: the library executes one that is there twice as often, where the
+/// specification has it once.
+fn told_once(document: &ExecutableDocument) -> Result<(), Failure> {
+    let operations = document.operations.iter().map(|(_, it)| &it.node);
+    for mutation in operations.filter(|it| it.ty == OperationType::Mutation) {
+        let root = &mutation.selection_set.node;
+        if let Some(key) = repeated(document, root, &mut HashSet::new()) {
+            return Err(Failure::field(
+                ErrorCode::Invalid,
+                "query",
+                format!(
+                    "a mutation has the field {key} more than once at its root: name it once, or under other aliases"
+                ),
+            ));
+        }
+    }
     Ok(())
+}
+
+/// A name in answers that a selection gives more than once. Its size is bounded before.
+fn repeated<'a>(
+    document: &'a ExecutableDocument,
+    selection: &'a SelectionSet,
+    known: &mut HashSet<&'a str>,
+) -> Option<&'a str> {
+    selection.items.iter().find_map(|item| match &item.node {
+        Selection::Field(field) => {
+            let key = field.node.response_key().node.as_str();
+            (!known.insert(key)).then_some(key)
+        }
+        Selection::InlineFragment(fragment) => {
+            repeated(document, &fragment.node.selection_set.node, known)
+        }
+        Selection::FragmentSpread(spread) => {
+            let fragment = document.fragments.get(&spread.node.fragment_name.node)?;
+            repeated(document, &fragment.node.selection_set.node, known)
+        }
+    })
 }
 
 /// The operation that a request is for. `None` where its name does not tell.

@@ -304,3 +304,22 @@ fn late() -> Failure {
 
 /// What the library says of a document that costs too much, without a word of what helps.
 const TOO_COMPLEX: &str = "Query is too complex.";
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::PathSegment;
+
+    use super::*;
+
+    #[test]
+    fn an_event_that_cannot_be_is_an_answer_and_a_field_that_fails_is_the_end() {
+        let failed = |path: &[&str]| {
+            let path = path.iter().map(|it| PathSegment::Field((*it).to_owned()));
+            let error = ServerError::new("it failed", None).with_path(path.collect());
+            event(Response::from_errors(vec![error]))
+        };
+        assert!(matches!(failed(&[]), Answer::Refused(..)));
+        assert!(matches!(failed(&["watch"]), Answer::Refused(..)));
+        assert!(matches!(failed(&["watch", "part"]), Answer::Executed(_)));
+    }
+}
