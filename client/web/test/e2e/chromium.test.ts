@@ -1,25 +1,13 @@
 /** The built SDK in Chromium against a real node, which is killed and started again. */
 
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
-import { chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { isChromiumHere, launch } from "../support/chromium.js";
 import { BINARY, RealNode } from "../support/node.js";
 
-const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
-const isRun = BINARY !== undefined && existsSync(CHROMIUM);
-
-/** A machine without a way to the outside refuses what Chromium would fetch in the background, many at a time. */
-const ARGUMENTS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+const isRun = BINARY !== undefined && isChromiumHere;
 
 /** What the page of the test keeps for it. */
 interface Kept {
@@ -41,7 +29,7 @@ describe.skipIf(!isRun)("in Chromium (not run without SELVEDGE_BIN and Chromium)
 
   beforeAll(async () => {
     node = await RealNode.start();
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
+    browser = await launch();
     // The page is one of the node's, so that its origin is allowed and Chromium knows that it is of this machine; what
     // the node says about scripts in its pages is not what is tested here.
     page = await browser.newPage({ bypassCSP: true });

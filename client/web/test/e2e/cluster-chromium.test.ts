@@ -3,17 +3,17 @@
  * origins, for as long as the cluster knows of its own.
  */
 
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { transformSync } from "esbuild";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { CHROMIUM, launch } from "../support/chromium.js";
+import { isChromiumHere, launch } from "../support/chromium.js";
 import { RealCluster } from "../support/cluster.js";
 import { BINARY } from "../support/node.js";
 import type { Visitor } from "../support/visitor.js";
 
-const isRun = BINARY !== undefined && existsSync(CHROMIUM);
+const isRun = BINARY !== undefined && isChromiumHere;
 
 declare global {
   /** The page's, once its session is open. */

@@ -1,9 +1,12 @@
 /** Chromium for tests: where it is, and how it is started. */
 
+import { existsSync } from "node:fs";
 import type { Browser } from "playwright-core";
 import { chromium } from "playwright-core";
 
-export const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
+const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
+
+export const isChromiumHere = existsSync(CHROMIUM);
 
 /** A machine without a way to the outside refuses what Chromium would fetch in the background, many at a time. */
 const ARGUMENTS = [

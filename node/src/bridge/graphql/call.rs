@@ -97,6 +97,18 @@ impl Call {
         Ok(reading.await?)
     }
 
+    /// The answer as of now, and not kept for whoever asks the same.
+    pub(super) async fn query_anew(
+        &self,
+        target: Target,
+        name: &str,
+        body: Bytes,
+    ) -> Result<Success, Refusal> {
+        let name = name.to_owned();
+        let read = Read { target, name, body };
+        Ok(Self::read(self.0.clone(), read).await?)
+    }
+
     async fn read(shape: Arc<Shape>, read: Read) -> Result<Success, Failure> {
         // Nobody closes it.
         let _permit = shape.permits.acquire().await;

@@ -4,12 +4,11 @@
 //!
 //! Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
     ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use async_graphql::{Value, Variables};
 use selvedge_protocol::limits::{
     GRAPHQL_ALIASES_MAX, GRAPHQL_DEPTH_MAX, GRAPHQL_DIRECTIVES_MAX, GRAPHQL_FIELDS_MAX,
     GRAPHQL_INTROSPECTION_COST_MAX, GRAPHQL_OPERATIONS_MAX, GRAPHQL_ROOT_FIELDS_MAX,
@@ -80,7 +79,47 @@ pub(super) fn check(
             )));
         }
     }
+    told_once(document)
+}
+
+/// Whether each mutation has each of its fields once: the library executes one that is there twice as often, where the
+/// specification has it once.
+fn told_once(document: &ExecutableDocument) -> Result<(), Failure> {
+    let operations = document.operations.iter().map(|(_, it)| &it.node);
+    for mutation in operations.filter(|it| it.ty == OperationType::Mutation) {
+        let root = &mutation.selection_set.node;
+        if let Some(key) = repeated(document, root, &mut HashSet::new()) {
+            return Err(Failure::field(
+                ErrorCode::Invalid,
+                "query",
+                format!(
+                    "a mutation has the field {key} more than once at its root: name it once, or under other aliases"
+                ),
+            ));
+        }
+    }
     Ok(())
+}
+
+/// A name in answers that a selection gives more than once. Its size is bounded before.
+fn repeated<'a>(
+    document: &'a ExecutableDocument,
+    selection: &'a SelectionSet,
+    known: &mut HashSet<&'a str>,
+) -> Option<&'a str> {
+    selection.items.iter().find_map(|item| match &item.node {
+        Selection::Field(field) => {
+            let key = field.node.response_key().node.as_str();
+            (!known.insert(key)).then_some(key)
+        }
+        Selection::InlineFragment(fragment) => {
+            repeated(document, &fragment.node.selection_set.node, known)
+        }
+        Selection::FragmentSpread(spread) => {
+            let fragment = document.fragments.get(&spread.node.fragment_name.node)?;
+            repeated(document, &fragment.node.selection_set.node, known)
+        }
+    })
 }
 
 /// The operation that a request is for. `None` where its name does not tell.
@@ -95,24 +134,6 @@ pub(super) fn chosen<'a>(
         None => None,
     };
     found.map(|(_, operation)| &operation.node)
-}
-
-/// Whether each variable that needs a value has one.
-pub(super) fn bound(operation: &OperationDefinition, values: &Variables) -> Result<(), Failure> {
-    for variable in &operation.variable_definitions {
-        let definition = &variable.node;
-        let name = &definition.name.node;
-        let is_needed = !definition.var_type.node.nullable && definition.default_value.is_none();
-        let is_null = values.get(name).is_none_or(|value| *value == Value::Null);
-        if is_needed && is_null {
-            return Err(Failure::field(
-                ErrorCode::Invalid,
-                format!("variables.{name}"),
-                format!("the variable ${name} needs a value"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn of_operation(

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
+use async_graphql::parser::parse_query;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value};
 use futures::stream::{BoxStream, StreamExt, once};
@@ -13,20 +14,22 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::time::{Duration, timeout_at};
 
 use crate::bridge::Inside;
-use crate::bridge::graphql::Introspection;
 use crate::bridge::graphql::call::Call;
-use crate::bridge::graphql::document::{bound, check, chosen};
+use crate::bridge::graphql::document::{check, chosen};
 use crate::bridge::graphql::error::{CODE, server_error, with_code};
 use crate::bridge::graphql::media::Media;
 use crate::bridge::graphql::persisted::{Persisted, hash};
 use crate::bridge::graphql::request::Parameters;
 use crate::bridge::graphql::scan::scan;
 use crate::bridge::graphql::schema::{Schema, schema};
+use crate::bridge::graphql::types::Types;
+use crate::bridge::graphql::{Introspection, nulls, variables};
 use crate::gateway::Caller;
 
 /// One per node.
 pub(in crate::bridge) struct Engine {
     schema: Schema,
+    types: Types,
     introspection: Introspection,
     persisted: Persisted,
 }
@@ -60,25 +63,34 @@ pub(super) enum Cause {
 
 impl Engine {
     pub(in crate::bridge) fn new(introspection: Introspection) -> Self {
+        let schema = schema(introspection);
+        let types = match Types::read(&schema.sdl()) {
+            Ok(types) => types,
+            Err(error) => panic!("the schema is GraphQL as the library writes it: {error}"),
+        };
         Self {
-            schema: schema(introspection),
+            schema,
+            types,
             introspection,
             persisted: Persisted::default(),
         }
+    }
+
+    /// Whether clients may ask for the schema.
+    pub(super) const fn introspection(&self) -> Introspection {
+        self.introspection
     }
 
     /// Checks a request, up to what the schema says of it.
     pub(super) fn prepare(&self, mut parameters: Parameters) -> Result<Prepared, Answer> {
         let document = self.document(&parameters)?;
         scan(&document).map_err(refused)?;
-        let variables = parameters.take_variables();
-        let mut request = Request::new(document);
-        let parsed = request
-            .parsed_query()
-            .map_err(|error| Answer::Refused(vec![with_code(error)], Cause::Document))?;
-        check(parsed, self.introspection).map_err(refused)?;
+        let mut variables = parameters.take_variables();
+        let mut parsed = parse_query(&document)
+            .map_err(|error| Answer::Refused(vec![with_code(error.into())], Cause::Document))?;
+        check(&parsed, self.introspection).map_err(refused)?;
         let name = parameters.operation_name.as_deref();
-        let Some(chosen) = chosen(parsed, name) else {
+        let Some(chosen) = chosen(&parsed, name) else {
             return Err(refused(Failure::field(
                 ErrorCode::Invalid,
                 "operationName",
@@ -86,10 +98,15 @@ impl Engine {
             )));
         };
         let operation = chosen.ty;
-        bound(chosen, &variables).map_err(refused)?;
+        variables::check(&self.types, &parsed)
+            .and_then(|()| variables::bind(&self.types, &parsed, chosen, &mut variables))
+            .map_err(refused)?;
         if let Some(persisted) = parameters.persisted().and_then(|it| it.hash()) {
-            self.persisted.keep(persisted, &request.query);
+            self.persisted.keep(persisted, &document);
         }
+        nulls::mark(&mut parsed);
+        let mut request = Request::new(document);
+        request.set_parsed_query(parsed);
         request.operation_name = parameters.operation_name;
         request.variables = variables;
         Ok(Prepared { request, operation })
@@ -242,10 +259,14 @@ fn answer(mut response: Response) -> Answer {
     }
 }
 
-/// The same of a subscription. Where it has no data, there are no events, or none any more.
+/// The same of a subscription. Where its field has failed, and not a part of an event, there are no events, or none any
+/// more.
 fn event(response: Response) -> Answer {
     match answer(response) {
-        Answer::Executed(response) if response.data == Value::Null => {
+        Answer::Executed(response)
+            if response.data == Value::Null
+                && response.errors.iter().all(|error| error.path.len() == 1) =>
+        {
             Answer::Refused(response.errors, Cause::Document)
         }
         answer => answer,
@@ -283,3 +304,22 @@ fn late() -> Failure {
 
 /// What the library says of a document that costs too much, without a word of what helps.
 const TOO_COMPLEX: &str = "Query is too complex.";
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::PathSegment;
+
+    use super::*;
+
+    #[test]
+    fn an_event_that_cannot_be_is_an_answer_and_a_field_that_fails_is_the_end() {
+        let failed = |path: &[&str]| {
+            let path = path.iter().map(|it| PathSegment::Field((*it).to_owned()));
+            let error = ServerError::new("it failed", None).with_path(path.collect());
+            event(Response::from_errors(vec![error]))
+        };
+        assert!(matches!(failed(&[]), Answer::Refused(..)));
+        assert!(matches!(failed(&["watch"]), Answer::Refused(..)));
+        assert!(matches!(failed(&["watch", "part"]), Answer::Executed(_)));
+    }
+}

@@ -1,5 +1,5 @@
 //! GraphQL over HTTP, after the specification of that name: `POST /graphql` for everything, `GET` for queries,
-//! streams of events and WebSockets.
+//! streams of events, WebSockets and, for a person with a browser, the page.
 //!
 //! Requests whose content type a page of another site may send without asking are refused: only `application/json`
 //! is taken.
@@ -20,16 +20,16 @@ use tokio::time::{Duration, timeout};
 use crate::bridge::credentials::Credentials;
 use crate::bridge::graphql::engine::{Answer, Cause, Prepared};
 use crate::bridge::graphql::error::server_error;
-use crate::bridge::graphql::media::Media;
+use crate::bridge::graphql::media::{Media, is_page_wanted};
 use crate::bridge::graphql::request::{Parameters, Requests};
 use crate::bridge::graphql::served::Served;
-use crate::bridge::graphql::{socket, stream};
+use crate::bridge::graphql::{Introspection, page, socket, stream};
 use crate::bridge::problem::{Problem, status};
 use crate::gateway::Caller;
 
 /// Answers `POST /graphql`.
 pub(super) async fn post(request: HttpRequest, payload: Payload, served: Served) -> HttpResponse {
-    let Some(media) = Media::wanted(header(&request, ACCEPT)) else {
+    let Some(media) = Media::wanted(accept(&request).as_deref()) else {
         return not_acceptable();
     };
     let answered = answer_post(&request, payload, media, served);
@@ -44,7 +44,12 @@ pub(super) async fn get(request: HttpRequest, payload: Payload, served: Served) 
     if upgrade.is_some_and(|to| to.eq_ignore_ascii_case("websocket")) {
         return socket::open(&request, payload, served);
     }
-    let Some(media) = Media::wanted(header(&request, ACCEPT)) else {
+    let accept = accept(&request);
+    let accept = accept.as_deref();
+    if served.engine.introspection() == Introspection::On && is_page_wanted(accept) {
+        return page::html();
+    }
+    let Some(media) = Media::wanted(accept) else {
         return not_acceptable();
     };
     let answered = answer_get(&request, media, served);
@@ -116,33 +121,17 @@ async fn answer_post(
     let body = body(payload).await?;
     match (Requests::from_body(&body)?, media) {
         (Requests::One(parameters), Media::GraphqlResponse | Media::Json) => {
-            let answer = match served.engine.prepare(parameters) {
-                Ok(prepared) => {
-                    served
-                        .engine
-                        .execute(prepared, &served.inside, caller)
-                        .await
-                }
-                Err(answer) => answer,
-            };
+            let answer = executed(served.engine.prepare(parameters), caller, &served).await;
             Ok(response(answer.status(media), media, json(&answer)))
         }
         (Requests::One(parameters), Media::EventStream) => {
             streamed(served.engine.prepare(parameters), caller, served)
         }
         (Requests::Batch(batch), Media::GraphqlResponse | Media::Json) => {
-            let answers =
-                batch
-                    .into_iter()
-                    .map(async |parameters| match served.engine.prepare(parameters) {
-                        Ok(prepared) => {
-                            served
-                                .engine
-                                .execute(prepared, &served.inside, caller.clone())
-                                .await
-                        }
-                        Err(answer) => answer,
-                    });
+            let answers = batch.into_iter().map(async |parameters| {
+                let prepared = served.engine.prepare(parameters);
+                executed(prepared, caller.clone(), &served).await
+            });
             let answers = join_all(answers).await;
             Ok(response(StatusCode::OK, media, json(&answers)))
         }
@@ -174,17 +163,20 @@ async fn answer_get(
     match media {
         Media::EventStream => streamed(prepared, caller, served),
         Media::GraphqlResponse | Media::Json => {
-            let answer = match prepared {
-                Ok(prepared) => {
-                    served
-                        .engine
-                        .execute(prepared, &served.inside, caller)
-                        .await
-                }
-                Err(answer) => answer,
-            };
+            let answer = executed(prepared, caller, &served).await;
             Ok(response(answer.status(media), media, json(&answer)))
         }
+    }
+}
+
+/// The one answer of a query or a mutation.
+async fn executed(prepared: Result<Prepared, Answer>, caller: Caller, served: &Served) -> Answer {
+    match prepared {
+        Ok(prepared) => {
+            let executing = served.engine.execute(prepared, &served.inside, caller);
+            executing.await
+        }
+        Err(answer) => answer,
     }
 }
 
@@ -268,12 +260,19 @@ fn header(request: &HttpRequest, name: HeaderName) -> Option<&str> {
     Some(value.to_str().unwrap_or("?"))
 }
 
+/// What the client takes, which may be said in several lines.
+fn accept(request: &HttpRequest) -> Option<String> {
+    let lines = request.headers().get_all(ACCEPT);
+    let lines: Vec<_> = lines.map(|line| line.to_str().unwrap_or("?")).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
 fn not_acceptable() -> HttpResponse {
     let failure = Failure::field(
         ErrorCode::Invalid,
         "Accept",
-        "use application/graphql-response+json, application/json or text/event-stream; the schema can be looked \
-         at with any tool for GraphQL",
+        "use application/graphql-response+json, application/json or text/event-stream; a page for browsers is \
+         where the node tells its schema (`graphql_introspection` in its `[bridge]`)",
     );
     Problem::with_status(failure, StatusCode::NOT_ACCEPTABLE).error_response()
 }

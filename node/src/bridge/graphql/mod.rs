@@ -1,9 +1,9 @@
 //! GraphQL: queries and mutations over HTTP after the GraphQL-over-HTTP specification, subscriptions over
 //! `graphql-transport-ws` and as server-sent events. [`routes`](crate::bridge::routes) adds its path.
 //!
-//! A request goes through [`request`] (its parameters), [`scan`] and [`document`] (what it may ask for at all, before
-//! anything is done for it), the [`schema`], and a [`call`] per operation, which is all that resolvers reach the node
-//! by. Everything is bounded, see the limits whose names begin with `GRAPHQL`.
+//! A request goes through [`request`] (its parameters), [`scan`], [`document`] and [`variables`] (what it may ask for
+//! at all, before anything is done for it), the [`schema`], and a [`call`] per operation, which is all that resolvers
+//! reach the node by. Everything is bounded, see the limits whose names begin with `GRAPHQL`.
 
 mod call;
 mod document;
@@ -11,6 +11,8 @@ mod engine;
 mod error;
 mod http;
 mod media;
+mod nulls;
+mod page;
 mod persisted;
 mod request;
 mod scan;
@@ -18,6 +20,8 @@ mod schema;
 mod served;
 mod socket;
 mod stream;
+mod types;
+mod variables;
 
 use actix_web::web::{self, ServiceConfig};
 
@@ -38,4 +42,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
             .route(web::post().to(http::post))
             .default_service(web::to(http::no_such_method)),
     );
+    config.route("/graphql/page.js", web::get().to(page::script));
+    config.route("/graphql/page.css", web::get().to(page::style));
 }

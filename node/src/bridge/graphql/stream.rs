@@ -16,7 +16,7 @@ use crate::bridge::graphql::engine::Answer;
 use crate::bridge::graphql::http::{json, mark};
 use crate::bridge::graphql::media::Media;
 use crate::bridge::hold::Draining;
-use crate::bridge::rest::Place;
+use crate::bridge::rest::{NO_BUFFERING, Place};
 
 /// A stream of one answer.
 pub(super) fn one(answer: Answer) -> BoxStream<'static, Answer> {
@@ -41,8 +41,9 @@ pub(super) fn response(
     let mut response = HttpResponse::Ok().streaming(events);
     let headers = response.headers_mut();
     mark(headers, Media::EventStream);
-    // Compression would keep events back until there are enough of them.
+    // Compression would keep events back until there are enough of them, as proxies do that buffer.
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(NO_BUFFERING, HeaderValue::from_static("no"));
     response
 }
 

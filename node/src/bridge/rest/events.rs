@@ -241,7 +241,7 @@ fn is_final(operation: &[u8]) -> bool {
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What nginx and those after its manner understand.
-const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(crate) const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,7 @@ mod streams;
 mod table;
 
 pub(super) use doc::Doc;
+pub(super) use events::NO_BUFFERING;
 pub(super) use streams::{Place, Streams};
 pub(super) use table::Table;
 

@@ -79,6 +79,25 @@ fn limits_hold_with_fragments_in_their_places() {
 }
 
 #[test]
+fn a_mutation_has_each_field_at_its_root_once() {
+    for text in [
+        "mutation { a { x x } b: a { x } }",
+        "mutation { ...f } fragment f on M { a { x } b: a { x } }",
+        "{ a { x } a { y } }",
+    ] {
+        assert_eq!(checked(text), Ok(()), "{text}");
+    }
+    for text in [
+        "mutation { a { x } a { y } }",
+        "mutation { a { x } ... { a { x } } }",
+        "mutation { ...f ...f } fragment f on M { a { x } }",
+        "query q { a } mutation m { a @skip(if: true) b: a b: c }",
+    ] {
+        assert!(refused(text).contains("more than once"), "{text}");
+    }
+}
+
+#[test]
 fn a_subscription_has_one_field_at_its_root() {
     assert_eq!(checked("subscription { a { b c } }"), Ok(()));
     for text in [

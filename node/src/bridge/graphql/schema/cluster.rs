@@ -45,8 +45,10 @@ impl Cluster {
 impl Cluster {
     /// Who is to have which slots, and which are on their way.
     #[graphql(complexity = "10 + child_complexity")]
-    async fn plan(&self, context: &Context<'_>) -> Result<ClusterPlan, Refusal> {
-        ask(Call::of(context)?, "plan", Bytes::new()).await
+    async fn plan(&self, context: &Context<'_>) -> Result<Option<ClusterPlan>, Refusal> {
+        ask(Call::of(context)?, "plan", Bytes::new())
+            .await
+            .map(Some)
     }
 
     /// What the cluster is busy with, or one of its nodes.
@@ -55,9 +57,9 @@ impl Cluster {
         &self,
         context: &Context<'_>,
         node: Option<String>,
-    ) -> Result<ClusterWhy, Refusal> {
+    ) -> Result<Option<ClusterWhy>, Refusal> {
         let body = encode(&AboutNode { node })?;
-        ask(Call::of(context)?, "why", body).await
+        ask(Call::of(context)?, "why", body).await.map(Some)
     }
 }
 

@@ -1,4 +1,5 @@
 //! What can be told. Each field is one command of the service that sessions use: success is committed and durable.
+//! Each may be null, so that one that fails takes nothing from what is known of those before it.
 
 use async_graphql::{Context, ID, InputObject, Json, Object, SimpleObject};
 use bytes::Bytes;
@@ -28,20 +29,24 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         input: SubmitOperationInput,
-    ) -> Result<SubmitOperationPayload, Refusal> {
+    ) -> Result<Option<SubmitOperationPayload>, Refusal> {
         let call = Call::of(context)?;
         let (id, body) = input.submit(call)?;
         let target = Target::Operation(id);
         let success = call.command(target, "submit", encode(&body)?, None).await?;
         let Submitted { created } = decode(&success.body)?;
-        Ok(SubmitOperationPayload {
+        Ok(Some(SubmitOperationPayload {
             operation: Operation::read(&success.body)?,
             created,
-        })
+        }))
     }
 
     /// Asks an operation to stop.
-    async fn cancel_operation(&self, context: &Context<'_>, id: ID) -> Result<Operation, Refusal> {
+    async fn cancel_operation(
+        &self,
+        context: &Context<'_>,
+        id: ID,
+    ) -> Result<Option<Operation>, Refusal> {
         verb(context, &id, "cancel", Bytes::new(), None).await
     }
 
@@ -51,7 +56,7 @@ impl Mutation {
         context: &Context<'_>,
         id: ID,
         #[graphql(desc = "Makes a repeat of this command harmless.")] command_id: Option<String>,
-    ) -> Result<Operation, Refusal> {
+    ) -> Result<Option<Operation>, Refusal> {
         verb(context, &id, "pause", Bytes::new(), command_id).await
     }
 
@@ -61,7 +66,7 @@ impl Mutation {
         context: &Context<'_>,
         id: ID,
         #[graphql(desc = "Makes a repeat of this command harmless.")] command_id: Option<String>,
-    ) -> Result<Operation, Refusal> {
+    ) -> Result<Option<Operation>, Refusal> {
         verb(context, &id, "resume", Bytes::new(), command_id).await
     }
 
@@ -75,7 +80,7 @@ impl Mutation {
         )]
         from: Option<String>,
         #[graphql(desc = "Makes a repeat of this command harmless.")] command_id: Option<String>,
-    ) -> Result<Operation, Refusal> {
+    ) -> Result<Option<Operation>, Refusal> {
         let body = encode(&Retry { from })?;
         verb(context, &id, "retry", body, command_id).await
     }
@@ -88,7 +93,7 @@ impl Mutation {
         name: String,
         data: Option<AnyJson>,
         #[graphql(desc = "Makes a repeat of this command harmless.")] command_id: Option<String>,
-    ) -> Result<Operation, Refusal> {
+    ) -> Result<Option<Operation>, Refusal> {
         let data = data.map(|Json(data)| data);
         let body = encode(&Signal { name, data })?;
         verb(context, &id, "signal", body, command_id).await
@@ -104,7 +109,7 @@ impl Mutation {
         body: Option<AnyJson>,
         #[graphql(desc = "Makes a repeat of this command harmless: it gets the stored answer.")]
         command_id: Option<String>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Option<Answer>, Refusal> {
         let actor = identity::actor(&kind, &key)?;
         let body = body_of(body)?;
         let target = Target::Actor(actor.clone());
@@ -112,7 +117,7 @@ impl Mutation {
         let success = Call::of(context)?
             .command(target, &command, body, id)
             .await?;
-        Ok(Answer { actor, success })
+        Ok(Some(Answer { actor, success }))
     }
 
     /// Tells a node of the cluster to hand over what it owns.
@@ -121,7 +126,7 @@ impl Mutation {
         context: &Context<'_>,
         node: String,
         #[graphql(default, desc = "Also if nobody is left to own anything.")] force: bool,
-    ) -> Result<ClusterNode, Refusal> {
+    ) -> Result<Option<ClusterNode>, Refusal> {
         tell(context, "drain", &Drain { node, force }).await
     }
 
@@ -130,7 +135,7 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         node: String,
-    ) -> Result<ClusterNode, Refusal> {
+    ) -> Result<Option<ClusterNode>, Refusal> {
         tell(context, "undrain", &Named { node }).await
     }
 
@@ -139,7 +144,7 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         node: String,
-    ) -> Result<RemovedNode, Refusal> {
+    ) -> Result<Option<RemovedNode>, Refusal> {
         tell(context, "remove", &Named { node }).await
     }
 }
@@ -235,7 +240,7 @@ async fn verb(
     name: &str,
     body: Bytes,
     command_id: Option<String>,
-) -> Result<Operation, Refusal> {
+) -> Result<Option<Operation>, Refusal> {
     // No fields is an object without any, which every verb reads.
     let body = if body.is_empty() {
         Bytes::from_static(b"{}")
@@ -247,19 +252,19 @@ async fn verb(
     let success = call
         .command(target, name, body, command_id.as_deref())
         .await?;
-    Operation::read(&success.body)
+    Operation::read(&success.body).map(Some)
 }
 
 async fn tell<T: for<'de> Deserialize<'de>>(
     context: &Context<'_>,
     name: &str,
     body: &impl Serialize,
-) -> Result<T, Refusal> {
+) -> Result<Option<T>, Refusal> {
     let call = Call::of(context)?;
     let success = call
         .command(Target::Cluster, name, encode(body)?, None)
         .await?;
-    decode(&success.body)
+    decode(&success.body).map(Some)
 }
 
 fn text(field: &str, value: Option<AnyJson>) -> Result<Option<Box<RawValue>>, Refusal> {

@@ -116,9 +116,10 @@ impl Operation {
 
     /// Its finished steps.
     #[graphql(complexity = "1 + STEPS_GUESSED * child_complexity")]
-    async fn steps(&self, context: &Context<'_>) -> Result<Vec<Step>, Refusal> {
+    async fn steps(&self, context: &Context<'_>) -> Result<Option<Vec<Step>>, Refusal> {
         let steps = &self.whole(context).await?.steps;
-        steps.iter().map(Step::read).collect()
+        let steps: Result<_, _> = steps.iter().map(Step::read).collect();
+        steps.map(Some)
     }
 
     /// It fails unless it is final by then.
@@ -148,12 +149,13 @@ impl Operation {
 
     /// What it waits for, since when, what ends it, and who has it.
     #[graphql(complexity = "10 + child_complexity")]
-    async fn why(&self, context: &Context<'_>) -> Result<Why, Refusal> {
+    async fn why(&self, context: &Context<'_>) -> Result<Option<Why>, Refusal> {
         let target = Target::Operation(self.0.id.clone());
         let answer = Call::of(context)?
             .query(target, "why", Bytes::new())
             .await?;
-        decode::<client::Why>(&answer.body).map(Why::from)
+        let why = decode::<client::Why>(&answer.body)?;
+        Ok(Some(Why::from(why)))
     }
 }
 

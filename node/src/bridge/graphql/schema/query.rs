@@ -1,8 +1,10 @@
 //! What can be asked.
 
-use async_graphql::{Context, ID, InputObject, Interface, Json, Object, SimpleObject};
+use async_graphql::{
+    Context, Error, ID, InputObject, Interface, Json, Object, PathSegment, SimpleObject,
+};
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use selvedge_client::operation::{ListQuery, OperationPage};
 use selvedge_protocol::limits::{
     GRAPHQL_ACTOR_PAGE_MAX, GRAPHQL_NODES_MAX, OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX,
@@ -56,13 +58,13 @@ impl Query {
         node(Call::of(context)?, "id", &id).await
     }
 
-    /// What has these ids, in their order.
+    /// What has these ids, in their order. What cannot be read is null, with an error of its own.
     #[graphql(complexity = "10 + ids.len() * (10 + child_complexity)")]
     async fn nodes(
         &self,
         context: &Context<'_>,
         ids: Vec<ID>,
-    ) -> Result<Vec<Option<Node>>, Refusal> {
+    ) -> Result<Option<Vec<Option<Node>>>, Refusal> {
         if ids.len() > GRAPHQL_NODES_MAX {
             return Err(Refusal::invalid(
                 "ids",
@@ -70,7 +72,17 @@ impl Query {
             ));
         }
         let call = Call::of(context)?;
-        try_join_all(ids.iter().map(|id| node(call, "ids", id))).await
+        let found = join_all(ids.iter().map(|id| node(call, "ids", id))).await;
+        let found = found.into_iter().enumerate().map(|(at, found)| {
+            found.unwrap_or_else(|refusal| {
+                let error = Error::from(refusal).into_server_error(context.item.pos);
+                let mut error = context.set_error_path(error);
+                error.path.push(PathSegment::Index(at));
+                context.add_error(error);
+                None
+            })
+        });
+        Ok(Some(found.collect()))
     }
 
     /// The operation of this id, its own or the one over all types.
@@ -89,7 +101,7 @@ impl Query {
         #[graphql(desc = "1 to 500; 50 if it is not given.")] first: Option<i32>,
         #[graphql(desc = "The cursor of the edge before, or the endCursor of the page before.")]
         after: Option<String>,
-    ) -> Result<Page<Operation>, Refusal> {
+    ) -> Result<Option<Page<Operation>>, Refusal> {
         let first = page(first, OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX)?;
         let after = after.as_deref().map(Cursor::parse).transpose()?;
         let query = filter.unwrap_or_default().list(first, after)?;
@@ -103,16 +115,16 @@ impl Query {
             let cursor = Cursor::of_operation(&item);
             (cursor, Operation(item.into()))
         });
-        Ok(Page {
+        Ok(Some(Page {
             items: items.collect(),
             has_previous: query.cursor.is_some(),
             next: listed.cursor.map(Cursor),
-        })
+        }))
     }
 
     /// The actor of this kind and key. There is one for each key, if only in its first state.
-    async fn actor(&self, kind: String, key: String) -> Result<Actor, Refusal> {
-        identity::actor(&kind, &key).map(Actor)
+    async fn actor(&self, kind: String, key: String) -> Result<Option<Actor>, Refusal> {
+        identity::actor(&kind, &key).map(Actor).map(Some)
     }
 
     /// The tenant's actors of a kind that have committed anything, by their keys.
@@ -124,7 +136,7 @@ impl Query {
         #[graphql(desc = "1 to 100; 50 if it is not given.")] first: Option<i32>,
         #[graphql(desc = "The cursor of the edge before, or the endCursor of the page before.")]
         after: Option<String>,
-    ) -> Result<Page<Actor>, Refusal> {
+    ) -> Result<Option<Page<Actor>>, Refusal> {
         let limit = page(first, OPERATION_PAGE_DEFAULT, GRAPHQL_ACTOR_PAGE_MAX)?;
         let after = after.as_deref().map(Cursor::parse).transpose()?;
         let kind = identity::actor_kind(&kind)?;
@@ -144,11 +156,11 @@ impl Query {
             let kind = kind.clone();
             (cursor, Actor(ActorAddress { kind, key }))
         });
-        Ok(Page {
+        Ok(Some(Page {
             items: items.collect(),
             has_previous,
             next,
-        })
+        }))
     }
 
     /// What an actor answers to one of its queries.
@@ -160,18 +172,18 @@ impl Query {
         key: String,
         name: String,
         body: Option<AnyJson>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Option<Answer>, Refusal> {
         let actor = identity::actor(&kind, &key)?;
         let body = body_of(body)?;
         let target = Target::Actor(actor.clone());
         let success = Call::of(context)?.query(target, &name, body).await?;
-        Ok(Answer { actor, success })
+        Ok(Some(Answer { actor, success }))
     }
 
     /// The cluster, for its administrator.
     #[graphql(complexity = "10 + child_complexity")]
-    async fn cluster(&self, context: &Context<'_>) -> Result<Cluster, Refusal> {
-        Cluster::load(Call::of(context)?).await
+    async fn cluster(&self, context: &Context<'_>) -> Result<Option<Cluster>, Refusal> {
+        Cluster::load(Call::of(context)?).await.map(Some)
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) type AnyJson = Json<serde_json::Value>;
 /// it. Either is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub(super) struct UInt64(pub(super) u64);
+pub(in crate::bridge::graphql) struct UInt64(pub(super) u64);
 
 #[Scalar(name = "UInt64")]
 impl ScalarType for UInt64 {
@@ -35,6 +35,10 @@ impl ScalarType for UInt64 {
         })
     }
 
+    fn is_valid(value: &Value) -> bool {
+        Self::parse(value.clone()).is_ok()
+    }
+
     fn to_value(&self) -> Value {
         match self.0 <= EXACT_MAX {
             true => Value::from(self.0),
@@ -45,7 +49,7 @@ impl ScalarType for UInt64 {
 
 /// A moment, RFC 3339 in UTC, for example 2026-01-31T12:00:00.000Z.
 #[derive(Debug, Clone)]
-pub(super) struct DateTime(pub(super) String);
+pub(in crate::bridge::graphql) struct DateTime(pub(super) String);
 
 #[Scalar(
     name = "DateTime",
@@ -58,6 +62,10 @@ impl ScalarType for DateTime {
             Value::String(text) => Ok(Self(text)),
             other => Err(InputValueError::expected_type(other)),
         }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(_))
     }
 
     fn to_value(&self) -> Value {

@@ -1,15 +1,18 @@
 //! What can be watched: the events of an operation or an actor, in order, from a position on.
 
 use async_graphql::{Context, ID, Json, SimpleObject, Subscription as Watch, Union};
+use bytes::Bytes;
 use futures::{Stream, StreamExt, future, stream};
 use selvedge_client::operation::OperationStatus;
 use selvedge_cluster::actor::{StoredEvent, SubscriptionItem};
 use selvedge_protocol::frame::Since;
 use selvedge_protocol::{Target, time};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::bridge::Subscribed;
-use crate::bridge::graphql::call::Call;
+use crate::bridge::graphql::call::{Call, decode};
 use crate::bridge::graphql::error::Refusal;
 use crate::bridge::graphql::schema::identity;
 use crate::bridge::graphql::schema::scalar::{AnyJson, DateTime, UInt64, any};
@@ -20,7 +23,7 @@ pub(in crate::bridge::graphql) struct Subscription;
 
 #[Watch(name = "Subscription")]
 impl Subscription {
-    /// The events of an operation, up to its final one.
+    /// The events of an operation, up to its final one; none where that is known.
     async fn operation_events(
         &self,
         context: &Context<'_>,
@@ -31,9 +34,16 @@ impl Subscription {
         after: Option<UInt64>,
     ) -> Result<impl Stream<Item = Result<EventOrGap, Refusal>>, Refusal> {
         let target = Target::Operation(identity::operation("id", &id)?);
-        let since = Since::After(after.map_or(0, |UInt64(seq)| seq));
-        let subscribed = Call::of(context)?.subscribe(target, since).await?;
-        Ok(until_final(events(subscribed)))
+        let after = after.map_or(0, |UInt64(seq)| seq);
+        let call = Call::of(context)?;
+        // One that does not exist has no events to wait for, and one that has ended no more.
+        let now = call.query_anew(target.clone(), "get", Bytes::new()).await?;
+        let is_over = after >= now.seq && decode::<Now>(&now.body)?.status.is_final();
+        let subscribed = match is_over {
+            true => None,
+            false => Some(call.subscribe(target, Since::After(after)).await?),
+        };
+        Ok(stream::iter(subscribed).flat_map(|subscribed| until_final(events(subscribed))))
     }
 
     /// The events of an actor.
@@ -51,6 +61,12 @@ impl Subscription {
         let since = after.map_or(Since::Latest, |UInt64(seq)| Since::After(seq));
         Ok(events(Call::of(context)?.subscribe(target, since).await?))
     }
+}
+
+/// What an operation says of its end.
+#[derive(Debug, Deserialize)]
+struct Now {
+    status: OperationStatus,
 }
 
 /// What comes next.
@@ -135,8 +151,9 @@ fn is_final(event: &Result<EventOrGap, Refusal>) -> bool {
     let status = match event {
         Ok(EventOrGap::Event(event)) => Some(event.kind.as_str()),
         Ok(EventOrGap::Gap(gap)) => match &gap.snapshot {
+            // It was kept as long as it was to be, and is no more.
+            Some(Json(Value::Null)) | None => return true,
             Some(Json(snapshot)) => snapshot["status"].as_str(),
-            None => None,
         },
         Err(_) => None,
     };

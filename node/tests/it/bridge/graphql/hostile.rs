@@ -202,7 +202,8 @@ async fn hostile_documents_are_refused_within_50_ms() {
                 answer["errors"][0]["extensions"]["code"].is_string(),
                 "{name}: {answer}"
             );
-            assert!(answer["data"].is_null(), "{name}: {answer}");
+            let mut data = answer["data"].as_object().into_iter().flatten();
+            assert!(data.all(|(_, value)| value.is_null()), "{name}: {answer}");
             assert!(
                 response.body.len() < 64 * 1024,
                 "{name}: {} bytes",

@@ -59,6 +59,18 @@ async fn statuses_say_how_a_request_went_to_who_understands_them() {
             "subscription { operationEvents(id: \"a\") { __typename } }",
             "invalid",
         ),
+        (
+            "query($f: Boolean) { operations(first: $f) { pageInfo { hasNextPage } } }",
+            "invalid",
+        ),
+        (
+            "query($f: [Int]) { operations(first: $f) { pageInfo { hasNextPage } } }",
+            "invalid",
+        ),
+        (
+            "{ operations(first: 5000000000) { pageInfo { hasNextPage } } }",
+            "invalid",
+        ),
     ] {
         for (accept, status) in [(GRAPHQL, 400), ("application/json", 200)] {
             let response = node.send(ask(query).header("Accept", accept)).await;
@@ -73,11 +85,115 @@ async fn statuses_say_how_a_request_went_to_who_understands_them() {
     assert_eq!(response.status, 200);
     let body = response.json();
     assert_eq!(body["data"]["about"]["node"], "node-1");
-    assert_eq!(body["data"]["actor"]["key"], "x");
-    // The library leaves a field out that failed, where the specification has null.
-    assert_eq!(body["data"]["actor"]["state"], Value::Null);
+    assert_eq!(body["data"]["actor"], json!({ "key": "x", "state": null }));
     assert_eq!(body["errors"][0]["path"], json!(["actor", "state"]));
     assert_eq!(response.error().0, "unknown_kind");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_of_variables_are_held_to_their_types_before_anything_is_done() {
+    let node = Node::start().await;
+    let submit =
+        "mutation($input: SubmitOperationInput!) { submitOperation(input: $input) { created } }";
+    for (query, variables, field) in [
+        (
+            "query($f: Int) { operations(first: $f) { nodes { id } } }",
+            json!({ "f": "1" }),
+            "variables.f",
+        ),
+        (
+            "query($f: Int) { operations(first: $f) { nodes { id } } }",
+            json!({ "f": 5_000_000_000_i64 }),
+            "variables.f",
+        ),
+        (
+            "query($id: ID!) { operation(id: $id) { id } }",
+            json!({ "id": null }),
+            "variables.id",
+        ),
+        (
+            "query($ids: [ID!]!) { nodes(ids: $ids) { id } }",
+            json!({ "ids": ["a", null] }),
+            "variables.ids[1]",
+        ),
+        (
+            "query($s: OperationStatus) { operations(filter: {status: $s}) { nodes { id } } }",
+            json!({ "s": "DONE" }),
+            "variables.s",
+        ),
+        (submit, json!({ "input": "digest" }), "variables.input"),
+        (submit, json!({ "input": {} }), "variables.input.type"),
+        (
+            submit,
+            json!({ "input": { "type": "digest", "labels": [{ "key": "a" }] } }),
+            "variables.input.labels[0].value",
+        ),
+        (
+            submit,
+            json!({ "input": { "type": "digest", "when": "now" } }),
+            "variables.input.when",
+        ),
+        (
+            submit,
+            json!({ "input": { "type": "digest", "runAt": 5 } }),
+            "variables.input.runAt",
+        ),
+    ] {
+        let body = json!({ "query": query, "variables": variables });
+        let request = Request::post(&body).header("Accept", GRAPHQL);
+        let response = node.send(request).await;
+        assert_eq!(response.status, 400, "{body}: {response:?}");
+        assert_eq!(response.json().get("data"), None, "{body}");
+        assert_eq!(
+            response.error(),
+            ("invalid".to_owned(), field.to_owned()),
+            "{body}"
+        );
+    }
+    // What is not given is as if its place had nothing.
+    let query = "mutation($id: ID, $priority: Int, $labels: [LabelInput!], $runAt: DateTime) {
+        submitOperation(input: {id: $id, type: \"digest\", priority: $priority, labels: $labels, runAt: $runAt}) {
+            operation { priority labels { key } } } }";
+    let data = node.data(query, json!({ "id": "plain" })).await;
+    assert_eq!(
+        data["submitOperation"]["operation"],
+        json!({ "priority": 0, "labels": [] })
+    );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_fails_takes_nothing_from_those_beside_it() {
+    let node = Node::start().await;
+    let query = "mutation { a: pauseOperation(id: \"none\") { status }
+        b: sendCommand(kind: \"counter\", key: \"a\", command: \"add\", body: {by: 1}) { seq }
+        c: sendCommand(kind: \"none\", key: \"a\", command: \"add\") { seq } }";
+    let response = node.send(ask(query).header("Accept", GRAPHQL)).await;
+    assert_eq!(response.status, 200);
+    let body = response.json();
+    assert_eq!(
+        body["data"],
+        json!({ "a": null, "b": { "seq": 1 }, "c": null })
+    );
+    assert_eq!(body["errors"][0]["path"], json!(["a"]));
+    assert_eq!(body["errors"][1]["path"], json!(["c"]));
+
+    let query =
+        "{ nodes(ids: [\"actor/counter/a\", \"a\", \"actor/none/a\"]) { ... on Actor { key seq } }
+        cluster { slots } }";
+    let body = node.ask(query, json!({})).await;
+    assert_eq!(
+        body["data"],
+        json!({ "nodes": [{ "key": "a", "seq": 1 }, null, { "key": "a", "seq": null }], "cluster": null })
+    );
+    let errors = body["errors"].as_array().unwrap().iter();
+    let mut paths: Vec<_> = errors.map(|error| error["path"].to_string()).collect();
+    paths.sort();
+    assert_eq!(
+        paths,
+        [r#"["cluster"]"#, r#"["nodes",1]"#, r#"["nodes",2,"seq"]"#]
+    );
     node.stop().await;
 }
 

@@ -310,6 +310,11 @@ async fn whatever_has_an_id_is_found_by_it() {
             null,
         ])
     );
+    // What is there is no null because nothing that it has was asked for.
+    let other = "{ node(id: \"actor/counter/a\") { ... on Operation { id } } none: node(id: \"operation/none\") {
+        ... on Operation { id } } }";
+    let data = node.data(other, json!({})).await;
+    assert_eq!(data, json!({ "node": {}, "none": null }));
     let one = node
         .data("{ node(id: \"operation/a1\") { id } }", json!({}))
         .await;

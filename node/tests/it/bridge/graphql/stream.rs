@@ -95,6 +95,7 @@ async fn the_events_of_an_operation_end_with_its_last() {
     node.data(submit, json!({})).await;
     let watch =
         "subscription { operationEvents(id: \"operation/a1\") { ... on Event { seq type } } }";
+    let mut last = 0;
     // While it runs, and when it is over.
     for _ in 0..2 {
         let mut events = Events::open(&node, ask(watch)).await;
@@ -106,7 +107,18 @@ async fn the_events_of_an_operation_end_with_its_last() {
         }
         assert_eq!(types.first().map(String::as_str), Some("submitted"));
         assert_eq!(types.last().map(String::as_str), Some("succeeded"));
+        last = types.len();
     }
+    // Where the last is known there is nothing to wait for, and where there is no operation neither.
+    let known =
+        format!("subscription {{ operationEvents(id: \"a1\", after: {last}) {{ __typename }} }}");
+    let mut events = Events::open(&node, ask(&known)).await;
+    assert_eq!(events.next().await, None);
+    let none = "subscription { operationEvents(id: \"none\") { __typename } }";
+    let mut events = Events::open(&node, ask(none)).await;
+    let answer = events.next().await.unwrap();
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "not_found");
+    assert_eq!(events.next().await, None);
     node.stop().await;
 }
 
@@ -119,6 +131,12 @@ async fn whatever_is_asked_can_be_answered_as_a_stream() {
         (ask("{"), Some("invalid")),
         (ask("{ nothing }"), Some("invalid")),
         (ask("subscription { nothing }"), Some("invalid")),
+        (
+            ask(
+                "subscription($a: Boolean) { operationEvents(id: \"x\", after: $a) { __typename } }",
+            ),
+            Some("invalid"),
+        ),
         (
             ask("subscription { actorEvents(kind: \"X\", key: \"x\") { __typename } }"),
             Some("invalid"),
