@@ -14,12 +14,7 @@ const DISK_MIB: usize = 160;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
-    let probe = "mount -t tmpfs tmpfs /mnt";
-    let can_mount = Command::new("unshare")
-        .args(["-rm", "sh", "-c", probe])
-        .stderr(Stdio::null())
-        .status();
-    if !can_mount.is_ok_and(|status| status.success()) {
+    if !can_mount() {
         eprintln!("full disk: NOT RUN, `unshare -rm` and a tmpfs are not allowed here");
         return;
     }
@@ -93,6 +88,16 @@ async fn a_full_disk_refuses_commands_and_keeps_what_was_acknowledged() {
     let gone = run(&mut access.client(&["op", "submit", "digest", "--wait"]));
     assert!(gone.status.success(), "{}", text(&gone.stderr));
     assert!(node.stop("TERM").success());
+}
+
+/// Whether a process may have disks of its own here.
+fn can_mount() -> bool {
+    let probe = "mount -t tmpfs tmpfs /mnt";
+    let tried = Command::new("unshare")
+        .args(["-rm", "sh", "-c", probe])
+        .stderr(Stdio::null())
+        .status();
+    tried.is_ok_and(|status| status.success())
 }
 
 /// The process lives, but no client is to be sent here.
