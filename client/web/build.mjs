@@ -1,17 +1,23 @@
-// Bundles the SDK into ES modules: what every program needs, and the worker, which is loaded when it is asked for.
-// `npm run build` calls it and then writes the types beside them.
+// Bundles the SDK into ES modules: what every program needs, and what few do, which is loaded when it is asked for.
+// `npm run build` calls it and then writes the types beside them; tests name another directory.
 
 import { rmSync } from "node:fs";
-import { build } from "esbuild";
+import { build } from "rolldown";
 
-rmSync("dist", { recursive: true, force: true });
+const dir = process.argv[2] ?? "dist";
+
+rmSync(dir, { recursive: true, force: true });
 await build({
-  entryPoints: ["src/index.ts"],
-  outdir: "dist",
-  bundle: true,
-  splitting: true,
-  minify: true,
-  sourcemap: true,
-  format: "esm",
-  target: ["es2022"],
+  input: "src/index.ts",
+  platform: "browser",
+  logLevel: "warn",
+  output: {
+    dir,
+    format: "esm",
+    // Whoever bundles them gives them names for their caches.
+    chunkFileNames: "[name].js",
+    sourcemap: true,
+    comments: { annotation: false, jsdoc: false, legal: false },
+    minify: { compress: { target: "es2022" }, mangle: { toplevel: true } },
+  },
 });

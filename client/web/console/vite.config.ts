@@ -21,9 +21,9 @@ const proxy = Object.fromEntries(
   ]),
 );
 
-/** That of a node: see `bridge/server.rs`. */
+/** That of a node: see `bridge/hold.rs`. */
 const POLICY =
-  "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+  "default-src 'self'; connect-src 'self' ws: wss: http: https:; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 export default defineConfig(({ mode }) => ({
   // Works at any path that a proxy serves it under.

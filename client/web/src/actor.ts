@@ -1,11 +1,12 @@
-/** Actors: commands to them, queries of them, their events, and lists of them. */
+/** Actors: commands to them, queries of them, their events. */
 
-import type { Answer, CallOptions, CommandOptions, QueryOptions } from "./call.js";
-import { command, query } from "./call.js";
+import type { Answer, CommandOptions, QueryOptions } from "./call.js";
+import { call } from "./call.js";
+import type { ActorsCalls } from "./calls.js";
 import type { Driver } from "./driver.js";
 import type { EventsOptions } from "./events.js";
 import { Events } from "./events.js";
-import { actorTarget, checkedKind, checkedName, checkedTarget } from "./ids.js";
+import { actorTarget, checkedName, checkedTarget } from "./ids.js";
 import { checkSize, written } from "./json.js";
 import { INLINE_BYTES_MAX } from "./limits.js";
 import type { Target } from "./wire/frames.js";
@@ -27,12 +28,12 @@ export class ActorRef {
 
   /** A command: a request that may change the actor, at most once. Success means committed and durable. */
   send<T = unknown>(name: string, body?: unknown, options?: CommandOptions): Promise<Answer<T>> {
-    return command<T>(this.#driver, this.#target, name, body, options);
+    return call<T>(this.#driver, "command", this.#target, name, body, options);
   }
 
   /** A query: a read of the actor, as of now. */
   query<T = unknown>(name: string, body?: unknown, options?: QueryOptions): Promise<Answer<T>> {
-    return query<T>(this.#driver, this.#target, name, body, options);
+    return call<T>(this.#driver, "query", this.#target, name, body, options);
   }
 
   /** What the actor shows of its state. */
@@ -52,27 +53,12 @@ export class ActorRef {
 }
 
 /** The actors of the tenant. */
-export class Actors {
-  readonly #driver: Driver;
-
-  /** @internal */
-  constructor(driver: Driver) {
-    this.#driver = driver;
-  }
-
-  /** Keys of a kind in order, after the last of the page before; fewer than `limit` means that there are no more. */
-  async list(
-    kind: string,
-    { after, limit, ...options }: CallOptions & { after?: string; limit?: number } = {},
-  ): Promise<{ keys: string[] }> {
-    const body = { kind: checkedKind("kind", kind), after, limit };
-    return (await query<{ keys: string[] }>(this.#driver, "actors", "list", body, options)).body;
-  }
-}
+export type Actors = Pick<ActorsCalls, keyof ActorsCalls>;
 
 export function tell(driver: Driver, target: Target, name: string, data: unknown): void {
   const { text, bytes } = written("data", data, "null");
   checkSize("data", bytes, INLINE_BYTES_MAX, "send less at a time");
-  driver.machine.tell(checkedTarget(target), checkedName(name), text);
+  const to = checkedTarget(target);
+  driver.machine.say({ type: "ephemeral", target: to, name: checkedName(name), data: text });
   driver.flush();
 }

@@ -6,9 +6,9 @@ import { SelvedgeError } from "./errors.js";
 import { checkedCommandId, checkedName, checkedTarget, invalid } from "./ids.js";
 import { checkSize, written } from "./json.js";
 import { INLINE_BYTES_MAX, PAYLOAD_BYTES_MAX, RETRY_MS_MAX } from "./limits.js";
-import type { Answered } from "./session/machine.js";
-import { toBase64, tryBase64 } from "./wire/base64.js";
-import type { Command, Consistency, Payload, Query, Target } from "./wire/frames.js";
+import { lengthBehind } from "./session/requests.js";
+import { toBase64 } from "./wire/base64.js";
+import type { Command, Consistency, Payload, Query, Success, Target } from "./wire/frames.js";
 
 /** A success. */
 export interface Answer<T> {
@@ -38,113 +38,40 @@ export interface QueryOptions extends CallOptions {
   consistency?: Consistency | undefined;
 }
 
-/** Puts a request together; throws where something of it is wrong. */
-type Ask = (deadlineMs: number | undefined) => Command | Query;
-
-export function command<T>(
+/** Makes a request and waits for its answer, its deadline or its signal. */
+export function call<T>(
   driver: Driver,
+  type: "command" | "query",
   target: Target,
   name: string,
   body: unknown,
-  options: CommandOptions = {},
-): Promise<Answer<T>> {
-  return call<T>(driver, options, (deadlineMs) => {
-    const text = written("body", body, "{}");
-    const payload = placed(options.payload, text.bytes, driver);
-    const inline = payload !== undefined && "inline" in payload ? options.payload : undefined;
-    const bytes = text.bytes + (inline instanceof Uint8Array ? inline.length : 0);
-    checkSize("body", bytes, inlineMax(driver), "send what is large as the payload");
-    const frame: Command = {
-      type: "command",
-      number: 0,
-      acknowledged: 0,
-      deadlineMs,
-      id: options.id === undefined ? undefined : checkedCommandId(options.id),
-      target: checkedTarget(target),
-      name: checkedName(name),
-      body: text.text,
-      payload,
-    };
-    return frame;
-  });
-}
-
-export function query<T>(
-  driver: Driver,
-  target: Target,
-  name: string,
-  body: unknown,
-  options: QueryOptions = {},
-): Promise<Answer<T>> {
-  return call<T>(driver, options, queryOf(driver, target, name, body, options));
-}
-
-/** A query whose answer is bytes and not JSON: a piece of the payload of a task. */
-export async function queryBytes(
-  driver: Driver,
-  target: Target,
-  name: string,
-  body: unknown,
-  options: CallOptions,
-): Promise<Uint8Array> {
-  const ask = queryOf(driver, target, name, body, options);
-  const { body: bytes } = await call<Uint8Array>(driver, options, ask, bytesOf);
-  return bytes;
-}
-
-function queryOf(
-  driver: Driver,
-  target: Target,
-  name: string,
-  body: unknown,
-  options: QueryOptions,
-): Ask {
-  return (deadlineMs) => {
-    const text = written("body", body, "{}");
-    checkSize("body", text.bytes, inlineMax(driver), "ask for less at a time");
-    return {
-      type: "query",
-      number: 0,
-      deadlineMs,
-      target: checkedTarget(target),
-      name: checkedName(name),
-      body: text.text,
-      consistency: options.consistency,
-    };
-  };
-}
-
-/** Makes the request and waits for its answer, its deadline or its signal. */
-function call<T>(
-  driver: Driver,
-  options: CommandOptions,
-  ask: Ask,
-  read: (answer: Answered) => unknown = jsonOf,
+  options: CommandOptions & QueryOptions = {},
+  read: (answer: Success) => unknown = jsonOf,
 ): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     if (driver.state === "closed") throw closed();
-    const { signal, deadlineMs } = options;
+    const { signal, deadlineMs, payload } = options;
     if (signal?.aborted === true) throw aborted(signal);
-    const frame = ask(checkedDeadline(deadlineMs));
+    const frame = request(driver, type, target, name, body, options);
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const settle = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-    };
     const fail = (error: SelvedgeError): void => {
       settle();
       reject(error.code === "outcome_expired" ? outcomeUnknown() : error);
     };
     const giveUp = (error: SelvedgeError): void => {
       fail(error);
-      driver.machine.abandon(pending);
+      driver.machine.requests.abandon(pending);
       driver.flush();
     };
     const onAbort = (): void => {
       if (signal !== undefined) giveUp(aborted(signal));
     };
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
     const ticket: Ticket = {
-      payload: options.payload,
+      payload,
       fail,
       giveUp,
       answer: (answer) => {
@@ -156,7 +83,8 @@ function call<T>(
         }
       },
     };
-    const pending = driver.machine.ask(frame, deadlineMs ?? RETRY_MS_MAX, ticket);
+    const pending = driver.machine.requests.ask(frame, deadlineMs ?? RETRY_MS_MAX, ticket);
+    if (lengthBehind(frame) !== undefined) driver.pump().catch(giveUp);
     signal?.addEventListener("abort", onAbort);
     if (deadlineMs !== undefined && deadlineMs <= TIMER_MS_MAX) {
       timer = setTimeout(() => {
@@ -167,45 +95,55 @@ function call<T>(
   });
 }
 
-/** How the bytes travel: in the frame, stored from pieces behind it, or handed through. */
-function placed(
-  payload: Uint8Array | Blob | undefined,
-  bodyBytes: number,
+/** Puts a request together; throws where something of it is wrong. Its number it gets when it is sent. */
+function request(
   driver: Driver,
-): Payload | undefined {
-  if (payload === undefined) return undefined;
-  if (payload instanceof Uint8Array && bodyBytes + payload.length <= inlineMax(driver)) {
-    return { inline: toBase64(payload) };
+  type: "command" | "query",
+  target: Target,
+  name: string,
+  body: unknown,
+  { id, deadlineMs, consistency, payload }: CommandOptions & QueryOptions,
+): Command | Query {
+  const { text, bytes } = written("body", body, "{}");
+  const max = Math.min(driver.session?.limits.inlineBytes ?? Infinity, INLINE_BYTES_MAX);
+  const placed = payload && place(payload, max - bytes, driver);
+  checkSize("body", bytes, max, "send what is large as the payload");
+  if (deadlineMs !== undefined && !(deadlineMs >>> 0 === deadlineMs && deadlineMs > 0)) {
+    throw invalid("deadlineMs", "1 to 4294967295 whole milliseconds");
   }
-  const length = payload instanceof Uint8Array ? payload.length : payload.size;
+  return {
+    type,
+    number: 0,
+    deadlineMs,
+    id: id && checkedCommandId(id),
+    target: checkedTarget(target),
+    name: checkedName(name),
+    body: text,
+    consistency,
+    payload: placed,
+  };
+}
+
+/** How the bytes travel: in the frame where there is room, stored from pieces behind it, or handed through. */
+function place(payload: Uint8Array | Blob, room: number, driver: Driver): Payload {
+  const isBlob = payload instanceof Blob;
+  const length = isBlob ? payload.size : payload.length;
   // To read a Blob takes a moment, in which later commands would overtake this one.
-  if (length === 0) return { inline: "" };
-  const stored = Math.min(
-    driver.session?.limits.payloadBytes ?? PAYLOAD_BYTES_MAX,
-    PAYLOAD_BYTES_MAX,
-  );
-  return length <= stored ? { attached: length } : { streamed: length };
+  if (length === 0 || (!isBlob && length <= room)) {
+    return { inline: isBlob ? "" : toBase64(payload) };
+  }
+  const stored = driver.session?.limits.payloadBytes ?? Infinity;
+  return length <= Math.min(stored, PAYLOAD_BYTES_MAX)
+    ? { attached: length }
+    : { streamed: length };
 }
 
-function inlineMax(driver: Driver): number {
-  return Math.min(driver.session?.limits.inlineBytes ?? INLINE_BYTES_MAX, INLINE_BYTES_MAX);
-}
-
-function checkedDeadline(ms: number | undefined): number | undefined {
-  if (ms === undefined || (Number.isInteger(ms) && ms >= 1 && ms <= 0xffff_ffff)) return ms;
-  throw invalid("deadlineMs", "a deadline is a whole number of milliseconds, from 1 to 4294967295");
-}
-
-function jsonOf({ body, bytes }: Answered): unknown {
+function jsonOf({ body, bytes }: Success): unknown {
   return bytes === undefined ? (body ?? null) : JSON.parse(new TextDecoder().decode(bytes));
 }
 
-function bytesOf({ bodyBase64, bytes }: Answered): Uint8Array {
-  return bytes ?? tryBase64(bodyBase64 ?? "") ?? new Uint8Array();
-}
-
 export function aborted(signal: AbortSignal): SelvedgeError {
-  const message = "the call was ended by its signal";
+  const message = "ended by its signal";
   return new SelvedgeError("aborted", message, { cause: signal.reason });
 }
 
@@ -214,7 +152,7 @@ export function closed(): SelvedgeError {
 }
 
 function tooLate(): SelvedgeError {
-  const message = "no answer came within the deadline of the call; a command may still take effect";
+  const message = "no answer came in time; a command may still take effect";
   return new SelvedgeError("deadline_exceeded", message);
 }
 

@@ -1,23 +1,30 @@
 /** The client: opens a session, and hands out what can be done over it. */
 
-import { ActorRef, Actors, tell } from "./actor.js";
+import type { Actors } from "./actor.js";
+import { ActorRef, tell } from "./actor.js";
 import type { Answer, CommandOptions, QueryOptions } from "./call.js";
-import { aborted, closed, command, query, queryBytes } from "./call.js";
-import { Cluster } from "./cluster.js";
+import { aborted, call, closed } from "./call.js";
+import type { Calls } from "./calls.js";
+import type { Cluster } from "./cluster.js";
 import type { SessionInfo, State } from "./driver.js";
 import { Driver } from "./driver.js";
-import { SelvedgeError, WorkError } from "./errors.js";
+import { ERROR_CODES, SelvedgeError, WorkError } from "./errors.js";
 import type { EventsOptions } from "./events.js";
 import { Events } from "./events.js";
-import { checkedAgent, checkedKind, checkedTenant, invalid } from "./ids.js";
+import { checkedAgent, checkedKind, checkedTenant, invalid, operationTarget } from "./ids.js";
 import { checkSize, written } from "./json.js";
+import { later, loaded } from "./later.js";
 import { CONNECT_MS_MAX } from "./limits.js";
 import type { Token } from "./link/connector.js";
 import { Connector } from "./link/connector.js";
-import type { WebSocketConstructor } from "./link/race.js";
 import { Servers } from "./link/servers.js";
-import { OperationRef, Operations } from "./operations.js";
-import { extensionLength } from "./session/assembly.js";
+import { Upgrade } from "./link/upgrade.js";
+import type { WebSocketConstructor } from "./link/websocket.js";
+import type { WebTransportConstructor } from "./link/webtransport.js";
+import type { OperationRef, Operations } from "./operations.js";
+import { isFinal, isTheEnd } from "./operations.js";
+import { extensionLength } from "./session/extensions.js";
+import { toBase64, tryBase64 } from "./wire/base64.js";
 import type { Target } from "./wire/frames.js";
 import type { Worker, WorkerOptions } from "./worker.js";
 
@@ -38,26 +45,29 @@ export interface ConnectOptions {
   keepAliveMs?: number | undefined;
   /** The class of WebSockets where there is no global one, as in Node.js 20: that of the npm package `ws`. */
   WebSocket?: WebSocketConstructor | undefined;
+  /** `false`: by WebSocket only. Else WebTransport is tried where there is a class for it, the global one where none is given here, and the node can be reached by it. */
+  webTransport?: WebTransportConstructor | false | undefined;
 }
 
 /** Opens a session. Rejects with a `SelvedgeError` where there is no server, or it refuses. */
 export async function connect(options: ConnectOptions): Promise<Client> {
   const { signal } = options;
-  const { WebSocket: own = (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket } =
-    options;
+  const page = globalThis as {
+    WebSocket?: WebSocketConstructor;
+    WebTransport?: WebTransportConstructor;
+  };
+  const { WebSocket: own = page.WebSocket, webTransport = page.WebTransport } = options;
   if (own === undefined) {
-    throw invalid(
-      "WebSocket",
-      "there is no global WebSocket: give one, as that of the npm package ws",
-    );
+    throw invalid("WebSocket", "there is none, give that of the npm package ws");
   }
   const keepAliveMs = options.keepAliveMs;
   if (keepAliveMs !== undefined && !(keepAliveMs >= KEEP_ALIVE_MS_MIN)) {
-    throw invalid("keepAliveMs", `the silence before a Ping is at least ${KEEP_ALIVE_MS_MIN} ms`);
+    throw invalid("keepAliveMs", `at least ${KEEP_ALIVE_MS_MIN} ms`);
   }
   const tenant = options.tenant === undefined ? undefined : checkedTenant(options.tenant);
   const agent = checkedAgent(options.agent ?? AGENT);
-  const connector = new Connector(new Servers(options.url), own, options.token);
+  const upgrade = webTransport ? new Upgrade(webTransport, KIT) : undefined;
+  const connector = new Connector(new Servers(options.url), options.token, own, upgrade);
   if (signal?.aborted === true) throw aborted(signal);
   const driver = new Driver({ connector, tenant, agent, keepAliveMs });
   const abort = (): void => {
@@ -65,7 +75,9 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   };
   signal?.addEventListener("abort", abort);
   const timer = setTimeout(() => {
-    void driver.stop(driver.lastError ?? new SelvedgeError("unavailable", "no server answers"));
+    void driver.stop(
+      driver.lastError ?? new SelvedgeError("unavailable", "the server does not answer"),
+    );
   }, options.timeoutMs ?? CONNECT_MS_MAX);
   try {
     await driver.opened;
@@ -82,6 +94,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
  */
 export class Client {
   readonly #driver: Driver;
+  readonly #kit: typeof KIT & { driver: Driver };
   /** Operations of the tenant. */
   readonly operations: Operations;
   /** Actors of the tenant. */
@@ -92,9 +105,11 @@ export class Client {
   /** @internal */
   constructor(driver: Driver) {
     this.#driver = driver;
-    this.operations = new Operations(driver);
-    this.actors = new Actors(driver);
-    this.cluster = new Cluster(driver);
+    this.#kit = { ...KIT, driver };
+    this.operations = this.#calls("operations", ["submit", "list", "count"]);
+    this.actors = this.#calls("actors", ["list"]);
+    const ofCluster = ["status", "plan", "why", "drain", "undrain", "remove"] as const;
+    this.cluster = this.#calls("cluster", ofCluster);
     watchNetwork(driver);
   }
 
@@ -124,15 +139,18 @@ export class Client {
 
   /** One operation. */
   operation(id: string): OperationRef {
-    return new OperationRef(this.#driver, id);
+    const target = operationTarget(id);
+    const events = (options: EventsOptions = {}): Events =>
+      new Events(this.#driver, target, options, isTheEnd);
+    return { ...this.#calls("operation", VERBS, target), id, events };
   }
 
   /** Executes steps of operations. A later worker takes the place of an earlier one. */
   async worker(options: WorkerOptions): Promise<Worker> {
     // Few programs are workers, so its code is loaded when it is needed.
-    const { startWorker } = await import("./worker.js");
+    const { startWorker } = await loaded(() => import("./worker.js"));
     if (this.state === "closed") throw closed();
-    return startWorker({ driver: this.#driver, ...KIT }, options);
+    return startWorker(this.#kit, options);
   }
 
   /** A command to any target. */
@@ -142,7 +160,7 @@ export class Client {
     body?: unknown,
     options?: CommandOptions,
   ): Promise<Answer<T>> {
-    return command<T>(this.#driver, target, name, body, options);
+    return call<T>(this.#driver, "command", target, name, body, options);
   }
 
   /** A query of any target. */
@@ -152,7 +170,7 @@ export class Client {
     body?: unknown,
     options?: QueryOptions,
   ): Promise<Answer<T>> {
-    return query<T>(this.#driver, target, name, body, options);
+    return call<T>(this.#driver, "query", target, name, body, options);
   }
 
   /** The events of an actor or operation from a position on. */
@@ -163,6 +181,18 @@ export class Client {
   /** An ephemeral message to whoever listens to the target now. */
   tell(target: Target, name: string, data?: unknown): void {
     tell(this.#driver, target, name, data);
+  }
+
+  /** Calls whose code is loaded with the first of them. */
+  #calls<What extends keyof Calls>(
+    what: What,
+    names: readonly (keyof Calls[What])[],
+    target = what as Target,
+  ): Pick<Calls[What], keyof Calls[What]> {
+    return later<Calls[What]>(names, async () => {
+      const { calls } = await import("./calls.js");
+      return calls[what](this.#kit, target);
+    });
   }
 }
 
@@ -184,15 +214,22 @@ function watchNetwork(driver: Driver): void {
   });
 }
 
-/** What a worker needs of the SDK. */
+/** What can be done with an operation. */
+const VERBS = ["get", "why", "cancel", "pause", "resume", "retry", "signal", "wait"] as const;
+/** What code that is loaded later needs of the SDK. */
 const KIT = {
+  ERROR_CODES,
   SelvedgeError,
   WorkError,
+  call,
   checkedKind,
   checkSize,
   extensionLength,
   invalid,
-  queryBytes,
+  isFinal,
+  operationTarget,
+  toBase64,
+  tryBase64,
   written,
 };
 /** What a program is called that does not say. */

@@ -1,8 +1,6 @@
 /** The nodes of the cluster: what they do, and what they shall do. For the principal `admin`. */
 
-import type { CallOptions } from "./call.js";
-import { command, query } from "./call.js";
-import type { Driver } from "./driver.js";
+import type { ClusterCalls } from "./calls.js";
 
 export type NodeState =
   "serving" | "draining" | "drained" | "isolated" | "leaving" | "left" | "dead";
@@ -52,53 +50,4 @@ export interface ClusterWhy {
   reasons: { code: string; node: string | null; message: string }[];
 }
 
-export class Cluster {
-  readonly #driver: Driver;
-
-  /** @internal */
-  constructor(driver: Driver) {
-    this.#driver = driver;
-  }
-
-  status(options?: CallOptions): Promise<ClusterStatus> {
-    return this.#ask("status", {}, options);
-  }
-
-  plan(options?: CallOptions): Promise<ClusterPlan> {
-    return this.#ask("plan", {}, options);
-  }
-
-  /** What is not at rest, of one node or of all. */
-  why(node?: string, options?: CallOptions): Promise<ClusterWhy> {
-    return this.#ask("why", node === undefined ? {} : { node }, options);
-  }
-
-  /** The node owns nothing, until `undrain`. The last that can own slots is refused unless forced. */
-  drain(
-    node: string,
-    { force = false, ...options }: CallOptions & { force?: boolean } = {},
-  ): Promise<ClusterNode> {
-    return this.#tell("drain", { node, force }, options);
-  }
-
-  /** The node takes its share. */
-  undrain(node: string, options?: CallOptions): Promise<ClusterNode> {
-    return this.#tell("undrain", { node }, options);
-  }
-
-  /** Forgets a node that is dead or has left; `before`: it was forgotten already. */
-  remove(
-    node: string,
-    options?: CallOptions,
-  ): Promise<{ node: string; removed: boolean; before: boolean }> {
-    return this.#tell("remove", { node }, options);
-  }
-
-  async #ask<T>(name: string, body: unknown, options: CallOptions = {}): Promise<T> {
-    return (await query<T>(this.#driver, "cluster", name, body, options)).body;
-  }
-
-  async #tell<T>(name: string, body: unknown, options: CallOptions = {}): Promise<T> {
-    return (await command<T>(this.#driver, "cluster", name, body, options)).body;
-  }
-}
+export type Cluster = Pick<ClusterCalls, keyof ClusterCalls>;

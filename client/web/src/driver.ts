@@ -3,28 +3,24 @@
  * and listeners what became of theirs. `connect` makes one; nothing here knows what requests mean.
  */
 
-import type { ErrorCode } from "./errors.js";
-import { ERROR_CODES, SelvedgeError } from "./errors.js";
-import { ACKNOWLEDGE_MS, BUFFERED_BYTES_MAX, CLOSE_MS_MAX, LASTING_MS } from "./limits.js";
+import { SelvedgeError } from "./errors.js";
+import { ACKNOWLEDGE_MS, LASTING_MS } from "./limits.js";
 import type { Established } from "./link/connector.js";
 import type { Connector } from "./link/connector.js";
-import type { WebSocketLike } from "./link/race.js";
-import { abandon } from "./link/race.js";
+import { loaded } from "./later.js";
+import type { Link, Transport } from "./link/link.js";
 import { Silence } from "./link/silence.js";
-import type { Answered, Item, Output } from "./session/machine.js";
+import type { Item, Output } from "./session/machine.js";
 import { Machine } from "./session/machine.js";
-import { namedServers } from "./session/servers.js";
-import type { Subscription } from "./session/subscriptions.js";
-import type { Piece } from "./session/uploads.js";
-import { decode } from "./wire/decode.js";
-import { encode } from "./wire/encode.js";
-import type { ServerFrame, SessionLimits, Task } from "./wire/frames.js";
+import type { Pump } from "./pump.js";
+import { namedServers } from "./session/extensions.js";
+import type { ServerFrame, SessionLimits, Success, Task } from "./wire/frames.js";
 
 /** Who waits for an answer. */
 export interface Ticket {
   /** Of a payload that follows its command in pieces. */
   readonly payload?: Uint8Array | Blob | undefined;
-  answer(answer: Answered): void;
+  answer(answer: Success): void;
   fail(error: SelvedgeError): void;
   /** The request is of no use any more: takes it out of the session as well. */
   giveUp(error: SelvedgeError): void;
@@ -56,6 +52,8 @@ export interface SessionInfo {
   node: string;
   /** Whether it went on with what it was before the connection was made; else it is a new one. */
   resumed: boolean;
+  /** How it is carried at present. */
+  transport: Transport;
   limits: SessionLimits;
 }
 
@@ -80,20 +78,19 @@ export class Driver {
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<(state: State, why?: SelvedgeError) => void>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
-  #state: State = "connecting";
-  #session: SessionInfo | undefined;
-  #socket: WebSocketLike | undefined;
+  state: State = "connecting";
+  session: SessionInfo | undefined;
+  #link: Link | undefined;
   #leave: ((leave: Leave) => void) | undefined;
   #lookTimer: ReturnType<typeof setTimeout> | undefined;
   #isAcknowledging = false;
-  #isPumping = false;
-  /** Messages that have come over this connection. */
-  #messages = 0;
+  #pump: Pump | undefined;
   /** Whether a request was sent since the last look. */
   #hasAsked = false;
   #pings = 0;
   #readySince = Infinity;
-  #lastError: SelvedgeError | undefined;
+  /** Why there is no session yet, for whoever has waited long enough. */
+  lastError: SelvedgeError | undefined;
   #tasks: TaskHandler | undefined;
   /** Settled when the driver has ended. */
   readonly ended: Promise<void>;
@@ -108,14 +105,6 @@ export class Driver {
     this.ended = this.#run();
   }
 
-  get state(): State {
-    return this.#state;
-  }
-
-  get session(): SessionInfo | undefined {
-    return this.#session;
-  }
-
   onState(listener: (state: State, why?: SelvedgeError) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -123,17 +112,24 @@ export class Driver {
 
   /** Sends what the machine has to say. Call it after each word with the machine. */
   flush(): void {
-    const socket = this.#socket;
-    if (socket === undefined) return;
+    const link = this.#link;
+    if (link === undefined) return;
     do {
       const frames = this.machine.out;
       this.machine.out = [];
       for (const frame of frames) {
         this.#hasAsked ||= ["command", "query", "subscribe"].includes(frame.type);
-        socket.send(encode(frame));
+        link.send(frame);
       }
-    } while (this.#pump(socket));
+    } while (this.#pump?.turn(link));
     this.#acknowledgeSoon();
+  }
+
+  /** Makes sure that payloads are sent. Few programs have any, so its code is loaded when it is needed. */
+  async pump(): Promise<void> {
+    const { Pump } = await loaded(() => import("./pump.js"));
+    this.#pump ??= new Pump(this, SelvedgeError);
+    this.flush();
   }
 
   /** Who executes tasks from now on; the one before is told that it is over. */
@@ -146,7 +142,7 @@ export class Driver {
   doubt(): void {
     this.#connector.hurry();
     this.#silence.doubt();
-    if (this.#socket !== undefined) this.#lookSoon(0);
+    if (this.#link !== undefined) this.#lookSoon(0);
   }
 
   /** Ends the session: tells the server, fails what is waiting. */
@@ -155,55 +151,49 @@ export class Driver {
     return this.ended;
   }
 
-  /** Why there is no session yet, for whoever has waited long enough. */
-  get lastError(): SelvedgeError | undefined {
-    return this.#lastError;
-  }
-
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
-    let end: SelvedgeError | undefined;
+    let end: unknown;
     while (end === undefined && !signal.aborted) {
-      try {
-        const leave = await this.#serve(await this.#connector.establish(signal));
-        if (leave.again) this.#failed(leave.error);
-        else end = leave.error;
-        if (!this.#mayGoOn(leave.error)) end = leave.error;
-      } catch (error) {
-        const why = known(error);
-        this.#failed(why);
-        if (!this.#mayGoOn(why)) end = why;
-      }
+      const { again, error } = await this.#once(signal);
+      this.lastError = error;
+      // Before the session is open for the first time, whoever waits for it is told of what will not pass.
+      const isOpen = this.session !== undefined;
+      const mayPass = isOpen || error.retryable || error.code === "session_expired";
+      if (!again || !mayPass) end = error;
+      else if (isOpen && !this.#stopping.signal.aborted) this.#setState("reconnecting", error);
     }
-    this.#end(signal.aborted ? known(signal.reason) : known(end));
+    this.#end(known(signal.aborted ? signal.reason : end));
   }
 
-  /** Before the session is open for the first time, whoever waits for it is told of what will not pass. */
-  #mayGoOn(error: SelvedgeError): boolean {
-    return this.#session !== undefined || error.retryable || error.code === "session_expired";
-  }
-
-  #failed(error: SelvedgeError): void {
-    this.#lastError = error;
-    if (!this.#stopping.signal.aborted && this.#session !== undefined) {
-      this.#setState("reconnecting", error);
+  /** One connection, from the attempt to make it to its end. */
+  async #once(signal: AbortSignal): Promise<Leave> {
+    try {
+      return await this.#serve(await this.#connector.establish(signal));
+    } catch (error) {
+      return { again: true, error: known(error) };
     }
   }
 
   /** Uses a connection until there is a reason to leave it. */
-  async #serve({ socket, token }: Established): Promise<Leave> {
-    this.#socket = socket;
-    this.#messages = 0;
+  async #serve({ link, token }: Established): Promise<Leave> {
+    this.#link = link;
     this.#readySince = Infinity;
     this.#silence.connected();
     const left = new Promise<Leave>((resolve) => (this.#leave = resolve));
-    socket.onmessage = ({ data }: { data: unknown }) => {
-      this.#receive(data);
+    link.receiver = {
+      frame: (frame) => {
+        this.#handle(frame);
+        this.flush();
+      },
+      broken: (error) => {
+        this.#connector.spoilt(link);
+        this.#depart({ again: true, error });
+      },
+      closed: (failure) => {
+        this.#handle({ type: "goodbye", failure });
+      },
     };
-    socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
-      this.#closed(code, reason);
-    };
-    socket.onerror = () => undefined;
     const stop = (): void => {
       this.#depart({ again: false, error: known(this.#stopping.signal.reason) });
     };
@@ -215,51 +205,34 @@ export class Driver {
     if (this.#stopping.signal.aborted) stop();
     const leave = await left;
     this.#stopping.signal.removeEventListener("abort", stop);
-    await this.#hangUp(socket);
+    await this.#hangUp(link, leave);
     return leave;
   }
 
   /** Nothing that still comes over the connection counts. */
   #depart(leave: Leave): void {
-    if (this.#socket !== undefined) this.#socket.onmessage = this.#socket.onclose = null;
+    if (this.#link !== undefined) this.#link.receiver = undefined;
     this.#leave?.(leave);
   }
 
-  async #hangUp(socket: WebSocketLike): Promise<void> {
+  async #hangUp(link: Link, { error }: Leave): Promise<void> {
     clearTimeout(this.#lookTimer);
     this.#leave = undefined;
-    if (this.#stopping.signal.aborted) {
-      this.machine.goodbye();
+    const isStopping = this.#stopping.signal.aborted;
+    if (isStopping) {
+      this.machine.say({ type: "goodbye" });
       this.flush();
     }
-    this.#socket = undefined;
+    this.#link = undefined;
     this.machine.disconnected();
     if (performance.now() - this.#readySince >= LASTING_MS) {
       this.#connector.lasted();
       this.#silence.lasted();
+    } else if (error.code !== "session_expired") {
+      this.#connector.spoilt(link);
     }
-    if (this.#stopping.signal.aborted) await closed(socket);
-    abandon(socket);
-  }
-
-  #receive(data: unknown): void {
-    this.#messages += 1;
-    let frame: ServerFrame;
-    try {
-      frame = decode(data);
-    } catch (error) {
-      this.#depart({ again: true, error: known(error) });
-      return;
-    }
-    this.#handle(frame);
-    this.flush();
-  }
-
-  /** The connection is gone: as if its code had been said as a Goodbye. */
-  #closed(code: number, reason: string): void {
-    const said = ERROR_CODES[code - 4001];
-    const message = reason === "" ? `the connection was lost (${code})` : reason;
-    this.#handle({ type: "goodbye", failure: { code: said ?? "unavailable", message } });
+    if (isStopping) await link.close();
+    link.abandon();
   }
 
   #handle(frame: ServerFrame): void {
@@ -282,7 +255,7 @@ export class Driver {
         output.ticket.fail(SelvedgeError.of(output.failure));
         break;
       case "wait":
-        this.#after(output.waitMs, () => {
+        this.after(output.waitMs, () => {
           this.machine.sendAgain(output.again);
         });
         break;
@@ -290,7 +263,7 @@ export class Driver {
         output.subscription.ticket.subscribed(output.seq);
         break;
       case "item":
-        this.#deliver(output.subscription, output.item);
+        if (!output.subscription.ticket.take(output.item)) this.machine.halt(output.subscription);
         break;
       case "subscriptionEnded":
         output.ticket.end(SelvedgeError.of(output.failure));
@@ -321,15 +294,12 @@ export class Driver {
   }: Extract<Output<Ticket, Listener>, { type: "ready" }>): void {
     this.#readySince = performance.now();
     const { session: id, node, limits } = welcome;
-    this.#session = { id, node, resumed, limits };
+    const transport = this.#link?.transport ?? "websocket";
+    this.session = { id, node, resumed, transport, limits };
     if (!resumed) this.#tasks?.void();
     for (const ticket of unknown) ticket.fail(outcomeUnknown());
     this.#settle?.resolve();
     this.#setState("open");
-  }
-
-  #deliver(subscription: Subscription<Listener>, item: Item): void {
-    if (!subscription.ticket.take(item)) this.machine.halt(subscription);
   }
 
   #notice({ notice }: Extract<Output<Ticket, Listener>, { type: "notice" }>): void {
@@ -343,46 +313,13 @@ export class Driver {
     }
   }
 
-  /** Gives the machine the next pieces of payloads; `true` where there is something more to send now. */
-  #pump(socket: WebSocketLike): boolean {
-    while (socket.bufferedAmount < BUFFERED_BYTES_MAX) {
-      const next = this.machine.nextPiece();
-      if (next === undefined) return false;
-      const { piece, ticket } = next;
-      const { payload } = ticket;
-      if (payload instanceof Uint8Array) {
-        this.machine.givePiece(piece, payload.subarray(piece.from, piece.from + piece.length));
-        return true;
-      }
-      if (payload !== undefined) void this.#read(payload, piece, ticket);
-    }
-    if (!this.#isPumping) {
-      this.#isPumping = true;
-      this.#after(PUMP_MS, () => {
-        this.#isPumping = false;
-      });
-    }
-    return false;
-  }
-
-  async #read(payload: Blob, piece: Piece, ticket: Ticket): Promise<void> {
-    const part = payload.slice(piece.from, piece.from + piece.length);
-    try {
-      this.machine.givePiece(piece, new Uint8Array(await part.arrayBuffer()));
-    } catch (cause) {
-      const more = { field: "payload", cause };
-      ticket.giveUp(new SelvedgeError("invalid", "the payload cannot be read", more));
-    }
-    this.flush();
-  }
-
   /** Looks whether the server is there, and leaves it if it is not. */
   #look(): void {
     const { machine } = this;
     const verdict = this.#silence.look(
       {
         now: performance.now(),
-        messages: this.#messages,
+        messages: this.#link?.received ?? 0,
         expecting: !machine.isReady ? "welcome" : this.#hasAsked ? "answer" : "something",
       },
       this.#probeMs(),
@@ -396,7 +333,7 @@ export class Driver {
     }
     if (verdict === "probe") {
       this.#pings += 1;
-      machine.ping(this.#pings);
+      machine.say({ type: "ping", nonce: this.#pings });
       this.flush();
     }
     this.#lookSoon(this.#silence.stepMs);
@@ -411,23 +348,23 @@ export class Driver {
 
   /** Silence after which the server is asked for a sign of life. */
   #probeMs(): number {
-    const third = Math.max((this.#session?.limits.idleMs ?? 0) / 3, PROBE_MS_MIN);
+    const third = Math.max((this.session?.limits.idleMs ?? 0) / 3, PROBE_MS_MIN);
     const { machine } = this;
-    const isWaiting = machine.isListening || machine.hasUnanswered;
+    const isWaiting = machine.isListening || machine.requests.hasUnanswered;
     return this.#options.keepAliveMs ?? (isWaiting ? Math.min(third, PROBE_MS) : third);
   }
 
   #acknowledgeSoon(): void {
     if (this.#isAcknowledging || !this.machine.hasNews) return;
     this.#isAcknowledging = true;
-    this.#after(ACKNOWLEDGE_MS, () => {
+    this.after(ACKNOWLEDGE_MS, () => {
       this.#isAcknowledging = false;
       this.machine.acknowledge();
     });
   }
 
   /** Does something later, unless the driver has ended by then, and sends what comes of it. */
-  #after(ms: number, what: () => void): void {
+  after(ms: number, what: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       what();
@@ -437,7 +374,7 @@ export class Driver {
   }
 
   #setState(state: State, why?: SelvedgeError): void {
-    this.#state = state;
+    this.state = state;
     for (const listener of [...this.#listeners]) {
       try {
         listener(state, why);
@@ -462,36 +399,18 @@ export class Driver {
   }
 }
 
-/** Waits for the other end to close as well, for a moment. */
-function closed(socket: WebSocketLike): Promise<void> {
-  if (socket.readyState === CLOSED) return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, CLOSE_MS_MAX);
-    socket.onclose = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    socket.close(1000);
-  });
-}
-
 export function outcomeUnknown(): SelvedgeError {
   return new SelvedgeError(
     "outcome_unknown",
-    "the session was lost before the answer came, the command may have taken effect: look, or send commands with an id",
+    "the session was lost, a command may still take effect: look, or give it an id",
   );
 }
 
 function known(error: unknown): SelvedgeError {
   if (error instanceof SelvedgeError) return error;
-  const code: ErrorCode = "internal";
-  return new SelvedgeError(code, `a defect of the SDK: ${String(error)}`, { cause: error });
+  return new SelvedgeError("internal", `a defect of the SDK: ${String(error)}`, { cause: error });
 }
 
-/** The state of a WebSocket that is closed. */
-const CLOSED = 3;
-/** How soon to look again whether the socket has sent what it holds: browsers do not say. */
-const PUMP_MS = 20;
 /** Silence after which a server is asked while its answers or events are waited for: a lost one shows within eight seconds. */
 const PROBE_MS = 5_000;
 /** A server that states no idle time is no reason to talk without end. */

@@ -66,8 +66,8 @@ export class SelvedgeError extends Error {
   ) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
     this.code = code;
-    if (typeof more.field === "string") this.field = more.field;
-    if (typeof more.retryAfterMs === "number") this.retryAfterMs = more.retryAfterMs;
+    if (more.field != null) this.field = more.field;
+    if (more.retryAfterMs != null) this.retryAfterMs = more.retryAfterMs;
   }
 
   /** Whether the same request may be sent again with the hope of another answer. */

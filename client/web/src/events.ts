@@ -84,13 +84,13 @@ export class Events implements AsyncIterableIterator<Item, undefined> {
     const error = this.#error;
     this.#error = undefined;
     if (error !== undefined) return Promise.reject(error);
-    if (this.#isOver) return Promise.resolve({ done: true, value: undefined });
+    if (this.#isOver) return Promise.resolve(OVER);
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
   return(): Promise<IteratorResult<Item, undefined>> {
     this.close();
-    return Promise.resolve({ done: true, value: undefined });
+    return Promise.resolve(OVER);
   }
 
   /** Ends the subscription and the iteration; what was not taken is dropped. */
@@ -132,14 +132,16 @@ export class Events implements AsyncIterableIterator<Item, undefined> {
     const first = error === undefined ? undefined : this.#waiting.shift();
     if (error !== undefined && first !== undefined) first.reject(error);
     else this.#error = error;
-    for (const { resolve } of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
+    for (const { resolve } of this.#waiting.splice(0)) resolve(OVER);
     if (this.#subscription !== undefined) this.#driver.machine.unsubscribe(this.#subscription);
     this.#driver.flush();
   }
 }
 
+const OVER: IteratorResult<Item, undefined> = { done: true, value: undefined };
+
 function checkedSince(after: number | "latest" | undefined): Since {
   if (after === undefined || after === "latest") return "latest";
   if (Number.isSafeInteger(after) && after >= 0) return { after };
-  throw invalid("after", "events begin after a seq, 0 for the beginning, or with `latest`");
+  throw invalid("after", "a seq, 0 for the beginning, or `latest`");
 }

@@ -18,7 +18,9 @@ export type { ErrorCode, ServerErrorCode } from "./errors.js";
 export { SelvedgeError, WorkError } from "./errors.js";
 export type { Events, EventsOptions } from "./events.js";
 export type { Token } from "./link/connector.js";
-export type { WebSocketConstructor, WebSocketLike } from "./link/race.js";
+export type { Transport } from "./link/link.js";
+export type { WebSocketConstructor, WebSocketLike } from "./link/websocket.js";
+export type { WebTransportConstructor, WebTransportLike } from "./link/webtransport.js";
 export type {
   Operation,
   OperationError,

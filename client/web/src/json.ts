@@ -16,20 +16,19 @@ export interface Written {
 /** Writes a value; nothing is written as `none`. */
 export function written(field: string, value: unknown, none: string): Written {
   if (value === undefined) return { text: none, bytes: none.length };
-  let text: string | undefined;
+  let cause: unknown;
   try {
-    text = stringify(value);
-  } catch (cause) {
-    throw invalid(field, `the ${field} cannot be written as JSON`, cause);
+    const text = stringify(value);
+    if (text !== undefined) return { text, bytes: byteLength(text) };
+  } catch (error) {
+    cause = error;
   }
-  if (text === undefined)
-    throw invalid(field, `the ${field} is no JSON: functions and symbols are not`);
-  return { text, bytes: byteLength(text) };
+  throw invalid(field, "it cannot be written as JSON", cause);
 }
 
 export function checkSize(field: string, bytes: number, max: number, remedy: string): void {
   if (bytes > max) {
-    const message = `the ${field} has ${bytes} bytes, at most ${max} fit: ${remedy}`;
+    const message = `${field}: ${bytes} bytes, at most ${max} fit: ${remedy}`;
     throw new SelvedgeError("too_large", message, { field });
   }
 }

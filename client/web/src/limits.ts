@@ -1,4 +1,4 @@
-/** Every bound of the SDK, each with its reason. Those of the protocol are in wire.md as well. */
+/** The bounds of the SDK, each with its reason; code that is loaded later has its own. Those of the protocol are in wire.md as well. */
 
 /** Arguments and inline payload of a request, the data of an event. */
 export const INLINE_BYTES_MAX = 65_536;
@@ -19,20 +19,10 @@ export const SERVER_BYTES_MAX = 260;
 export const SESSION_WINDOW = 1_024;
 export const SESSION_QUERIES_MAX = 1_024;
 export const SESSION_SUBSCRIPTIONS_MAX = 128;
-/** Payloads on their way at a time. */
-export const UPLOADS_MAX = 16;
-/** Bytes of a payload that the server has not made room for yet. */
-export const UPLOAD_AHEAD_BYTES_MAX = 262_144;
-/** A piece of a payload: 64 KiB of base64, and a multiple of three so that none is padded but the last. */
-export const PIECE_BYTES = 49_152;
-
 /** Calls that wait for their turn behind the window, of each sort: sixteen windows. A program that has more is not waiting for its answers. */
 export const CALLS_WAITING_MAX = 16_384;
 /** Items ready for a consumer of events: enough that it need not wait for each; a slow one holds 16 MiB at the very most, snapshots apart. */
 export const EVENTS_AHEAD_MAX = 256;
-/** Bytes that the socket has not sent: past that no more pieces of payloads are given to it, so that they do not hold up what is small. */
-export const BUFFERED_BYTES_MAX = 1_048_576;
-
 /** How long a call that the server refuses for the moment is retried: long enough for a node to be restarted. */
 export const RETRY_MS_MAX = 30_000;
 /** About one round trip to a busy server. */
@@ -41,8 +31,12 @@ export const BACKOFF_FIRST_MS = 50;
 export const BACKOFF_MS_MAX = 5_000;
 /** A person is still waiting, and a node that starts up is ready by then. */
 export const CONNECT_MS_MAX = 10_000;
-/** Between the servers of a round: RFC 8305 says 250 ms, a WebSocket takes three round trips and not one. */
+/** Between the servers of a round, and the two ways to one: RFC 8305 says 250 ms, a WebSocket takes three round trips and not one. */
 export const STAGGER_MS = 300;
+/** How long a server is spoken to by WebSocket where WebTransport was no use: a network changes seldom. */
+export const PLAIN_MS = 300_000;
+/** Servers of which that is remembered: all that are ever known at a time, and as many that were. */
+export const PLAIN_SERVERS_MAX = 64;
 /** One attempt at one server: a name to look up, TCP, TLS, and the upgrade, with a lost packet or two. */
 export const SOCKET_MS_MAX = 5_000;
 /** A connection that held for so long was a good one: the next is tried at once. */

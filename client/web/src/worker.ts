@@ -4,24 +4,27 @@
  * `idempotencyKey`.
  */
 
-import type { queryBytes } from "./call.js";
+import type { call } from "./call.js";
 import type { Driver, TaskHandler } from "./driver.js";
 import type { Failure, SelvedgeError, WorkError } from "./errors.js";
 import type { checkedKind, invalid } from "./ids.js";
 import type { checkSize, written } from "./json.js";
-import type { extensionLength } from "./session/assembly.js";
-import type { StepReport, Task as TaskFrame } from "./wire/frames.js";
+import type { extensionLength } from "./session/extensions.js";
+import { Tasks } from "./session/tasks.js";
+import type { tryBase64 } from "./wire/base64.js";
+import type { StepReport, Success, Task as TaskFrame, WorkerReady } from "./wire/frames.js";
 
-/** What the rest of the SDK lends: so this module imports nothing, and the others stay one file. */
+/** What the rest of the SDK lends: so this module imports little, and the others stay one file. */
 export interface Kit {
   driver: Driver;
   SelvedgeError: typeof SelvedgeError;
   WorkError: typeof WorkError;
+  call: typeof call;
   checkedKind: typeof checkedKind;
   checkSize: typeof checkSize;
   extensionLength: typeof extensionLength;
   invalid: typeof invalid;
-  queryBytes: typeof queryBytes;
+  tryBase64: typeof tryBase64;
   written: typeof written;
 }
 
@@ -67,17 +70,25 @@ export function startWorker(kit: Kit, options: WorkerOptions): Worker {
   const { driver, invalid } = kit;
   const { capacity = 1, types } = options;
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > WORKER_CAPACITY_MAX) {
-    throw invalid("capacity", `a worker has places for 1 to ${WORKER_CAPACITY_MAX} tasks`);
+    throw invalid("capacity", `places for 1 to ${WORKER_CAPACITY_MAX} tasks`);
   }
   if (types.length < 1 || types.length > WORKER_TYPES_MAX) {
-    throw invalid("types", `a worker names 1 to ${WORKER_TYPES_MAX} operation types`);
+    throw invalid("types", `1 to ${WORKER_TYPES_MAX} operation types`);
   }
   const checked = types.map((type) => kit.checkedKind("type", type));
   const desk = new Desk(kit, options.execute);
   driver.setTaskHandler(desk);
-  driver.machine.work({ type: "workerReady", types: checked, capacity });
-  driver.flush();
+  offer(driver, { type: "workerReady", types: checked, capacity });
   return desk;
+}
+
+/** Says which tasks the client takes, now and on each later connection. */
+function offer(driver: Driver, ready: WorkerReady): void {
+  const { machine } = driver;
+  if (machine.tasks === undefined) machine.tasks = new Tasks(ready);
+  else machine.tasks.offer(ready);
+  machine.say(ready);
+  driver.flush();
 }
 
 class Desk implements TaskHandler, Worker {
@@ -99,9 +110,7 @@ class Desk implements TaskHandler, Worker {
   close(): Promise<void> {
     if (!this.#isClosing) {
       this.#isClosing = true;
-      const { driver } = this.#kit;
-      driver.machine.work({ type: "workerReady", types: [], capacity: 0 });
-      driver.flush();
+      offer(this.#kit.driver, { type: "workerReady", types: [], capacity: 0 });
       this.#rest();
     }
     return this.ended;
@@ -197,14 +206,17 @@ class Running {
   }
 
   async *#payload(length = 0): AsyncGenerator<Uint8Array, void> {
-    const { queryBytes, driver, WorkError } = this.#kit;
+    const { call, driver, tryBase64, WorkError } = this.#kit;
     if (!(length <= PAYLOAD_BYTES_MAX))
       throw new WorkError("a task announces its payload in a wrong way");
     const { lease, operation } = this.#frame;
     const { signal } = this.#void;
+    const bytesOf = ({ bytes, bodyBase64 }: Success): Uint8Array =>
+      bytes ?? tryBase64(bodyBase64 ?? "") ?? new Uint8Array();
     for (let from = 0; from < length;) {
       const body = { lease, from };
-      const piece = await queryBytes(driver, operation, "payload", body, { signal });
+      const answer = await call(driver, "query", operation, "payload", body, { signal }, bytesOf);
+      const piece = answer.body as Uint8Array;
       from += piece.length;
       if (piece.length === 0 || from > length) {
         throw new WorkError(`the payload has ${length} bytes, and ${from} came`);
@@ -233,7 +245,10 @@ class Running {
 
   #report(report: StepReport): void {
     const { driver } = this.#kit;
-    driver.machine.report(this.#frame.lease, report);
+    const { lease } = this.#frame;
+    // Nothing of one that the server has given up, nor without a connection.
+    if (!driver.machine.isReady || driver.machine.tasks?.report(lease, report) !== true) return;
+    driver.machine.say({ type: "stepResult", lease, report });
     driver.flush();
   }
 

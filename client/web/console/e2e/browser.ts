@@ -10,7 +10,6 @@ const CHROMIUM = process.env["CHROMIUM_BIN"] ?? "/usr/bin/chromium";
 const ARGUMENTS = [
   "--no-sandbox",
   "--disable-gpu",
-  "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",
   "--disable-component-update",
@@ -47,7 +46,10 @@ export async function signedIn(browser: Browser, node: Place, look?: Look): Prom
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => {
     // A node that is away, and paths that it does not have, are told by the page; the policy's refusals are errors.
-    const isNetwork = /Failed to load resource|WebSocket connection/.test(message.text());
+    const isNetwork =
+      /Failed to load resource|WebSocket connection|Failed to establish a connection/.test(
+        message.text(),
+      );
     if (message.type() === "error" && !isNetwork) errors.push(message.text());
   });
   await page.goto(node.url);

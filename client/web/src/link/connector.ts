@@ -4,34 +4,48 @@
  */
 
 import { SelvedgeError } from "../errors.js";
+import { invalid } from "../ids.js";
 import { CONNECT_MS_MAX, REDIRECTS_AT_ONCE_MAX, TOKEN_BYTES_MAX } from "../limits.js";
 import { reconnectMs } from "../session/backoff.js";
 import { byteLength } from "../wire/base64.js";
-import type { Opened, WebSocketConstructor } from "./race.js";
+import type { Link } from "./link.js";
+import type { Candidate } from "./race.js";
 import { race } from "./race.js";
 import type { Servers } from "./servers.js";
+import type { Upgrade } from "./upgrade.js";
+import type { WebSocketConstructor } from "./websocket.js";
+import { openWebSocket } from "./websocket.js";
 
 /** The credential, or where to get the one that is good now. */
 export type Token = string | (() => string | Promise<string>);
 
 /** A connection, and the credential to show on it. */
-export interface Established extends Opened {
+export interface Established {
+  link: Link;
   token: string;
 }
 
 export class Connector {
   readonly servers: Servers;
   readonly #make: WebSocketConstructor;
-  readonly #token: Token;
+  readonly #upgrade: Upgrade | undefined;
+  readonly #token: () => Promise<unknown>;
   /** Connections in a row that did not last. */
   #attempts = 0;
   #isFirst = true;
   #wake: (() => void) | undefined;
 
-  constructor(servers: Servers, make: WebSocketConstructor, token: Token) {
+  /** `make` is for the way that is always there, `upgrade` a better one. */
+  constructor(
+    servers: Servers,
+    token: Token,
+    make: WebSocketConstructor,
+    upgrade: Upgrade | undefined,
+  ) {
     this.servers = servers;
+    this.#token = async () => (typeof token === "function" ? token() : token);
     this.#make = make;
-    this.#token = token;
+    this.#upgrade = upgrade;
   }
 
   /** One attempt, after a pause. Rejects with why there is no connection. */
@@ -39,14 +53,26 @@ export class Connector {
     await this.#pause(signal);
     this.#attempts += 1;
     const token = await this.#credential(signal);
-    const opened = await race(this.#make, this.servers.round(Math.random), signal);
-    this.servers.connected(opened.url);
-    return { ...opened, token };
+    const candidates = this.servers
+      .round(Math.random)
+      .flatMap((url): Candidate[] => [
+        ...(this.#upgrade?.candidate(url) ?? []),
+        { url, open: (ending) => openWebSocket(this.#make, url, ending) },
+      ]);
+    const { link, url } = await race(candidates, signal);
+    this.servers.connected(url);
+    this.#upgrade?.opened(url, link.transport);
+    return { link, token };
   }
 
   /** The connection was a good one: the next is tried at once. */
   lasted(): void {
     this.#attempts = 0;
+  }
+
+  /** It was not, or was of no use: if it was an upgrade, the next is none. */
+  spoilt({ transport }: Link): void {
+    if (transport === "webtransport") this.#upgrade?.leave(String(this.servers));
   }
 
   /** The network may be back: what waits for its time is tried now. */
@@ -79,28 +105,22 @@ export class Connector {
     });
   }
 
+  /** What the program or its function says, unless it takes too long. */
   async #credential(signal: AbortSignal): Promise<string> {
-    const token = typeof this.#token === "string" ? this.#token : await this.#fresh(signal);
-    if (typeof token !== "string" || byteLength(token) > TOKEN_BYTES_MAX) {
-      const message = `the token is no text of at most ${TOKEN_BYTES_MAX} bytes`;
-      throw new SelvedgeError("invalid", message, { field: "token" });
-    }
-    return token;
-  }
-
-  /** What the program's function says, unless it takes too long. */
-  async #fresh(signal: AbortSignal): Promise<unknown> {
-    const ask = async (): Promise<unknown> =>
-      typeof this.#token === "string" ? "" : this.#token();
+    let token: unknown;
     try {
       const late = this.#sleep(CONNECT_MS_MAX, signal).then(() => Promise.reject(TOO_LATE));
-      return await Promise.race([ask(), late]);
+      token = await Promise.race([this.#token(), late]);
     } catch (cause) {
-      const message = `the function that gives the token failed: ${String(cause)}`;
+      const message = `the token's function failed: ${String(cause)}`;
       throw new SelvedgeError("unavailable", message, { field: "token", cause });
     } finally {
       this.#wake?.();
     }
+    if (typeof token !== "string" || byteLength(token) > TOKEN_BYTES_MAX) {
+      throw invalid("token", `text of at most ${TOKEN_BYTES_MAX} bytes`);
+    }
+    return token;
   }
 }
 

@@ -3,9 +3,10 @@
  * came of it.
  */
 
-import { SelvedgeError } from "../errors.js";
+import type { SelvedgeError } from "../errors.js";
+import { invalid } from "../ids.js";
 import { SERVERS_MAX } from "../limits.js";
-import { isServer } from "../session/servers.js";
+import { isServer } from "../session/extensions.js";
 
 /** Addresses of servers, each the whole of a WebSocket's: at most 16 by name and 16 from the cluster, and two more. */
 export class Servers {
@@ -24,7 +25,7 @@ export class Servers {
   constructor(urls: string | readonly string[]) {
     const named = typeof urls === "string" ? [urls] : urls;
     if (named.length === 0 || named.length > SERVERS_MAX) {
-      throw wrong(`name 1 to ${SERVERS_MAX} servers, as in ws://127.0.0.1:7480/ws`);
+      throw wrong();
     }
     this.#named = [...new Set(named.map(checked))];
   }
@@ -44,11 +45,11 @@ export class Servers {
    * so that the clients of a node that is lost do not all go to the same.
    */
   round(random: () => number): string[] {
-    const others = [...this.#named, ...this.#told];
-    if (this.#current !== undefined) shuffle(others, random);
-    const last = this.#isLeft ? this.#current : undefined;
-    const first = this.#isLeft ? undefined : this.#current;
-    const round = [this.#redirect, first, ...others.filter((other) => other !== last), last];
+    const current = this.#current;
+    const known = [...this.#named, ...this.#told];
+    const others = current === undefined ? known : shuffled(known, random);
+    const first = this.#isLeft ? undefined : current;
+    const round = [this.#redirect, first, ...others.filter((other) => other !== current), current];
     this.#redirect = undefined;
     return [...new Set(round.filter((url) => url !== undefined))];
   }
@@ -89,29 +90,26 @@ export class Servers {
 }
 
 function checked(text: string): string {
-  let url: URL;
   try {
-    url = new URL(text);
-  } catch (cause) {
-    throw wrong(`${text} is no address: write it as in ws://127.0.0.1:7480/ws`, cause);
+    const url = new URL(text);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (/^wss?:$/.test(url.protocol) && url.hash + url.username + url.password === "") {
+      return url.href;
+    }
+  } catch {
+    // It is no address at all.
   }
-  if (url.protocol === "http:") url.protocol = "ws:";
-  if (url.protocol === "https:") url.protocol = "wss:";
-  if (!/^wss?:$/.test(url.protocol) || url.hash !== "" || url.username + url.password !== "") {
-    throw wrong(`${url.origin}: use ws:// or wss://, and no name, password or # in the address`);
-  }
-  return url.href;
+  throw wrong();
 }
 
-function wrong(message: string, cause?: unknown): SelvedgeError {
-  return new SelvedgeError("invalid", message, { field: "url", cause });
+/** What is wrong is not repeated: it may hold a password. */
+function wrong(): SelvedgeError {
+  const message = `name 1 to ${SERVERS_MAX} servers, each as in wss://node-1.example/ws, without a name, password or #`;
+  return invalid("url", message);
 }
 
-/** Fisher and Yates. */
-function shuffle(items: string[], random: () => number): void {
-  for (let end = items.length - 1; end > 0; end -= 1) {
-    const drawn = Math.floor(random() * (end + 1));
-    const [one, other] = [items[end], items[drawn]];
-    if (one !== undefined && other !== undefined) [items[end], items[drawn]] = [other, one];
-  }
+/** In an order of chance. */
+function shuffled(items: string[], random: () => number): string[] {
+  const drawn = items.map((item): [number, string] => [random(), item]);
+  return drawn.sort(([one], [other]) => one - other).map(([, item]) => item);
 }

@@ -12,30 +12,27 @@ import { mayBeRetried, SelvedgeError } from "../errors.js";
 import { SESSION_SUBSCRIPTIONS_MAX, TOKEN_BYTES_MAX } from "../limits.js";
 import { tryBase64 } from "../wire/base64.js";
 import type {
-  Chunk,
   ClientFrame,
-  Command,
   Ephemeral,
   Event,
   Gap,
+  LargeGap,
   Notice,
-  Query,
   Reply,
   ServerFrame,
   Since,
-  StepReport,
   Success,
   Target,
   Task,
   Welcome,
-  WorkerReady,
 } from "../wire/frames.js";
-import { Assemblies, attachedLength } from "./assembly.js";
+import type { Done } from "./assembly.js";
+import { Assemblies } from "./assembly.js";
+import { ATTACHED, extensionLength } from "./extensions.js";
 import type { Pending } from "./pending.js";
 import { Requests } from "./requests.js";
 import { Subscription, Subscriptions } from "./subscriptions.js";
-import { Tasks } from "./tasks.js";
-import type { Piece } from "./uploads.js";
+import type { Tasks } from "./tasks.js";
 
 /** What a subscriber hears. */
 export type Item =
@@ -46,16 +43,11 @@ export type Item =
   /** A message that was not stored and may get lost. */
   | { type: "ephemeral"; from: string; name: string; data: unknown };
 
-/** A success, with its body as bytes where they came behind it. */
-export interface Answered extends Success {
-  bytes?: Uint8Array<ArrayBuffer>;
-}
-
 /** What a frame of the server means for the driver and its callers. */
 export type Output<C, S> =
   /** The session is open, and what waited is sent. `unknown`: whose commands may or may not have taken effect. */
   | { type: "ready"; welcome: Welcome; resumed: boolean; unknown: C[] }
-  | { type: "answer"; ticket: C; answer: Answered }
+  | { type: "answer"; ticket: C; answer: Success }
   | { type: "failure"; ticket: C; failure: Failure }
   /** Refused for the moment: call `sendAgain` after this time. */
   | { type: "wait"; again: Pending<C> | Subscription<S>; waitMs: number }
@@ -77,17 +69,15 @@ export interface Introduction {
   agent: string;
 }
 
-/** What bytes follow. */
-type Announcing<C, S> =
-  { pending: Pending<C>; success: Success } | { subscription: Subscription<S>; gap: Gap };
-
 export class Machine<C, S> {
   /** Frames to send, for the driver to take. */
   out: ClientFrame[] = [];
-  readonly #requests = new Requests<C>((frame) => this.out.push(frame));
+  /** Commands and queries that are not answered. */
+  readonly requests = new Requests<C>((frame) => this.out.push(frame));
   readonly #subscriptions = new Subscriptions<S>();
-  readonly #assemblies = new Assemblies<Announcing<C, S>>();
-  #tasks: Tasks | undefined;
+  readonly #assemblies = new Assemblies<Output<C, S> | undefined>();
+  /** Of a client that is a worker. */
+  tasks: Tasks | undefined;
   #welcome: Welcome | undefined;
   #resume: string | undefined;
   /** Whether this connection's Welcome has come. */
@@ -99,14 +89,9 @@ export class Machine<C, S> {
     return this.#isReady;
   }
 
-  /** Whether a request waits for its answer. */
-  get hasUnanswered(): boolean {
-    return this.#requests.hasUnanswered;
-  }
-
   /** Whether the client waits for what the server says by itself: events, or tasks. */
   get isListening(): boolean {
-    return this.#subscriptions.active.size > 0 || this.#tasks !== undefined;
+    return this.#subscriptions.active.size > 0 || this.tasks !== undefined;
   }
 
   /**
@@ -121,18 +106,8 @@ export class Machine<C, S> {
   disconnected(): void {
     this.#isReady = false;
     this.out = [];
-    this.#requests.disconnected();
+    this.requests.disconnected();
     this.#assemblies.clear();
-  }
-
-  /** Takes a command or query, numbers it and sends it as soon as there is room. */
-  ask(frame: Command | Query, retryMs: number, ticket: C): Pending<C> {
-    return this.#requests.ask(frame, retryMs, ticket);
-  }
-
-  /** The caller has left: its ticket is forgotten. */
-  abandon(pending: Pending<C>): void {
-    this.#requests.abandon(pending);
   }
 
   subscribe(target: Target, since: Since, ticket: S): Subscription<S> {
@@ -164,36 +139,26 @@ export class Machine<C, S> {
   /** A request that had to wait is sent again, unless that has happened meanwhile. */
   sendAgain(again: Pending<C> | Subscription<S>): void {
     if (!(again instanceof Subscription)) {
-      this.#requests.sendAgain(again);
+      this.requests.sendAgain(again);
     } else if (this.#isReady && again.isParked && this.#holds(again)) {
       this.out.push(again.frame());
     }
   }
 
-  /** A message to whoever listens to the target now; lost without a connection. */
-  tell(target: Target, name: string, data: string): void {
-    if (this.#isReady) this.out.push({ type: "ephemeral", target, name, data });
-  }
-
-  /** Asks for a sign of life. */
-  ping(nonce: number): void {
-    if (this.#isReady) this.out.push({ type: "ping", nonce });
-  }
-
-  /** Ends the session. */
-  goodbye(): void {
-    if (this.#isReady) this.out.push({ type: "goodbye" });
+  /** A word that means nothing later: lost without a connection. */
+  say(frame: ClientFrame): void {
+    if (this.#isReady) this.out.push(frame);
   }
 
   /** Whether there is something to acknowledge. */
   get hasNews(): boolean {
-    return this.#news().length > 0 || this.#requests.acknowledged > this.#acknowledgedSent;
+    return this.#news().length > 0 || this.requests.acknowledged > this.#acknowledgedSent;
   }
 
   /** Tells the server what has been received, if it does not know already. */
   acknowledge(): void {
     if (!this.#isReady || !this.hasNews) return;
-    const { acknowledged } = this.#requests;
+    const { acknowledged } = this.requests;
     this.#acknowledgedSent = acknowledged;
     const positions = this.#news().map(([subscription, seq]) => {
       subscription.reported = seq;
@@ -202,33 +167,10 @@ export class Machine<C, S> {
     this.out.push({ type: "ack", acknowledged, positions });
   }
 
-  /** Says which tasks the client takes, now and on each later connection. */
-  work(ready: WorkerReady): void {
-    if (this.#tasks === undefined) this.#tasks = new Tasks(ready);
-    else this.#tasks.offer(ready);
-    if (this.#isReady) this.out.push(ready);
-  }
-
-  /** Says how a task stands; nothing of one that the server has given up, nor without a connection. */
-  report(lease: number, report: StepReport): void {
-    if (this.#isReady && this.#tasks?.report(lease, report) === true) {
-      this.out.push({ type: "stepResult", lease, report });
-    }
-  }
-
-  /** The next piece of a payload that may be sent, to be read and given to `givePiece`. */
-  nextPiece(): { piece: Piece; ticket: C } | undefined {
-    return this.#requests.nextPiece();
-  }
-
-  givePiece(piece: Piece, bytes: Uint8Array): void {
-    this.#requests.givePiece(piece, bytes);
-  }
-
   /** The session ends: all who wait, and all who listen. */
   end(): { callers: C[]; listeners: S[] } {
     const listeners = [...this.#subscriptions.all()].map(({ ticket }) => ticket);
-    return { callers: this.#requests.tickets(), listeners };
+    return { callers: this.requests.tickets(), listeners };
   }
 
   /** Carries out a frame of the server. `random`, from 0 to 1, spreads retries; any value is right. */
@@ -236,9 +178,9 @@ export class Machine<C, S> {
     if (frame.type === "welcome") return this.#handleWelcome(frame);
     if (frame.type === "goodbye") return this.#handleGoodbye(frame.failure);
     if (frame.type === "redirect") {
-      return reconnect("unavailable", "the server named another node", frame.address);
+      return reconnect("unavailable", "the server named another", frame.address);
     }
-    if (!this.#isReady) return violation(`a frame ${frame.type} came before the welcome`);
+    if (!this.#isReady) return violation(frame);
     switch (frame.type) {
       case "reply":
         return this.#handleReply(frame, random);
@@ -246,38 +188,33 @@ export class Machine<C, S> {
         return this.#handleEvent(frame);
       case "gap":
         return this.#handleGap(frame);
-      case "largeGap": {
-        const { subscription: number, after, seq, length } = frame;
-        const subscription = this.#subscriptions.active.get(number);
-        if (subscription === undefined) return undefined;
-        const gap: Gap = { type: "gap", subscription: number, after, seq };
-        return this.#announced({ subscription: number }, length, { subscription, gap });
-      }
+      case "largeGap":
+        return this.#handleLargeGap(frame, random);
       case "chunk":
-        return this.#handleChunk(frame, random);
+        return this.#assemblies.add(frame);
       case "window":
-        this.#requests.window(frame.request, frame.bytes);
+        this.requests.window(frame.request, frame.bytes);
         return undefined;
       case "ephemeral":
         return this.#handleEphemeral(frame);
       case "task":
-        if (this.#tasks?.take(frame) === true) return { type: "task", task: frame };
-        return violation("a task came to a client that has its fill, or is no worker");
+        if (this.tasks?.take(frame) === true) return { type: "task", task: frame };
+        // It has its fill, or is no worker.
+        return violation(frame);
       case "notice":
-        return this.#handleNotice(frame.notice);
+        return this.#handleNotice(frame);
       case "pong":
         return undefined;
     }
   }
 
   #handleWelcome(welcome: Welcome): Output<C, S> {
-    if (this.#isReady) return violation("a second welcome came");
-    if (welcome.version !== 1 || welcome.resumeToken.length > 2 * TOKEN_BYTES_MAX) {
-      return violation("the welcome is not one that this client can use");
-    }
+    const isUsable = welcome.version === 1 && welcome.resumeToken.length <= 2 * TOKEN_BYTES_MAX;
+    // The only one of its connection.
+    if (this.#isReady || !isUsable) return violation(welcome);
     const before = this.#welcome?.session;
     const resumed = welcome.resumed && before === welcome.session;
-    const unknown = before === undefined || resumed ? [] : this.#requests.startOver();
+    const unknown = before === undefined || resumed ? [] : this.requests.startOver();
     if (!resumed) this.#acknowledgedSent = 0;
     this.#welcome = welcome;
     this.#resume = welcome.resumeToken;
@@ -285,8 +222,8 @@ export class Machine<C, S> {
     for (const subscription of this.#subscriptions.active.values()) {
       this.out.push(subscription.frame());
     }
-    this.#requests.welcomed(welcome.limits);
-    const ready = this.#tasks?.welcomed(resumed);
+    this.requests.welcomed(welcome.limits);
+    const ready = this.tasks?.welcomed(resumed);
     if (ready !== undefined) this.out.push(ready);
     return { type: "ready", welcome, resumed, unknown };
   }
@@ -296,26 +233,31 @@ export class Machine<C, S> {
     if ("subscription" in request) {
       return this.#handleSubscribed(request.subscription, outcome, random);
     }
-    const pending = this.#requests.find(request);
+    const pending = this.requests.find(request);
     // Nobody waits for it: a repeat of an answer that was given before. Bytes behind it are passed over.
     if (pending === undefined) return undefined;
     if ("failure" in outcome) return this.#failed(pending, outcome.failure, random);
-    const length = attachedLength(reply.ext);
+    const length = extensionLength(reply.ext, ATTACHED);
     if (length !== undefined) {
-      return this.#announced(request, length, { pending, success: outcome.success });
+      const { success } = outcome;
+      return this.#announced(reply, request, length, (bytes) =>
+        bytes === undefined
+          ? this.#failed(pending, CUT_OFF, random)
+          : this.#answered(pending, { ...success, bytes }),
+      );
     }
     return this.#answered(pending, outcome.success);
   }
 
-  #answered(pending: Pending<C>, answer: Answered): Output<C, S> | undefined {
-    const ticket = this.#requests.answered(pending);
+  #answered(pending: Pending<C>, answer: Success): Output<C, S> | undefined {
+    const ticket = this.requests.answered(pending);
     return ticket && { type: "answer", ticket, answer };
   }
 
   #failed(pending: Pending<C>, failure: Failure, random: number): Output<C, S> | undefined {
-    const waitMs = this.#requests.refused(pending, failure, random);
+    const waitMs = this.requests.refused(pending, failure, random);
     if (waitMs !== undefined) return { type: "wait", again: pending, waitMs };
-    const ticket = this.#requests.answered(pending);
+    const ticket = this.requests.answered(pending);
     return ticket && { type: "failure", ticket, failure };
   }
 
@@ -348,29 +290,29 @@ export class Machine<C, S> {
   }
 
   #announced(
+    frame: ServerFrame,
     request: Reply["request"],
     length: number,
-    frame: Announcing<C, S>,
+    done: Done<Output<C, S> | undefined>,
   ): Output<C, S> | undefined {
-    if (this.#assemblies.announce(request, length, frame)) return undefined;
-    return violation("bytes are announced in a wrong way, or more than are ever sent");
+    // Else more than is ever sent.
+    return this.#assemblies.announce(request, length, done) ? undefined : violation(frame);
   }
 
-  #handleChunk(chunk: Chunk, random: number): Output<C, S> | undefined {
-    const assembled = this.#assemblies.add(chunk);
-    if (assembled === undefined) return undefined;
-    const { frame, bytes } = assembled;
-    if ("gap" in frame) {
-      if (!this.#holds(frame.subscription)) return undefined;
-      if (bytes === undefined) return this.#cutGap(frame.subscription, random);
-      const snapshot = parsed(bytes);
-      if (snapshot === undefined) return violation("a snapshot is no JSON");
-      return this.#handleGap({ ...frame.gap, snapshot: snapshot.value });
-    }
-    const { pending, success } = frame;
-    if (bytes !== undefined) return this.#answered(pending, { ...success, bytes });
-    const failure: Failure = { code: "unavailable", message: "the answer was cut off" };
-    return this.#failed(pending, failure, random);
+  #handleLargeGap(frame: LargeGap, random: number): Output<C, S> | undefined {
+    const { subscription: number, after, seq, length } = frame;
+    const subscription = this.#subscriptions.active.get(number);
+    if (subscription === undefined) return undefined;
+    return this.#announced(frame, { subscription: number }, length, (bytes) => {
+      if (!this.#holds(subscription)) return undefined;
+      if (bytes === undefined) return this.#cutGap(subscription, random);
+      try {
+        const snapshot: unknown = JSON.parse(new TextDecoder().decode(bytes));
+        return this.#handleGap({ subscription: number, after, seq, snapshot });
+      } catch {
+        return violation(frame);
+      }
+    });
   }
 
   /** What follows would skip the snapshot, so it is asked for anew, under another number. */
@@ -385,13 +327,19 @@ export class Machine<C, S> {
     if (subscription === undefined) return undefined;
     const { seq, kind, timeMs, data } = event;
     const verdict = subscription.cursor.event(seq);
-    if (verdict === "skip") return violation("events are missing");
+    // Those before it are missing.
+    if (verdict === "skip") return violation(event);
     if (verdict === "repeat") return undefined;
     const item: Item = { type: "event", seq, kind, time: new Date(timeMs), data: data ?? null };
     return { type: "item", subscription, item };
   }
 
-  #handleGap({ subscription: number, after, seq, snapshot }: Gap): Output<C, S> | undefined {
+  #handleGap({
+    subscription: number,
+    after,
+    seq,
+    snapshot,
+  }: Omit<Gap, "type">): Output<C, S> | undefined {
     const subscription = this.#subscriptions.active.get(number);
     if (subscription?.cursor.gap(after, seq) !== "next") return undefined;
     const item: Item = { type: "gap", after, seq, snapshot: snapshot ?? null };
@@ -406,20 +354,16 @@ export class Machine<C, S> {
     return { type: "item", subscription, item: { type: "ephemeral", from, name, data: told } };
   }
 
-  #handleNotice(notice: Notice): Output<C, S> | undefined {
-    if ("taskCancelled" in notice && this.#tasks?.has(notice.taskCancelled) !== true) {
-      // Its end was said and has got lost, or is on its way: the place is free either way.
-      const failure: Failure = { code: "unavailable", message: "the work has ended" };
-      this.out.push({ type: "stepResult", lease: notice.taskCancelled, report: { failure } });
-      return undefined;
-    }
-    if ("resultRefused" in notice) this.#tasks?.forget(notice.resultRefused);
-    return { type: "notice", notice };
+  #handleNotice({ notice }: { notice: Notice }): Output<C, S> | undefined {
+    const answer = this.tasks?.answer(notice);
+    if (answer === undefined) return { type: "notice", notice };
+    this.out.push(answer);
+    return undefined;
   }
 
   #handleGoodbye(failure: Failure | null | undefined): Output<C, S> {
     if (failure === undefined || failure === null) {
-      return reconnect("unavailable", "the server ended the connection");
+      return reconnect("unavailable", "the connection was lost");
     }
     if (failure.code === "session_expired" && this.#resume !== undefined) {
       this.#resume = undefined;
@@ -433,12 +377,12 @@ export class Machine<C, S> {
 
   #begin(subscription: Subscription<S>): void {
     this.#subscriptions.add(subscription);
-    if (this.#isReady) this.out.push(subscription.frame());
+    this.say(subscription.frame());
   }
 
   #unsubscribed({ number: subscription }: Subscription<S>): void {
     this.#assemblies.drop({ subscription });
-    if (this.#isReady) this.out.push({ type: "unsubscribe", subscription });
+    this.say({ type: "unsubscribe", subscription });
   }
 
   #holds(subscription: Subscription<S>): boolean {
@@ -470,14 +414,8 @@ function reconnect(
 }
 
 /** The server does not keep to the protocol. */
-function violation(message: string): { type: "reconnect"; reason: Failure } {
-  return reconnect("malformed", message);
+function violation({ type }: ServerFrame): { type: "reconnect"; reason: Failure } {
+  return reconnect("malformed", `the server sent a ${type} out of place`);
 }
 
-function parsed(bytes: Uint8Array): { value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(new TextDecoder().decode(bytes)) };
-  } catch {
-    return undefined;
-  }
-}
+const CUT_OFF: Failure = { code: "unavailable", message: "the answer was cut off" };

@@ -6,11 +6,9 @@
 import type { Failure } from "../errors.js";
 import { SelvedgeError } from "../errors.js";
 import { CALLS_WAITING_MAX, SESSION_QUERIES_MAX, SESSION_WINDOW } from "../limits.js";
-import { toBase64 } from "../wire/base64.js";
 import type { ClientFrame, Command, Query, Request, SessionLimits } from "../wire/frames.js";
 import { isRecognised, Pending } from "./pending.js";
-import type { Piece } from "./uploads.js";
-import { Uploads } from "./uploads.js";
+import type { Uploads } from "./uploads.js";
 
 /** All commands, or all queries: each sort has numbers of its own. */
 class Lane<C> {
@@ -30,7 +28,8 @@ class Lane<C> {
 export class Requests<C> {
   readonly #commands = new Lane<C>();
   readonly #queries = new Lane<C>();
-  readonly #uploads = new Uploads();
+  /** Until it is there, commands with a payload that fits no frame wait. */
+  #uploads: Uploads | undefined;
   #isReady = false;
   #limits = { window: SESSION_WINDOW, queries: SESSION_QUERIES_MAX };
   readonly #send: (frame: ClientFrame) => void;
@@ -52,7 +51,7 @@ export class Requests<C> {
   ask(frame: Command | Query, retryMs: number, ticket: C): Pending<C> {
     const lane = this.#lane(frame);
     if (lane.waiting.size >= CALLS_WAITING_MAX) {
-      const message = `${CALLS_WAITING_MAX} calls wait for their turn: wait for some of the answers`;
+      const message = `${CALLS_WAITING_MAX} calls wait: await some of them`;
       throw new SelvedgeError("overloaded", message);
     }
     const pending = new Pending<C>(frame, retryMs, ticket);
@@ -67,12 +66,16 @@ export class Requests<C> {
     const { frame } = pending;
     const lane = this.#lane(frame);
     if (lane.waiting.delete(pending)) return;
-    const upload = frame.type === "command" ? this.#uploads.end(frame.number) : undefined;
+    let upload: "waiting" | "cut" | undefined;
+    if (lengthBehind(frame) !== undefined) {
+      upload = this.#uploads === undefined ? "waiting" : this.#uploads.end(frame.number);
+    }
     if (pending.isParked || upload === "waiting") {
       lane.sent.delete(frame.number);
     } else if (upload === "cut" && this.#isReady) {
       // A part of a payload is refused, so the command takes no effect.
-      this.#send({ type: "chunk", request: { command: frame.number }, data: "", last: true });
+      const data = new Uint8Array();
+      this.#send({ type: "chunk", request: { command: frame.number }, data, last: true });
     }
     this.#sendWaiting(lane);
     this.#beginUploads();
@@ -80,7 +83,7 @@ export class Requests<C> {
 
   disconnected(): void {
     this.#isReady = false;
-    this.#uploads.clear();
+    this.#uploads?.clear();
   }
 
   /**
@@ -140,22 +143,15 @@ export class Requests<C> {
 
   /** The server has taken so many bytes of a payload. */
   window(request: Request, bytes: number): void {
-    if ("command" in request) this.#uploads.window(request.command, bytes);
+    if ("command" in request) this.#uploads?.window(request.command, bytes);
   }
 
-  /** The next piece of a payload that may be sent, and whose it is. */
-  nextPiece(): { piece: Piece; ticket: C } | undefined {
-    const piece = this.#uploads.next();
-    const ticket = piece && this.#commands.sent.get(piece.upload.number)?.ticket;
-    return ticket && { piece, ticket };
-  }
-
-  /** The bytes of a piece; fewer than were asked for where they cannot be read. */
-  givePiece(piece: Piece, bytes: Uint8Array): void {
-    const last = this.#uploads.read(piece, bytes.length);
-    if (last === undefined) return;
-    const request = { command: piece.upload.number };
-    this.#send({ type: "chunk", request, data: toBase64(bytes), last });
+  /** Payloads can be sent from now on: those that wait begin. */
+  upload(uploads: Uploads): void {
+    this.#uploads = uploads;
+    for (const pending of this.#isReady ? this.#commands.sent.values() : []) {
+      if (lengthBehind(pending.frame) !== undefined && !pending.isParked) this.#sendNow(pending);
+    }
   }
 
   /** The session ends: all who wait, to be told so. */
@@ -187,25 +183,24 @@ export class Requests<C> {
   #sendNow(pending: Pending<C>): void {
     pending.isParked = false;
     const { frame } = pending;
-    const payload = frame.type === "command" ? frame.payload : undefined;
-    if (payload === undefined || "inline" in payload) {
+    const length = lengthBehind(frame);
+    if (length === undefined) {
       this.#write(frame);
     } else {
-      const length = "attached" in payload ? payload.attached : payload.streamed;
-      this.#uploads.add(frame.number, length);
+      this.#uploads?.add(frame.number, length);
       this.#beginUploads();
     }
   }
 
   #endUpload({ frame }: Pending<C>): void {
     if (frame.type !== "command") return;
-    this.#uploads.end(frame.number);
+    this.#uploads?.end(frame.number);
     this.#beginUploads();
   }
 
   #beginUploads(): void {
     for (;;) {
-      const number = this.#uploads.begin();
+      const number = this.#uploads?.begin();
       if (number === undefined) return;
       const pending = this.#commands.sent.get(number);
       if (pending !== undefined) this.#write(pending.frame);
@@ -216,4 +211,11 @@ export class Requests<C> {
     if (frame.type === "command") frame.acknowledged = this.acknowledged;
     this.#send(frame);
   }
+}
+
+/** How many bytes come behind a command; nothing where all of it is in the frame. */
+export function lengthBehind(frame: Command | Query): number | undefined {
+  const payload = frame.type === "command" ? frame.payload : undefined;
+  if (payload === undefined || "inline" in payload) return undefined;
+  return "attached" in payload ? payload.attached : payload.streamed;
 }

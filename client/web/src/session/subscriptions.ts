@@ -72,9 +72,7 @@ export class Subscriptions<S> {
   /** Whether the server is to be told. */
   end(subscription: Subscription<S>): boolean {
     this.#halted.delete(subscription);
-    return this.active.get(subscription.number) === subscription
-      ? this.active.delete(subscription.number)
-      : false;
+    return this.active.delete(subscription.number);
   }
 
   *all(): Generator<Subscription<S>> {

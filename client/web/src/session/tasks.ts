@@ -1,6 +1,6 @@
-/** The client as a worker: what it takes, and what of it is out. The machine's. */
+/** The client as a worker: what it takes, and what of it is out. The machine asks it; it is loaded with the worker. */
 
-import type { StepReport, Task, WorkerReady } from "../wire/frames.js";
+import type { ClientFrame, Notice, StepReport, Task, WorkerReady } from "../wire/frames.js";
 
 export class Tasks {
   /** The most that was ever taken at a time: tasks cross with a word that it takes less. */
@@ -43,11 +43,12 @@ export class Tasks {
     return "heartbeat" in report ? this.#leases.has(lease) : this.#leases.delete(lease);
   }
 
-  has(lease: number): boolean {
-    return this.#leases.has(lease);
-  }
-
-  forget(lease: number): void {
-    this.#leases.delete(lease);
+  /** What there is to say to a notice about a task that is not at work any more. */
+  answer(notice: Notice): ClientFrame | undefined {
+    if ("resultRefused" in notice) this.#leases.delete(notice.resultRefused);
+    if (!("taskCancelled" in notice) || this.#leases.has(notice.taskCancelled)) return undefined;
+    // Its end was said and has got lost, or is on its way: the place is free either way.
+    const report: StepReport = { failure: { code: "unavailable", message: "the work has ended" } };
+    return { type: "stepResult", lease: notice.taskCancelled, report };
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Payloads on their way: which command's bytes may be sent next, and how many. The machine's; whoever has the bytes
- * asks for the next piece, reads it, and gives it back.
+ * Payloads on their way: which command's bytes may be sent next, and how many. Part of the machine, which has it once
+ * there is a payload; the pump asks for the next piece, reads it, and gives it back.
  */
 
-import { PIECE_BYTES, UPLOADS_MAX, UPLOAD_AHEAD_BYTES_MAX } from "../limits.js";
+import type { ClientFrame } from "../wire/frames.js";
 
 /** A piece that is to be read and given back. */
 export interface Piece {
@@ -75,12 +75,21 @@ export class Uploads {
     return undefined;
   }
 
-  /** The piece was read: whether it is the last; nothing if nobody wants it any more. */
-  read({ upload, length: wanted }: Piece, length: number): boolean | undefined {
-    if (this.#active.get(upload.number) !== upload) return undefined;
+  /** The bytes of a piece, fewer than were asked for where they cannot be read: what to send, unless nobody wants it any more. */
+  give({ upload, length }: Piece, data: Uint8Array): ClientFrame | undefined {
+    const { number } = upload;
+    if (this.#active.get(number) !== upload) return undefined;
     upload.isReading = false;
     // Less than was asked for is the end: the server refuses what is not whole.
-    upload.sent = length < wanted ? upload.length : upload.sent + length;
-    return upload.sent === upload.length;
+    upload.sent = data.length < length ? upload.length : upload.sent + data.length;
+    const last = upload.sent === upload.length;
+    return { type: "chunk", request: { command: number }, data, last };
   }
 }
+
+/** Payloads on their way at a time. */
+const UPLOADS_MAX = 16;
+/** Bytes of a payload that the server has not made room for yet. */
+const UPLOAD_AHEAD_BYTES_MAX = 262_144;
+/** A piece of a payload: 64 KiB of base64, and a multiple of three so that none is padded but the last. */
+const PIECE_BYTES = 49_152;

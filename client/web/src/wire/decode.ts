@@ -6,62 +6,54 @@
 
 import { ERROR_CODES, SelvedgeError } from "../errors.js";
 import { MESSAGE_BYTES_MAX } from "../limits.js";
+import { tryBase64 } from "./base64.js";
 import type { ServerFrame } from "./frames.js";
 
 /**
- * What each frame and structure holds: `name:type`, with a `?` behind what may be absent or null. An enum, whose name
- * begins with `|`, has exactly one of its members.
+ * What each frame holds, then each structure (`.`) and enum (`|`, which has exactly one of its members): `name:type`,
+ * a whole number where no type is said, with a `?` behind what may be absent or null.
  */
-const SHAPES = {
-  welcome:
-    "version:number session:text resumed:flag resumeToken:text node:text limits:limits ext:ext?",
-  reply: "request:|request outcome:|outcome ext:ext?",
-  event: "subscription:number seq:number kind:text timeMs:number",
-  gap: "subscription:number after:number seq:number",
-  largeGap: "subscription:number after:number seq:number length:number",
-  task: "lease:number operation:|operation operationType:text step:text attempt:number leaseMs:number ext:ext?",
-  notice: "notice:|notice",
-  redirect: "address:text",
-  goodbye: "failure:failure?",
-  pong: "nonce:number",
-  ephemeral: "subscription:number from:text name:text dataBase64:text?",
-  chunk: "request:|request data:text last:flag",
-  window: "request:|request bytes:number",
-} satisfies Record<ServerFrame["type"], string>;
-
-const PARTS = {
-  limits:
-    "window:number queries:number subscriptions:number inlineBytes:number payloadBytes:number idleMs:number",
-  success: "bodyBase64:text? seq:number version:number",
-  failure: "code:code message:text field:text? retryAfterMs:number?",
-  limited: "limit:text retryAfterMs:number",
-  "|request": "command:number query:number subscription:number",
-  "|outcome": "success:success failure:failure",
-  "|operation": "operation:text",
-  "|notice": "draining:number limited:limited taskCancelled:number resultRefused:number",
-};
+const SHAPES = `
+welcome version session:string resumed:boolean resumeToken:string node:string limits:.limits ext:ext?
+reply request:|request outcome:|outcome ext:ext?
+event subscription seq kind:string timeMs
+gap subscription after seq
+largeGap subscription after seq length
+task lease operation:|operation operationType:string step:string attempt leaseMs ext:ext?
+notice notice:|notice
+redirect address:string
+goodbye failure:.failure?
+pong nonce
+ephemeral subscription from:string name:string dataBase64:string?
+chunk request:|request data:string last:boolean
+window request:|request bytes
+.limits window queries subscriptions inlineBytes payloadBytes idleMs
+.success bodyBase64:string? seq version
+.failure code:code message:string field:string? retryAfterMs:number?
+.limited limit:string retryAfterMs
+|request command query subscription
+|outcome success:.success failure:.failure
+|operation operation:string
+|notice draining limited:.limited taskCancelled resultRefused`;
 
 /** The same, each member as a pair. */
 const MEMBERS = new Map(
-  Object.entries({ ...SHAPES, ...PARTS }).map(([of, members]) => [
-    of,
-    members.split(" ").map((member) => member.split(":") as [name: string, type: string]),
-  ]),
+  SHAPES.split("\n").map((line) => {
+    const [of = "", ...members] = line.split(" ");
+    return [of, members.map((member) => member.split(":") as [name: string, type?: string])];
+  }),
 );
 
 const LEAVES: Record<string, (value: unknown) => boolean> = {
   number: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
-  text: (value) => typeof value === "string",
-  flag: (value) => typeof value === "boolean",
+  string: (value) => typeof value === "string",
+  boolean: (value) => typeof value === "boolean",
   code: (value) => (ERROR_CODES as readonly unknown[]).includes(value),
   ext: (value) =>
     Array.isArray(value) &&
     value.every(
       (item: unknown) =>
-        Array.isArray(item) &&
-        item.length === 2 &&
-        typeof item[0] === "number" &&
-        typeof item[1] === "string",
+        Array.isArray(item) && typeof item[0] === "number" && typeof item[1] === "string",
     ),
 };
 
@@ -77,7 +69,7 @@ function wrong(type: string, value: unknown): string | undefined {
     members = members.filter(([name]) => name === names[0]);
     if (names.length !== 1 || members.length === 0) return "";
   }
-  for (const [name, of] of members) {
+  for (const [name, of = "number"] of members) {
     const found = wrong(of, value[name]);
     if (found !== undefined) return found === "" ? name : `${name}.${found}`;
   }
@@ -86,30 +78,33 @@ function wrong(type: string, value: unknown): string | undefined {
 
 /** The frame of a message; throws `malformed`, which names the field that is wrong. */
 export function decode(message: unknown): ServerFrame {
-  if (typeof message !== "string" || message.length > MESSAGE_BYTES_MAX) {
-    throw malformed("a message is no text, or too long");
-  }
   let value: unknown;
   try {
-    value = JSON.parse(message);
+    // Text within its bound, else there is nothing to read.
+    const isText = typeof message === "string" && message.length <= MESSAGE_BYTES_MAX;
+    value = isText && JSON.parse(message);
   } catch {
-    throw malformed("a message is no JSON");
+    // It is no JSON.
   }
-  const [type, held] = isObject(value) ? (Object.entries(value)[0] ?? []) : [];
-  if (type === undefined || !Object.hasOwn(SHAPES, type)) {
-    throw malformed("a message is no frame of this version", type);
-  }
+  const [type = "", held] = isObject(value) ? (Object.entries(value)[0] ?? []) : [];
+  if (!/^\w/.test(type) || !MEMBERS.has(type)) throw malformed(type);
   const fields = type === "notice" ? { notice: held } : held;
   const field = wrong(type, fields);
-  if (field !== undefined)
-    throw malformed(`the frame ${type} is wrong`, field === "" ? type : field);
-  return { type, ...(fields as object) } as ServerFrame;
+  if (field !== undefined) throw malformed(field || type);
+  const frame = { type, ...(fields as object) } as ServerFrame;
+  if (frame.type === "chunk") {
+    const data = tryBase64(String(frame.data));
+    if (data === undefined) throw malformed("data");
+    frame.data = data;
+  }
+  return frame;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function malformed(message: string, field?: string): SelvedgeError {
-  return new SelvedgeError("malformed", `the server: ${message}`, { field });
+function malformed(field: string): SelvedgeError {
+  const message = `the server sent what is no frame of this version: ${field}`;
+  return new SelvedgeError("malformed", message, { field: field || undefined });
 }

@@ -32,7 +32,8 @@ export interface Command {
   type: "command";
   number: number;
   id?: string | undefined;
-  acknowledged: number;
+  /** Set when it is sent. */
+  acknowledged?: number | undefined;
   target: Target;
   name: string;
   /** JSON text. */
@@ -84,7 +85,7 @@ export type ClientFrame =
   | { type: "ping"; nonce: number }
   | { type: "goodbye"; failure?: Failure | undefined }
   | { type: "ephemeral"; target: Target; name: string; /** JSON text. */ data: string }
-  | { type: "chunk"; request: Request; data: string; last: boolean };
+  | Chunk;
 
 /** The bounds that a server states for a session. */
 export interface SessionLimits {
@@ -116,6 +117,8 @@ export interface Success {
   body?: unknown;
   /** Bytes that are no JSON text: the payload of a task. */
   bodyBase64?: string;
+  /** The body as bytes, where it came behind the frame, or the frame is not JSON. */
+  bytes?: Uint8Array;
   seq: number;
   version: number;
 }
@@ -164,6 +167,15 @@ export interface Gap {
   snapshot?: unknown;
 }
 
+/** A gap whose snapshot follows it. */
+export interface LargeGap {
+  type: "largeGap";
+  subscription: number;
+  after: number;
+  seq: number;
+  length: number;
+}
+
 export interface Ephemeral {
   type: "ephemeral";
   subscription: number;
@@ -177,7 +189,7 @@ export interface Ephemeral {
 export interface Chunk {
   type: "chunk";
   request: Request;
-  data: string;
+  data: Uint8Array;
   last: boolean;
 }
 
@@ -186,7 +198,7 @@ export type ServerFrame =
   | Reply
   | Event
   | Gap
-  | { type: "largeGap"; subscription: number; after: number; seq: number; length: number }
+  | LargeGap
   | Task
   | { type: "notice"; notice: Notice }
   | { type: "redirect"; address: string }

@@ -1,13 +1,12 @@
 /** The built SDK in Chromium against a real node, which is killed and started again. */
 
-import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { isChromiumHere, launch } from "../support/chromium.js";
+import { hasChromium, launch, pageOf, run } from "../support/browser.js";
 import { BINARY, RealNode } from "../support/node.js";
 
-const isRun = BINARY !== undefined && isChromiumHere;
+const isRun = BINARY !== undefined && hasChromium;
 
 /** What the page of the test keeps for it. */
 interface Kept {
@@ -29,15 +28,9 @@ describe.skipIf(!isRun)("in Chromium (not run without SELVEDGE_BIN and Chromium)
 
   beforeAll(async () => {
     node = await RealNode.start();
-    browser = await launch();
-    // The page is one of the node's, so that its origin is allowed and Chromium knows that it is of this machine; what
-    // the node says about scripts in its pages is not what is tested here.
-    page = await browser.newPage({ bypassCSP: true });
-    const module = readFileSync(new URL("../../dist/index.js", import.meta.url), "utf8");
-    await page.route(`http://${node.http}/sdk.js`, (route) =>
-      route.fulfill({ contentType: "text/javascript", body: module }),
-    );
-    await page.goto(`http://${node.http}/version`);
+    // By WebSocket: the other way has a test of its own.
+    browser = await launch("--disable-quic");
+    page = await pageOf(node, browser);
   });
 
   afterAll(async () => {
@@ -47,8 +40,6 @@ describe.skipIf(!isRun)("in Chromium (not run without SELVEDGE_BIN and Chromium)
 
   async function begin(total: number): Promise<void> {
     const source = `
-      import { connect } from "/sdk.js";
-      const client = await connect({ url: ${JSON.stringify(node.url)}, token: ${JSON.stringify(node.token)} });
       const counter = client.actor("counter", "chromium");
       const kept = { seqs: [], states: [], answered: 0, failed: [], value: async () => (await counter.state()).body };
       globalThis.kept = kept;
@@ -65,7 +56,7 @@ describe.skipIf(!isRun)("in Chromium (not run without SELVEDGE_BIN and Chromium)
         }, at * 5);
       }
     `;
-    await page.addScriptTag({ type: "module", content: source });
+    await run(page, node, "either", source);
   }
 
   test("a node that is killed and started again costs no command and no event", async () => {

@@ -4,16 +4,18 @@
  */
 
 import { readFileSync } from "node:fs";
-import { transformSync } from "esbuild";
 import type { Browser, Page } from "playwright-core";
+import { ModuleKind, ScriptTarget, transpile } from "typescript";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { isChromiumHere, launch } from "../support/chromium.js";
+import { hasChromium, launch, putSdk } from "../support/browser.js";
 import { RealCluster } from "../support/cluster.js";
 import { BINARY } from "../support/node.js";
 import type { Visitor } from "../support/visitor.js";
 
-const isRun = BINARY !== undefined && isChromiumHere;
+const isRun = BINARY !== undefined && hasChromium;
+
+const OPTIONS = { target: ScriptTarget.ES2022, module: ModuleKind.ESNext };
 
 declare global {
   /** The page's, once its session is open. */
@@ -26,7 +28,7 @@ describe.skipIf(!isRun)("a cluster in Chromium (not run without SELVEDGE_BIN and
   let page: Page;
 
   beforeAll(async () => {
-    browser = await launch();
+    browser = await launch("--disable-quic");
   });
 
   afterAll(async () => {
@@ -48,14 +50,14 @@ describe.skipIf(!isRun)("a cluster in Chromium (not run without SELVEDGE_BIN and
     const origin = `http://${cluster.http(name)}`;
     const options = JSON.stringify({ url: cluster.url(name), token: cluster.token });
     const scripts = {
-      "sdk.js": text("../../dist/index.js"),
-      "visitor.js": transformSync(text("../support/visitor.ts"), { loader: "ts" }).code,
+      "visitor.js": transpile(text("../support/visitor.ts"), OPTIONS),
       "page.js": `
-        import { connect } from "/sdk.js";
+        import { connect } from "/sdk/index.js";
         import { Visitor } from "/visitor.js";
         globalThis.visitor = new Visitor(await connect(${options}), "chromium");
       `,
     };
+    await putSdk(page, cluster.http(name));
     for (const [file, body] of Object.entries(scripts)) {
       const contentType = "text/javascript";
       await page.route(`${origin}/${file}`, (route) => route.fulfill({ contentType, body }));

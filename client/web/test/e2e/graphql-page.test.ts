@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { isChromiumHere, launch } from "../support/chromium.js";
+import { hasChromium, launch } from "../support/browser.js";
 import { BINARY, RealNode } from "../support/node.js";
 
 const LOOKS = [
@@ -25,7 +25,7 @@ const SAY = `mutation Say($text: String!) {
 const WATCH = `# What is said.
 subscription Watch { actorEvents(kind: "room", key: "page", after: 0) { ... on Event { seq data } } }`;
 
-const isRun = BINARY !== undefined && isChromiumHere;
+const isRun = BINARY !== undefined && hasChromium;
 
 describe.skipIf(!isRun)("the page of GraphQL (not run without SELVEDGE_BIN and Chromium)", () => {
   const pictures = mkdtempSync(join(tmpdir(), "selvedge-graphql-page-"));

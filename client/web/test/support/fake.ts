@@ -3,8 +3,9 @@
  * millisecond, connections break, fall silent and are refused as a test wants.
  */
 
-import type { WebSocketConstructor, WebSocketLike } from "../../src/link/race.js";
+import type { WebSocketConstructor, WebSocketLike } from "../../src/link/websocket.js";
 import { ModelLink, World } from "./model.js";
+import type { FakeTransport } from "./transport.js";
 
 const HOP_MS = 1;
 
@@ -20,6 +21,17 @@ export class FakeServer {
   /** Whether it takes connections that never open. */
   isDeaf = false;
   protocol = "selvedge.v1.json";
+  /** Present connections over QUIC. */
+  readonly transports = new Set<FakeTransport>();
+  quicConnections = 0;
+  /** Whether nothing that is sent to it over UDP arrives. */
+  isQuicDeaf = false;
+  /** Payloads at a time over QUIC. */
+  streamsMax = 14;
+  /** What it tells of itself. */
+  version: unknown = {
+    webTransport: { port: 7400, path: "/session", certificateHashes: [btoa("h".repeat(32))] },
+  };
 
   constructor(
     readonly host: string,
@@ -32,24 +44,25 @@ export class FakeServer {
 
   /** The connection that there is. */
   get link(): ModelLink {
-    const [socket] = this.sockets;
-    if (socket === undefined) throw new Error("nobody is connected");
-    return socket.link;
+    const [connection] = [...this.sockets, ...this.transports];
+    if (connection === undefined) throw new Error("nobody is connected");
+    return connection.link;
   }
 
   /** The process is gone. */
   kill(): void {
     this.isUp = false;
     for (const socket of [...this.sockets]) socket.break(1006, "");
+    for (const transport of [...this.transports]) transport.break(new Error("Connection lost."));
   }
 
   /** Delivers what the model has to say by itself. */
   flush(): void {
-    for (const socket of this.sockets) socket.flush();
+    for (const connection of [...this.sockets, ...this.transports]) connection.flush();
   }
 
   publish(): void {
-    for (const { link } of this.sockets) link.publish();
+    for (const { link } of [...this.sockets, ...this.transports]) link.publish();
     this.flush();
   }
 

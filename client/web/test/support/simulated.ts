@@ -1,6 +1,6 @@
 /** Clients in simulated time, against servers in memory. */
 
-import { afterEach, beforeEach, expect, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
 
 import type { Client, ConnectOptions, Item, State } from "../../src/index.js";
 import { connect, SelvedgeError } from "../../src/index.js";
@@ -8,6 +8,15 @@ import { FakeServer, sockets } from "./fake.js";
 
 /** Every test of the file that calls this has a time of its own. */
 export function simulateTime(): void {
+  // What is loaded when it is asked for is there already, for that takes real time.
+  beforeAll(() =>
+    Promise.all([
+      import("../../src/calls.js"),
+      import("../../src/link/webtransport.js"),
+      import("../../src/pump.js"),
+      import("../../src/worker.js"),
+    ]),
+  );
   beforeEach(() => {
     vi.useFakeTimers();
   });

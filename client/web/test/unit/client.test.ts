@@ -112,6 +112,24 @@ describe("calls", () => {
     expect(body).toEqual({ name: "state", body: {} });
   });
 
+  test("whose code is loaded with the first of them keep their order", async () => {
+    const { server, client } = await one();
+    const operation = client.operation("a1");
+    expect(operation.id).toBe("a1");
+    const verbs = ["pause", "resume", "cancel"] as const;
+    const sent = verbs.map((verb) => operation[verb]());
+    const all = [client.operations.list(), client.actors.list("room"), client.cluster.status()];
+    await within(50, Promise.all([...sent, ...all]));
+    expect(server.world.commands.map(({ name }) => name)).toEqual(verbs);
+    expect(server.world.commands[0]?.target).toEqual({ operation: "a1" });
+    const asked = server.link.received.flatMap((it) => ("query" in it ? [it["query"]] : []));
+    expect(asked).toMatchObject([
+      { target: "operations", name: "list" },
+      { target: "actors", name: "list", body: { kind: "room" } },
+      { target: "cluster", name: "status" },
+    ]);
+  });
+
   test("of any number keep to the window and to their order", async () => {
     const { server, client } = await one();
     const counter = client.actor("counter", "a");

@@ -9,6 +9,7 @@ import type { Output } from "../../src/session/machine.js";
 import { Machine } from "../../src/session/machine.js";
 import type { Pending } from "../../src/session/pending.js";
 import type { Subscription } from "../../src/session/subscriptions.js";
+import { Uploads } from "../../src/session/uploads.js";
 import type { Command, Query, ServerFrame } from "../../src/wire/frames.js";
 import { decode } from "../../src/wire/decode.js";
 import { encode } from "../../src/wire/encode.js";
@@ -30,6 +31,7 @@ type Out = Output<Caller, "listener">;
 class Life {
   readonly world = new World();
   readonly machine = new Machine<Caller, "listener">();
+  readonly uploads = new Uploads();
   readonly callers: Caller[] = [];
   readonly heard: number[] = [];
   readonly waiting: (Pending<Caller> | Subscription<"listener">)[] = [];
@@ -37,9 +39,11 @@ class Life {
   link = new ModelLink(this.world);
   isHalted = false;
   forgotten = 0;
+  #loadsAt: number;
 
   constructor(readonly random: () => number) {
     this.world.limits.payloadBytes = 1_000_000;
+    this.#loadsAt = Math.floor(random() * 100);
     this.subscription = this.machine.subscribe(TARGET, { after: 0 }, "listener");
     this.connect();
   }
@@ -61,10 +65,11 @@ class Life {
       const frames = this.machine.out.map(encode);
       this.machine.out = [];
       for (const text of frames) this.link.receive(text);
-      const next = frames.length === 0 ? this.machine.nextPiece() : undefined;
-      if (next !== undefined) {
-        const { from, length } = next.piece;
-        this.machine.givePiece(next.piece, PAYLOAD.subarray(from, from + length));
+      const piece = frames.length === 0 ? this.uploads.next() : undefined;
+      if (piece !== undefined) {
+        const { from, length } = piece;
+        const chunk = this.uploads.give(piece, PAYLOAD.subarray(from, from + length));
+        if (chunk !== undefined) this.machine.say(chunk);
       } else if (frames.length === 0) {
         return;
       }
@@ -132,11 +137,19 @@ class Life {
         }
       : { ...common, type: "command", acknowledged: 0, ...(hasId ? { id: `id-${tag}` } : {}) };
     if (frame.type === "command" && hasPayload) frame.payload = { attached: PAYLOAD.length };
-    caller.pending = this.machine.ask(frame, 1e9, caller);
+    caller.pending = this.machine.requests.ask(frame, 1e9, caller);
+    this.pass();
+  }
+
+  /** The code that sends payloads comes at some time. */
+  load(): void {
+    if (this.#loadsAt === 0) this.machine.requests.upload(this.uploads);
+    this.#loadsAt -= 1;
     this.pass();
   }
 
   step(): void {
+    this.load();
     const drawn = this.random();
     if (drawn < 0.2) this.call(false);
     else if (drawn < 0.27) this.call(true);
@@ -182,7 +195,7 @@ class Life {
   leave(): void {
     const caller = this.callers[Math.floor(this.random() * this.callers.length)];
     if (caller?.answers.length !== 0 || caller.pending === undefined) return;
-    this.machine.abandon(caller.pending);
+    this.machine.requests.abandon(caller.pending);
     caller.answers.push("left");
     this.pass();
   }
@@ -214,7 +227,7 @@ class Life {
     for (const payload of this.world.payloads.values()) {
       expect(Buffer.compare(payload, PAYLOAD), "the payload is whole").toBe(0);
     }
-    expect(this.machine.hasUnanswered).toBe(false);
+    expect(this.machine.requests.hasUnanswered).toBe(false);
     expect(this.machine.end()).toEqual({ callers: [], listeners: ["listener"] });
   }
 }

@@ -1,6 +1,6 @@
 /** Workers in simulated time: tasks, leases, progress, payloads, and their end. */
 
-import { beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import type { Task, Worker } from "../../src/index.js";
 import { WorkError } from "../../src/index.js";
@@ -9,11 +9,6 @@ import { length } from "../support/model.js";
 import { failure, one, ran, simulateTime, within } from "../support/simulated.js";
 
 simulateTime();
-
-beforeAll(async () => {
-  // Its code is loaded when the first worker starts, which takes real time.
-  await import("../../src/worker.js");
-});
 
 const TASK = {
   operation: { operation: "a1" },

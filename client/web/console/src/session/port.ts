@@ -104,6 +104,7 @@ export interface SessionInfo {
   id: string;
   node: string;
   resumed: boolean;
+  transport: "websocket" | "webtransport";
   limits: SessionLimits;
 }
 

@@ -39,7 +39,7 @@ function Own() {
           <code>{info?.id ?? "none"}</code>
         </Fact>
         <Fact name="At node">{info?.node ?? "–"}</Fact>
-        <Fact name="Connection">{state}</Fact>
+        <Fact name="Connection">{carried(state, info?.transport)}</Fact>
         <Fact name="Since">
           <Ago at={new Date(since)} />
         </Fact>
@@ -50,6 +50,12 @@ function Own() {
       </Facts>
     </Panel>
   );
+}
+
+/** How the connection is, and how it travels. */
+function carried(state: string, transport: "websocket" | "webtransport" | undefined): string {
+  if (transport === undefined) return state;
+  return `${state}, by ${transport === "webtransport" ? "WebTransport" : "WebSocket"}`;
 }
 
 /** What the node that serves this page says of itself. */

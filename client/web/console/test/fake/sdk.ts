@@ -42,6 +42,7 @@ export class FakeClient implements Client {
     id: "0190163d-8694-739b-aea5-966c26f8ad91",
     node: "node-1",
     resumed: false,
+    transport: "websocket",
     limits: {
       window: 1_024,
       queries: 1_024,
