@@ -49,7 +49,7 @@ describe.skipIf(BINARY === undefined)("in a cluster (not run without SELVEDGE_BI
     await visitor.advance(100);
     await cluster.drain("node-2");
     const next = await visitor.away("node-2");
-    expect(visitor.reasons).toEqual(["the server named another node"]);
+    expect(visitor.reasons).toEqual(["the server named another"]);
     expect(await cluster.state("node-2")).toBe("drained");
     await visitor.advance(100);
     expect(visitor.nodes).toEqual(["node-2", next]);
