@@ -13,7 +13,6 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{AnswerSink, Identity, ReplyTo};
 use selvedge_protocol::frame::{
     ClientFrame, Command, Notice, Outcome, Payload, Query, Reply, Request, ServerFrame, Subscribe,
-    Task, Welcome,
 };
 use selvedge_protocol::session::server::{Action, Session};
 use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, if_version, servers, task_payload};
@@ -22,63 +21,12 @@ use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
 use crate::session::elsewhere::{Elsewhere, Told};
-use crate::session::handle::{BatchPermit, ConnectionNumber, PayloadCommand};
+use crate::session::handle::{ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
+use crate::session::message::{Attachment, Message};
 use crate::session::registry::{Registration, Registry, SessionInfo};
 use crate::session::work::Work;
-
-/// What a session actor hears.
-#[derive(Debug)]
-pub(super) enum Message {
-    Attach(Box<Attachment>),
-    Frames {
-        connection: ConnectionNumber,
-        frames: Vec<ClientFrame>,
-        /// Given back once the batch is done.
-        _permit: BatchPermit,
-    },
-    PayloadCommand(ConnectionNumber, Box<PayloadCommand>),
-    /// No more bytes of a streamed payload come.
-    PayloadEnded(ConnectionNumber),
-    SubscriptionOpened(ConnectionNumber, u64, Box<Result<u64, Failure>>),
-    SubscriptionEnded(ConnectionNumber, u64, Box<Option<Failure>>),
-    /// Answers are in the inbox.
-    Answers,
-    /// For the client, as a worker.
-    Task(Box<Task>),
-    /// Nobody waits for the task of this lease any more.
-    TaskCancelled(u64),
-    Detached(ConnectionNumber),
-    /// Nobody has come back since this connection went.
-    Expired(ConnectionNumber),
-    /// The node stops in this many milliseconds.
-    Drain {
-        deadline_ms: u32,
-    },
-    /// The session is to go on at another node, while this one goes on as well.
-    Move,
-    /// Its commands have had their time.
-    MoveNow(ConnectionNumber),
-    /// The node stops now.
-    Stop,
-    /// An administrator ends the session.
-    Close,
-    /// Another actor serves this session now: two connections resumed it at once.
-    Replaced,
-}
-
-/// A connection for a session.
-#[derive(Debug)]
-pub(super) struct Attachment {
-    pub(super) connection: ConnectionNumber,
-    pub(super) link: LinkSender,
-    pub(super) welcome: Welcome,
-    /// The other nodes that the Welcome tells of.
-    pub(super) told: Told,
-    /// The choice among them.
-    pub(super) elsewhere: Arc<Elsewhere>,
-}
 
 /// What a session starts with.
 pub(super) struct Start {

@@ -9,7 +9,7 @@ use selvedge_protocol::{Failure, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::gateway::CommandPayload;
-use crate::session::actor::Message;
+use crate::session::message::Message;
 
 /// A connection's hold on its session. Dropped, it leaves the session detached.
 #[derive(Debug)]

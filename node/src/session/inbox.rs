@@ -6,7 +6,7 @@ use ractor::ActorRef;
 use selvedge_cluster::actor::AnswerSink;
 use selvedge_protocol::frame::{Outcome, Request};
 
-use crate::session::actor::Message;
+use crate::session::message::Message;
 
 /// Takes answers for one session.
 pub(super) struct Inbox {

@@ -11,6 +11,7 @@ mod handle;
 mod inbox;
 mod item;
 mod link;
+mod message;
 mod registry;
 mod room;
 mod service;

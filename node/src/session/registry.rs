@@ -11,9 +11,9 @@ use selvedge_protocol::{SessionId, Tenant};
 use tokio::sync::Notify;
 
 use crate::identity::Principal;
-use crate::session::actor::Message;
 use crate::session::handle::ConnectionNumber;
 use crate::session::link::Transport;
+use crate::session::message::Message;
 
 /// All live sessions.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use selvedge_protocol::{ErrorCode, Failure, OperationId, Target};
 use crate::gateway::Caller;
 use crate::identity::{Action, authorize};
 use crate::processing::worker::{Enlisted, TaskOutbox, Workers, not_held};
-use crate::session::actor::Message;
+use crate::session::message::Message;
 
 /// What a session needs to be a worker, and what it has once it is one.
 pub(super) struct Work {
