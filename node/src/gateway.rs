@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::gateway::cluster::Asked;
-use crate::identity::{Action, Principal, authorize};
+use crate::identity::{Permission, Principal, Request, authorize};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
@@ -192,6 +192,10 @@ impl Gateway {
                 return fail(reply, failure::body(&error));
             }
         };
+        let permission = Permission::to_list(&request.kind);
+        if let Err(failure) = authorize(&caller.principal, permission) {
+            return fail(reply, failure);
+        }
         let host = self.host.clone();
         let tenant = caller.principal.tenant.clone();
         tokio::spawn(async move {
@@ -215,7 +219,7 @@ impl Gateway {
 
 impl Service for Gateway {
     fn command(&self, caller: &Caller, call: CommandCall, reply: ReplyTo) {
-        if let Err(failure) = permit(caller, Action::Command, &call.target) {
+        if let Err(failure) = permit(caller, Request::Command, &call.target) {
             return fail(reply, failure);
         }
         match &call.target {
@@ -242,7 +246,11 @@ impl Service for Gateway {
     }
 
     fn query(&self, caller: &Caller, call: QueryCall, reply: ReplyTo) {
-        if let Err(failure) = permit(caller, Action::Query, &call.target) {
+        if let (Target::Actors, "list") = (&call.target, &*call.name) {
+            // Who may read what depends on their kind.
+            return self.list_actors(caller, &call.body, reply);
+        }
+        if let Err(failure) = permit(caller, Request::Query(&call.name), &call.target) {
             return fail(reply, failure);
         }
         let tenant = || caller.principal.tenant.clone();
@@ -286,7 +294,6 @@ impl Service for Gateway {
                 self.operations
                     .list(tenant(), &call.name, &call.body, reply);
             }
-            Target::Actors if call.name == "list" => self.list_actors(caller, &call.body, reply),
             Target::Cluster => {
                 let asked = Asked {
                     name: &call.name,
@@ -307,7 +314,7 @@ impl Service for Gateway {
         target: Target,
         since: Since,
     ) -> BoxFuture<'static, Result<Feed, Failure>> {
-        if let Err(failure) = permit(caller, Action::Subscribe, &target) {
+        if let Err(failure) = permit(caller, Request::Subscribe, &target) {
             return future::ready(Err(failure)).boxed();
         }
         match target {
@@ -330,7 +337,7 @@ impl Service for Gateway {
     }
 
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes) {
-        if permit(caller, Action::Tell, target).is_err() {
+        if permit(caller, Request::Tell, target).is_err() {
             return;
         }
         match target {
@@ -378,8 +385,8 @@ fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure>
     })
 }
 
-fn permit(caller: &Caller, action: Action, target: &Target) -> Result<(), Failure> {
-    authorize(&caller.principal, action, &caller.principal.tenant, target)
+fn permit(caller: &Caller, request: Request<'_>, target: &Target) -> Result<(), Failure> {
+    authorize(&caller.principal, Permission::of(request, target))
 }
 
 fn fail(reply: ReplyTo, failure: Failure) {

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bridge::health::{About, Health};
 use crate::bridge::lane;
 use crate::gateway::{Caller, CommandCall, QueryCall, Service};
-use crate::identity::{Authenticator, Principal};
+use crate::identity::{Authenticator, Principal, Term};
 use crate::session::{Addresses, LinkSender, SessionHandle, Sessions, Transport};
 
 /// The inside of the node, as the bridge sees it. Cheap to clone.
@@ -35,7 +35,7 @@ pub struct Inside {
     pub metrics: PrometheusHandle,
     /// The cluster's other bridges, `host:port` of each; those that are away as well, for their pages come here then.
     pub bridges: Addresses,
-    /// With what the node was started, for its administrator. Without secrets.
+    /// With what the node was started, for administrators of the cluster. Without secrets.
     pub config: Arc<serde_json::Value>,
 }
 
@@ -61,11 +61,18 @@ impl Inside {
             let _main = self.runtime.enter();
             task.as_mut().now_or_never()
         };
-        match at_once {
+        let principal = match at_once {
             // What is known here needs no other thread.
             Some(known) => known,
             None => self.runtime.spawn(task).await.map_err(|_| stopped())?,
-        }
+        }?;
+        principal.check_present(&self.clock)?;
+        Ok(principal)
+    }
+
+    /// How long the credential of a caller holds, for what goes on for longer than a request.
+    pub(super) fn term(&self, caller: &Caller) -> Term {
+        Term::new(Some(caller.principal.clone()), self.clock.clone())
     }
 
     /// Executes a command: success is committed and durable.

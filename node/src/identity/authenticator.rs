@@ -5,16 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 
-use crate::identity::Secret;
-
-/// Somebody who has shown who they are, acting in one tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// A user, an API key, a node.
-    pub name: Arc<str>,
-    /// The tenant everything this principal names lies in.
-    pub tenant: Tenant,
-}
+use crate::identity::{Principal, Role, Secret};
 
 /// A way to find out who somebody is.
 #[async_trait]
@@ -25,10 +16,11 @@ pub trait Authenticator: Send + Sync + 'static {
     -> Result<Principal, Failure>;
 }
 
-/// One token for one principal, that may act in every tenant: for development only.
+/// One token for one principal, that may do everything in every tenant: for development only.
 #[derive(Debug)]
 pub struct DevelopmentToken {
     name: Arc<str>,
+    roles: Arc<[Role]>,
     token: Secret,
 }
 
@@ -37,6 +29,7 @@ impl DevelopmentToken {
     pub fn new(name: &str, token: Secret) -> Self {
         Self {
             name: Arc::from(name),
+            roles: Arc::from([Role::ADMIN]),
             token,
         }
     }
@@ -56,10 +49,10 @@ impl Authenticator for DevelopmentToken {
                 "the token is not valid here; use the one this node printed or wrote at its start",
             ));
         }
-        Ok(Principal {
-            name: Arc::clone(&self.name),
-            tenant: tenant.unwrap_or_else(Tenant::default_tenant),
-        })
+        let tenant = tenant.unwrap_or_else(Tenant::default_tenant);
+        let name = Arc::clone(&self.name);
+        let principal = Principal::new(name, tenant, Arc::clone(&self.roles));
+        Ok(principal.administering_the_cluster())
     }
 }
 

@@ -10,6 +10,7 @@
 //! under the cluster's key. Nothing is kept: a token is valid by itself, until it expires.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use bytes::{Buf, BufMut, Bytes};
@@ -26,9 +27,19 @@ pub struct ResumeKey(hmac::Key);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeClaims {
     pub session: SessionId,
-    pub principal: Principal,
+    /// The tenant that the session is in, and the name of the principal whose it is. What that one may is no part of
+    /// it: its present credential says so.
+    pub tenant: Tenant,
+    pub name: Arc<str>,
     /// Unix milliseconds.
     pub issued_ms: u64,
+}
+
+impl ResumeClaims {
+    /// Whether the session is this principal's.
+    pub fn is_of(&self, principal: &Principal) -> bool {
+        self.name == principal.name && self.tenant == principal.tenant
+    }
 }
 
 impl ResumeKey {
@@ -39,8 +50,8 @@ impl ResumeKey {
 
     /// A token that says this.
     pub fn seal(&self, claims: &ResumeClaims) -> Bytes {
-        let tenant = claims.principal.tenant.as_str().as_bytes();
-        let name = claims.principal.name.as_bytes();
+        let tenant = claims.tenant.as_str().as_bytes();
+        let name = claims.name.as_bytes();
         let mut token = Vec::with_capacity(64 + MAC_BYTES + tenant.len() + name.len());
         token.put_u8(VERSION);
         token.put_slice(claims.session.as_bytes());
@@ -83,10 +94,8 @@ impl ResumeKey {
         }
         Some(ResumeClaims {
             session,
-            principal: Principal {
-                name: std::str::from_utf8(name).ok()?.into(),
-                tenant: Tenant::new(std::str::from_utf8(tenant).ok()?).ok()?,
-            },
+            tenant: Tenant::new(std::str::from_utf8(tenant).ok()?).ok()?,
+            name: std::str::from_utf8(name).ok()?.into(),
             issued_ms,
         })
     }
@@ -120,10 +129,8 @@ mod tests {
     fn claims() -> ResumeClaims {
         ResumeClaims {
             session: SessionId::from_u128(7),
-            principal: Principal {
-                name: "somebody".into(),
-                tenant: Tenant::default_tenant(),
-            },
+            tenant: Tenant::default_tenant(),
+            name: "somebody".into(),
             issued_ms: 1_000_000,
         }
     }

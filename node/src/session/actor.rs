@@ -20,6 +20,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
+use crate::identity::{Permission, Request as Wanted, authorize};
+use crate::session::alarm::Alarm;
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
@@ -62,6 +64,8 @@ pub(super) struct State {
     told: Option<Told>,
     departure: Departure,
     registration: Registration,
+    /// For the credential of the connection, where that expires.
+    alarm: Option<Alarm>,
 }
 
 /// Whether the session is on its way out of this node.
@@ -93,7 +97,7 @@ impl Actor for SessionActor {
             transport: None,
         };
         let registration = Registration::new(start.registry, info, myself.clone());
-        let inbox = Arc::new(Inbox::new(myself));
+        let inbox = Arc::new(Inbox::new(myself.clone()));
         let mut state = State {
             session: start.session,
             caller: start.caller,
@@ -111,8 +115,9 @@ impl Actor for SessionActor {
             told: None,
             departure: Departure::No,
             registration,
+            alarm: None,
         };
-        state.attach(start.attachment);
+        state.attach(&myself, start.attachment);
         Ok(state)
     }
 
@@ -133,7 +138,7 @@ impl Actor for SessionActor {
 impl State {
     fn handle(&mut self, myself: &ActorRef<Message>, message: Message) {
         match message {
-            Message::Attach(attachment) => self.attach(*attachment),
+            Message::Attach(attachment) => self.attach(myself, *attachment),
             Message::Frames {
                 connection, frames, ..
             } if self.is_current(connection) => self.frames(myself, frames),
@@ -174,6 +179,7 @@ impl State {
                     self.detach(myself);
                 }
             }
+            Message::LookAtCredential(connection) => self.look_at_credential(myself, connection),
             Message::Expired(connection) => {
                 if self.registration.is_detached_since(connection) {
                     myself.stop(None);
@@ -261,7 +267,7 @@ impl State {
         matches!(&self.attachment, Some((current, _)) if *current == connection)
     }
 
-    fn attach(&mut self, attachment: Attachment) {
+    fn attach(&mut self, myself: &ActorRef<Message>, attachment: Attachment) {
         self.end(End::Failed(replaced()));
         self.machine.attached();
         self.stay();
@@ -272,6 +278,7 @@ impl State {
         self.registration.attached(transport, self.clock.wall_ms());
         let Attachment {
             connection,
+            principal,
             link,
             welcome,
             told,
@@ -281,6 +288,31 @@ impl State {
         self.elsewhere = elsewhere;
         link.push(vec![Outgoing::Frame(ServerFrame::Welcome(welcome))]);
         self.attachment = Some((connection, link));
+        self.work.go_on_as(&principal);
+        self.caller.principal = principal;
+        self.set_alarm(myself, connection);
+    }
+
+    fn look_at_credential(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
+        if self.is_current(connection) && self.is_let_in(myself) {
+            self.set_alarm(myself, connection);
+        }
+    }
+
+    fn set_alarm(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
+        let look = self.caller.principal.next_look(&self.clock);
+        self.alarm = look.map(|after| Alarm::set(after, myself, connection));
+    }
+
+    /// Whether the credential holds. Where it has expired the connection ends; with another the client may resume.
+    fn is_let_in(&mut self, myself: &ActorRef<Message>) -> bool {
+        match self.caller.principal.check_present(&self.clock) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.expel(myself, failure);
+                false
+            }
+        }
     }
 
     /// A client that has come back is served: it had nowhere else to go.
@@ -298,6 +330,7 @@ impl State {
         let Some((connection, _)) = self.attachment.take() else {
             return;
         };
+        self.alarm = None;
         self.replies = HashMap::new();
         self.streamed = 0;
         self.stay();
@@ -327,6 +360,9 @@ impl State {
     }
 
     fn frames(&mut self, myself: &ActorRef<Message>, frames: Vec<ClientFrame>) {
+        if !self.is_let_in(myself) {
+            return;
+        }
         let now = Instant::now();
         let mut outgoing = Vec::new();
         for frame in frames {
@@ -389,6 +425,9 @@ impl State {
     }
 
     fn payload_command(&mut self, myself: &ActorRef<Message>, call: PayloadCommand) {
+        if !self.is_let_in(myself) {
+            return;
+        }
         let PayloadCommand {
             command,
             payload,
@@ -444,7 +483,11 @@ impl State {
         let reply = self.reply_to(Request::Query(query.number));
         if let (Target::Operation(id), task_payload::QUERY) = (&query.target, &*query.name) {
             // Of a lease, which is the session's own and nobody else knows of.
-            return self.work.read_payload(id, &query.body, reply);
+            let needed = Permission::of(Wanted::Query(&query.name), &query.target);
+            return match authorize(&self.caller.principal, needed) {
+                Ok(()) => self.work.read_payload(id, &query.body, reply),
+                Err(failure) => reply.answer(Outcome::Failure(failure)),
+            };
         }
         let call = QueryCall {
             target: query.target,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use selvedge_protocol::Failure;
 use selvedge_protocol::frame::{ClientFrame, Task, Welcome};
 
+use crate::identity::Principal;
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{BatchPermit, ConnectionNumber, PayloadCommand};
 use crate::session::link::LinkSender;
@@ -32,6 +33,8 @@ pub(super) enum Message {
     /// Nobody waits for the task of this lease any more.
     TaskCancelled(u64),
     Detached(ConnectionNumber),
+    /// The credential that this connection came with may have expired.
+    LookAtCredential(ConnectionNumber),
     /// Nobody has come back since this connection went.
     Expired(ConnectionNumber),
     /// The node stops in this many milliseconds.
@@ -54,6 +57,8 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub(super) connection: ConnectionNumber,
+    /// Who it is, by the credential that it came with: what that allows counts, not what one before it did.
+    pub(super) principal: Principal,
     pub(super) link: LinkSender,
     pub(super) welcome: Welcome,
     /// The other nodes that the Welcome tells of.

@@ -6,6 +6,7 @@
 //! Nothing here knows QUIC or WebSocket.
 
 mod actor;
+mod alarm;
 mod elsewhere;
 mod handle;
 mod inbox;
@@ -26,7 +27,7 @@ pub(crate) use item::{Told, ended, event, told};
 pub use link::{
     Attached, End, LinkReceiver, LinkSender, Opening, Outgoing, Ready, Transport, link,
 };
-pub use registry::SessionInfo;
+pub use registry::{SessionFilter, SessionInfo};
 pub use room::{NodeRoom, Room, Taken};
 pub use service::{Inside, SessionConfig, Sessions, StartError};
 pub(crate) use upload::{PayloadRoom, Source, Upload, broken, refusal};

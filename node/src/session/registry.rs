@@ -31,8 +31,16 @@ struct Entry {
     info: SessionInfo,
 }
 
+/// Which sessions a list is of. Of all where it says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionFilter<'a> {
+    pub tenant: Option<&'a Tenant>,
+    /// The name of the principal whose they are.
+    pub principal: Option<&'a str>,
+}
+
 /// What a list tells of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SessionInfo {
     pub session: SessionId,
     pub principal: Principal,
@@ -40,6 +48,13 @@ pub struct SessionInfo {
     pub since_ms: u64,
     /// What its connection runs over; `None`: it has none at the moment.
     pub transport: Option<Transport>,
+}
+
+impl SessionFilter<'_> {
+    fn has(&self, principal: &Principal) -> bool {
+        self.tenant.is_none_or(|tenant| *tenant == principal.tenant)
+            && self.principal.is_none_or(|name| *name == *principal.name)
+    }
 }
 
 impl Registry {
@@ -62,17 +77,17 @@ impl Registry {
             .map(|entry| entry.value().actor.clone())
     }
 
-    /// The first `limit` sessions after one, in the order of their ids; of one tenant, or of all.
+    /// The first `limit` sessions after one, in the order of their ids, of those that are wanted.
     pub(super) fn list(
         &self,
-        tenant: Option<&Tenant>,
+        wanted: SessionFilter<'_>,
         after: Option<SessionId>,
         limit: usize,
     ) -> Vec<SessionInfo> {
         let mut first: BTreeMap<SessionId, SessionInfo> = BTreeMap::new();
         for entry in &self.sessions {
             let (id, info) = (*entry.key(), &entry.value().info);
-            let is_wanted = tenant.is_none_or(|tenant| *tenant == info.principal.tenant);
+            let is_wanted = wanted.has(&info.principal);
             let is_full = first.len() >= limit;
             let is_beyond = first
                 .last_key_value()

@@ -11,7 +11,7 @@ use selvedge_cluster::Clock;
 use selvedge_protocol::frame::{ClientFrame, Hello, Welcome};
 use selvedge_protocol::limits::SESSION_DETACHED_MS_MAX;
 use selvedge_protocol::session::server::{self, Session};
-use selvedge_protocol::{ErrorCode, Failure, SessionId, Tenant, servers};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, servers};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
@@ -21,7 +21,7 @@ use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
 use crate::session::handle::{ConnectionNumber, SessionHandle};
 use crate::session::link::{LinkSender, Transport};
 use crate::session::message::{Attachment, Message};
-use crate::session::registry::{Registry, SessionInfo};
+use crate::session::registry::{Registry, SessionFilter, SessionInfo};
 use crate::session::supervisor::Supervisor;
 use crate::session::work::Work;
 
@@ -141,6 +141,7 @@ impl Sessions {
             .authenticator
             .authenticate(&token, tenant)
             .await?;
+        principal.check_present(&shared.inside.clock)?;
         let opened = self.admit(&principal, resume)?;
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
@@ -150,12 +151,13 @@ impl Sessions {
         servers::announce(&mut welcome.ext, &others);
         let attachment = Attachment {
             connection,
+            principal,
             link,
             welcome,
             told: Told::new(elsewhere.watch(), others),
             elsewhere: Arc::clone(elsewhere),
         };
-        let actor = self.attach(opened.session, principal, attachment).await?;
+        let actor = self.attach(opened.session, attachment).await?;
         // A drain that began in the meantime may have missed this session.
         let deadline_ms = self.draining_ms();
         if deadline_ms > 0 {
@@ -189,14 +191,14 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// The first `limit` live sessions after one, in the order of their ids: of one tenant, or of all.
+    /// The first `limit` live sessions after one, in the order of their ids, of those that are wanted.
     pub fn list(
         &self,
-        tenant: Option<&Tenant>,
+        wanted: SessionFilter<'_>,
         after: Option<SessionId>,
         limit: usize,
     ) -> Vec<SessionInfo> {
-        self.0.registry.list(tenant, after, limit)
+        self.0.registry.list(wanted, after, limit)
     }
 
     /// What a list tells of a live session.
@@ -284,7 +286,7 @@ impl Sessions {
             });
         };
         let claims = shared.inside.resume_key.open(&token, now_ms)?;
-        if claims.principal != *principal {
+        if !claims.is_of(principal) {
             return Err(Failure::field(
                 ErrorCode::PermissionDenied,
                 "resume",
@@ -305,7 +307,8 @@ impl Sessions {
             resumed: opened.resumed,
             resume_token: inside.resume_key.seal(&ResumeClaims {
                 session: opened.session,
-                principal: principal.clone(),
+                tenant: principal.tenant.clone(),
+                name: Arc::clone(&principal.name),
                 issued_ms: inside.clock.wall_ms(),
             }),
             node: config.node.clone(),
@@ -318,7 +321,6 @@ impl Sessions {
     async fn attach(
         &self,
         session: SessionId,
-        principal: Principal,
         attachment: Attachment,
     ) -> Result<ActorRef<Message>, Failure> {
         let Shared {
@@ -345,12 +347,12 @@ impl Sessions {
             detached: Duration::from_millis(config.detached_ms),
             registry: Arc::clone(registry),
             clock: inside.clock.clone(),
-            attachment: *attachment,
             session,
             caller: Caller {
-                principal,
+                principal: attachment.principal.clone(),
                 session: Some(session),
             },
+            attachment: *attachment,
         };
         match SessionActor::spawn_linked(None, SessionActor, start, supervisor.get_cell()).await {
             Ok((actor, _)) => Ok(actor),

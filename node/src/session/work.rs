@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ractor::ActorRef;
 use selvedge_cluster::actor::ReplyTo;
 use selvedge_protocol::frame::{Outcome, StepResult, Task, WorkerReady};
-use selvedge_protocol::{ErrorCode, Failure, OperationId, Target};
+use selvedge_protocol::{ErrorCode, Failure, OperationId};
 
 use crate::gateway::Caller;
-use crate::identity::{Action, authorize};
+use crate::identity::{Action, Permission, Principal, Resource, authorize};
 use crate::processing::worker::{Enlisted, TaskOutbox, Workers, not_held};
 use crate::session::message::Message;
 
@@ -36,12 +36,7 @@ impl Work {
         ready: &WorkerReady,
     ) -> Result<(), Failure> {
         let principal = &caller.principal;
-        authorize(
-            principal,
-            Action::Work,
-            &principal.tenant,
-            &Target::Operations,
-        )?;
+        authorize(principal, WORK)?;
         let Some(workers) = &self.workers else {
             return Err(Failure::new(
                 ErrorCode::UnknownCommand,
@@ -53,6 +48,13 @@ impl Work {
             workers.enlist(principal.tenant.clone(), outbox)
         });
         enlisted.ready(ready)
+    }
+
+    /// The session goes on with this credential, which may allow less than the one before.
+    pub(super) fn go_on_as(&mut self, principal: &Principal) {
+        if authorize(principal, WORK).is_err() {
+            self.leave();
+        }
     }
 
     /// No tasks are wanted, until the client says so again.
@@ -94,6 +96,9 @@ impl Work {
         }
     }
 }
+
+/// What workers need.
+const WORK: Permission = Permission::new(Resource::Operation, Action::Work);
 
 /// The mailbox of a session. The desk puts no more into it than the client takes.
 struct Outbox(ActorRef<Message>);

@@ -5,6 +5,7 @@
 mod bridge;
 mod edge;
 mod operation;
+mod permission;
 mod process;
 mod session_conformance;
 mod tidy;

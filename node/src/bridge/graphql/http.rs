@@ -23,6 +23,7 @@ use crate::bridge::graphql::error::server_error;
 use crate::bridge::graphql::media::{Media, is_page_wanted};
 use crate::bridge::graphql::request::{Parameters, Requests};
 use crate::bridge::graphql::served::Served;
+use crate::bridge::graphql::stream::Bounds;
 use crate::bridge::graphql::{Introspection, page, socket, stream};
 use crate::bridge::problem::{Problem, status};
 use crate::gateway::Caller;
@@ -185,18 +186,17 @@ fn streamed(
     caller: Caller,
     served: Served,
 ) -> Result<HttpResponse, Refused> {
-    let place = served.streams.take(&caller.principal)?;
-    let Served {
-        inside,
-        engine,
-        draining,
-        ..
-    } = served;
+    let bounds = Bounds {
+        _place: served.streams.take(&caller.principal)?,
+        draining: served.draining,
+        term: served.inside.term(&caller),
+    };
+    let (inside, engine) = (served.inside, served.engine);
     let answers = match prepared {
         Ok(prepared) => engine.stream(prepared, inside, caller),
         Err(answer) => stream::one(answer),
     };
-    Ok(stream::response(answers, place, draining))
+    Ok(stream::response(answers, bounds))
 }
 
 /// Whether it has JSON to say, in UTF-8.

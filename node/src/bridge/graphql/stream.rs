@@ -12,11 +12,12 @@ use futures::stream::{self, BoxStream};
 use selvedge_protocol::limits::EVENT_STREAM_BEAT_MS;
 use tokio::time::{Duration, Interval, MissedTickBehavior, interval};
 
-use crate::bridge::graphql::engine::Answer;
+use crate::bridge::graphql::engine::{Answer, refused};
 use crate::bridge::graphql::http::{json, mark};
 use crate::bridge::graphql::media::Media;
 use crate::bridge::hold::Draining;
 use crate::bridge::rest::{NO_BUFFERING, Place};
+use crate::identity::Term;
 
 /// A stream of one answer.
 pub(super) fn one(answer: Answer) -> BoxStream<'static, Answer> {
@@ -24,18 +25,13 @@ pub(super) fn one(answer: Answer) -> BoxStream<'static, Answer> {
 }
 
 /// The answers, for as long as their reader stays and the node serves.
-pub(super) fn response(
-    answers: BoxStream<'static, Answer>,
-    place: Place,
-    draining: Draining,
-) -> HttpResponse {
+pub(super) fn response(answers: BoxStream<'static, Answer>, bounds: Bounds) -> HttpResponse {
     let mut beats = interval(Duration::from_millis(EVENT_STREAM_BEAT_MS));
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Open {
         answers,
         beats,
-        draining,
-        _place: place,
+        bounds,
     };
     let events = stream::unfold(Some(open), next).map(Ok::<_, Infallible>);
     let mut response = HttpResponse::Ok().streaming(events);
@@ -47,12 +43,19 @@ pub(super) fn response(
     response
 }
 
+/// What bounds a stream beside its operation.
+pub(super) struct Bounds {
+    /// Given back at the end.
+    pub(super) _place: Place,
+    pub(super) draining: Draining,
+    /// That of the credential which it was opened with.
+    pub(super) term: Term,
+}
+
 struct Open {
     answers: BoxStream<'static, Answer>,
     beats: Interval,
-    draining: Draining,
-    /// Given back at the end.
-    _place: Place,
+    bounds: Bounds,
 }
 
 /// The first beat comes at once, and shows that the stream has begun.
@@ -61,14 +64,21 @@ async fn next(open: Option<Open>) -> Option<(Bytes, Option<Open>)> {
     tokio::select! {
         biased;
         // Without an end of the operation: its client goes on elsewhere.
-        () = open.draining.begun() => None,
+        () = open.bounds.draining.begun() => None,
+        failure = open.bounds.term.ended() => {
+            let text = format!("{}{COMPLETE}", next_event(&refused(failure)));
+            Some((Bytes::from(text), None))
+        }
         answer = open.answers.next() => match answer {
-            Some(answer) => {
-                let event = format!("event: next\ndata: {}\n\n", json(&answer));
-                Some((Bytes::from(event), Some(open)))
-            }
-            None => Some((Bytes::from_static(b"event: complete\ndata:\n\n"), None)),
+            Some(answer) => Some((Bytes::from(next_event(&answer)), Some(open))),
+            None => Some((Bytes::from_static(COMPLETE.as_bytes()), None)),
         },
         _ = open.beats.tick() => Some((Bytes::from_static(b":\n\n"), Some(open))),
     }
 }
+
+fn next_event(answer: &Answer) -> String {
+    format!("event: next\ndata: {}\n\n", json(answer))
+}
+
+const COMPLETE: &str = "event: complete\ndata:\n\n";

@@ -2,21 +2,15 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use selvedge_protocol::Target;
 
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::answer;
 use crate::bridge::rest::call::Call;
-use crate::identity::{Action, authorize};
+use crate::identity::{Action, Permission, Resource, authorize};
 
 pub(crate) async fn get(call: Call) -> Result<HttpResponse, Problem> {
     call.parameters(&[])?;
-    let principal = &call.caller.principal;
-    authorize(
-        principal,
-        Action::Query,
-        &principal.tenant,
-        &Target::Cluster,
-    )?;
+    let read = Permission::new(Resource::Config, Action::Read);
+    authorize(&call.caller.principal, read)?;
     Ok(answer::json(StatusCode::OK, &*call.inside.config))
 }

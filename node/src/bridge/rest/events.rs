@@ -28,6 +28,7 @@ use crate::bridge::rest::call::Call;
 use crate::bridge::rest::parameters::invalid;
 use crate::bridge::rest::streams::{Place, Streams};
 use crate::gateway::QueryCall;
+use crate::identity::Term;
 
 pub(crate) async fn operation(
     call: Call,
@@ -124,6 +125,7 @@ async fn open(
         events,
         beat,
         draining: draining.clone(),
+        term: call.inside.term(&call.caller),
         until,
         ready: VecDeque::from([Bytes::from(first)]),
         is_over: false,
@@ -142,6 +144,8 @@ struct Source {
     events: Subscribed,
     beat: Interval,
     draining: Draining,
+    /// That of the credential which it was opened with.
+    term: Term,
     until: Until,
     ready: VecDeque<Bytes>,
     is_over: bool,
@@ -161,6 +165,10 @@ impl Source {
             () = self.draining.begun() => {
                 self.is_over = true;
                 ": the node drains; come back for the rest\n\n".to_owned()
+            }
+            failure = self.term.ended() => {
+                self.is_over = true;
+                problem(failure)
             }
             item = self.events.items.recv() => match item {
                 Some(Ok(item)) => self.item(&item),

@@ -3,7 +3,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use selvedge_protocol::{ErrorCode, Failure, SessionId, Target, Tenant, time};
+use selvedge_protocol::{ErrorCode, Failure, SessionId, Tenant, time};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use crate::bridge::problem::Problem;
 use crate::bridge::rest::answer;
 use crate::bridge::rest::call::{Call, wrong};
 use crate::bridge::rest::parameters::invalid;
-use crate::identity::{Action, authorize};
-use crate::session::SessionInfo;
+use crate::identity::{Action, Permission, Principal, Resource, Scope, scope};
+use crate::session::{SessionFilter, SessionInfo};
 
 /// A session as a list has it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,12 +54,21 @@ pub(crate) async fn list(call: Call) -> Result<HttpResponse, Problem> {
         None => None,
         Some(text) => Some(Tenant::new(text).map_err(|error| wrong("tenant", &error))?),
     };
-    let tenant = match is_administrator(&call) {
+    let principal = &call.caller.principal;
+    let read = scope(principal, Permission::new(Resource::Session, Action::Read))?;
+    let tenant = match principal.sees_all_tenants() && read == Scope::Any {
         true => asked,
-        false => Some(own(&call, asked)?),
+        false => Some(own(principal, asked)?),
+    };
+    let wanted = SessionFilter {
+        tenant: tenant.as_ref(),
+        principal: match read {
+            Scope::Own => Some(&*principal.name),
+            Scope::Any => None,
+        },
     };
     let node = &call.inside.about.node;
-    let listed = call.inside.sessions.list(tenant.as_ref(), after, limit);
+    let listed = call.inside.sessions.list(wanted, after, limit);
     let is_full = listed.len() == limit;
     let items: Vec<_> = listed.into_iter().map(|info| shown(info, node)).collect();
     let cursor = items.last().filter(|_| is_full).map(|item| item.id.clone());
@@ -72,14 +81,17 @@ pub(crate) async fn list(call: Call) -> Result<HttpResponse, Problem> {
 
 pub(crate) async fn close(call: Call) -> Result<HttpResponse, Problem> {
     call.parameters(&[])?;
+    let principal = &call.caller.principal;
+    let write = scope(principal, Permission::new(Resource::Session, Action::Write))?;
     let session = id("id", &call.part("id")?)?;
     let found = call.inside.sessions.info(session);
-    // Another tenant's are not there.
-    let is_visible = found.is_some_and(|info| {
-        info.principal.tenant == call.caller.principal.tenant || is_administrator(&call)
+    // Those that it may not close are not there.
+    let is_visible = found.is_some_and(|SessionInfo { principal: of, .. }| match write {
+        Scope::Any => principal.reaches(&of.tenant),
+        Scope::Own => of.tenant == principal.tenant && of.name == principal.name,
     });
     if is_visible && call.inside.sessions.close(session) {
-        tracing::info!(%session, principal = &*call.caller.principal.name, "session closed");
+        tracing::info!(%session, principal = &*principal.name, "session closed");
         return Ok(HttpResponse::build(StatusCode::NO_CONTENT).finish());
     }
     let message = format!(
@@ -108,21 +120,9 @@ fn created_ms(session: SessionId) -> u64 {
     u64::try_from(session.as_u128() >> 80).unwrap_or(0)
 }
 
-/// Whether the caller sees the sessions of all tenants.
-fn is_administrator(call: &Call) -> bool {
-    let principal = &call.caller.principal;
-    authorize(
-        principal,
-        Action::Query,
-        &principal.tenant,
-        &Target::Cluster,
-    )
-    .is_ok()
-}
-
 /// The tenant of the caller, which is the only one that it may ask for.
-fn own(call: &Call, asked: Option<Tenant>) -> Result<Tenant, Problem> {
-    let own = call.caller.principal.tenant.clone();
+fn own(principal: &Principal, asked: Option<Tenant>) -> Result<Tenant, Problem> {
+    let own = principal.tenant.clone();
     if asked.is_some_and(|asked| asked != own) {
         let message = format!("you see the sessions of your tenant, {own}");
         return Err(Failure::field(ErrorCode::PermissionDenied, "tenant", message).into());

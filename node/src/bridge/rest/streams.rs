@@ -71,13 +71,11 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Role;
 
     #[test]
     fn a_principal_has_its_share_and_gives_it_back() {
-        let principal = |name: &str| Principal {
-            name: name.into(),
-            tenant: Tenant::default_tenant(),
-        };
+        let principal = |name: &str| Principal::new(name, Tenant::default_tenant(), [Role::VIEWER]);
         let streams = Streams::default();
         let (ann, ben) = (principal("ann"), principal("ben"));
         let mut places: Vec<_> = (0..EVENT_STREAMS_PRINCIPAL_MAX)

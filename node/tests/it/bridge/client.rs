@@ -9,7 +9,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+pub(crate) use hyper::{Method, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -105,7 +106,8 @@ impl Http {
         let response = tokio::time::timeout(PATIENCE, opened).await.unwrap();
         let (head, body) = response.into_parts();
         assert_eq!(head.status, StatusCode::OK);
-        assert_eq!(head.headers["content-type"], "text/event-stream");
+        let media = head.headers["content-type"].to_str().unwrap();
+        assert_eq!(media.split(';').next(), Some("text/event-stream"));
         Events {
             body,
             text: String::new(),

@@ -1,7 +1,7 @@
 //! The bridge over real sockets: a whole node in this process, and a client that speaks plain HTTP.
 
 mod actors;
-mod client;
+pub(crate) mod client;
 mod cluster;
 mod graphql;
 mod health;
@@ -29,7 +29,7 @@ use selvedge_node::app::{Place, Running};
 use selvedge_node::bridge::{About, Bridge, BridgeConfig, Health, Inside, Origins, Part, RunError};
 use selvedge_node::demo_app;
 use selvedge_node::gateway::Gateway;
-use selvedge_node::identity::{Authenticator, Principal, ResumeKey};
+use selvedge_node::identity::{Authenticator, Principal, ResumeKey, Role};
 use selvedge_node::session::{self, SessionConfig, Sessions, no_other_nodes};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 use tokio::runtime::Handle;
@@ -37,6 +37,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::client::Http;
+use crate::permission::people::of_the_tenant;
 
 /// Waiting longer than this is a failure of the test, not a measurement.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,17 +66,25 @@ impl Node {
     }
 
     /// One that knows somebody else, or is configured otherwise.
+    pub(crate) async fn with(
+        authenticator: Arc<dyn Authenticator>,
+        configure: impl FnOnce(&mut BridgeConfig),
+    ) -> Self {
+        Self::at(Clock::system(), authenticator, configure).await
+    }
+
+    /// The same at another time.
     #[expect(
         clippy::too_many_lines,
         reason = "a node from its parts, one after the other"
     )]
-    pub(crate) async fn with(
+    pub(crate) async fn at(
+        clock: Clock,
         authenticator: Arc<dyn Authenticator>,
         configure: impl FnOnce(&mut BridgeConfig),
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(Embedded::open(EmbeddedConfig::new(directory.path())).unwrap());
-        let clock = Clock::system();
         let meta = migration::prepare(&*store, &clock).await.unwrap();
         let place = Place {
             host: HostConfig {
@@ -93,7 +102,7 @@ impl Node {
         let service = Arc::new(gateway);
         let sessions = session::Inside {
             service: service.clone(),
-            workers: None,
+            workers: Some(application.workers()),
             authenticator: Arc::clone(&authenticator),
             resume_key: ResumeKey::new(&[7; 32]),
             clock: clock.clone(),
@@ -186,7 +195,7 @@ fn about() -> About {
     }
 }
 
-/// `admin` may act in every tenant, `ann` in `default` and `acme`.
+/// `admin` administers the cluster and every tenant; `ann` has all of the tenants `default` and `acme`.
 struct People;
 
 #[async_trait]
@@ -209,9 +218,9 @@ impl Authenticator for People {
             let message = format!("ann may not act in {tenant}");
             return Err(Failure::new(ErrorCode::PermissionDenied, message));
         }
-        Ok(Principal {
-            name: name.into(),
-            tenant,
+        Ok(match name {
+            "admin" => Principal::new(name, tenant, [Role::ADMIN]).administering_the_cluster(),
+            _ => Principal::new(name, tenant, [of_the_tenant()]),
         })
     }
 }

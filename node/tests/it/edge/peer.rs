@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
@@ -12,7 +13,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
 use selvedge_node::edge::{BrowserTls, Edge, EdgeConfig, EdgeTls};
 use selvedge_node::gateway::Service;
-use selvedge_node::identity::{DevelopmentToken, ResumeKey, Secret};
+use selvedge_node::identity::{
+    Authenticator, DevelopmentToken, Principal, ResumeKey, Role, Secret,
+};
 use selvedge_node::processing::worker::Workers;
 use selvedge_node::session::{
     Addresses, Inside, OtherNodes, SessionConfig, Sessions, no_other_nodes,
@@ -21,13 +24,16 @@ use selvedge_protocol::frame::{
     ClientFrame, Command, Consistency, Hello, Outcome, Payload, Query, Reply, Request, ServerFrame,
     Since, Subscribe, Success, Welcome,
 };
-use selvedge_protocol::{ErrorCode, Failure, Target, codec, version};
+use selvedge_protocol::{ErrorCode, Failure, Target, Tenant, codec, version};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::service::Stand;
 
+/// That of `tester`, who may do everything.
 pub(crate) const TOKEN: &str = "the right token";
+/// Another one of `tester`, with which it reads.
+pub(crate) const VIEWER_TOKEN: &str = "a token to read";
 
 /// A node's edge, serving.
 pub(crate) struct Node {
@@ -45,12 +51,30 @@ pub(crate) struct Node {
     pub(crate) running: JoinHandle<Result<(), selvedge_node::edge::RunError>>,
 }
 
-/// An inside that lets in whoever has the token, in any tenant.
+struct Tester;
+
+#[async_trait]
+impl Authenticator for Tester {
+    async fn authenticate(
+        &self,
+        token: &str,
+        tenant: Option<Tenant>,
+    ) -> Result<Principal, Failure> {
+        if token == VIEWER_TOKEN {
+            let tenant = tenant.unwrap_or_else(Tenant::default_tenant);
+            return Ok(Principal::new("tester", tenant, [Role::VIEWER]));
+        }
+        let all = DevelopmentToken::new("tester", Secret::new(TOKEN));
+        all.authenticate(token, tenant).await
+    }
+}
+
+/// An inside that lets in whoever has one of the tokens, in any tenant.
 pub(crate) fn inside(service: Arc<dyn Service>, workers: Option<Workers>) -> Inside {
     Inside {
         service,
         workers,
-        authenticator: Arc::new(DevelopmentToken::new("tester", Secret::new(TOKEN))),
+        authenticator: Arc::new(Tester),
         resume_key: ResumeKey::new(&[7; 32]),
         clock: Clock::system(),
         others: no_other_nodes(),
@@ -96,6 +120,12 @@ impl Node {
         inside: Inside,
         stand: Stand,
     ) -> Self {
+        let sessions = Sessions::start(session, inside).await.unwrap();
+        Self::over(edge, sessions, stand)
+    }
+
+    /// One for sessions that there are.
+    pub(crate) fn over(edge: EdgeConfig, sessions: Sessions, stand: Stand) -> Self {
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = issued.cert.der().clone();
         let browsers = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -108,7 +138,6 @@ impl Node {
                 key: PrivateKeyDer::try_from(browsers.signing_key.serialize_der()).unwrap(),
             }),
         };
-        let sessions = Sessions::start(session, inside).await.unwrap();
         let edge = Edge::bind(edge, tls, sessions.clone()).unwrap();
         let address = edge.local_addr().unwrap();
         let browser_sha256 = edge.browser_certificate();

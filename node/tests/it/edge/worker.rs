@@ -25,6 +25,7 @@ use super::peer::{Node, PATIENCE, Peer, command, config, hello, inside, query, s
 use super::service::Stand;
 use crate::process::Moments;
 
+mod credential;
 mod payload;
 
 /// Nothing in a test takes so long that a lease of this runs out by itself.

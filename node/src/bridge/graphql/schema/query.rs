@@ -180,7 +180,7 @@ impl Query {
         Ok(Some(Answer { actor, success }))
     }
 
-    /// The cluster, for its administrator.
+    /// The cluster, for who may see it.
     #[graphql(complexity = "10 + child_complexity")]
     async fn cluster(&self, context: &Context<'_>) -> Result<Option<Cluster>, Refusal> {
         Cluster::load(Call::of(context)?).await.map(Some)

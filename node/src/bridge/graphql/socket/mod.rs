@@ -32,6 +32,7 @@ use crate::bridge::graphql::stream;
 use crate::bridge::problem::Problem;
 use crate::bridge::rest::Place;
 use crate::gateway::Caller;
+use crate::identity::Term;
 use message::{Close, FromClient, Init, ToClient};
 
 /// The subprotocol.
@@ -56,10 +57,12 @@ pub(super) fn open(request: &HttpRequest, payload: Payload, served: Served) -> H
         .max_frame_size(GRAPHQL_BODY_BYTES_MAX)
         .aggregate_continuations()
         .max_continuation_size(GRAPHQL_BODY_BYTES_MAX);
+    let clock = served.inside.clock.clone();
     let connection = Connection {
         session,
         served,
         caller: None,
+        term: Term::new(None, clock),
         operations: HashMap::new(),
         answers: SelectAll::new(),
     };
@@ -72,6 +75,8 @@ struct Connection {
     served: Served,
     /// Who it is, and the place that it has among all; `None`: it has not said.
     caller: Option<(Caller, Place)>,
+    /// That of its credential.
+    term: Term,
     /// Operations under way, by the ids that the client gave them.
     operations: HashMap<String, AbortHandle>,
     answers: SelectAll<BoxStream<'static, (String, Step)>>,
@@ -135,6 +140,7 @@ impl Connection {
                     let silence = self.served.inside.clock.monotonic().saturating_duration_since(heard);
                     self.ping(silence < 3 * ping).await
                 }
+                failure = self.term.ended() => Err(End::Close(Close::Forbidden(failure.message))),
                 () = draining.begun() => Err(End::Close(Close::GoingAway)),
                 () = sleep_until(init_by), if self.caller.is_none() => {
                     Err(End::Close(Close::InitLate))
@@ -185,6 +191,7 @@ impl Connection {
         let caller = caller.map_err(|failure| End::Close(Close::Forbidden(failure.message)))?;
         let place = self.served.streams.take(&caller.principal);
         let place = place.map_err(|failure| End::Close(Close::Busy(failure.message)))?;
+        self.term = self.served.inside.term(&caller);
         self.caller = Some((caller, place));
         self.send(&ToClient::ConnectionAck).await
     }
@@ -194,6 +201,8 @@ impl Connection {
         let Some((caller, _)) = &self.caller else {
             return Err(Close::NotAcknowledged);
         };
+        let present = caller.principal.check_present(&self.served.inside.clock);
+        present.map_err(|failure| Close::Forbidden(failure.message))?;
         if !(1..=GRAPHQL_SOCKET_ID_BYTES_MAX).contains(&id.len()) {
             return Err(Close::BadMessage(format!(
                 "id: use 1 to {GRAPHQL_SOCKET_ID_BYTES_MAX} bytes"

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_node::bridge::Introspection;
-use selvedge_node::identity::{DevelopmentToken, Secret};
+use selvedge_node::identity::{Authenticator, DevelopmentToken, Secret};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::bridge;
+use crate::permission::people::OfTheTenant;
 
 pub(super) const TOKEN: &str = "the right token";
 
@@ -27,10 +28,13 @@ impl Node {
         Self::with(Introspection::On, "tester").await
     }
 
-    /// `principal`: who has the token.
+    /// `principal`: who has the token. `admin` administers the cluster as well.
     pub(super) async fn with(introspection: Introspection, principal: &str) -> Self {
-        let authenticator = DevelopmentToken::new(principal, Secret::new(TOKEN));
-        let node = bridge::Node::with(Arc::new(authenticator), |config| {
+        let authenticator: Arc<dyn Authenticator> = match principal {
+            "admin" => Arc::new(DevelopmentToken::new(principal, Secret::new(TOKEN))),
+            _ => Arc::new(OfTheTenant(TOKEN)),
+        };
+        let node = bridge::Node::with(authenticator, |config| {
             config.graphql_introspection = introspection;
             config.drain = Duration::from_millis(100);
         });

@@ -109,38 +109,7 @@ impl Node {
 
     /// What the node answers to a handshake with these headers beside the usual ones.
     pub(crate) async fn handshake(&self, more: &[(&str, &str)]) -> Peer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let mut head = format!(
-            "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-            self.address
-        );
-        for (name, value) in more {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut peer = Peer {
-            stream,
-            buffer: BytesMut::new(),
-            head: String::new(),
-            form: JSON,
-            inbox: VecDeque::new(),
-            deflated: 0,
-        };
-        while !peer.buffer.windows(4).any(|window| window == b"\r\n\r\n") {
-            assert!(peer.fill().await, "the head of an answer");
-        }
-        let end = peer
-            .buffer
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n");
-        let head = peer.buffer.split_to(end.unwrap() + 4);
-        peer.head = String::from_utf8(head.to_vec()).unwrap();
-        if peer.head.contains(BINARY) {
-            peer.form = BINARY;
-        }
-        peer
+        Peer::handshake(self.address, more).await
     }
 
     /// The whole answer to a plain request.
@@ -221,6 +190,41 @@ pub(crate) enum Heard {
 }
 
 impl Peer {
+    /// What the node at an address answers to a handshake with these headers beside the usual ones.
+    pub(crate) async fn handshake(address: SocketAddr, more: &[(&str, &str)]) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut head = format!(
+            "GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        );
+        for (name, value) in more {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut peer = Self {
+            stream,
+            buffer: BytesMut::new(),
+            head: String::new(),
+            form: JSON,
+            inbox: VecDeque::new(),
+            deflated: 0,
+        };
+        while !peer.buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+            assert!(peer.fill().await, "the head of an answer");
+        }
+        let end = peer
+            .buffer
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n");
+        let head = peer.buffer.split_to(end.unwrap() + 4);
+        peer.head = String::from_utf8(head.to_vec()).unwrap();
+        if peer.head.contains(BINARY) {
+            peer.form = BINARY;
+        }
+        peer
+    }
+
     async fn fill(&mut self) -> bool {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer));
         matches!(read.await.expect("something in time"), Ok(count) if count > 0)
