@@ -5,6 +5,7 @@
 
 mod authenticator;
 mod authorize;
+pub mod jwt;
 mod resume;
 mod secret;
 
