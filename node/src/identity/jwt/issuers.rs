@@ -139,7 +139,7 @@ impl Issuer {
                         tracing::warn!(issuer = name, "an issuer publishes no key that is taken");
                     }
                     tracing::debug!(issuer = name, keys, "keys are fetched");
-                    flight.published = Some(published);
+                    flight.published.replace(published);
                 }
                 Err(error) => {
                     let error = chain(&error);

@@ -214,7 +214,8 @@ mod tests {
         fn no_parts_do_harm(header in any::<Vec<u8>>(), claims in any::<Vec<u8>>(), signature in any::<Vec<u8>>()) {
             let [header, claims, signature] =
                 [header, claims, signature].map(|part| URL_SAFE_NO_PAD.encode(part));
-            prop_assert!(Token::parse(&format!("{header}.{claims}.{signature}")).is_err());
+            let text = [header, claims, signature].join(".");
+            prop_assert!(Token::parse(&text).is_err());
         }
     }
 }

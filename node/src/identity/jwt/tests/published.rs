@@ -217,7 +217,7 @@ fn a_set_has_the_keys_that_are_taken() {
 #[test]
 fn what_is_no_set_is_refused_as_a_whole() {
     let jwk = Signer::new("EdDSA").jwk("1");
-    let twice = set(&[jwk.clone(), Signer::new("ES256").jwk("1")]).unwrap_err();
+    let twice = set(&[jwk, Signer::new("ES256").jwk("1")]).unwrap_err();
     assert!(matches!(twice, KeySetError::Twice));
     let many: Vec<_> = (0..=KEY_SET_KEYS_MAX).map(|_| json!({})).collect();
     assert!(matches!(set(&many).unwrap_err(), KeySetError::TooMany));
