@@ -406,3 +406,45 @@ pub const WEB_HEADERS_BYTES_MAX: usize = 16 * 1024;
 pub const WEB_SETTINGS_BYTES_MAX: usize = 4 * 1024;
 /// Bytes that a browser may say about its session beside its streams: the capsules that it has are small and few.
 pub const WEB_CAPSULE_BYTES_MAX: usize = 16 * 1024;
+
+/// How far the clocks of an issuer of tokens and of a node may be apart, milliseconds: machines that are set by
+/// network time stay within a second, those that are not within a minute.
+pub const TOKEN_SKEW_MS: u64 = 60_000;
+/// Values in the header of a token, and in its claims: directories list some hundred groups of a person.
+pub const TOKEN_VALUES_MAX: usize = 512;
+/// Objects and lists within each other in a token or a set of keys: issuers in use have three levels.
+pub const TOKEN_DEPTH_MAX: usize = 8;
+/// Audiences of one token. Each that is there may use the token at the others.
+pub const TOKEN_AUDIENCES_MAX: usize = 32;
+/// Roles that a token may list, as its issuer names them: as many groups as issuers put into a token.
+pub const TOKEN_ROLES_MAX: usize = 256;
+/// The subject of a token and its id: what OpenID Connect has for a subject.
+pub const TOKEN_SUBJECT_BYTES_MAX: usize = 255;
+/// The id of a key: hashes in text are 44 to 64 bytes long.
+pub const KEY_ID_BYTES_MAX: usize = 256;
+/// Foreign issuers of tokens that a node may trust.
+pub const ISSUERS_MAX: usize = 64;
+/// The name of an issuer or an audience: a URL.
+pub const ISSUER_BYTES_MAX: usize = 1_024;
+/// Names that lead to a claim, and what is mapped of an issuer's roles to ours.
+pub const ISSUER_PATH_MAX: usize = TOKEN_DEPTH_MAX;
+pub const ISSUER_ROLES_MAX: usize = TOKEN_ROLES_MAX;
+/// What an issuer publishes, its keys or what leads there: ten keys with their certificates take 30 kB.
+pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
+/// Keys of one issuer, of all types: one that is used, one that is next, and some that are about to end.
+pub const KEY_SET_KEYS_MAX: usize = 64;
+/// Values in what an issuer publishes: the largest key has twenty with its certificates.
+pub const KEY_SET_VALUES_MAX: usize = 4_096;
+/// How long an issuer's keys are taken as they were fetched, milliseconds: as it says, within these bounds, or else
+/// ten minutes. A key that is withdrawn is believed for so long at the most, if its issuer can be reached.
+pub const KEYS_AGE_MS_MIN: u64 = 60_000;
+pub const KEYS_AGE_MS_DEFAULT: u64 = 10 * 60 * 1_000;
+pub const KEYS_AGE_MS_MAX: u64 = 60 * 60 * 1_000;
+/// How much longer they are taken while the issuer cannot be reached, milliseconds: time to mend it.
+pub const KEYS_KEPT_MS: u64 = 60 * 60 * 1_000;
+/// Between two fetches for keys that are not known, milliseconds: tokens of invented keys cost an issuer no more.
+pub const KEYS_UNKNOWN_MS: u64 = 60_000;
+/// Between a fetch that failed and the next, milliseconds.
+pub const KEYS_RETRY_MS: u64 = 10_000;
+/// How long a fetch may take, milliseconds: those who show a new key wait for it.
+pub const KEYS_FETCH_MS_MAX: u64 = 5_000;

@@ -6,6 +6,7 @@
 
 mod authenticator;
 mod authorize;
+pub mod jwt;
 mod permission;
 mod principal;
 mod resume;

@@ -4,6 +4,7 @@
 
 mod bridge;
 mod edge;
+mod identity;
 mod operation;
 mod permission;
 mod process;

@@ -3,7 +3,7 @@
 #[path = "../../../../cluster/tests/it/peer/authority.rs"]
 mod authority;
 mod basics;
-mod builtin;
+pub(crate) mod builtin;
 mod cluster;
 mod crash;
 #[path = "../../../../cluster/tests/it/actor/faults.rs"]

@@ -54,6 +54,19 @@ impl Answer {
         }
     }
 
+    /// A header, by its name in lower case.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// The body, if it is text.
+    pub(super) fn into_text(self) -> Option<String> {
+        match self.body_encoding {
+            None => Some(self.body),
+            Some(_) => None,
+        }
+    }
+
     /// The result, if there is room for it in an operation.
     pub(super) fn into_value(self) -> Result<Value, CallError> {
         // Text of many escapes is longer than it looks.

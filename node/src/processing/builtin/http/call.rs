@@ -23,6 +23,12 @@ use crate::processing::{HandlerError, InvalidInput};
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// Who calls.
+const AGENT: &str = concat!("selvedge/", env!("CARGO_PKG_VERSION"));
+
+/// What documents are taken: sets of keys have a type of their own.
+const DOCUMENTS: &str = "application/json, application/jwk-set+json";
+
 /// The input of an operation of the type `http`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -71,10 +77,7 @@ impl Call {
             .or_insert(HeaderValue::from_static("*/*"));
         headers
             .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(concat!(
-                "selvedge/",
-                env!("CARGO_PKG_VERSION")
-            )));
+            .or_insert(HeaderValue::from_static(AGENT));
         let timeout_ms = at_most(
             "timeoutMs",
             input.timeout_ms.unwrap_or(HTTP_TIMEOUT_MS_DEFAULT),
@@ -104,6 +107,25 @@ impl Call {
             redirects_max,
             expect: input.expect.map(statuses).transpose()?,
         })
+    }
+
+    /// A call for one document, that follows no redirect. Its URL is one that may be called.
+    pub(super) fn get(url: Url, timeout: Duration, response_bytes_max: usize) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(DOCUMENTS));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        Self {
+            request: Request {
+                method: Method::GET,
+                url,
+                headers,
+                body: Bytes::new(),
+            },
+            timeout,
+            response_bytes_max,
+            redirects_max: 0,
+            expect: Some(vec![StatusCode::OK]),
+        }
     }
 
     /// The call with the key by which the other side recognises its repeat, unless it brings one.

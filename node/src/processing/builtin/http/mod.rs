@@ -2,7 +2,7 @@
 //!
 //! `call` checks the input, `client` makes the call (`address` and `resolve`: where it may go, `redirect`:
 //! where it goes next, `tls`, `breakers`), `answer` is its result, `retry_after` when a refusal may be tried again. It calls only public addresses and what
-//! the configuration allows, and never one that it has not checked.
+//! the configuration allows, and never one that it has not checked. `fetch` lends the client to who needs a document.
 
 mod address;
 mod answer;
@@ -10,6 +10,7 @@ mod breakers;
 mod call;
 mod client;
 mod error;
+mod fetch;
 mod redirect;
 mod resolve;
 mod retry_after;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use address::{Allowed, AllowedError};
+pub(crate) use fetch::{Fetch, FetchError, Fetched};
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::Roots;
 

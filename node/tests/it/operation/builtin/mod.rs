@@ -2,4 +2,4 @@
 
 mod http;
 mod saga;
-mod server;
+pub(crate) mod server;

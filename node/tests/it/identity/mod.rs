@@ -1,0 +1,3 @@
+//! Who acts, as other systems say it.
+
+mod jwt;
