@@ -33,6 +33,11 @@ impl DevelopmentToken {
             token,
         }
     }
+
+    /// Whether it is this token.
+    pub(super) fn is(&self, token: &str) -> bool {
+        self.token.is(token)
+    }
 }
 
 #[async_trait]
@@ -42,7 +47,7 @@ impl Authenticator for DevelopmentToken {
         token: &str,
         tenant: Option<Tenant>,
     ) -> Result<Principal, Failure> {
-        if !self.token.is(token) {
+        if !self.is(token) {
             return Err(Failure::field(
                 ErrorCode::Unauthenticated,
                 "token",

@@ -12,6 +12,7 @@ mod principal;
 mod resume;
 mod role;
 mod secret;
+mod tokens;
 
 pub use authenticator::{Authenticator, DevelopmentToken};
 pub use authorize::{authorize, scope};
@@ -21,3 +22,4 @@ pub(crate) use principal::Term;
 pub use resume::{ResumeClaims, ResumeKey};
 pub use role::{BUILT_IN, Role, Rule, Scope};
 pub use secret::Secret;
+pub use tokens::Tokens;

@@ -10,10 +10,12 @@ use selvedge_cluster::membership::Role;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::jwt::IssuerConfig;
 use crate::operate::bridge_table::BridgeTable;
 use crate::operate::cli::NodeFlags;
 use crate::operate::failure::CommandFailure;
 use crate::operate::fdb_table::FdbTable;
+use crate::operate::identity_table::IdentityTable;
 use crate::operate::origin::{Origins, flag_or_variable};
 use crate::operate::tls_files::{TlsConfig, TlsTable};
 
@@ -40,6 +42,10 @@ pub(crate) struct NodeConfig {
     pub(crate) fdb: FdbTable,
     pub(crate) bridge: BridgeTable,
     pub(crate) token_file: Option<PathBuf>,
+    pub(crate) identity: IdentityTable,
+    /// Those of `identity`, checked.
+    #[serde(skip)]
+    pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) drain_seconds: u32,
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
@@ -83,6 +89,7 @@ struct File {
     fdb: FdbTable,
     bridge: BridgeTable,
     token_file: Option<PathBuf>,
+    identity: IdentityTable,
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
@@ -143,6 +150,8 @@ impl NodeConfig {
             fdb: file.fdb.checked(|key| origins.of(key))?,
             bridge: file.bridge.checked(|key| origins.of(key))?,
             token_file: file.token_file,
+            issuers: file.identity.checked(|key| origins.of(key))?,
+            identity: file.identity,
             drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
             reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,
             connections_max: within(

@@ -12,6 +12,7 @@ mod duration;
 mod failure;
 mod fdb_table;
 mod free_port;
+mod identity_table;
 mod membership;
 mod node;
 mod origin;

@@ -21,7 +21,7 @@ use crate::app::Running;
 use crate::bridge::{self, Bridge, WebTransport};
 use crate::edge::{self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey, WEB_PATH};
 use crate::gateway::{Gateway, Service};
-use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret};
+use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret, Tokens};
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
@@ -50,7 +50,9 @@ impl Doors {
             application.host.clone(),
             application.operations.clone(),
         ));
-        let authenticator: Arc<dyn Authenticator> = Arc::new(DevelopmentToken::new("admin", token));
+        let own = DevelopmentToken::new("admin", token);
+        let tokens = Tokens::new(own, config.issuers.clone(), clock.clone());
+        let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
         let bridges = others.bridges.clone();
         let inside = Inside {
             service: Arc::clone(&service),

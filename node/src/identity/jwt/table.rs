@@ -19,14 +19,14 @@ use selvedge_protocol::Tenant;
 use selvedge_protocol::limits::{
     ISSUER_BYTES_MAX, ISSUER_PATH_MAX, ISSUER_ROLES_MAX, ISSUERS_MAX, NAME_BYTES_MAX,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::identity::jwt::claims::{RolesRule, Rules, TenantRule};
 use crate::identity::jwt::source::{self, FileSource, HttpSource, Place, Source};
 
 /// One of these tables as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerTable {
     /// Exactly as its tokens have it in `iss`.
@@ -45,7 +45,7 @@ pub struct IssuerTable {
 
 /// A claim, or the names that lead to it through objects. Names are taken as they are: those of some issuers
 /// are URLs, dots and all.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum ClaimPath {
     Name(String),

@@ -10,6 +10,7 @@ mod examples;
 mod forms;
 #[cfg(feature = "fdb-client")]
 mod foundationdb;
+mod issuers;
 mod kill;
 mod metrics;
 mod policy;
