@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use selvedge_cluster::Clock;
-use selvedge_protocol::limits::TOKEN_SKEW_MS;
+use selvedge_protocol::limits::{LABEL_BYTES_MAX, TOKEN_SKEW_MS};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 
 use crate::identity::jwt::{Claims, IssuerConfig, Issuers};
@@ -67,6 +67,13 @@ fn principal(claims: &Claims, asked: Option<Tenant>) -> Result<Principal, Failur
     let is_claimed = |role: &&Role| claims.roles.iter().any(|name| name == role.name());
     let roles: Vec<Role> = BUILT_IN.iter().filter(is_claimed).cloned().collect();
     let name = format!("{}|{}", claims.issuer, claims.subject);
+    if name.len() > LABEL_BYTES_MAX {
+        // Nodes tell each other who sends a command, within this.
+        let message = format!(
+            "the names of the token's issuer and subject are over {LABEL_BYTES_MAX} bytes with the | between them"
+        );
+        return Err(Failure::field(ErrorCode::Unauthenticated, "token", message));
+    }
     // As long as verification takes it.
     let expires_ms = claims.expires_ms.saturating_add(TOKEN_SKEW_MS);
     Ok(Principal::new(name, tenant, roles).until(expires_ms))
@@ -97,6 +104,23 @@ mod tests {
         assert!(authorize(&principal, drain).is_err());
         let write = Permission::new(Resource::Operation, Action::Write);
         assert!(authorize(&principal, write).is_ok());
+    }
+
+    #[test]
+    fn a_name_is_no_longer_than_nodes_tell_each_other() {
+        let named = |bytes: usize| {
+            let subject = "s".repeat(bytes - "https://login.example|".len());
+            principal(
+                &Claims {
+                    subject,
+                    ..claims()
+                },
+                None,
+            )
+        };
+        assert_eq!(named(LABEL_BYTES_MAX).unwrap().name.len(), LABEL_BYTES_MAX);
+        let refused = named(LABEL_BYTES_MAX + 1).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Unauthenticated);
     }
 
     #[test]
