@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use selvedge_cluster::Clock;
 use selvedge_cluster::store::{Committed, Error, Isolation, Range, Store, Transaction, Version};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::world::PATIENCE;
 use crate::actor::inner::inner_writes;
@@ -29,9 +30,9 @@ struct State {
     /// How many do.
     holding: watch::Sender<usize>,
     is_full: AtomicBool,
-    /// Whether range reads fail at once, and how many have.
+    /// Whether range reads fail at once, and when each did.
     is_away: AtomicBool,
-    failed: watch::Sender<usize>,
+    failed: watch::Sender<Vec<Instant>>,
     refused: AtomicUsize,
 }
 
@@ -57,7 +58,7 @@ impl Gate {
             holding: watch::Sender::new(0),
             is_full: AtomicBool::new(false),
             is_away: AtomicBool::new(false),
-            failed: watch::Sender::new(0),
+            failed: watch::Sender::new(Vec::new()),
             refused: AtomicUsize::new(0),
         }))
     }
@@ -112,11 +113,12 @@ impl Gate {
         self.0.is_away.store(is_away, Ordering::SeqCst);
     }
 
-    /// Completes when so many have failed.
-    pub(crate) async fn has_failed(&self, count: usize) {
+    /// Completes when so many have failed, with when each did.
+    pub(crate) async fn has_failed(&self, count: usize) -> Vec<Instant> {
         let mut failed = self.0.failed.subscribe();
-        let waited = failed.wait_for(|failed| *failed >= count);
-        assert!(timeout(PATIENCE, waited).await.is_ok());
+        let waited = failed.wait_for(|failed| failed.len() >= count);
+        let failed = timeout(PATIENCE, waited).await.unwrap().unwrap();
+        failed[..count].to_vec()
     }
 
     /// Commits that were made and refused, as they conflicted or came too late to tell.
@@ -187,7 +189,8 @@ impl Transaction for GatedTransaction {
             let mut holds_ranges = self.gate.0.holds_ranges.subscribe();
             holds_ranges.wait_for(|holds| !holds).await.unwrap();
             if self.gate.0.is_away.load(Ordering::SeqCst) {
-                self.gate.0.failed.send_modify(|failed| *failed += 1);
+                let now = Clock::system().monotonic();
+                self.gate.0.failed.send_modify(|failed| failed.push(now));
                 return Err(Error::Unavailable("it is away".to_owned()));
             }
             self.inner.range(range).await
