@@ -1,4 +1,4 @@
-/** The nodes of the cluster: what they do, and what they shall do. For the principal `admin`. */
+/** The nodes of the cluster: what they do, for who may see it, and what they shall do, for administrators of the cluster. */
 
 import type { ClusterCalls } from "./calls.js";
 
