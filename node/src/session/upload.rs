@@ -104,7 +104,7 @@ impl<S: Source> Upload<S> {
         while bytes.len() <= length {
             let began = Instant::now();
             let Ok(chunk) = timeout(progress.left(), self.source.next()).await else {
-                return Err(broken("its bytes come too slowly"));
+                return Err(broken("its bytes take too long to come"));
             };
             let Some(chunk) = chunk? else {
                 break;
