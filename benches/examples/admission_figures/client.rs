@@ -1,27 +1,34 @@
 //! Clients that mean it: handshakes, and one session that asks as fast as it is answered.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
-use futures::stream;
+use futures::{StreamExt, TryStreamExt, stream};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
+use quinn::{
+    ClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime,
+    VarInt,
+};
 use rustls::RootCertStore;
 use selvedge_protocol::frame::{
     ClientFrame, Command, Consistency, Hello, Payload, Query, ServerFrame,
 };
 use selvedge_protocol::{Target, codec, version};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::Instant;
 
 use crate::{Failed, end};
 
 /// Requests in flight.
 const DEPTH: u64 = 128;
-/// Handshakes in flight.
+/// Handshakes in flight, where what they cost is measured.
 const AT_ONCE: usize = 16;
+/// Those of a crowd, as many as a socket's buffer has room for.
+const CROWDED: usize = 1_000;
+/// As large as the node's own.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a session asks for.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +63,12 @@ impl Client {
             .with_no_client_auth();
         crypto.alpn_protocols = vec![version::ALPN.to_vec()];
         let crypto = QuicClientConfig::try_from(crypto)?;
-        let mut endpoint = Endpoint::client(([127, 0, 0, 1], 0).into())?;
+        let mut endpoint = Endpoint::new(
+            EndpointConfig::default(),
+            None,
+            socket()?,
+            Arc::new(TokioRuntime),
+        )?;
         endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
         Ok(Self(endpoint))
     }
@@ -74,6 +86,16 @@ impl Client {
             done?;
         }
         Ok(())
+    }
+
+    /// So many sessions, as fast as they are let in.
+    pub(crate) async fn sessions(
+        &self,
+        address: SocketAddr,
+        count: usize,
+    ) -> Result<Vec<Session>, Failed> {
+        let sessions = stream::iter(0..count).map(|_| self.session(address));
+        sessions.buffer_unordered(CROWDED).try_collect().await
     }
 
     pub(crate) async fn session(&self, address: SocketAddr) -> Result<Session, Failed> {
@@ -142,6 +164,14 @@ impl Session {
         }
         Ok(count)
     }
+}
+
+/// A socket that many connections share.
+fn socket() -> Result<UdpSocket, Failed> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    Ok(socket.into())
 }
 
 fn hello() -> Hello {

@@ -29,6 +29,8 @@ type Failed = Box<dyn Error + Send + Sync>;
 /// Handshakes that are accepted, and first packets that are not.
 const ACCEPTED: usize = 2_000;
 const TURNED_AWAY: usize = 40_000;
+/// Clients of one load generator that come at once.
+const CROWD: usize = 10_000;
 /// Long enough to be past start-up, short enough to repeat.
 const SECONDS: u64 = 5;
 /// Of which those of junk take some more: the first, in which handshakes are still accepted, and one at the end.
@@ -60,6 +62,7 @@ async fn measure() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let client = Client::new(directory.path())?;
     costs(directory.path(), &client).await?;
+    crowd(directory.path(), &client).await?;
     for sort in [Sort::Command, Sort::Query] {
         flooded(directory.path(), &client, sort).await?;
     }
@@ -89,6 +92,19 @@ async fn costs(directory: &Path, client: &Client) -> Result<(), Failed> {
             accepted / cost.max(0.1)
         );
     }
+    Ok(())
+}
+
+/// How long it takes until each of many that come at once has its session.
+async fn crowd(directory: &Path, client: &Client) -> Result<(), Failed> {
+    let node = Node::start("default", directory)?;
+    let begun = Instant::now();
+    let sessions = client.sessions(node.address, CROWD).await?;
+    println!(
+        "{} clients of one address at once: all have their sessions within {} ms",
+        sessions.len(),
+        begun.elapsed().as_millis()
+    );
     Ok(())
 }
 

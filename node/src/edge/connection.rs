@@ -388,10 +388,11 @@ async fn overdue(by: Option<Instant>) {
     }
 }
 
+/// The same as silence: the link may be better another time.
 fn no_frame() -> Failure {
     Failure::new(
-        ErrorCode::DeadlineExceeded,
-        "a frame did not come whole in time; send frames whole, and large payloads on streams of their own",
+        ErrorCode::Unavailable,
+        "a frame did not come whole in time; connect again and resume",
     )
 }
 
