@@ -8,6 +8,7 @@ use metrics::{
 use selvedge_protocol::OperationType;
 
 use crate::bridge::Process;
+use crate::edge::admission::Verdict;
 use crate::processing::BreakerState;
 
 /// Labels: `type`, `state`.
@@ -28,6 +29,11 @@ pub const GUESTS_REFUSED: &str = "selvedge_guests_refused_total";
 pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
 /// From the whole head of a request to the head of its answer, seconds. Label: `route`.
 pub const HTTP_SECONDS: &str = "selvedge_http_seconds";
+
+/// First packets of connections over QUIC. Label: `outcome` (accepted, retried, refused, ignored).
+pub const HANDSHAKES: &str = "selvedge_handshakes_total";
+/// Prefixes of addresses that tried lately.
+pub const HANDSHAKE_PREFIXES: &str = "selvedge_handshake_prefixes";
 
 /// Sessions of this node. Label: `transport` of their connection, or `none`.
 pub const SESSIONS: &str = "selvedge_sessions";
@@ -67,6 +73,14 @@ pub fn describe() {
         Unit::Seconds,
         "time from a request's head to that of its answer"
     );
+    describe_counter!(
+        HANDSHAKES,
+        "first packets of connections over QUIC, by what became of them"
+    );
+    describe_gauge!(
+        HANDSHAKE_PREFIXES,
+        "prefixes of addresses that owe something for handshakes they tried lately"
+    );
     describe_gauge!(
         SESSIONS,
         "sessions of this node, by the transport of their connection"
@@ -75,6 +89,16 @@ pub fn describe() {
     describe_gauge!(PROCESS_MEMORY, Unit::Bytes, "memory that is in use");
     describe_gauge!(PROCESS_CPU, Unit::Seconds, "processor time that was used");
     describe_gauge!(PROCESS_FILES, "open files and sockets");
+}
+
+/// So many first packets came to this.
+pub(crate) fn handshakes(outcome: Verdict, count: u64) {
+    counter!(HANDSHAKES, "outcome" => outcome.name()).increment(count);
+}
+
+/// Accounts of prefixes that owe something.
+pub(crate) fn handshake_prefixes(count: usize) {
+    gauge!(HANDSHAKE_PREFIXES).set(amount(count as u64));
 }
 
 /// So many sessions have a connection over this.

@@ -397,6 +397,16 @@ pub const EVENT_STREAMS_PRINCIPAL_MAX: usize = 1_024;
 pub const EVENT_STREAM_BEAT_MS: u64 = 15_000;
 /// When a client is to come back that lost its stream, milliseconds.
 pub const EVENT_STREAM_RETRY_MS: u64 = 2_000;
+/// Prefixes of addresses that an edge remembers what they did lately, with a proof of their address and without, each:
+/// at 16 bytes 2 MiB in all. Most owe nothing after some milliseconds; to fill it within the five seconds of those that
+/// owe most, a node would have to accept six thousand handshakes a second.
+pub const EDGE_ACCOUNTS_MAX: usize = 65_536;
+/// Proofs of an address that were given at an earlier time and shown, by the day: what is remembered of them takes
+/// 2 MiB for two days. Past it they count for nothing until the next day, and who shows one is asked for another.
+pub const EDGE_TOKENS_USED_MAX: usize = 1_048_576;
+/// What an attached payload must bring each time that a stall may last: at 30 seconds half a kilobyte a second. The
+/// slowest modem does more, and who does less holds memory for nothing.
+pub const PAYLOAD_STALL_BYTES_MIN: usize = 16 * 1024;
 /// Streams that a browser opens one way: HTTP/3 has three for the whole connection (RFC 9114, 6.2), and one is for
 /// what a server does not know and refuses.
 pub const WEB_STREAMS_MAX: u32 = 4;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
@@ -13,6 +14,7 @@ use selvedge_protocol::frame::ClientFrame;
 use selvedge_protocol::{ErrorCode, Failure, codec};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::edge::wire::Wire;
@@ -47,7 +49,7 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
         }
     };
     // Counted from here: lost packets of the handshake are no fault of the Hello that follows.
-    let deadline = tokio::time::Instant::now() + shared.config.hello;
+    let deadline = Instant::now() + shared.config.hello;
     let wire = Wire::establish(connection, &shared, deadline).await?;
     let accepted = tokio::time::timeout_at(deadline, first_stream(&wire, &shared)).await;
     let Ok(accepted) = accepted else {
@@ -61,6 +63,7 @@ async fn greet(incoming: Incoming, shared: Arc<Shared>) -> Option<Conversation> 
         buffer: BytesMut::new(),
         // Frames may have come in one packet with the Hello.
         has_frames: true,
+        whole_by: None,
     };
     let first = tokio::time::timeout_at(deadline, control.first()).await;
     let room = shared.answer_room.connection();
@@ -114,6 +117,8 @@ struct Control {
     buffer: BytesMut,
     /// Whether a whole frame may be in it.
     has_frames: bool,
+    /// Until when the frame that has begun must have come.
+    whole_by: Option<Instant>,
 }
 
 /// A connection with its session.
@@ -209,13 +214,17 @@ impl Conversation {
                     self.hand_over(permit)?;
                 }
             }
+            // Last, so that what has come by now is read first.
+            () = overdue(self.control.whole_by), if !has_frames && !is_blocked => {
+                return Err(Over::Ending(End::Failed(no_frame())));
+            }
         }
         Ok(())
     }
 
     /// Hands one batch of whole frames to the session.
     fn hand_over(&mut self, permit: BatchPermit) -> Result<(), Over> {
-        let frames = self.control.frames()?;
+        let frames = self.control.frames(self.shared.config.payload_stall)?;
         if !frames.is_empty() {
             self.session.frames(permit, frames);
         }
@@ -336,8 +345,8 @@ impl Control {
         Ok(())
     }
 
-    /// One batch of whole frames off the front.
-    fn frames(&mut self) -> Result<Vec<ClientFrame>, Over> {
+    /// One batch of whole frames off the front. What is left of another one has so long to come.
+    fn frames(&mut self, patience: Duration) -> Result<Vec<ClientFrame>, Over> {
         let expected = self.buffer.len() / FRAME_BYTES;
         let mut frames = Vec::with_capacity(expected.min(BATCH_FRAMES_MAX));
         self.has_frames = false;
@@ -350,6 +359,9 @@ impl Control {
         }
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+            self.whole_by = None;
+        } else if self.whole_by.is_none() || !frames.is_empty() {
+            self.whole_by = Some(Instant::now() + patience);
         }
         Ok(frames)
     }
@@ -366,6 +378,22 @@ const BATCH_FRAMES_MAX: usize = 512;
 
 fn violation(error: &codec::Error) -> Over {
     Over::Ending(End::Failed(malformed(error)))
+}
+
+/// Completes at this time; never without one.
+async fn overdue(by: Option<Instant>) {
+    match by {
+        Some(by) => tokio::time::sleep_until(by).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same as silence: the link may be better another time.
+fn no_frame() -> Failure {
+    Failure::new(
+        ErrorCode::Unavailable,
+        "a frame did not come whole in time; connect again and resume",
+    )
 }
 
 fn no_hello() -> Failure {

@@ -11,11 +11,14 @@
 //!
 //! Browsers come to the same port by WebTransport: `wire` is what differs, and `web` how they get there.
 
+pub mod admission;
 mod answer;
 mod close;
 mod connection;
+mod gate;
 mod payload;
 mod subscription;
+mod token;
 mod transport;
 mod web;
 mod wire;
@@ -26,11 +29,14 @@ use std::time::Duration;
 
 use quinn::{Endpoint, Incoming};
 use selvedge_protocol::limits::SESSION_STREAMS_MAX;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::MissedTickBehavior;
 
+use crate::edge::admission::AdmissionConfig;
+use crate::edge::gate::{Gate, HandshakePermit, Passage};
 use crate::session::{NodeRoom, PayloadRoom, Sessions};
 
 pub use selvedge_cluster::peer::ResetKey;
+pub use token::TokenKey;
 pub use transport::{BindError, BrowserTls, EdgeTls};
 pub(crate) use web::is_at;
 
@@ -41,13 +47,14 @@ pub struct EdgeConfig {
     pub address: SocketAddr,
     /// Connections in all; more are refused.
     pub connections_max: usize,
-    /// Connections that have not said Hello; more are sent away with a retry, then refused.
-    pub handshakes_max: usize,
+    /// Who may begin a handshake.
+    pub admission: AdmissionConfig,
     /// How long a handshake may take, from its first packet on.
     pub handshake: Duration,
     /// How long a connection may take from the end of its handshake to its whole Hello.
     pub hello: Duration,
-    /// How long the stream of a payload or large answer may stand still before it is given up.
+    /// How long the stream of a payload or large answer may stand still before it is given up, and a frame may take
+    /// from its first byte to its last.
     pub payload_stall: Duration,
     /// Bytes of attached payloads being received, over all connections; at least the largest one's.
     pub payload_bytes_max: usize,
@@ -59,6 +66,8 @@ pub struct EdgeConfig {
     pub drain: Duration,
     /// Lets clients of this node's earlier processes notice at once that those are gone.
     pub reset_key: Option<ResetKey>,
+    /// Lets clients show this node proofs of their address that others of its cluster gave them; `None`: it takes its own.
+    pub token_key: Option<TokenKey>,
     /// Browsers, which connect by WebTransport; `None` serves none.
     pub browsers: Option<Browsers>,
 }
@@ -72,11 +81,11 @@ pub struct Browsers {
 
 impl EdgeConfig {
     /// The defaults, on this address.
-    pub const fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
             connections_max: 200_000, // DESIGN 16's 100,000 sessions, twice
-            handshakes_max: 2_048, // 1,000 clients at once fit; at 50 kB each no more than 100 MB
+            admission: AdmissionConfig::default(),
             handshake: Duration::from_secs(10), // four attempts: see the transport's INITIAL_RTT
             hello: Duration::from_secs(10), // several round trips and retransmissions of a bad link
             payload_stall: Duration::from_secs(30), // the same patience as with a connection
@@ -85,6 +94,7 @@ impl EdgeConfig {
             linger: Duration::from_secs(2), // a few round trips
             drain: Duration::from_secs(20), // orchestrators commonly kill after 30
             reset_key: None,
+            token_key: None,
             browsers: Some(Browsers {
                 origins: Vec::new(),
             }),
@@ -116,7 +126,7 @@ pub enum RunError {
 struct Shared {
     config: EdgeConfig,
     sessions: Sessions,
-    handshakes: Arc<Semaphore>,
+    gate: Arc<Gate>,
     payload_room: PayloadRoom,
     answer_room: NodeRoom,
 }
@@ -130,7 +140,7 @@ impl Edge {
             endpoint,
             browser_certificate,
             shared: Arc::new(Shared {
-                handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
+                gate: Gate::new(config.admission, sessions.clock().clone()),
                 payload_room: PayloadRoom::new(config.payload_bytes_max),
                 answer_room: NodeRoom::new(config.answer_bytes_max),
                 config,
@@ -158,12 +168,16 @@ impl Edge {
         } = self;
         let sessions = shared.sessions.clone();
         tokio::pin!(shutdown);
+        let mut ticks = tokio::time::interval(TELL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let connections_max = shared.config.connections_max;
         let result = loop {
             tokio::select! {
                 incoming = endpoint.accept() => match incoming {
-                    Some(incoming) => admit(&endpoint, &shared, incoming),
+                    Some(incoming) => admit(&endpoint, &shared, incoming, connections_max),
                     None => break Ok(()),
                 },
+                _ = ticks.tick() => shared.gate.tell(),
                 () = &mut shutdown => break Ok(()),
                 () = sessions.failed() => break Err(RunError::Sessions),
             }
@@ -173,10 +187,11 @@ impl Edge {
         loop {
             tokio::select! {
                 () = &mut drain => break,
-                // Unanswered, they would wait for their own time limit.
-                Some(incoming) = endpoint.accept() => incoming.refuse(),
+                // As if there were no room at all. Unanswered, they would wait for their own time limit.
+                Some(incoming) = endpoint.accept() => admit(&endpoint, &shared, incoming, 0),
             }
         }
+        shared.gate.tell();
         result
     }
 }
@@ -199,26 +214,22 @@ async fn drain(endpoint: &Endpoint, shared: &Shared) {
 /// Closing takes three probe timeouts, which on a link worth waiting for is less than this.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// Decides before the handshake, which is what costs. Under load a client must first show that it
-/// receives what is sent to its address; the proof costs no memory here.
-fn admit(endpoint: &Endpoint, shared: &Arc<Shared>, incoming: Incoming) {
-    if endpoint.open_connections() >= shared.config.connections_max {
-        return incoming.refuse();
+/// Decides before the handshake, which is what costs.
+fn admit(endpoint: &Endpoint, shared: &Arc<Shared>, incoming: Incoming, connections_max: usize) {
+    let connections = endpoint.open_connections();
+    match shared.gate.decide(&incoming, connections, connections_max) {
+        Passage::Accept(permit) => {
+            tokio::spawn(connection::serve(incoming, Arc::clone(shared), permit));
+        }
+        // Only a validated address fails, and such are never asked again.
+        Passage::Retry => drop(incoming.retry()),
+        Passage::Refuse => incoming.refuse(),
+        Passage::Ignore => incoming.ignore(),
     }
-    let is_busy = shared.handshakes.available_permits() < shared.config.handshakes_max / 2;
-    if is_busy && incoming.may_retry() {
-        // Only a validated address fails, and that was just looked at.
-        let _ = incoming.retry();
-        return;
-    }
-    let Ok(permit) = Arc::clone(&shared.handshakes).try_acquire_owned() else {
-        return incoming.refuse();
-    };
-    tokio::spawn(connection::serve(incoming, Arc::clone(shared), permit));
 }
 
-/// Leave for one connection to be in its handshake.
-type HandshakePermit = OwnedSemaphorePermit;
+/// How often it is told what became of handshakes: the log has a line at most as often.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Streams a client may have open: its control stream and payloads.
 const STREAMS_MAX: u32 = SESSION_STREAMS_MAX;

@@ -28,12 +28,13 @@ pub(super) async fn serve(
             wire,
             recv,
             buffer: BytesMut::new(),
-            stall: shared.config.payload_stall,
+            stall: patience,
         },
         session,
         room: shared.payload_room.clone(),
+        stall: patience,
     };
-    match run(&mut upload).await {
+    match run(&mut upload, patience).await {
         Ok(Some(reply)) => {
             let mut bytes = Vec::new();
             if let Err(error) = codec::encode(&ServerFrame::Reply(reply), &mut bytes) {
@@ -59,8 +60,10 @@ pub(super) async fn serve(
     }
 }
 
-async fn run(upload: &mut Upload<Stream>) -> Result<Option<Reply>, Failure> {
-    let command = upload.source.command().await?;
+/// The command is one frame, and has the time of one as a whole.
+async fn run(upload: &mut Upload<Stream>, patience: Duration) -> Result<Option<Reply>, Failure> {
+    let command = tokio::time::timeout(patience, upload.source.command()).await;
+    let command = command.map_err(|_| broken("its command did not come whole in time"))??;
     upload.run(command).await
 }
 

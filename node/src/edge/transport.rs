@@ -18,7 +18,7 @@ use selvedge_protocol::version::ALPN;
 use sha2::{Digest, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX, web};
+use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX, token, web};
 
 /// What an edge shows to its clients.
 #[derive(Debug)]
@@ -138,7 +138,10 @@ pub(super) fn endpoint(
         Some(_) => Speaking::Both,
         None => Speaking::Frames,
     };
-    let server = server_config(crypto(tls, speaking)?, idle, speaking);
+    let mut server = server_config(crypto(tls, speaking)?, idle, speaking);
+    if let Some(key) = &config.token_key {
+        server.token_key(key.sealing());
+    }
     let address = config.address;
     let bind = |source| BindError::Bind { address, source };
     let socket = socket(address).map_err(bind)?;
@@ -214,6 +217,7 @@ fn server_config(crypto: QuicServerConfig, idle: Duration, speaking: Speaking) -
     server
         .transport_config(Arc::new(transport(idle, speaking)))
         .migration(true)
+        .validation_token_config(token::validation())
         // Packets that arrive before their connection was looked at: the loop that looks never waits.
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)

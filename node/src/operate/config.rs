@@ -10,9 +10,11 @@ use selvedge_cluster::membership::Role;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
+use crate::edge::admission::AdmissionConfig;
 use crate::identity::jwt::IssuerConfig;
 use crate::operate::bridge_table::BridgeTable;
 use crate::operate::cli::NodeFlags;
+use crate::operate::edge_table;
 use crate::operate::failure::CommandFailure;
 use crate::operate::fdb_table::FdbTable;
 use crate::operate::identity_table::IdentityTable;
@@ -40,6 +42,7 @@ pub(crate) struct NodeConfig {
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) tls: TlsConfig,
     pub(crate) fdb: FdbTable,
+    pub(crate) edge: AdmissionConfig,
     pub(crate) bridge: BridgeTable,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) identity: IdentityTable,
@@ -87,6 +90,7 @@ struct File {
     ready_file: Option<PathBuf>,
     tls: TlsTable,
     fdb: FdbTable,
+    edge: AdmissionConfig,
     bridge: BridgeTable,
     token_file: Option<PathBuf>,
     identity: IdentityTable,
@@ -148,6 +152,7 @@ impl NodeConfig {
             ready_file: self::ready_file(&by("ready_file"), ready_file)?,
             tls: TlsConfig::of(table, |key| origins.of(key))?,
             fdb: file.fdb.checked(|key| origins.of(key))?,
+            edge: edge_table::checked(file.edge, |key| origins.of(key))?,
             bridge: file.bridge.checked(|key| origins.of(key))?,
             token_file: file.token_file,
             issuers: file.identity.checked(|key| origins.of(key))?,
@@ -478,6 +483,8 @@ mod tests {
             ("drain_seconds = 0", "drain_seconds"),
             ("weight = 0", "weight"),
             ("advertise_peer = 'here'", "HOST:PORT"),
+            ("[edge]\nhandshakes_max = 1", "edge.handshakes_max"),
+            ("[edge]\nadress = 1", "adress"),
             ("[tls]\ncertificate = 'a'", "tls.key"),
             ("[tls]\nbrowser_certificate = 'a'", "tls.browser_key"),
             (

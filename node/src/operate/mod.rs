@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod config;
 mod duration;
+mod edge_table;
 mod failure;
 mod fdb_table;
 mod free_port;

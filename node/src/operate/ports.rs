@@ -19,7 +19,9 @@ use tokio::task::JoinHandle;
 
 use crate::app::Running;
 use crate::bridge::{self, Bridge, WebTransport};
-use crate::edge::{self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey, WEB_PATH};
+use crate::edge::{
+    self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey, TokenKey, WEB_PATH,
+};
 use crate::gateway::{Gateway, Service};
 use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret, Tokens};
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
@@ -246,6 +248,8 @@ fn bind_edge(
     let edge_config = EdgeConfig {
         connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
         drain: Duration::from_secs(config.drain_seconds.into()),
+        admission: config.edge,
+        token_key: Some(TokenKey::of_cluster(meta.session_key.as_bytes())),
         reset_key: Some(ResetKey::of_node(meta.session_key.as_bytes(), &config.name)),
         browsers: Some(Browsers {
             origins: config.bridge.origins.clone(),

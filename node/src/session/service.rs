@@ -166,6 +166,11 @@ impl Sessions {
         Ok(SessionHandle::new(opened.session, connection, actor))
     }
 
+    /// What they take their time and randomness from.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.inside.clock
+    }
+
     /// A connection silent for this long is to be closed.
     pub fn idle(&self) -> Duration {
         Duration::from_millis(u64::from(self.0.config.idle_ms))

@@ -3,13 +3,15 @@
 //! An attached payload is received whole first, a streamed one is handed through while it comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use selvedge_protocol::frame::{Command, Outcome, Payload, Reply, Request};
-use selvedge_protocol::limits::PAYLOAD_BYTES_MAX;
+use selvedge_protocol::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_STALL_BYTES_MIN};
 use selvedge_protocol::session::server::bounded;
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 
 use crate::gateway::CommandPayload;
 use crate::processing::PayloadBroken;
@@ -41,6 +43,18 @@ pub(crate) struct Upload<S> {
     pub(crate) source: S,
     pub(crate) session: SessionReporter,
     pub(crate) room: PayloadRoom,
+    /// How long each [`PAYLOAD_STALL_BYTES_MIN`] of an attached payload may take.
+    pub(crate) stall: Duration,
+}
+
+/// How fast an attached payload comes. It holds memory until it is whole, so it must do better than a byte now and
+/// then.
+#[derive(Debug)]
+struct Progress {
+    stall: Duration,
+    /// What came since it was enough, and how long it was waited for.
+    bytes: usize,
+    waited: Duration,
 }
 
 impl<S: Source> Upload<S> {
@@ -71,13 +85,7 @@ impl<S: Source> Upload<S> {
         let Ok(_permit) = room.acquire_many(kib).await else {
             return Ok(None);
         };
-        let mut bytes = BytesMut::new();
-        while bytes.len() <= length {
-            let Some(chunk) = self.source.next().await? else {
-                break;
-            };
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = self.whole(length).await?;
         if bytes.len() > PAYLOAD_BYTES_MAX {
             return Ok(Some(self.refuse(number, too_large(bytes.len() as u64))));
         }
@@ -87,6 +95,24 @@ impl<S: Source> Upload<S> {
         }
         let payload = CommandPayload::Whole(bytes.freeze());
         Ok(self.execute(command, payload).await.ok())
+    }
+
+    /// All bytes, or more than there may be.
+    async fn whole(&mut self, length: usize) -> Result<BytesMut, Failure> {
+        let mut bytes = BytesMut::new();
+        let mut progress = Progress::new(self.stall);
+        while bytes.len() <= length {
+            let began = Instant::now();
+            let Ok(chunk) = timeout(progress.left(), self.source.next()).await else {
+                return Err(broken("its bytes take too long to come"));
+            };
+            let Some(chunk) = chunk? else {
+                break;
+            };
+            progress.came(chunk.len(), began.elapsed());
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
     }
 
     /// Executes the command, and hands the bytes through while they come.
@@ -152,6 +178,29 @@ impl<S: Source> Upload<S> {
     }
 }
 
+impl Progress {
+    const fn new(stall: Duration) -> Self {
+        Self {
+            stall,
+            bytes: 0,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// How long the next bytes may take.
+    const fn left(&self) -> Duration {
+        self.stall.saturating_sub(self.waited)
+    }
+
+    fn came(&mut self, bytes: usize, waited: Duration) {
+        self.bytes += bytes;
+        self.waited += waited;
+        if self.bytes >= PAYLOAD_STALL_BYTES_MIN {
+            *self = Self::new(self.stall);
+        }
+    }
+}
+
 /// The reply to a command that is refused.
 pub(crate) fn refusal(number: u64, failure: Failure) -> Reply {
     Reply {
@@ -185,4 +234,29 @@ fn wrong_length(announced: u64, received: u64) -> Failure {
         "payload",
         format!("{announced} bytes were announced and {received} or more came"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_slow_has_no_more_time_for_being_steady() {
+        let mut progress = Progress::new(Duration::from_secs(30));
+        for _ in 0..29 {
+            progress.came(1, Duration::from_secs(1));
+        }
+        assert_eq!(progress.left(), Duration::from_secs(1));
+        progress.came(1, Duration::from_secs(2));
+        assert_eq!(progress.left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_brings_enough_may_take_as_long_as_it_takes() {
+        let mut progress = Progress::new(Duration::from_secs(30));
+        for _ in 0..1_000 {
+            progress.came(PAYLOAD_STALL_BYTES_MIN / 2, Duration::from_secs(14));
+            assert!(progress.left() >= Duration::from_secs(16));
+        }
+    }
 }

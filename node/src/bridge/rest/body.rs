@@ -255,10 +255,15 @@ mod tests {
         assert!(refused.to_string().contains("over"), "{refused}");
         assert!(inflate(b"no gzip at all", 100).is_err());
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_is_not_waited_for_without_end() {
         let request = TestRequest::default().to_http_request();
-        let slow = stream::once(async { Ok(Bytes::from_static(b"{")) }).chain(stream::pending());
+        // A byte a second, without end.
+        let slow = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok(Bytes::from_static(b" ")), ()))
+        });
         let mut slow = dev::Payload::Stream {
             payload: slow.boxed_local(),
         };

@@ -134,10 +134,12 @@ impl Payloads {
             stall: receiver.stall,
             connection: receiver.connection,
         };
+        let stall = receiver.stall;
         let upload = Upload {
             source,
             session: receiver.session,
             room: receiver.room,
+            stall,
         };
         Ok(Ok(receive(upload, command)))
     }

@@ -37,7 +37,7 @@ pub(super) struct Reader {
     form: Form,
     /// What is left of a message of many frames.
     rest: BytesMut,
-    /// Set whenever anything came.
+    /// Set whenever something came whole.
     is_heard: Rc<Cell<bool>>,
     is_over: bool,
 }
@@ -55,7 +55,8 @@ impl Reader {
         }
     }
 
-    /// Whether anything came; set by the reader, cleared by who looks.
+    /// Whether anything came; set by the reader, cleared by who looks. A byte now and then is nothing: messages that
+    /// never end are silence.
     pub(super) fn heard(&self) -> Rc<Cell<bool>> {
         Rc::clone(&self.is_heard)
     }
@@ -91,7 +92,6 @@ impl Reader {
     }
 
     fn received(&mut self, chunk: &Bytes) {
-        self.is_heard.set(true);
         self.buffer.extend_from_slice(chunk);
         while self.buffer.len() < READ_BYTES
             && let Some(Some(Ok(chunk))) = self.payload.next().now_or_never()
@@ -109,7 +109,11 @@ impl Reader {
             if batch.last.is_some() || batch.frames.len() >= BATCH_FRAMES_MAX {
                 break;
             }
-            match self.messages.next(&mut self.buffer) {
+            let next = self.messages.next(&mut self.buffer);
+            if matches!(next, Ok(Some(_))) {
+                self.is_heard.set(true);
+            }
+            match next {
                 Ok(None) => {
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new();

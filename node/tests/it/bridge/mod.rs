@@ -9,6 +9,7 @@ mod negotiation;
 mod openapi;
 mod operations;
 mod sessions;
+mod slow;
 mod sse;
 pub(crate) mod websocket;
 mod wrong;

@@ -69,7 +69,7 @@ async fn first_packets(node: &Node, clients: usize) -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_half_open_handshakes_leave_room_for_honest_clients() {
     let mut edge = config();
-    edge.handshakes_max = 64;
+    edge.admission.handshakes_max = 64;
     let node = Node::with(edge, SessionConfig::new("test")).await;
     let packets = first_packets(&node, 10_000).await;
     let sockets: Vec<_> = (0..100)

@@ -42,6 +42,12 @@ fn what_a_node_does_at_its_start_is_counted_and_so_is_the_rest() {
     let access = node.access();
     access.ask(&["actor", "send", "counter/a", "add", r#"{"by":1}"#]);
     assert!(commits(&scrape(http)) > before);
+    // Told once a second.
+    let accepted = "selvedge_handshakes_total{outcome=\"accepted\"} 1";
+    while !scrape(http).contains(accepted) {
+        assert!(begun.elapsed() < PATIENCE, "{}", scrape(http));
+    }
+    assert!(scrape(http).contains("selvedge_handshake_prefixes "));
 }
 
 /// With a browser beside it: client/web/test/e2e/webtransport.test.ts.

@@ -7,7 +7,7 @@ use selvedge_node::session::SessionConfig;
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::{ClientFrame, Ping, Request, ServerFrame, Since};
 
-use super::peer::{BINARY, FORMS, Heard, JSON, Node, PONG, message};
+use super::peer::{BIN, BINARY, FORMS, Heard, JSON, Node, PONG, Peer, TEXT, message};
 use crate::edge::peer::{query, subscribe, success};
 
 fn patient_for(stall: Duration) -> WebSocketConfig {
@@ -161,4 +161,53 @@ async fn who_answers_pings_stays() {
         peer.next().await,
         Heard::Frame(ServerFrame::Pong(_))
     ));
+}
+
+/// Sends a byte at a time, and reads meanwhile; the node must end it. How it was closed.
+async fn trickle(peer: &mut Peer, bytes: &[u8]) -> (ErrorCode, u16) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    let mut bytes = bytes.iter();
+    let mut failure = None;
+    loop {
+        tokio::select! {
+            heard = peer.next() => match heard {
+                Heard::Frame(ServerFrame::Goodbye(goodbye)) => failure = goodbye.failure,
+                Heard::Close(code, _) => return (failure.unwrap().code, code),
+                Heard::Ping(_) => {}
+                other => panic!("{other:?}"),
+            },
+            _ = ticks.tick() => {
+                let byte = bytes.next().expect("an end before that of the bytes");
+                peer.send_raw(&[*byte]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hello_a_byte_at_a_time_is_not_waited_for() {
+    let config = WebSocketConfig {
+        hello: Duration::from_millis(400),
+        ..WebSocketConfig::default()
+    };
+    let node = Node::with(config, SessionConfig::new("test")).await;
+    for form in FORMS {
+        let mut peer = node.connect(form).await;
+        let hello = message(TEXT, &vec![b' '; 10_000]);
+        let ended = trickle(&mut peer, &hello).await;
+        assert_eq!(ended, (ErrorCode::Malformed, 4001));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_never_ends_is_silence() {
+    let mut session = SessionConfig::new("test");
+    session.idle_ms = 300;
+    let node = Node::with(WebSocketConfig::default(), session).await;
+    for (form, sort) in [(JSON, TEXT), (BINARY, BIN)] {
+        let (mut peer, _) = node.session(form).await;
+        let endless = message(sort, &vec![b' '; 100_000]);
+        let ended = trickle(&mut peer, &endless).await;
+        assert_eq!(ended, (ErrorCode::Unavailable, 4014));
+    }
 }

@@ -1,0 +1,283 @@
+//! Who may begin a handshake: decided by the first packet, before anything is done for it. The edge's gate asks it.
+//!
+//! A first packet may come from anybody in anybody's name. An answer to it costs a little, a handshake some hundred
+//! times as much, so what is unproven must not use up what is for others:
+//!
+//! ```text
+//!                  first packet            proof of the address
+//!                       │
+//!    none ──────────────┼── few, and calm ──────────► accept   its own accounts, half of the handshakes
+//!                       └── otherwise ──────────────► retry    at a rate; then ignore
+//!    by a retry ────────┬── its prefix has room ────► accept   three quarters of the handshakes
+//!    by a token of      │                                      all of them
+//!    an earlier time ───┴── otherwise ──────────────► refuse   at a rate; then ignore
+//! ```
+//!
+//! Prefixes have two accounts: what was done in their name without proof, and what they did. Whoever writes an address
+//! of others into packets burdens the first alone, and then the owner of the address is asked for proof, no more.
+//!
+//! It holds no connection, reads no clock and waits for nothing: time is an argument.
+
+mod accounts;
+mod prefix;
+mod rate;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use selvedge_protocol::limits::EDGE_ACCOUNTS_MAX;
+use serde::{Deserialize, Serialize};
+
+use self::accounts::Accounts;
+use self::prefix::{Origin, Prefix};
+use self::rate::{Pace, Part, Shared, nanoseconds};
+
+pub use rate::Rate;
+
+/// What a node does for those whom it does not know yet. The defaults are for a node on the open Internet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdmissionConfig {
+    /// Connections that have not said Hello.
+    pub handshakes_max: u32,
+    /// Handshakes of an IPv4 address, or of an IPv6 /64.
+    pub address: Rate,
+    /// Handshakes of an IPv4 /24, or of an IPv6 /48.
+    pub network: Rate,
+    /// Handshakes of an address or network of this machine, instead of these two.
+    pub loopback: Rate,
+    /// First packets without a proof of their address, of all together. When more come, each address must be proven.
+    pub unproven: Rate,
+    /// Demands for such a proof. When more would be needed, first packets are ignored.
+    pub retries: Rate,
+    /// Refusals. When more would be needed, first packets are ignored.
+    pub refusals: Rate,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        let rate = |per_second, burst| Rate { per_second, burst };
+        Self {
+            handshakes_max: 2_048, // 1,000 clients at once fit; at 50 kB each no more than 100 MB
+            address: rate(100, 500), // an office, or the people behind one address of a carrier, who come back at once
+            network: rate(400, 2_000), // four of these
+            loopback: rate(20_000, 20_000), // load generators and tests: as fast as a node is
+            unproven: rate(500, 1_000), // a third of a core in handshakes, and 1,000 clients at once without a retry
+            retries: rate(5_000, 20_000), // a tenth of a core; two for each client of a crowd of 10,000
+            refusals: rate(1_000, 2_000), // a fiftieth of a core; who is refused is not worth more
+        }
+    }
+}
+
+/// How it is known that a client receives what is sent to its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// It is not.
+    None,
+    /// It has answered to a retry.
+    Retry,
+    /// It was here before, and shows what it was given then.
+    Earlier,
+}
+
+/// A first packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    pub from: IpAddr,
+    pub proof: Proof,
+    /// Connections that the node has, and how many it may have.
+    pub connections: usize,
+    pub connections_max: usize,
+}
+
+impl Verdict {
+    pub const ALL: [Self; 4] = [Self::Accept, Self::Retry, Self::Refuse, Self::Ignore];
+
+    /// What metrics and logs call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accepted",
+            Self::Retry => "retried",
+            Self::Refuse => "refused",
+            Self::Ignore => "ignored",
+        }
+    }
+}
+
+/// What becomes of a first packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The handshake begins. [`Admission::ended`] is to be called for it.
+    Accept,
+    /// The client has to show that it receives what is sent to its address.
+    Retry,
+    /// It is told to go away.
+    Refuse,
+    /// It is told nothing.
+    Ignore,
+}
+
+/// Decides about first packets.
+#[derive(Debug)]
+pub struct Admission {
+    config: AdmissionConfig,
+    unproven: Accounts,
+    proven: Accounts,
+    under_way: UnderWay,
+    pressure: Shared,
+    retries: Shared,
+    refusals: Shared,
+}
+
+/// Handshakes that have not come to their end.
+#[derive(Debug, Default)]
+struct UnderWay {
+    count: usize,
+    /// By prefix; no more entries than twice the handshakes.
+    of: HashMap<Prefix, usize>,
+}
+
+impl Admission {
+    /// `seed` must be one that nobody outside knows.
+    pub fn new(config: AdmissionConfig, seed: u64) -> Self {
+        Self {
+            config,
+            unproven: Accounts::new(EDGE_ACCOUNTS_MAX, seed),
+            proven: Accounts::new(EDGE_ACCOUNTS_MAX, seed.rotate_left(32)),
+            under_way: UnderWay::default(),
+            pressure: Shared::new(config.unproven),
+            retries: Shared::new(config.retries),
+            refusals: Shared::new(config.refusals),
+        }
+    }
+
+    /// What becomes of a first packet. `now` is the time since any moment that stays.
+    pub fn decide(&mut self, now: Duration, attempt: Attempt) -> Verdict {
+        let now_ns = nanoseconds(now);
+        let origin = Origin::of(attempt.from);
+        let is_pressed = attempt.proof == Proof::None && self.pressure.press(now_ns);
+        if attempt.connections >= attempt.connections_max {
+            return self.refuse(now_ns);
+        }
+        let max = self.handshakes_max();
+        match attempt.proof {
+            Proof::None => {
+                let is_calm = !is_pressed && self.has_room(origin, max.div_ceil(2));
+                self.unproven(now_ns, origin, is_calm)
+            }
+            Proof::Retry => self.proven(now_ns, origin, max - max / 4),
+            Proof::Earlier => self.proven(now_ns, origin, max),
+        }
+    }
+
+    /// A handshake that was accepted has come to its end, whatever that was.
+    pub fn ended(&mut self, from: IpAddr) {
+        let origin = Origin::of(from);
+        self.under_way.count = self.under_way.count.saturating_sub(1);
+        for prefix in [origin.address, origin.network] {
+            if let Some(count) = self.under_way.of.get_mut(&prefix) {
+                *count -= 1;
+                if *count == 0 {
+                    self.under_way.of.remove(&prefix);
+                }
+            }
+        }
+    }
+
+    /// Handshakes that have not come to their end.
+    pub const fn under_way(&self) -> usize {
+        self.under_way.count
+    }
+
+    /// Prefixes that owe something for what they did lately. Looks at the whole table.
+    pub fn tracked(&self, now: Duration) -> usize {
+        let now_ns = nanoseconds(now);
+        self.unproven.indebted(now_ns) + self.proven.indebted(now_ns)
+    }
+
+    fn unproven(&mut self, now_ns: u64, origin: Origin, is_calm: bool) -> Verdict {
+        let paces = self.paces(origin);
+        let may = paces
+            .iter()
+            .all(|(prefix, pace)| pace.allows(self.unproven.debt_ns(*prefix, now_ns)));
+        // Those in whose name much comes may be who they say: they are asked for proof, after the others.
+        let part = if may { Part::Whole } else { Part::Half };
+        let is_accepted = may && is_calm;
+        if !is_accepted && !self.retries.spend(now_ns, part) {
+            return Verdict::Ignore;
+        }
+        if may {
+            for (prefix, pace) in paces {
+                self.unproven.spend(prefix, now_ns, pace.each_ns);
+            }
+        }
+        match is_accepted {
+            true => self.accept(origin),
+            false => Verdict::Retry,
+        }
+    }
+
+    fn proven(&mut self, now_ns: u64, origin: Origin, handshakes: usize) -> Verdict {
+        let paces = self.paces(origin);
+        let may = paces
+            .iter()
+            .all(|(prefix, pace)| pace.allows(self.proven.debt_ns(*prefix, now_ns)));
+        if !may || !self.has_room(origin, handshakes) {
+            return self.refuse(now_ns);
+        }
+        for (prefix, pace) in paces {
+            self.proven.spend(prefix, now_ns, pace.each_ns);
+        }
+        self.accept(origin)
+    }
+
+    fn accept(&mut self, origin: Origin) -> Verdict {
+        self.under_way.count += 1;
+        for prefix in [origin.address, origin.network] {
+            *self.under_way.of.entry(prefix).or_default() += 1;
+        }
+        Verdict::Accept
+    }
+
+    fn refuse(&mut self, now_ns: u64) -> Verdict {
+        match self.refusals.spend(now_ns, Part::Whole) {
+            true => Verdict::Refuse,
+            false => Verdict::Ignore,
+        }
+    }
+
+    /// Whether one more handshake fits among so many. A prefix of another machine has a share of all: one that never
+    /// ends its handshakes would have them to itself.
+    fn has_room(&self, origin: Origin, handshakes: usize) -> bool {
+        let fits = |prefix, share: usize| {
+            let taken = self.under_way.of.get(&prefix).copied().unwrap_or(0);
+            origin.is_loopback || taken < (self.handshakes_max() / share).max(1)
+        };
+        self.under_way.count < handshakes
+            && fits(origin.address, ADDRESS_SHARE)
+            && fits(origin.network, NETWORK_SHARE)
+    }
+
+    fn handshakes_max(&self) -> usize {
+        usize::try_from(self.config.handshakes_max).unwrap_or(usize::MAX)
+    }
+
+    fn paces(&self, origin: Origin) -> [(Prefix, Pace); 2] {
+        let rates = match origin.is_loopback {
+            true => [self.config.loopback; 2],
+            false => [self.config.address, self.config.network],
+        };
+        let [address, network] = rates.map(Pace::of);
+        [(origin.address, address), (origin.network, network)]
+    }
+}
+
+/// An address may have one in so many of the handshakes under way: 256 of 2,048, which at a quarter of a second each
+/// are more than its rate.
+const ADDRESS_SHARE: usize = 8;
+/// A network one in so many.
+const NETWORK_SHARE: usize = 4;
+
+#[cfg(test)]
+mod tests;
