@@ -175,9 +175,9 @@ async fn a_node_with_a_store_of_its_own_is_a_cluster_of_one() {
     let snapshot = admin.snapshot().await.unwrap();
     assert_eq!((snapshot.owned(), snapshot.moves().len()), (64, 0));
     assert!(admin.why(Some("node-1")).await.unwrap().is_at_rest());
-    let refused = admin.drain("node-1", Force::Yes).await;
+    let refused = admin.drain("root", "node-1", Force::Yes).await;
     assert!(matches!(refused, Err(Refusal::Alone { .. })), "{refused:?}");
-    let unknown = admin.remove("node-2").await.unwrap_err();
+    let unknown = admin.remove("root", "node-2").await.unwrap_err();
     assert!(
         unknown.to_string().ends_with("there is node-1"),
         "{unknown}"
@@ -196,7 +196,7 @@ async fn a_drain_moves_everything_and_outlives_a_restart() {
     assert_eq!(snapshot.controller(), Some("node-1"));
 
     for _ in 0..2 {
-        admin.drain("node-2", Force::No).await.unwrap();
+        admin.drain("root", "node-2", Force::No).await.unwrap();
     }
     world
         .pass(&mut [&mut one, &mut two], Duration::from_secs(1))
@@ -213,7 +213,7 @@ async fn a_drain_moves_everything_and_outlives_a_restart() {
         (Some("node-2"), Some("node-1"))
     );
     assert_eq!(only.slots.len(), 32);
-    let refused = admin.drain("node-1", Force::No).await.unwrap_err();
+    let refused = admin.drain("root", "node-1", Force::No).await.unwrap_err();
     let said = refused.to_string();
     assert!(matches!(refused, Refusal::LastOwner { .. }), "{said}");
     assert!(
@@ -231,7 +231,7 @@ async fn a_drain_moves_everything_and_outlives_a_restart() {
     world.settle(&mut [&mut one, &mut again]).await;
     assert_eq!(conditions(&admin).await, drained);
     for _ in 0..2 {
-        admin.undrain("node-2").await.unwrap();
+        admin.undrain("root", "node-2").await.unwrap();
     }
     world.settle(&mut [&mut one, &mut again]).await;
     let shared = [
@@ -252,15 +252,15 @@ async fn two_drains_at_once_leave_one_owner() {
     let admin = world.admin();
     for _ in 0..20 {
         let both = tokio::join!(
-            admin.drain("node-1", Force::No),
-            admin.drain("node-2", Force::No)
+            admin.drain("root", "node-1", Force::No),
+            admin.drain("root", "node-2", Force::No)
         );
         assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
-        admin.undrain("node-1").await.unwrap();
-        admin.undrain("node-2").await.unwrap();
+        admin.undrain("root", "node-1").await.unwrap();
+        admin.undrain("root", "node-2").await.unwrap();
     }
-    admin.drain("node-1", Force::No).await.unwrap();
-    admin.drain("node-2", Force::Yes).await.unwrap();
+    admin.drain("root", "node-1", Force::No).await.unwrap();
+    admin.drain("root", "node-2", Force::Yes).await.unwrap();
     world
         .pass(&mut [&mut one, &mut two], Duration::from_secs(1))
         .await;
@@ -278,31 +278,31 @@ async fn only_who_is_gone_is_removed() {
     let mut edge = world.join(3, &[Role::Edge]).await;
     world.settle(&mut [&mut one, &mut two, &mut edge]).await;
     let admin = world.admin();
-    let unknown = admin.remove("node-9").await.unwrap_err();
+    let unknown = admin.remove("root", "node-9").await.unwrap_err();
     let said = unknown.to_string();
     assert!(matches!(unknown, Refusal::Unknown { .. }), "{said}");
     assert!(said.contains("there are node-1, node-2, node-3"), "{said}");
-    let alive = admin.remove("node-3").await.unwrap_err();
+    let alive = admin.remove("root", "node-3").await.unwrap_err();
     assert!(matches!(alive, Refusal::Alive { .. }), "{alive}");
 
     edge.service.begin_to_leave(&world.clock).await.unwrap();
     edge.service.leave(&world.clock).await.unwrap();
     two.service.begin_to_leave(&world.clock).await.unwrap();
-    let leaving = admin.remove("node-2").await.unwrap_err();
+    let leaving = admin.remove("root", "node-2").await.unwrap_err();
     assert!(leaving.to_string().contains("leaving"), "{leaving}");
     two.service.leave(&world.clock).await.unwrap();
     // The plan still names it.
-    let planned = admin.remove("node-2").await.unwrap_err();
+    let planned = admin.remove("root", "node-2").await.unwrap_err();
     assert!(matches!(planned, Refusal::Planned { .. }), "{planned}");
     world.settle(&mut [&mut one]).await;
     for gone in ["node-2", "node-3"] {
         for changed in [Changed::Now, Changed::Before, Changed::Before] {
-            assert_eq!(admin.remove(gone).await.unwrap(), changed);
+            assert_eq!(admin.remove("root", gone).await.unwrap(), changed);
         }
-        let drained = admin.drain(gone, Force::No).await.unwrap_err();
+        let drained = admin.drain("root", gone, Force::No).await.unwrap_err();
         assert!(matches!(drained, Refusal::Unknown { .. }), "{drained}");
     }
-    let unknown = admin.remove("node-9").await.unwrap_err();
+    let unknown = admin.remove("root", "node-9").await.unwrap_err();
     assert!(matches!(unknown, Refusal::Unknown { .. }), "{unknown}");
     assert_eq!(
         conditions(&admin).await,
@@ -310,7 +310,7 @@ async fn only_who_is_gone_is_removed() {
     );
     // One that was removed may join again.
     let mut two = world.join(2, &[Role::Core]).await;
-    let alive = admin.remove("node-2").await.unwrap_err();
+    let alive = admin.remove("root", "node-2").await.unwrap_err();
     assert!(matches!(alive, Refusal::Alive { .. }), "{alive}");
     world.settle(&mut [&mut one, &mut two]).await;
     assert_eq!(conditions(&admin).await.len(), 2);
@@ -328,7 +328,7 @@ async fn an_incarnation_of_a_removed_node_does_not_come_again() {
     // It stands still, and is declared dead.
     world.settle(&mut [&mut one]).await;
     let admin = world.admin();
-    admin.remove("node-2").await.unwrap();
+    admin.remove("root", "node-2").await.unwrap();
     let mut new = world.join(2, &[Role::Core]).await;
     assert!(new.service.incarnation() > old.service.incarnation());
     // What the first one owned last is not what the second one has.
@@ -349,7 +349,10 @@ async fn an_incarnation_of_a_removed_node_does_not_come_again() {
         }
         node.service.leave(&world.clock).await.unwrap();
         world.settle(&mut [&mut one]).await;
-        admin.remove(&format!("node-{number}")).await.unwrap();
+        admin
+            .remove("root", &format!("node-{number}"))
+            .await
+            .unwrap();
     }
 }
 
@@ -383,7 +386,7 @@ async fn a_death_has_its_time_until_the_node_is_back_or_removed() {
     world.settle(&mut [&mut one, &mut two]).await;
     assert!(admin.snapshot().await.unwrap().deaths.is_empty());
     world.settle(&mut [&mut one]).await;
-    admin.remove("node-2").await.unwrap();
+    admin.remove("root", "node-2").await.unwrap();
     assert!(admin.snapshot().await.unwrap().deaths.is_empty());
 }
 

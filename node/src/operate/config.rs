@@ -11,6 +11,7 @@ use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::jwt::IssuerConfig;
+use crate::operate::audit_table::{AuditConfig, AuditTable};
 use crate::operate::bridge_table::BridgeTable;
 use crate::operate::cli::NodeFlags;
 use crate::operate::failure::CommandFailure;
@@ -50,6 +51,7 @@ pub(crate) struct NodeConfig {
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
     pub(crate) worker_lease_ms: u32,
+    pub(crate) audit: AuditConfig,
     #[serde(skip)]
     origins: Origins,
 }
@@ -94,6 +96,7 @@ struct File {
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
     worker_lease_ms: Option<u32>,
+    audit: AuditTable,
 }
 
 impl NodeConfig {
@@ -168,6 +171,7 @@ impl NodeConfig {
                 10_000,
                 100..=3_600_000,
             )?,
+            audit: file.audit.checked(|key| origins.of(key))?,
             origins,
         })
     }
@@ -400,7 +404,7 @@ pub(crate) fn can_be_a_file(path: &Path) -> bool {
     parent.unwrap_or_else(|| Path::new(".")).is_dir() && !path.is_dir()
 }
 
-fn within(
+pub(super) fn within(
     by: &str,
     value: Option<u32>,
     default: u32,
@@ -477,6 +481,8 @@ mod tests {
             ("worker_lease_ms = 'soon'", "worker_lease_ms"),
             ("drain_seconds = 0", "drain_seconds"),
             ("weight = 0", "weight"),
+            ("[audit]\nretention_days = 40000", "audit.retention_days"),
+            ("[audit]\nretention = 7", "retention_days"),
             ("advertise_peer = 'here'", "HOST:PORT"),
             ("[tls]\ncertificate = 'a'", "tls.key"),
             ("[tls]\nbrowser_certificate = 'a'", "tls.browser_key"),

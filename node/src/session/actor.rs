@@ -377,7 +377,10 @@ impl State {
                 // It moves: what it takes it says again where it goes.
                 Ok(Action::Ready(_)) if self.departure != Departure::No => {}
                 Ok(Action::Ready(ready)) => {
-                    if let Err(failure) = self.work.ready(&self.caller, myself, &ready) {
+                    if let Err(failure) =
+                        self.work
+                            .ready(&*self.service, &self.caller, myself, &ready)
+                    {
                         self.push(outgoing);
                         self.expel(myself, failure);
                         return;
@@ -486,7 +489,10 @@ impl State {
             let needed = Permission::of(Wanted::Query(&query.name), &query.target);
             return match authorize(&self.caller.principal, needed) {
                 Ok(()) => self.work.read_payload(id, &query.body, reply),
-                Err(failure) => reply.answer(Outcome::Failure(failure)),
+                Err(failure) => {
+                    self.service.denied(&self.caller.principal, needed);
+                    reply.answer(Outcome::Failure(failure));
+                }
             };
         }
         let call = QueryCall {

@@ -272,6 +272,7 @@ impl Machine {
         if self.version == 0 {
             writes.extend(self.name.catalog(Some(Bytes::new())));
         }
+        let audited = group.audited(&self.name.actor.tenant);
         self.in_flight = Some(group);
         Ok(Some(Batch {
             base: self.base,
@@ -279,6 +280,7 @@ impl Machine {
             record,
             clear,
             writes,
+            audited,
         }))
     }
 
@@ -407,7 +409,12 @@ impl Machine {
         };
         let state = &mut self.state;
         let decision = catch_unwind(AssertUnwindSafe(|| state.apply(&context, &incoming)));
-        self.settle(now.wall_ms, decision, &request.identity, caller)
+        let asked = Asked {
+            now_ms: now.wall_ms,
+            principal: &request.principal,
+            identity: &request.identity,
+        };
+        self.settle(asked, decision, caller)
     }
 
     fn decide_timer(&mut self, now: Moment, timer: Firing, caller: Caller) -> Result<(), Broken> {
@@ -431,7 +438,7 @@ impl Machine {
             now_ms: now.wall_ms,
             tenant: &name.actor.tenant,
             address: &name.actor.address,
-            principal: "selvedge",
+            principal: NODE,
             origin: Origin::Timer,
             seq: self.seq,
         };
@@ -447,7 +454,12 @@ impl Machine {
         });
         group.is_urgent = true;
         group.decisions += 1;
-        self.settle(now.wall_ms, decision, &Identity::Natural, caller)
+        let asked = Asked {
+            now_ms: now.wall_ms,
+            principal: NODE,
+            identity: &Identity::Natural,
+        };
+        self.settle(asked, decision, caller)
     }
 
     /// Answers now, or with the last commit that what the answer rests on waits for.
@@ -569,7 +581,18 @@ struct Firing {
     body: Bytes,
 }
 
+/// Of whom and when a decision is.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    now_ms: u64,
+    principal: &'a str,
+    identity: &'a Identity,
+}
+
 struct TooLarge;
+
+/// The principal of what nobody asked for.
+const NODE: &str = "selvedge";
 
 pub(crate) fn is_late(deadline: Option<Instant>, now: Moment) -> bool {
     deadline.is_some_and(|deadline| deadline < now.instant)

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, RefusedMessage, Stand, json};
 use selvedge_cluster::actor::{
-    Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, ScopedAddress,
-    TimerChange, Urgency,
+    AuditEntry, Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal,
+    ScopedAddress, TimerChange, Urgency,
 };
 use selvedge_protocol::ActorAddress;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,22 @@ impl Kind for Tally {
             "add-soon" => {
                 state.sum += argument::<u64>(command.body)?;
                 effects.urgency = Urgency::Soon;
+            }
+            "audited" => {
+                state.sum += argument::<u64>(command.body)?;
+                effects.audit.push(AuditEntry {
+                    action: "tally.add".into(),
+                    target: context.address.to_string(),
+                    detail: state.sum.to_string(),
+                });
+            }
+            "audited-nothing" => {
+                effects.urgency = Urgency::Never;
+                effects.audit.push(AuditEntry {
+                    action: "tally.nothing".into(),
+                    target: String::new(),
+                    detail: String::new(),
+                });
             }
             "retire" => state.retired = true,
             "end" => {
