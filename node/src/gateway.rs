@@ -49,6 +49,8 @@ pub trait Service: Send + Sync + 'static {
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes);
     /// Hears that somebody was refused by whoever authorises what never comes here. Must be cheap.
     fn denied(&self, principal: &Principal, permission: Permission);
+    /// Hears that somebody came with a credential that has expired. Must be cheap.
+    fn expired(&self, principal: &Principal);
     /// Records in the audit trail what somebody is about to do that nothing else is committed of.
     fn record(&self, caller: &Caller, act: Act) -> BoxFuture<'static, Result<(), Failure>>;
 }
@@ -421,6 +423,12 @@ impl Service for Gateway {
     fn denied(&self, principal: &Principal, permission: Permission) {
         if let Some(refusals) = &self.refusals {
             refusals.note_denied(principal, permission);
+        }
+    }
+
+    fn expired(&self, principal: &Principal) {
+        if let Some(refusals) = &self.refusals {
+            refusals.note_expired(principal);
         }
     }
 

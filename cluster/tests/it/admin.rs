@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Kinds};
+use selvedge_cluster::audit::{self, Chain};
 use selvedge_cluster::membership::{
     Admin, Changed, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round,
     Service, Timing, Versions, Why,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
-use selvedge_cluster::store::{self, Store};
+use selvedge_cluster::store::{self, Order, Store};
 use tokio::time::Instant;
 
 const SLOTS: u16 = 64;
@@ -47,6 +48,22 @@ fn joining(number: u32, roles: &[Role]) -> Joining {
 }
 
 impl World {
+    /// The audit trail of the cluster, in words, the oldest first.
+    async fn recorded(&self) -> Vec<String> {
+        let mut transaction = self.store.begin();
+        let page = audit::page(
+            &mut *transaction,
+            &Chain::Cluster,
+            None,
+            Order::Ascending,
+            99,
+        );
+        let entries = page.await.unwrap().into_iter().map(|it| it.entry);
+        entries
+            .map(|it| format!("{} {} {}", it.action, it.principal, it.target))
+            .collect()
+    }
+
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> =
@@ -233,6 +250,10 @@ async fn a_drain_moves_everything_and_outlives_a_restart() {
     for _ in 0..2 {
         admin.undrain("root", "node-2").await.unwrap();
     }
+    assert_eq!(
+        world.recorded().await,
+        ["cluster.drain root node-2", "cluster.undrain root node-2"]
+    );
     world.settle(&mut [&mut one, &mut again]).await;
     let shared = [
         row(1, Condition::Serving, 32, 32),
@@ -307,6 +328,11 @@ async fn only_who_is_gone_is_removed() {
     assert_eq!(
         conditions(&admin).await,
         [row(1, Condition::Serving, 64, 64)]
+    );
+    // Each change once, and nothing of what was refused.
+    assert_eq!(
+        world.recorded().await,
+        ["cluster.remove root node-2", "cluster.remove root node-3"]
     );
     // One that was removed may join again.
     let mut two = world.join(2, &[Role::Core]).await;

@@ -11,7 +11,7 @@
 //! cluster.drain|undrain|remove                    in the chain of the cluster
 //! backup.create|restore                           in the chain of the cluster, after their end
 //! audit.trim                                      how many records went, and up to which
-//! RESOURCE.ACTION, refused                        one a minute for each principal, permission and code, with a count
+//! RESOURCE.ACTION, session.open, both refused     one a minute for each principal, permission and code, with a count
 //! ```
 //!
 //! Not recorded is what clients do to their own: commands of actors, submissions, triggers; and commands that are

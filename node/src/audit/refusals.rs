@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use selvedge_cluster::Clock;
 use selvedge_cluster::audit::{Chain, Entry, Outcome};
 use selvedge_protocol::limits::{REFUSALS_MAX, REFUSALS_MS};
-use selvedge_protocol::{ErrorCode, Tenant, time};
+use selvedge_protocol::{ErrorCode, time};
 
 use crate::identity::{Permission, Principal};
 use crate::metrics;
@@ -68,11 +68,11 @@ impl Refusals {
         });
     }
 
-    /// Counts that somebody came with a credential of the past.
-    pub fn note_expired(&self, principal: &Arc<str>, tenant: &Tenant) {
+    /// Counts that somebody came with a credential that has expired.
+    pub fn note_expired(&self, principal: &Principal) {
         self.note(Refusal {
-            chain: Chain::from(tenant),
-            principal: Arc::clone(principal),
+            chain: Chain::from(&principal.tenant),
+            principal: Arc::clone(&principal.name),
             what: What::Action("session.open"),
             code: ErrorCode::Unauthenticated,
         });

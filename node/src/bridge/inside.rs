@@ -66,7 +66,9 @@ impl Inside {
             Some(known) => known,
             None => self.runtime.spawn(task).await.map_err(|_| stopped())?,
         }?;
-        principal.check_present(&self.clock)?;
+        principal
+            .check_present(&self.clock)
+            .inspect_err(|_| self.service.expired(&principal))?;
         Ok(principal)
     }
 

@@ -309,6 +309,7 @@ impl State {
         match self.caller.principal.check_present(&self.clock) {
             Ok(()) => true,
             Err(failure) => {
+                self.service.expired(&self.caller.principal);
                 self.expel(myself, failure);
                 false
             }

@@ -10,7 +10,7 @@ use selvedge_protocol::limits::{
 use tracing::error;
 
 use crate::actor::kind::{AuditEntry, Effects, Message, NewEvent, Refusal, TimerChange, Urgency};
-use crate::actor::machine::{Asked, Broken, Group, Machine, New, Write, internal};
+use crate::actor::machine::{Broken, Group, Machine, New, Write, internal};
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{OutboxRecord, Stored, TimerEntry, TimerRecord};
 use crate::actor::request::{Identity, StoredEvent};
@@ -18,6 +18,25 @@ use crate::audit;
 
 /// What `apply` came to, a panic included.
 pub(super) type Decision = Result<Result<Effects, Refusal>, Box<dyn Any + Send>>;
+
+/// Of whom and when a decision is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) now_ms: u64,
+    pub(super) principal: &'a str,
+    pub(super) identity: &'a Identity,
+}
+
+impl Asked<'_> {
+    /// Of a timer.
+    pub(super) const fn by_nobody(now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            principal: NODE,
+            identity: &Identity::Natural,
+        }
+    }
+}
 
 impl Machine {
     /// Makes a decision part of the next commit.
@@ -242,6 +261,8 @@ impl Group {
     }
 }
 
+/// The principal of what nobody asked for.
+pub(super) const NODE: &str = "selvedge";
 /// Room for a million messages before a life that begins a millisecond later would use their numbers; enough
 /// is left for the time of the next centuries.
 const OUTBOX_ROOM_BITS: u32 = 20;

@@ -20,6 +20,7 @@ use selvedge_protocol::limits::{
 use selvedge_protocol::{ErrorCode, Failure, SessionId, if_version};
 use tokio::time::Instant;
 
+use effects::{Asked, NODE};
 pub(crate) use group::{Batch, Finished, Group, Write};
 pub(crate) use memory::{LookUp, Memory, New, Recall};
 
@@ -27,7 +28,7 @@ use crate::actor::hosted::{State, defect};
 use crate::actor::kind::{Context, Incoming, Origin, Stand};
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{ActorRecord, SessionRecord, Stored, StoredState, TimerEntry};
-use crate::actor::request::{CommandRequest, Identity, QueryRequest, ScopedAddress};
+use crate::actor::request::{CommandRequest, QueryRequest, ScopedAddress};
 use crate::store::keys::{ActorPath, ActorPrefix, Key, KeyRange};
 use crate::store::{self, Version};
 
@@ -454,12 +455,7 @@ impl Machine {
         });
         group.is_urgent = true;
         group.decisions += 1;
-        let asked = Asked {
-            now_ms: now.wall_ms,
-            principal: NODE,
-            identity: &Identity::Natural,
-        };
-        self.settle(asked, decision, caller)
+        self.settle(Asked::by_nobody(now.wall_ms), decision, caller)
     }
 
     /// Answers now, or with the last commit that what the answer rests on waits for.
@@ -581,18 +577,7 @@ struct Firing {
     body: Bytes,
 }
 
-/// Of whom and when a decision is.
-#[derive(Debug, Clone, Copy)]
-struct Asked<'a> {
-    now_ms: u64,
-    principal: &'a str,
-    identity: &'a Identity,
-}
-
 struct TooLarge;
-
-/// The principal of what nobody asked for.
-const NODE: &str = "selvedge";
 
 pub(crate) fn is_late(deadline: Option<Instant>, now: Moment) -> bool {
     deadline.is_some_and(|deadline| deadline < now.instant)

@@ -54,9 +54,9 @@ fn numbers(found: &Found) -> Vec<u64> {
     found.records.iter().map(|it| it.number).collect()
 }
 
-#[tokio::test]
-async fn records_are_found_by_who_what_and_when_in_both_orders() {
-    let World { trail, _directory } = world();
+/// Five records of a tenant, and one of the cluster.
+async fn filled() -> (World, Chain) {
+    let world = world();
     let chain = tenant("acme");
     for (at, who, what) in [
         (10, "ann", "user.create"),
@@ -66,105 +66,72 @@ async fn records_are_found_by_who_what_and_when_in_both_orders() {
         (15, "ben", "user.create"),
         (40, "ann", "policy.set"),
     ] {
-        trail.record(&chain, &entry(at, who, what)).await.unwrap();
+        let entry = entry(at, who, what);
+        world.trail.record(&chain, &entry).await.unwrap();
     }
-    trail
-        .record(&Chain::Cluster, &entry(1, "root", "cluster.drain"))
-        .await
-        .unwrap();
-    let search = async |search: Search| trail.search(&chain, &search).await.unwrap();
-    let up = || all(Order::Ascending);
-    let by = |action: &str| Some(action.to_owned());
+    let drain = entry(1, "root", "cluster.drain");
+    world.trail.record(&Chain::Cluster, &drain).await.unwrap();
+    (world, chain)
+}
+
+#[tokio::test]
+async fn records_are_found_by_who_what_and_when_in_both_orders() {
+    let (world, chain) = filled().await;
+    let (up, down) = (all(Order::Ascending), all(Order::Descending));
+    let from = |from: u64, search: &Search| Search {
+        from: Some(from),
+        ..search.clone()
+    };
+    let action = |action: &str| Search {
+        action: Some(action.to_owned()),
+        ..up.clone()
+    };
+    let between = |search: &Search| Search {
+        since_ms: Some(15),
+        until_ms: Some(40),
+        ..search.clone()
+    };
+    let ben = Search {
+        principal: Some("ben".to_owned()),
+        ..up.clone()
+    };
     for (wanted, expected) in [
-        (up(), vec![1, 2, 3, 4, 5]),
-        (all(Order::Descending), vec![5, 4, 3, 2, 1]),
-        (
-            Search {
-                from: Some(3),
-                ..up()
-            },
-            vec![4, 5],
-        ),
-        (
-            Search {
-                from: Some(3),
-                ..all(Order::Descending)
-            },
-            vec![2, 1],
-        ),
-        (
-            Search {
-                action: by("user"),
-                ..up()
-            },
-            vec![1, 3, 4],
-        ),
-        (
-            Search {
-                action: by("user.create"),
-                ..up()
-            },
-            vec![1, 4],
-        ),
-        (
-            Search {
-                action: by("user.c"),
-                ..up()
-            },
-            vec![],
-        ),
-        (
-            Search {
-                principal: by("ben"),
-                ..up()
-            },
-            vec![2, 4],
-        ),
-        (
-            Search {
-                since_ms: Some(15),
-                until_ms: Some(40),
-                ..up()
-            },
-            vec![2, 3, 4],
-        ),
-        (
-            Search {
-                since_ms: Some(15),
-                until_ms: Some(40),
-                ..all(Order::Descending)
-            },
-            vec![4, 3, 2],
-        ),
+        (up.clone(), vec![1, 2, 3, 4, 5]),
+        (down.clone(), vec![5, 4, 3, 2, 1]),
+        (from(3, &up), vec![4, 5]),
+        (from(3, &down), vec![2, 1]),
+        (action("user"), vec![1, 3, 4]),
+        (action("user.create"), vec![1, 4]),
+        (action("user.c"), vec![]),
+        (ben, vec![2, 4]),
+        (between(&up), vec![2, 3, 4]),
+        (between(&down), vec![4, 3, 2]),
     ] {
-        let found = search(wanted.clone()).await;
-        assert_eq!(
-            (numbers(&found), found.next),
-            (expected, None),
-            "{wanted:?}"
-        );
+        let found = world.trail.search(&chain, &wanted).await.unwrap();
+        let expected = (expected, None);
+        assert_eq!((numbers(&found), found.next), expected, "{wanted:?}");
     }
-    // In pages.
+}
+
+#[tokio::test]
+async fn a_page_says_where_the_next_one_begins_and_chains_are_apart() {
+    let (world, chain) = filled().await;
+    let search = async |search: &Search| world.trail.search(&chain, search).await.unwrap();
     let mut wanted = Search {
         limit: 2,
-        action: by("user"),
-        ..up()
+        action: Some("user".to_owned()),
+        ..all(Order::Ascending)
     };
-    let first = search(wanted.clone()).await;
+    let first = search(&wanted).await;
     assert_eq!((numbers(&first), first.next), (vec![1, 3], Some(3)));
     wanted.from = first.next;
-    let second = search(wanted).await;
+    let second = search(&wanted).await;
     assert_eq!((numbers(&second), second.next), (vec![4], None));
-    let other = trail.search(&Chain::Cluster, &up()).await.unwrap();
-    assert_eq!(other.records[0].entry.principal, "root");
-    assert!(
-        trail
-            .search(&tenant("other"), &up())
-            .await
-            .unwrap()
-            .records
-            .is_empty()
-    );
+    let up = all(Order::Ascending);
+    let cluster = world.trail.search(&Chain::Cluster, &up).await.unwrap();
+    assert_eq!(cluster.records[0].entry.principal, "root");
+    let other = world.trail.search(&tenant("other"), &up).await.unwrap();
+    assert!(other.records.is_empty());
 }
 
 #[tokio::test]

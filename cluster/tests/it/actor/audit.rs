@@ -56,7 +56,7 @@ async fn audited(host: &Host, key: &str, identity: Identity) -> Outcome {
 /// Until it is answered for good; a failure that may be retried is.
 async fn audited_surely(host: &Host, key: &str, identity: Identity) -> u64 {
     loop {
-        match audited(host, key, identity.clone()).await {
+        match audited(host, key, identity).await {
             Outcome::Success(success) => return number(&success),
             Outcome::Failure(failure) => assert!(failure.code.may_be_retried(), "{failure}"),
         }

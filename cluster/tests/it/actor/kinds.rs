@@ -64,6 +64,14 @@ fn event(sum: u64) -> NewEvent {
     }
 }
 
+fn audited(context: &Context<'_>, sum: u64) -> AuditEntry {
+    AuditEntry {
+        action: "tally.add".into(),
+        target: context.address.to_string(),
+        detail: sum.to_string(),
+    }
+}
+
 fn messages(body: &[u8]) -> Result<Vec<Message>, Refusal> {
     let send: Send = argument(body)?;
     let to: ActorAddress = send
@@ -115,19 +123,11 @@ impl Kind for Tally {
             }
             "audited" => {
                 state.sum += argument::<u64>(command.body)?;
-                effects.audit.push(AuditEntry {
-                    action: "tally.add".into(),
-                    target: context.address.to_string(),
-                    detail: state.sum.to_string(),
-                });
+                effects.audit.push(audited(context, state.sum));
             }
             "audited-nothing" => {
                 effects.urgency = Urgency::Never;
-                effects.audit.push(AuditEntry {
-                    action: "tally.nothing".into(),
-                    target: String::new(),
-                    detail: String::new(),
-                });
+                effects.audit.push(audited(context, state.sum));
             }
             "retire" => state.retired = true,
             "end" => {

@@ -1,5 +1,7 @@
 //! Refusals by the minute, and floods of them.
 
+use selvedge_protocol::Tenant;
+
 use super::*;
 use crate::identity::{Action, Resource};
 

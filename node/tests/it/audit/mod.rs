@@ -48,43 +48,42 @@ async fn send(node: &Node, token: &str, actor: &str, command: &str, body: Value)
     node.client(token).post(&path, &body).await.status
 }
 
+const ANN: &str = "ann@role/admin";
+const EVE: &str = "eve@role/admin";
+
+/// What is expected of a chain.
+#[derive(Default)]
+struct Expected(Vec<[String; 4]>);
+
+impl Expected {
+    fn done(&mut self, action: &str, who: &str, target: &str) {
+        self.0
+            .push([action, who, target, "done"].map(str::to_owned));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_action_leaves_one_record_of_who_did_it() {
+async fn changes_of_policies_and_schedules_leave_one_record_each() {
     let node = node(&Clock::system()).await;
-    let mut expected = Vec::new();
-    let mut expect = |action: &str, who: &str, target: &str| {
-        expected.push([action, who, target, "done"].map(str::to_owned));
-    };
-    let (ann, eve) = ("ann@role/admin", "eve@role/admin");
+    let mut expected = Expected::default();
     let two = json!({ "concurrency": 2 });
     // The second changes nothing.
     for _ in 0..2 {
-        assert!(
-            send(&node, ann, "policy/digest", "set", two.clone())
-                .await
-                .is_success()
-        );
+        let set = send(&node, ANN, "policy/digest", "set", two.clone()).await;
+        assert!(set.is_success());
     }
-    expect("policy.set", "ann", "digest");
-    assert!(
-        send(&node, eve, "policy/digest", "reset", json!({}))
-            .await
-            .is_success()
-    );
-    expect("policy.reset", "eve", "digest");
+    expected.done("policy.set", "ann", "digest");
+    let reset = send(&node, EVE, "policy/digest", "reset", json!({})).await;
+    assert!(reset.is_success());
+    expected.done("policy.reset", "eve", "digest");
     // What its kind refuses did not happen.
-    let wrong = send(
-        &node,
-        eve,
-        "policy/digest",
-        "set",
-        json!({ "concurrency": -1 }),
-    )
-    .await;
+    let wrong = json!({ "concurrency": -1 });
+    let wrong = send(&node, EVE, "policy/digest", "set", wrong).await;
     assert!(wrong.is_client_error());
 
-    let secret = json!({ "secret": "hunter2" });
-    let define = |every: u64| json!({ "everyMs": every, "operation": { "type": "digest", "input": secret } });
+    let input = json!({ "secret": "hunter2" });
+    let define =
+        |every: u64| json!({ "everyMs": every, "operation": { "type": "digest", "input": input } });
     for (verb, body) in [
         ("create", define(3_600_000)),
         ("update", define(7_200_000)),
@@ -92,75 +91,20 @@ async fn each_action_leaves_one_record_of_who_did_it() {
         ("resume", json!({})),
         ("delete", json!({})),
     ] {
-        assert!(
-            send(&node, ann, "schedule/nightly", verb, body)
-                .await
-                .is_success(),
-            "{verb}"
-        );
-        expect(&format!("schedule.{verb}"), "ann", "nightly");
+        let told = send(&node, ANN, "schedule/nightly", verb, body).await;
+        assert!(told.is_success(), "{verb}");
+        expected.done(&format!("schedule.{verb}"), "ann", "nightly");
     }
     // Traffic.
-    send(&node, ann, "counter/a", "add", json!({ "by": 1 })).await;
+    send(&node, ANN, "counter/a", "add", json!({ "by": 1 })).await;
 
-    for (id, who) in [("one", ann), ("two", eve)] {
-        let body = json!({ "id": id, "type": "digest", "runAt": "2999-01-01T00:00:00Z" });
-        let submitted = node.client(ann).post("/v1/operations", &body).await;
-        assert_eq!(submitted.status, StatusCode::ACCEPTED);
-        for verb in ["pause", "resume", "cancel"] {
-            let told = node
-                .client(who)
-                .post(&format!("/v1/operations/{id}/{verb}"), &json!({}));
-            assert!(told.await.status.is_success(), "{id} {verb}");
-            if who == eve {
-                expect(&format!("operation.{verb}"), "eve", id);
-            }
-        }
-    }
-
-    let mut peer = Peer::handshake(node.address, &[("Sec-WebSocket-Protocol", JSON)]).await;
-    let hello = Hello {
-        token: ann.to_owned(),
-        ..hello(None)
-    };
-    peer.send(&[ClientFrame::Hello(hello)]).await;
-    let ServerFrame::Welcome(welcome) = peer.frame().await else {
-        panic!("not let in");
-    };
-    let session = welcome.session.to_string();
-    let close = async || {
-        let path = format!("/v1/sessions/{session}");
-        node.client("oskar@role/operator")
-            .delete(&path)
-            .await
-            .status
-    };
-    assert_eq!(close().await, StatusCode::NO_CONTENT);
-    expect("session.close", "oskar", &session);
-    let none = node
-        .client(eve)
-        .delete("/v1/sessions/01900000-0000-7000-8000-000000000000");
-    none.await.problem(404, "not_found");
-
-    assert_eq!(records(&node, ann, "?from=1").await, expected);
-    let of_eve: Vec<_> = expected
-        .iter()
-        .filter(|it| it[1] == "eve")
-        .rev()
-        .cloned()
-        .collect();
-    assert_eq!(records(&node, ann, "?principal=eve").await, of_eve);
-    assert_eq!(
-        records(&node, ann, "?action=schedule&limit=100")
-            .await
-            .len(),
-        5
-    );
-    assert_eq!(
-        records(&node, ann, "?until=2020-01-01T00:00:00Z").await,
-        [[""; 4]; 0]
-    );
-    let all = node.client(ann).get("/v1/audit").await;
+    let Expected(expected) = expected;
+    assert_eq!(records(&node, ANN, "?from=1").await, expected);
+    assert_eq!(records(&node, ANN, "?principal=eve").await, expected[1..2]);
+    assert_eq!(records(&node, ANN, "?action=schedule").await.len(), 5);
+    let none = records(&node, ANN, "?until=2020-01-01T00:00:00Z").await;
+    assert!(none.is_empty());
+    let all = node.client(ANN).get("/v1/audit").await;
     let text = String::from_utf8(all.body.to_vec()).unwrap();
     for hidden in ["hunter2", "is ill", "role/admin"] {
         assert!(!text.contains(hidden), "{text}");
@@ -168,14 +112,52 @@ async fn each_action_leaves_one_record_of_who_did_it() {
     // In pages, by their links.
     let (mut next, mut seen) = ("/v1/audit?limit=4".to_owned(), 0);
     loop {
-        let page = node.client(ann).get(&next).await;
+        let page = node.client(ANN).get(&next).await;
         seen += page.json()["items"].as_array().unwrap().len();
-        match page.header("link").split_once('>') {
-            Some((link, _)) => next = link[1..].to_owned(),
-            None => break,
-        }
+        let Some(link) = page.headers.get("link") else {
+            break;
+        };
+        let (link, _) = link.to_str().unwrap().split_once('>').unwrap();
+        next = link[1..].to_owned();
     }
     assert_eq!(seen, expected.len());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_done_to_operations_and_sessions_of_others_leaves_one_record_each() {
+    let node = node(&Clock::system()).await;
+    let mut expected = Expected::default();
+    for (id, who) in [("one", ANN), ("two", EVE)] {
+        let body = json!({ "id": id, "type": "digest", "runAt": "2999-01-01T00:00:00Z" });
+        let submitted = node.client(ANN).post("/v1/operations", &body).await;
+        assert_eq!(submitted.status, StatusCode::ACCEPTED);
+        for verb in ["pause", "resume", "cancel"] {
+            let path = format!("/v1/operations/{id}/{verb}");
+            let told = node.client(who).post(&path, &json!({})).await;
+            assert!(told.status.is_success(), "{id} {verb}");
+            if who == EVE {
+                expected.done(&format!("operation.{verb}"), "eve", id);
+            }
+        }
+    }
+    let mut peer = Peer::handshake(node.address, &[("Sec-WebSocket-Protocol", JSON)]).await;
+    let hello = Hello {
+        token: ANN.to_owned(),
+        ..hello(None)
+    };
+    peer.send(&[ClientFrame::Hello(hello)]).await;
+    let ServerFrame::Welcome(welcome) = peer.frame().await else {
+        panic!("not let in");
+    };
+    let session = welcome.session.to_string();
+    let oskar = node.client("oskar@role/operator");
+    let closed = oskar.delete(&format!("/v1/sessions/{session}")).await;
+    assert_eq!(closed.status, StatusCode::NO_CONTENT);
+    expected.done("session.close", "oskar", &session);
+    let none = oskar.delete("/v1/sessions/01900000-0000-7000-8000-000000000000");
+    none.await.problem(404, "not_found");
+    assert_eq!(records(&node, ANN, "?from=1").await, expected.0);
     drop(peer);
     node.stop().await;
 }
@@ -199,11 +181,22 @@ async fn a_flood_of_refusals_is_one_record_with_a_count() {
         .get("/v1/audit?chain=cluster")
         .await
         .problem(403, "permission_denied");
+    let expired = node.client("old@until/1000").get("/v1/audit").await;
+    expired.problem(401, "unauthenticated");
     clock.advance(Duration::from_millis(REFUSALS_MS));
     node.keeper(0).stop().await;
 
     let page = node.client("eve@role/admin").get("/v1/audit").await.json();
-    let items = page["items"].as_array().unwrap();
+    let (of_old, items): (Vec<_>, Vec<_>) = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .partition(|item| item["principal"] == "old");
+    assert_eq!(
+        (of_old[0]["action"].as_str(), of_old.len()),
+        (Some("session.open"), 1)
+    );
+    assert_eq!(of_old[0]["code"], "unauthenticated");
     let counts: BTreeMap<_, _> = items
         .iter()
         .map(|item| {

@@ -139,6 +139,8 @@ impl Stand {
 impl Service for Stand {
     fn denied(&self, _: &Principal, _: Permission) {}
 
+    fn expired(&self, _: &Principal) {}
+
     fn record(&self, _: &Caller, _: Act) -> BoxFuture<'static, Result<(), Failure>> {
         future::ready(Ok(())).boxed()
     }

@@ -1,5 +1,7 @@
 //! `selvedge audit`: what it prints, that a record is as durable as its change, and that tampering is found.
 
+use std::path::Path;
+
 use selvedge_cluster::audit::Chain;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::keys::KeyRange;
@@ -7,7 +9,7 @@ use selvedge_cluster::store::{Isolation, Store};
 use selvedge_protocol::Tenant;
 use serde_json::Value;
 
-use super::{Node, fail, json, run, selvedge, text};
+use super::{Access, Node, fail, json, run, selvedge, text};
 
 fn actions(page: &Value) -> Vec<&str> {
     let items = page["items"].as_array().unwrap().iter();
@@ -60,28 +62,7 @@ fn the_trail_outlives_the_node_and_shows_who_touched_it() {
     let wrong = fail(&mut access.client(&["audit", "verify", "--expect", "3"]), 2);
     assert!(wrong.contains("--expect"), "{wrong}");
 
-    let export = scratch.path().join("export");
-    let path = export.display().to_string();
-    let made = access.ask(&["audit", "export", "--file", &path]);
-    assert_eq!((&made["records"], &made["head"]), (&3.into(), head));
-    fail(&mut access.client(&["audit", "export", "--file", &path]), 1);
-    let streamed = run(&mut access.client(&["audit", "export"]));
-    assert_eq!(
-        text(&streamed.stdout),
-        std::fs::read_to_string(&export).unwrap()
-    );
-    let offline = |lines: &str| {
-        std::fs::write(&export, lines).unwrap();
-        let mut command = selvedge();
-        command.args([
-            "audit", "verify", "--output", "json", "--expect", &known, "--file", &path,
-        ]);
-        command
-    };
-    let lines = text(&streamed.stdout);
-    assert_eq!(json(&run(&mut offline(&lines)))["result"], "whole");
-    let said = fail(&mut offline(&lines.replace("\"admin\"", "\"eve\"")), 1);
-    assert!(said.contains("record"), "{said}");
+    exports(&access, scratch.path(), &known);
     node.kill();
 
     flip(&data.join("store"));
@@ -93,8 +74,34 @@ fn the_trail_outlives_the_node_and_shows_who_touched_it() {
     );
 }
 
+/// The same chain in a file, and what is found when somebody has changed that.
+fn exports(access: &Access, scratch: &Path, known: &str) {
+    let export = scratch.join("export");
+    let path = export.display().to_string();
+    let made = access.ask(&["audit", "export", "--file", &path]);
+    assert_eq!(made["records"], 3);
+    fail(&mut access.client(&["audit", "export", "--file", &path]), 1);
+    let streamed = run(&mut access.client(&["audit", "export"]));
+    assert_eq!(
+        text(&streamed.stdout),
+        std::fs::read_to_string(&export).unwrap()
+    );
+    let offline = |lines: &str| {
+        std::fs::write(&export, lines).unwrap();
+        let mut command = selvedge();
+        command.args([
+            "audit", "verify", "--output", "json", "--expect", known, "--file", &path,
+        ]);
+        command
+    };
+    let lines = text(&streamed.stdout);
+    assert_eq!(json(&run(&mut offline(&lines)))["result"], "whole");
+    let said = fail(&mut offline(&lines.replace("\"admin\"", "\"eve\"")), 1);
+    assert!(said.contains("record"), "{said}");
+}
+
 /// Changes a bit of the second record, as somebody with the files would.
-fn flip(store: &std::path::Path) {
+fn flip(store: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
