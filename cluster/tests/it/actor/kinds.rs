@@ -64,12 +64,26 @@ fn event(sum: u64) -> NewEvent {
     }
 }
 
-fn audited(context: &Context<'_>, sum: u64) -> AuditEntry {
-    AuditEntry {
-        action: "tally.add".into(),
-        target: context.address.to_string(),
-        detail: sum.to_string(),
-    }
+/// Adds, and has it audited; or adds nothing, which cannot be.
+fn audited(
+    state: &mut TallyState,
+    context: &Context<'_>,
+    command: &Incoming<'_>,
+) -> Result<Effects, Refusal> {
+    let urgency = match command.name {
+        "audited" => Urgency::Now,
+        _ => Urgency::Never,
+    };
+    state.sum += argument::<u64>(command.body)?;
+    Ok(Effects {
+        audit: vec![AuditEntry {
+            action: "tally.add".into(),
+            target: context.address.to_string(),
+            detail: state.sum.to_string(),
+        }],
+        urgency,
+        ..Effects::default()
+    })
 }
 
 fn messages(body: &[u8]) -> Result<Vec<Message>, Refusal> {
@@ -121,14 +135,7 @@ impl Kind for Tally {
                 state.sum += argument::<u64>(command.body)?;
                 effects.urgency = Urgency::Soon;
             }
-            "audited" => {
-                state.sum += argument::<u64>(command.body)?;
-                effects.audit.push(audited(context, state.sum));
-            }
-            "audited-nothing" => {
-                effects.urgency = Urgency::Never;
-                effects.audit.push(audited(context, state.sum));
-            }
+            "audited" | "audited-nothing" => effects = audited(state, context, command)?,
             "retire" => state.retired = true,
             "end" => {
                 *state = TallyState::default();

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::HostConfig;
+use selvedge_cluster::actor::{Host, HostConfig};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
