@@ -13,6 +13,7 @@ use selvedge_cluster::actor::{
     CommandRequest, Host, Identity, Kind, Origin, QueryRequest, ReplyTo, ScopedAddress,
     Subscription, SubscriptionItem, kind,
 };
+use selvedge_cluster::audit::{Entry, Outcome as Ended};
 use selvedge_protocol::frame::{Consistency, Outcome, Since, Success};
 use selvedge_protocol::{
     ActorAddress, ActorKind, ErrorCode, Failure, IdError, OperationId, SessionId, Target, Tenant,
@@ -21,11 +22,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::audit::Refusals;
 use crate::gateway::cluster::Asked;
 use crate::identity::{Permission, Principal, Request, authorize};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
+pub(crate) mod audit;
 mod cluster;
 mod failure;
 
@@ -44,6 +47,25 @@ pub trait Service: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Feed, Failure>>;
     /// Passes an ephemeral message on. Lossy: refusals are not told.
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes);
+    /// Hears that somebody was refused by whoever authorises what never comes here. Must be cheap.
+    fn denied(&self, principal: &Principal, permission: Permission);
+    /// Hears that somebody came with a credential that has expired. Must be cheap.
+    fn expired(&self, principal: &Principal);
+    /// Records in the audit trail what somebody is about to do that nothing else is committed of.
+    fn record(&self, caller: &Caller, act: Act) -> BoxFuture<'static, Result<(), Failure>>;
+}
+
+/// Something for the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// The tenant that it is done in.
+    pub tenant: Tenant,
+    /// A resource and what is done to it: `session.close`.
+    pub action: &'static str,
+    /// To what: a name or an id.
+    pub target: String,
+    /// More, JSON text; empty is nothing.
+    pub detail: String,
 }
 
 /// Who asks.
@@ -108,12 +130,53 @@ impl std::fmt::Debug for Feed {
 pub struct Gateway {
     host: Host,
     operations: Operations,
+    refusals: Option<Refusals>,
 }
 
 impl Gateway {
     /// A gateway to these actors and operations.
     pub const fn new(host: Host, operations: Operations) -> Self {
-        Self { host, operations }
+        Self {
+            host,
+            operations,
+            refusals: None,
+        }
+    }
+
+    /// The same with a place to note who is refused what.
+    #[must_use]
+    pub fn noting(mut self, refusals: Refusals) -> Self {
+        self.refusals = Some(refusals);
+        self
+    }
+
+    /// The one place where what clients ask for is authorised.
+    fn authorize(&self, caller: &Caller, permission: Permission) -> Result<(), Failure> {
+        let authorized = authorize(&caller.principal, permission);
+        if authorized.is_err() {
+            self.denied(&caller.principal, permission);
+        }
+        authorized
+    }
+
+    fn permit(
+        &self,
+        caller: &Caller,
+        request: Request<'_>,
+        target: &Target,
+    ) -> Result<(), Failure> {
+        self.authorize(caller, Permission::of(request, target))
+    }
+
+    fn query_audit(&self, caller: &Caller, call: &QueryCall, reply: ReplyTo) {
+        let asked = match audit::Asked::parse(&call.name, &call.body) {
+            Ok(asked) => asked,
+            Err(failure) => return fail(reply, failure),
+        };
+        match self.authorize(caller, asked.permission()) {
+            Ok(()) => asked.answer(self.host.trail(), &caller.principal.tenant, reply),
+            Err(failure) => fail(reply, failure),
+        }
     }
 
     fn command_actor(
@@ -193,7 +256,7 @@ impl Gateway {
             }
         };
         let permission = Permission::to_list(&request.kind);
-        if let Err(failure) = authorize(&caller.principal, permission) {
+        if let Err(failure) = self.authorize(caller, permission) {
             return fail(reply, failure);
         }
         let host = self.host.clone();
@@ -219,7 +282,7 @@ impl Gateway {
 
 impl Service for Gateway {
     fn command(&self, caller: &Caller, call: CommandCall, reply: ReplyTo) {
-        if let Err(failure) = permit(caller, Request::Command, &call.target) {
+        if let Err(failure) = self.permit(caller, Request::Command, &call.target) {
             return fail(reply, failure);
         }
         match &call.target {
@@ -250,7 +313,11 @@ impl Service for Gateway {
             // Who may read what depends on their kind.
             return self.list_actors(caller, &call.body, reply);
         }
-        if let Err(failure) = permit(caller, Request::Query(&call.name), &call.target) {
+        if let (Target::Cluster, audit::PAGE | audit::VERIFY) = (&call.target, &*call.name) {
+            // Who may read what depends on whose it is.
+            return self.query_audit(caller, &call, reply);
+        }
+        if let Err(failure) = self.permit(caller, Request::Query(&call.name), &call.target) {
             return fail(reply, failure);
         }
         let tenant = || caller.principal.tenant.clone();
@@ -314,7 +381,7 @@ impl Service for Gateway {
         target: Target,
         since: Since,
     ) -> BoxFuture<'static, Result<Feed, Failure>> {
-        if let Err(failure) = permit(caller, Request::Subscribe, &target) {
+        if let Err(failure) = self.permit(caller, Request::Subscribe, &target) {
             return future::ready(Err(failure)).boxed();
         }
         match target {
@@ -337,7 +404,7 @@ impl Service for Gateway {
     }
 
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes) {
-        if permit(caller, Request::Tell, target).is_err() {
+        if self.permit(caller, Request::Tell, target).is_err() {
             return;
         }
         match target {
@@ -351,6 +418,35 @@ impl Service for Gateway {
             // Nobody hears of these but through their events.
             Target::Operation(_) | Target::Operations | Target::Actors | Target::Cluster => {}
         }
+    }
+
+    fn denied(&self, principal: &Principal, permission: Permission) {
+        if let Some(refusals) = &self.refusals {
+            refusals.note_denied(principal, permission);
+        }
+    }
+
+    fn expired(&self, principal: &Principal) {
+        if let Some(refusals) = &self.refusals {
+            refusals.note_expired(principal);
+        }
+    }
+
+    fn record(&self, caller: &Caller, act: Act) -> BoxFuture<'static, Result<(), Failure>> {
+        let trail = self.host.trail();
+        let entry = Entry {
+            at_ms: trail.now_ms(),
+            principal: caller.principal.name.to_string(),
+            action: act.action.to_owned(),
+            target: act.target,
+            outcome: Ended::Done,
+            detail: act.detail,
+        };
+        async move {
+            let recorded = trail.record(&act.tenant.into(), &entry).await;
+            recorded.map_err(|error| failure::store(&error))
+        }
+        .boxed()
     }
 }
 
@@ -383,10 +479,6 @@ fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure>
         tenant,
         address: address.map_err(invalid)?,
     })
-}
-
-fn permit(caller: &Caller, request: Request<'_>, target: &Target) -> Result<(), Failure> {
-    authorize(&caller.principal, Permission::of(request, target))
 }
 
 fn fail(reply: ReplyTo, failure: Failure) {

@@ -2,10 +2,11 @@
 //! [`main`].
 //!
 //! `edge` moves bytes between clients and `session`s, `gateway` is the one way from sessions inside,
-//! `operation` and `processing` are long work, `operate` is the command line. The library never starts
+//! `operation` and `processing` are long work, `audit` keeps the trail, `operate` is the command line. The library never starts
 //! anything by itself.
 
 pub mod app;
+pub mod audit;
 pub mod bridge;
 pub mod demo_app;
 pub mod edge;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use selvedge_protocol::OperationType;
+use selvedge_protocol::{ErrorCode, OperationType};
 
 use crate::bridge::Process;
 use crate::edge::admission::Verdict;
@@ -24,6 +24,9 @@ pub const ATTEMPTS_LENT_LOST: &str = "selvedge_attempts_lent_lost_total";
 pub const GUESTS: &str = "selvedge_guests_total";
 /// Questions of other nodes for a place that had none here. Label: `type`.
 pub const GUESTS_REFUSED: &str = "selvedge_guests_refused_total";
+
+/// Requests that were refused for who asks. Label: `code`.
+pub const REFUSED: &str = "selvedge_refused_total";
 
 /// Requests over HTTP that were answered. Labels: `method`, `route`, `status` (its class).
 pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
@@ -46,6 +49,7 @@ pub const PROCESS_FILES: &str = "process_open_fds";
 
 /// Says what each metric is, to a recorder that is installed.
 pub fn describe() {
+    describe_counter!(REFUSED, "requests that were refused for who asks");
     describe_counter!(
         BREAKER_CHANGES,
         "changes of breakers, by type and the state since"
@@ -143,6 +147,11 @@ pub(crate) fn http_answered(method: &str, route: &str, status: u16, elapsed: Dur
     let route = route.to_owned();
     histogram!(HTTP_SECONDS, "route" => route.clone()).record(elapsed.as_secs_f64());
     counter!(HTTP_REQUESTS, "method" => method, "route" => route, "status" => class).increment(1);
+}
+
+/// Somebody was refused what they may not do.
+pub(crate) fn refused(code: ErrorCode) {
+    counter!(REFUSED, "code" => code.name()).increment(1);
 }
 
 /// A breaker of a type is in this state now. Types are those that the application registers.

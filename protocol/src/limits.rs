@@ -475,3 +475,14 @@ pub const AUDIT_TEXT_BYTES_MAX: usize = 1_024;
 pub const AUDIT_DETAIL_BYTES_MAX: usize = 16 * 1024;
 /// Audit records that are read at a time: the largest of them fit into a transaction.
 pub const AUDIT_PAGE_MAX: usize = 256;
+/// Audit records that a search reads to find some before it answers with how far it came: a part of a second.
+pub const AUDIT_SCAN_MAX: usize = 16 * AUDIT_PAGE_MAX;
+/// Audit records that one request verifies: about a second's work of a store on a disk.
+pub const AUDIT_VERIFY_MAX: u64 = 20_000;
+/// How far clocks of nodes may be apart without a search by time missing audit records: far more than they are.
+pub const AUDIT_CLOCKS_MS: u64 = 3_600_000;
+/// Kinds of refusals, by principal, permission and code, that a node counts until it records them, for a minute: with
+/// texts of the largest size about 2 MB. What is over is counted as of anybody.
+pub const REFUSALS_MAX: usize = 1_000;
+/// How long refusals are counted until they are recorded.
+pub const REFUSALS_MS: u64 = 60_000;

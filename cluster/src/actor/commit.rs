@@ -10,6 +10,7 @@ use crate::actor::core::Core;
 use crate::actor::load::epoch;
 use crate::actor::machine::Batch;
 use crate::actor::record::{ActorRecord, Stored};
+use crate::audit;
 use crate::store::{self, Isolation, Transaction, Version};
 
 /// Why a batch was not committed, or perhaps not.
@@ -23,7 +24,10 @@ pub(crate) enum Refused {
 }
 
 /// How often a batch is begun anew because its base became too old while it waited.
-const ATTEMPTS_MAX: usize = 3;
+const ATTEMPTS_MAX: u32 = 3;
+/// The same for a batch that is audited: others of its tenant may be before it at the end of the chain. With the waits
+/// between them about two seconds of trying.
+const AUDITED_ATTEMPTS_MAX: u32 = 24;
 
 /// Under what an activation commits.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +43,7 @@ pub(crate) struct Hold {
 /// Commits the batch and reports to `completion`. It fails if since its base the fence was raised or the
 /// actor written to. Never waits.
 pub(crate) fn commit(core: &Arc<Core>, hold: Hold, batch: Arc<Batch>, completion: Completion) {
-    let Some(base) = hold.base else {
+    let Some(base) = hold.base.filter(|_| batch.audited.is_none()) else {
         let core = Arc::clone(core);
         let runtime = core.runtime.clone();
         runtime.spawn(async move {
@@ -71,21 +75,43 @@ pub(crate) fn commit(core: &Arc<Core>, hold: Hold, batch: Arc<Batch>, completion
     }));
 }
 
-/// The same for an actor that was quiet for longer than the window of the store: looks first.
+/// The same for an actor that was quiet for longer than the window of the store, and for what is audited: looks first.
 async fn commit_checked(core: &Core, hold: Hold, batch: &Batch) -> Result<Version, Refused> {
+    let attempts_max = match batch.audited {
+        None => ATTEMPTS_MAX,
+        Some(_) => AUDITED_ATTEMPTS_MAX,
+    };
     let mut failed = store::Error::TooOld;
-    for _ in 0..ATTEMPTS_MAX {
+    for attempt in 1..=attempts_max {
         let mut transaction = core.store.begin();
         check(core, hold, batch, &mut *transaction).await?;
+        record(batch, &mut *transaction).await?;
         write(&mut *transaction, batch);
         match transaction.commit().await {
             Ok(committed) => return Ok(committed.version),
             Err(store::Error::TooOld) => failed = store::Error::TooOld,
+            // Perhaps of the chain alone: then fence and record are found as they should be.
+            Err(store::Error::Conflict) if batch.audited.is_some() => {
+                failed = store::Error::Conflict;
+                tokio::time::sleep(store::backoff(attempt, core.clock.random())).await;
+            }
             Err(store::Error::Conflict) => return Err(explain(core, hold).await),
             Err(other) => return Err(Refused::Store(other)),
         }
     }
     Err(Refused::Store(failed))
+}
+
+/// Appends what the audit trail says of the batch.
+async fn record(batch: &Batch, transaction: &mut dyn Transaction) -> Result<(), Refused> {
+    let Some(audited) = &batch.audited else {
+        return Ok(());
+    };
+    for entry in &audited.entries {
+        let appended = audit::append(transaction, &audited.tenant, entry.clone()).await;
+        appended.map_err(Refused::Store)?;
+    }
+    Ok(())
 }
 
 /// Reports the end of a commit to its activation, also if that is lost on the way.

@@ -25,6 +25,7 @@ use crate::actor::subscription::Subscription;
 use crate::actor::supervisor::Root;
 use crate::actor::taking::{self, Claim, Left, MayTake, SLOTS_TAKEN_AT_ONCE, Taking, Wish, take};
 use crate::actor::work::Work;
+use crate::audit::Trail;
 use crate::forward::{Forward, ForwardConfig};
 use crate::membership::Admin;
 use crate::slot::{Slot, Standing};
@@ -373,6 +374,11 @@ impl Host {
     /// What operators ask of the cluster and tell it.
     pub fn admin(&self) -> &Admin {
         &self.core.admin
+    }
+
+    /// The audit trail of its store.
+    pub fn trail(&self) -> Trail {
+        Trail::new(Arc::clone(&self.core.store), self.core.clock.clone())
     }
 
     /// Whether an actor is in memory at the moment.

@@ -173,10 +173,24 @@ pub struct Effects {
     /// Rows of the kind's own, such as indexes: a key, and its value or `None` to clear it.
     pub rows: Vec<(Key, Option<Bytes>)>,
     pub urgency: Urgency,
+    /// What the audit trail of the tenant is to say, in the same commit. Only for what people administer: all that are
+    /// audited in a tenant wait for each other at the end of its chain. Not with [`Urgency::Never`].
+    pub audit: Vec<AuditEntry>,
     /// The actor is forgotten: everything stored of it goes, but for messages on their way and rows of the
     /// kind's own that are not cleared here. `apply` leaves the default state; a later command begins a new
     /// life. The outcomes of commands go as well, so wait for the retention of command ids first.
     pub is_end: bool,
+}
+
+/// A record of the audit trail. Who did it, when and in which tenant is as the context says, and that it was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// A resource and what was done to it: `policy.set`.
+    pub action: Cow<'static, str>,
+    /// To what: a name or an id.
+    pub target: String,
+    /// More, JSON text: before and after, never a secret. Empty is nothing.
+    pub detail: String,
 }
 
 /// When effects must be committed.

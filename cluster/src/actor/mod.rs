@@ -30,7 +30,8 @@ mod work;
 pub use host::{Host, HostConfig};
 pub use hosted::Kinds;
 pub use kind::{
-    Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, TimerChange, Urgency,
+    AuditEntry, Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, TimerChange,
+    Urgency,
 };
 pub use request::{
     AnswerSink, CommandRequest, Identity, QueryRequest, ReplyTo, ScopedAddress, StoredEvent,

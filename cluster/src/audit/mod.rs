@@ -1,5 +1,5 @@
-//! The audit trail: one chain of numbered records a tenant, each with the hash of the one before, written in the commit
-//! of what it tells of.
+//! The audit trail: chains of numbered records, one a tenant and one of the cluster, each record with the hash of the one
+//! before, written in the commit of what it tells of.
 //!
 //! ```text
 //! head      first, hash before it · last, hash of the last
@@ -10,17 +10,21 @@
 //! record or at the head. Who can write all of the store can write a new chain: against that, keep the head that
 //! [`verify`] answers somewhere else, and have it compared. Nothing here decides what is audited.
 
+mod hash;
+mod trail;
 mod verify;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use selvedge_protocol::ids::Tenant;
 use selvedge_protocol::limits::{AUDIT_DETAIL_BYTES_MAX, AUDIT_PAGE_MAX, AUDIT_TEXT_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
-use crate::store::keys::{Key, KeyRange};
+pub use crate::store::keys::Chain;
+use crate::store::keys::{Family, Key, KeyRange};
 use crate::store::record::{self, Record};
 use crate::store::{self, Isolation, Order, Transaction};
-pub use verify::{Anchor, Damage, Verified, VerifyError, verify};
+use bytes::Bytes;
+pub use hash::{Hash, hash, hash_text, parse_hash};
+pub use trail::{Found, Retention, Search, Trail};
+pub use verify::{Anchor, Damage, Part, Verification, Verified, VerifyError, verify};
 
 /// What is to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +52,6 @@ pub enum Outcome {
     },
 }
 
-/// The SHA-256 of a record.
-pub type Hash = [u8; 32];
-
 /// A record of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
@@ -61,19 +62,22 @@ pub struct AuditRecord {
     pub previous: Hash,
     /// Of this one.
     pub hash: Hash,
+    /// As it is stored: what the hash is made of.
+    pub stored: Bytes,
 }
 
-/// Appends to the tenant's chain and answers the record's number. Texts that are too long are cut, so that nothing that
+/// Appends to a chain and answers the record's number. Texts that are too long are cut, so that nothing that
 /// happened is left out for its size. All that append to one chain conflict with each other.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn append(
     transaction: &mut dyn Transaction,
-    tenant: &Tenant,
+    chain: impl Into<Chain>,
     entry: Entry,
 ) -> Result<u64, store::Error> {
-    let head = head(transaction, tenant, Isolation::Serializable).await?;
+    let chain = &chain.into();
+    let head = head(transaction, chain, Isolation::Serializable).await?;
     let number = head.last + 1;
     let Entry {
         at_ms,
@@ -94,13 +98,13 @@ pub async fn append(
         previous: head.last_hash,
     };
     let bytes = record::encode(&stored);
-    transaction.set(&record_key(tenant, number), &bytes);
+    transaction.set(&record_key(chain, number), &bytes);
     let head = Head {
         last: number,
         last_hash: hash(&bytes),
         ..head
     };
-    transaction.set(&head_key(tenant), &record::encode(&head));
+    transaction.set(&head_key(chain), &record::encode(&head));
     Ok(number)
 }
 
@@ -110,22 +114,22 @@ pub async fn append(
 /// Those of the store. A record that does not decode is one of them: [`verify`] says more.
 pub async fn page(
     transaction: &mut dyn Transaction,
-    tenant: &Tenant,
+    chain: &Chain,
     from: Option<u64>,
     order: Order,
     limit: usize,
 ) -> Result<Vec<AuditRecord>, store::Error> {
-    let mut range = KeyRange::audit(tenant).read(limit.min(AUDIT_PAGE_MAX), Isolation::Snapshot);
+    let mut range = KeyRange::audit(chain).read(limit.min(AUDIT_PAGE_MAX), Isolation::Snapshot);
     range.order = order;
     if let Some(from) = from {
-        let from = std::ops::Bound::Excluded(record_key(tenant, from).into());
+        let from = std::ops::Bound::Excluded(record_key(chain, from).into());
         match order {
             Order::Ascending => range.begin = from,
             Order::Descending => range.end = from,
         }
     }
     let rows = transaction.range(range).await?;
-    let records = rows.iter().map(|(key, value)| read(key, value));
+    let records = rows.into_iter().map(|(key, value)| read(&key, value));
     records.collect()
 }
 
@@ -136,52 +140,80 @@ pub async fn page(
 /// Those of the store.
 pub async fn trim(
     transaction: &mut dyn Transaction,
-    tenant: &Tenant,
+    chain: &Chain,
     first: u64,
 ) -> Result<u64, store::Error> {
-    let head = head(transaction, tenant, Isolation::Serializable).await?;
+    let head = head(transaction, chain, Isolation::Serializable).await?;
     // The last one stays, so that the chain has a hash to go on from that a record shows.
     let page = u64::try_from(AUDIT_PAGE_MAX).unwrap_or(u64::MAX);
     let first = first.min(head.last).min(head.first.saturating_add(page));
     if first <= head.first {
         return Ok(0);
     }
-    let key = record_key(tenant, first);
+    let key = record_key(chain, first);
     let Some(value) = transaction.get(&key, Isolation::Serializable).await? else {
-        return Err(missing(&key));
+        return Err(unlike(&key, "it is missing".to_owned()));
     };
-    let kept = read(&key, &value)?;
-    transaction.clear_range(&record_key(tenant, head.first), &key);
+    let kept = read(&key, value)?;
+    transaction.clear_range(&record_key(chain, head.first), &key);
     let cleared = first - head.first;
     let head = Head {
         first,
         first_previous: kept.previous,
         ..head
     };
-    transaction.set(&head_key(tenant), &record::encode(&head));
+    transaction.set(&head_key(chain), &record::encode(&head));
     Ok(cleared)
-}
-
-fn missing(key: &[u8]) -> store::Error {
-    store::Error::Record {
-        key: key.escape_ascii().to_string(),
-        reason: "it is missing".to_owned(),
-    }
 }
 
 async fn head(
     transaction: &mut dyn Transaction,
-    tenant: &Tenant,
+    chain: &Chain,
     isolation: Isolation,
 ) -> Result<Head, store::Error> {
-    let key = head_key(tenant);
+    let key = head_key(chain);
     match transaction.get(&key, isolation).await? {
         Some(head) => record::decode(&key, &head),
-        None => Ok(Head::of_nothing(tenant)),
+        None => Ok(Head::of_nothing(chain)),
     }
 }
 
-fn read(key: &[u8], value: &[u8]) -> Result<AuditRecord, store::Error> {
+/// The record of stored bytes that come from elsewhere, an export for example.
+///
+/// # Errors
+/// That they are none.
+pub fn decode(stored: Bytes) -> Result<AuditRecord, store::Error> {
+    read(b"(given)", stored)
+}
+
+/// Chains that have records, in the order of their keys: up to so many, after one or from the first on.
+///
+/// # Errors
+/// Those of the store.
+pub async fn chains(
+    transaction: &mut dyn Transaction,
+    after: Option<&Chain>,
+    limit: usize,
+) -> Result<Vec<Chain>, store::Error> {
+    let mut range = KeyRange::family(Family::AuditHead).read(limit, Isolation::Snapshot);
+    if let Some(after) = after {
+        range.begin = std::ops::Bound::Excluded(head_key(after).into());
+    }
+    let rows = transaction.range(range).await?;
+    let chains = rows.into_iter().map(|(key, _)| match Key::decode(&key) {
+        Ok(Key::AuditHead { chain }) => Ok(chain),
+        Ok(other) => Err(unlike(&key, format!("it is {other:?}"))),
+        Err(error) => Err(unlike(&key, error.to_string())),
+    });
+    chains.collect()
+}
+
+fn unlike(key: &[u8], reason: String) -> store::Error {
+    let key = key.escape_ascii().to_string();
+    store::Error::Record { key, reason }
+}
+
+fn read(key: &[u8], value: Bytes) -> Result<AuditRecord, store::Error> {
     let Stored {
         number,
         at_ms,
@@ -191,7 +223,7 @@ fn read(key: &[u8], value: &[u8]) -> Result<AuditRecord, store::Error> {
         outcome,
         detail,
         previous,
-    } = record::decode(key, value)?;
+    } = record::decode(key, &value)?;
     Ok(AuditRecord {
         number,
         entry: Entry {
@@ -203,14 +235,9 @@ fn read(key: &[u8], value: &[u8]) -> Result<AuditRecord, store::Error> {
             detail,
         },
         previous,
-        hash: hash(value),
+        hash: hash(&value),
+        stored: value,
     })
-}
-
-fn hash(bytes: &[u8]) -> Hash {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
 }
 
 /// What a text begins with, up to so many bytes, at the boundary of a character.
@@ -229,14 +256,14 @@ fn cut_detail(detail: String) -> String {
     format!("{{\"omittedBytes\":{}}}", detail.len())
 }
 
-fn record_key(tenant: &Tenant, number: u64) -> Vec<u8> {
-    let tenant = tenant.clone();
-    Key::Audit { tenant, number }.encode()
+fn record_key(chain: &Chain, number: u64) -> Vec<u8> {
+    let chain = chain.clone();
+    Key::Audit { chain, number }.encode()
 }
 
-fn head_key(tenant: &Tenant) -> Vec<u8> {
-    let tenant = tenant.clone();
-    Key::AuditHead { tenant }.encode()
+fn head_key(chain: &Chain) -> Vec<u8> {
+    let chain = chain.clone();
+    Key::AuditHead { chain }.encode()
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -266,9 +293,9 @@ struct Head {
 }
 
 impl Head {
-    /// The chains of two tenants have nothing in common, not even what they begin with.
-    fn of_nothing(tenant: &Tenant) -> Self {
-        let seed = hash(format!("selvedge audit {tenant}").as_bytes());
+    /// Two chains have nothing in common, not even what they begin with.
+    fn of_nothing(chain: &Chain) -> Self {
+        let seed = hash(format!("selvedge audit {chain}").as_bytes());
         Self {
             first: 1,
             first_previous: seed,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use selvedge_protocol::Tenant;
 use tempfile::TempDir;
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::store::record::golden;
 
 struct World {
     store: Arc<dyn Store>,
-    tenant: Tenant,
+    chain: Chain,
     _directory: TempDir,
 }
 
@@ -33,7 +34,7 @@ impl World {
         let store = Embedded::open(EmbeddedConfig::new(directory.path().join("store"))).unwrap();
         let world = Self {
             store: Arc::new(store),
-            tenant: Tenant::new("acme").unwrap(),
+            chain: Tenant::new("acme").unwrap().into(),
             _directory: directory,
         };
         for number in 1..=records {
@@ -44,7 +45,7 @@ impl World {
 
     async fn append(&self, text: &str) {
         let mut transaction = self.store.begin();
-        append(&mut *transaction, &self.tenant, entry(text))
+        append(&mut *transaction, &self.chain, entry(text))
             .await
             .unwrap();
         transaction.commit().await.unwrap();
@@ -55,20 +56,32 @@ impl World {
     }
 
     async fn verify_against(&self, anchor: Option<Anchor>) -> Result<Verified, VerifyError> {
-        verify(&*self.store, &self.tenant, anchor, &mut |_| {}).await
+        // In parts that are small, so that each seam is looked over.
+        let mut from = None;
+        loop {
+            let part = Part {
+                from,
+                anchor,
+                records_max: 2,
+            };
+            match verify(&*self.store, &self.chain, part).await? {
+                Verification::Whole(verified) => return Ok(verified),
+                Verification::Until { at, .. } => from = Some(at),
+            }
+        }
     }
 
     async fn trim(&self, first: u64) -> u64 {
         let mut transaction = self.store.begin();
-        let cleared = trim(&mut *transaction, &self.tenant, first).await.unwrap();
+        let cleared = trim(&mut *transaction, &self.chain, first).await.unwrap();
         transaction.commit().await.unwrap();
         cleared
     }
 
     async fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let range = KeyRange::audit(&self.tenant).read(usize::MAX, Isolation::Snapshot);
+        let range = KeyRange::audit(&self.chain).read(usize::MAX, Isolation::Snapshot);
         let rows = self.store.begin().range(range).await.unwrap();
-        let head = head_key(&self.tenant);
+        let head = head_key(&self.chain);
         let stored = self.store.begin().get(&head, Isolation::Snapshot).await;
         let rows = rows
             .into_iter()
@@ -97,14 +110,14 @@ async fn a_chain_is_whole_and_read_in_both_orders() {
     let verified = world.verify().await.unwrap();
     assert_eq!((verified.records, verified.first), (5, 1));
     let mut transaction = world.store.begin();
-    let page = page(&mut *transaction, &world.tenant, None, Order::Descending, 2);
+    let page = page(&mut *transaction, &world.chain, None, Order::Descending, 2);
     let last = page.await.unwrap();
     assert_eq!(last.iter().map(|it| it.number).collect::<Vec<_>>(), [5, 4]);
     assert_eq!(last[0].previous, last[1].hash);
     assert_eq!(verified.head.unwrap().hash, last[0].hash);
     let next = super::page(
         &mut *transaction,
-        &world.tenant,
+        &world.chain,
         Some(3),
         Order::Ascending,
         9,
@@ -114,7 +127,7 @@ async fn a_chain_is_whole_and_read_in_both_orders() {
     assert_eq!(next[0].entry, entry("4"));
     let before = super::page(
         &mut *transaction,
-        &world.tenant,
+        &world.chain,
         Some(3),
         Order::Descending,
         9,
@@ -168,7 +181,7 @@ async fn a_record_that_is_missing_added_or_moved_is_found() {
     world.set(&first.0, Some(&first.1)).await;
     world.set(&second.0, Some(&second.1)).await;
     for number in [0, 5, 9] {
-        let added = record_key(&world.tenant, number);
+        let added = record_key(&world.chain, number);
         world.set(&added, Some(&first.1)).await;
         assert!(is_damage(&world.verify().await), "{number}");
         world.set(&added, None).await;
@@ -220,12 +233,10 @@ async fn texts_are_bounded() {
         detail: format!("\"{}\"", "x".repeat(AUDIT_DETAIL_BYTES_MAX)),
         ..entry("a")
     };
-    append(&mut *transaction, &world.tenant, long)
-        .await
-        .unwrap();
+    append(&mut *transaction, &world.chain, long).await.unwrap();
     transaction.commit().await.unwrap();
     let mut transaction = world.store.begin();
-    let read = page(&mut *transaction, &world.tenant, None, Order::Ascending, 1).await;
+    let read = page(&mut *transaction, &world.chain, None, Order::Ascending, 1).await;
     let entry = read.unwrap().remove(0).entry;
     assert_eq!(entry.principal.len(), AUDIT_TEXT_BYTES_MAX);
     assert_eq!(

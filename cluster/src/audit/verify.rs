@@ -1,9 +1,8 @@
 //! Reads a whole chain and looks whether it is one. Called for people who want to know.
 
-use selvedge_protocol::ids::Tenant;
 use selvedge_protocol::limits::AUDIT_PAGE_MAX;
 
-use super::{AuditRecord, Hash, Head, head, read, record_key};
+use super::{AuditRecord, Chain, Hash, Head, head, read, record_key};
 use crate::store::keys::KeyRange;
 use crate::store::{self, Isolation, Store};
 
@@ -59,56 +58,77 @@ pub enum Damage {
     Cleared,
 }
 
-/// Verifies what there is at the call; what is appended or cleared meanwhile does no harm. `progress` hears how many
-/// records are done. Costs the reading and hashing of each record.
+/// A part of a verification, so that none of it takes for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// Where the part before ended. `None`: from the beginning.
+    pub from: Option<Anchor>,
+    pub anchor: Option<Anchor>,
+    /// How many records to read at most.
+    pub records_max: u64,
+}
+
+/// What a part came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verification {
+    /// The whole chain was read.
+    Whole(Verified),
+    /// It is whole up to here, and goes on.
+    Until { at: Anchor, first: u64, last: u64 },
+}
+
+/// Verifies a part of what there is at the call; what is appended or cleared meanwhile does no harm. Costs the reading
+/// and hashing of each record.
 ///
 /// # Errors
 /// That the chain is not whole, or not readable.
 pub async fn verify(
     store: &dyn Store,
-    tenant: &Tenant,
-    anchor: Option<Anchor>,
-    progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Verified, VerifyError> {
+    chain: &Chain,
+    part: Part,
+) -> Result<Verification, VerifyError> {
+    let mut part = part;
     loop {
         let mut transaction = store.begin();
-        let began = read_head(head(&mut *transaction, tenant, Isolation::Snapshot).await)?;
+        let began = read_head(head(&mut *transaction, chain, Isolation::Snapshot).await)?;
         drop(transaction);
-        if let Some(verified) = chain(store, tenant, &began, anchor, progress).await? {
+        if let Some(verified) = follow(store, chain, &began, part).await? {
             return Ok(verified);
         }
         // Retention has cleared what was about to be read: from the new beginning on.
+        part.from = None;
     }
 }
 
 /// `None`: the chain begins later by now.
-async fn chain(
+async fn follow(
     store: &dyn Store,
-    tenant: &Tenant,
+    chain: &Chain,
     began: &Head,
-    anchor: Option<Anchor>,
-    progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Option<Verified>, VerifyError> {
-    let Some(mut link) = Link::before(began) else {
-        let reason = "it has no first record".to_owned();
-        return Err(damaged(0, Damage::Head(reason)));
+    part: Part,
+) -> Result<Option<Verification>, VerifyError> {
+    let Some(mut link) = Link::at(part.from, began)? else {
+        return Ok(None);
     };
-    if let Some(anchor) = anchor {
+    if let Some(anchor) = part.anchor {
         // Before the first it is known only as what the first one follows.
         match anchor.number.cmp(&link.number) {
-            std::cmp::Ordering::Less => return Err(damaged(anchor.number, Damage::Cleared)),
+            std::cmp::Ordering::Less if part.from.is_none() => {
+                return Err(damaged(anchor.number, Damage::Cleared));
+            }
             std::cmp::Ordering::Equal => link.hold_to(anchor)?,
-            std::cmp::Ordering::Greater => {}
+            std::cmp::Ordering::Less | std::cmp::Ordering::Greater => {}
         }
     }
-    while link.number < began.last {
+    let until = link.number.saturating_add(part.records_max).min(began.last);
+    while link.number < until {
         let mut transaction = store.begin();
-        let present = read_head(head(&mut *transaction, tenant, Isolation::Snapshot).await)?;
+        let present = read_head(head(&mut *transaction, chain, Isolation::Snapshot).await)?;
         if present.first > link.number + 1 {
             return Ok(None);
         }
-        let mut range = KeyRange::audit(tenant).read(AUDIT_PAGE_MAX, Isolation::Snapshot);
-        let from = record_key(tenant, link.number);
+        let mut range = KeyRange::audit(chain).read(AUDIT_PAGE_MAX, Isolation::Snapshot);
+        let from = record_key(chain, link.number);
         range.begin = std::ops::Bound::Excluded(from.into());
         let rows = transaction.range(range).await.map_err(VerifyError::Store)?;
         if rows.is_empty() {
@@ -116,50 +136,50 @@ async fn chain(
         }
         for (key, value) in rows {
             let expected = link.number + 1;
-            if expected > began.last {
+            if expected > until {
                 break;
             }
-            if key != record_key(tenant, expected) {
+            if key != record_key(chain, expected) {
                 return Err(damaged(expected, Damage::Missing));
             }
-            link.follow(read(&key, &value))?;
-            if let Some(anchor) = anchor.filter(|anchor| anchor.number == link.number) {
+            link.follow(read(&key, value))?;
+            if let Some(anchor) = part.anchor.filter(|anchor| anchor.number == link.number) {
                 link.hold_to(anchor)?;
             }
         }
-        progress((link.number + 1).saturating_sub(began.first));
+    }
+    if link.number < began.last {
+        let Link { number, hash } = link;
+        return Ok(Some(Verification::Until {
+            at: Anchor { number, hash },
+            first: began.first,
+            last: began.last,
+        }));
     }
     if link.hash != began.last_hash {
         return Err(damaged(began.last, Damage::HeadBroken));
     }
-    if let Some(anchor) = anchor.filter(|anchor| anchor.number > began.last) {
+    if let Some(anchor) = part.anchor.filter(|anchor| anchor.number > began.last) {
         return Err(damaged(anchor.number, Damage::Missing));
     }
-    beyond(store, tenant).await?;
-    Ok(Some(Verified {
-        records: (began.last + 1).saturating_sub(began.first),
-        first: began.first,
-        head: (began.last > 0).then_some(Anchor {
-            number: began.last,
-            hash: began.last_hash,
-        }),
-    }))
+    beyond(store, chain).await?;
+    Ok(Some(Verification::Whole(began.verified())))
 }
 
 /// Nothing lies before the first or after the last, where nobody would look.
-async fn beyond(store: &dyn Store, tenant: &Tenant) -> Result<(), VerifyError> {
+async fn beyond(store: &dyn Store, chain: &Chain) -> Result<(), VerifyError> {
     let mut transaction = store.begin();
-    let head = read_head(head(&mut *transaction, tenant, Isolation::Snapshot).await)?;
-    let all = KeyRange::audit(tenant);
+    let head = read_head(head(&mut *transaction, chain, Isolation::Snapshot).await)?;
+    let all = KeyRange::audit(chain);
     let outside = [
-        (all.begin, record_key(tenant, head.first).into()),
-        (record_key(tenant, head.last + 1).into(), all.end),
+        (all.begin, record_key(chain, head.first).into()),
+        (record_key(chain, head.last + 1).into(), all.end),
     ];
     for (begin, end) in outside {
         let range = KeyRange { begin, end }.read(1, Isolation::Snapshot);
         let rows = transaction.range(range).await.map_err(VerifyError::Store)?;
-        if let Some((key, value)) = rows.first() {
-            let number = read(key, value).map_or(head.last + 1, |found| found.number);
+        if let Some((key, value)) = rows.into_iter().next() {
+            let number = read(&key, value).map_or(head.last + 1, |found| found.number);
             return Err(damaged(number, Damage::Beyond));
         }
     }
@@ -172,13 +192,35 @@ struct Link {
     hash: Hash,
 }
 
+impl Head {
+    fn verified(&self) -> Verified {
+        Verified {
+            records: (self.last + 1).saturating_sub(self.first),
+            first: self.first,
+            head: (self.last > 0).then_some(Anchor {
+                number: self.last,
+                hash: self.last_hash,
+            }),
+        }
+    }
+}
+
 impl Link {
-    /// `None`: records are numbered from 1.
-    fn before(head: &Head) -> Option<Self> {
-        Some(Self {
-            number: head.first.checked_sub(1)?,
-            hash: head.first_previous,
-        })
+    /// Where a part begins; `None`: that was cleared, begin anew.
+    fn at(from: Option<Anchor>, head: &Head) -> Result<Option<Self>, VerifyError> {
+        let Some(before) = head.first.checked_sub(1) else {
+            let reason = "it has no first record".to_owned();
+            return Err(damaged(0, Damage::Head(reason)));
+        };
+        match from {
+            Some(from) if from.number < before => Ok(None),
+            Some(from) if from.number > head.last => Err(damaged(from.number, Damage::Missing)),
+            Some(Anchor { number, hash }) => Ok(Some(Self { number, hash })),
+            None => Ok(Some(Self {
+                number: before,
+                hash: head.first_previous,
+            })),
+        }
     }
 
     fn follow(&mut self, record: Result<AuditRecord, store::Error>) -> Result<(), VerifyError> {

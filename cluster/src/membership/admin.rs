@@ -1,12 +1,14 @@
 //! What operators ask of a cluster and tell it, on any node: all of it is rows in the store. The controller acts
 //! on what is written here, in its next round.
 //!
-//! Commands say what shall be, so each may be repeated. Never decides of deaths or plans.
+//! Commands say what shall be, so each may be repeated; what one changes is in the audit trail of the cluster by the
+//! same commit. Never decides of deaths or plans.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::Clock;
+use crate::audit::{self, Chain};
 use crate::membership::record::{NodeRecord, NodeState};
 use crate::membership::service::{Joining, beat_key, death_key, named, node_key, read, removed};
 use crate::membership::snapshot::Snapshot;
@@ -119,24 +121,27 @@ impl Admin {
     }
 
     /// The node owns nothing from the next plan on, also when it starts again.
-    pub async fn drain(&self, name: &str, force: Force) -> Result<(), Refusal> {
-        self.change(name, Change::Drain(force)).await.map(drop)
+    pub async fn drain(&self, by: &str, name: &str, force: Force) -> Result<(), Refusal> {
+        let change = Change::Drain(force);
+        self.change(name, Told { by, change }).await.map(drop)
     }
 
     /// The node takes its share from the next plan on.
-    pub async fn undrain(&self, name: &str) -> Result<(), Refusal> {
-        self.change(name, Change::Undrain).await.map(drop)
+    pub async fn undrain(&self, by: &str, name: &str) -> Result<(), Refusal> {
+        let change = Change::Undrain;
+        self.change(name, Told { by, change }).await.map(drop)
     }
 
     /// The cluster forgets a node that is dead or has left, which joins as a new one if it starts again. Of one
     /// that is forgotten already it says so, as long as it is among the [`REMOVED_NAMES_MAX`] removed last.
     ///
     /// [`REMOVED_NAMES_MAX`]: selvedge_protocol::limits::REMOVED_NAMES_MAX
-    pub async fn remove(&self, name: &str) -> Result<Changed, Refusal> {
-        self.change(name, Change::Remove).await
+    pub async fn remove(&self, by: &str, name: &str) -> Result<Changed, Refusal> {
+        let change = Change::Remove;
+        self.change(name, Told { by, change }).await
     }
 
-    async fn change(&self, name: &str, change: Change) -> Result<Changed, Refusal> {
+    async fn change(&self, name: &str, told: Told<'_>) -> Result<Changed, Refusal> {
         if let Some(alone) = self.alone.get() {
             let own = alone.name.clone();
             return Err(match own == name {
@@ -146,7 +151,11 @@ impl Admin {
         }
         // A change says what shall be: where nobody knows whether it was committed it is made again.
         let changed = run_repeatable(&*self.store, &self.clock, |mut transaction| async move {
-            let changed = self.write(&mut *transaction, name, change).await?;
+            let changed = self.write(&mut *transaction, name, told.change).await?;
+            if let Ok(Changed::Now) = changed {
+                let entry = told.entry(self.clock.wall_ms(), name);
+                audit::append(&mut *transaction, Chain::Cluster, entry).await?;
+            }
             Ok((transaction, changed))
         });
         changed.await?.0
@@ -213,6 +222,32 @@ enum Change {
     Drain(Force),
     Undrain,
     Remove,
+}
+
+/// What somebody wants to be of a node.
+#[derive(Debug, Clone, Copy)]
+struct Told<'a> {
+    by: &'a str,
+    change: Change,
+}
+
+impl Told<'_> {
+    fn entry(self, at_ms: u64, node: &str) -> audit::Entry {
+        let (action, detail) = match self.change {
+            Change::Drain(Force::No) => ("cluster.drain", ""),
+            Change::Drain(Force::Yes) => ("cluster.drain", r#"{"force":true}"#),
+            Change::Undrain => ("cluster.undrain", ""),
+            Change::Remove => ("cluster.remove", ""),
+        };
+        audit::Entry {
+            at_ms,
+            principal: self.by.to_owned(),
+            action: action.to_owned(),
+            target: node.to_owned(),
+            outcome: audit::Outcome::Done,
+            detail: detail.to_owned(),
+        }
+    }
 }
 
 fn last_owner<'a>(

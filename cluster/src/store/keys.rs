@@ -23,7 +23,7 @@
 //! by status       (12, tenant, status, [shard,] created ms, id)
 //! by type         (13, tenant, type, [shard,] created ms, id)
 //! by label        (14, tenant, label key, label value, [shard,] created ms, id)
-//! audit           (15, tenant, number)
+//! audit           (15, chain, number)
 //! node            (16, name)
 //! beat            (17, name)
 //! lease           (18)                                            of the controller
@@ -31,7 +31,7 @@
 //! bell            (20)                                            for the controller
 //! removed         (21)                                            nodes
 //! death           (22, name)                                      of a node
-//! audit head      (23, tenant)
+//! audit head      (23, chain)
 //! notice          (24, number)
 //! notice bell     (25)
 //! user            (26, tenant, id)
@@ -46,6 +46,7 @@
 //! The shard is there in clusters whose indexes have more than one: see [`Shards`].
 
 mod admin;
+mod chain;
 mod cluster;
 mod decode;
 mod index;
@@ -57,6 +58,7 @@ use selvedge_protocol::ids::{ActorAddress, ActorKind, CommandId, SessionId, Tena
 
 use super::{Isolation, Order, Range};
 pub use admin::AdminKey;
+pub use chain::Chain;
 pub use cluster::ClusterKey;
 pub use index::{Entry, Index, Label, Shards};
 pub use prefix::ActorPrefix;
@@ -99,9 +101,9 @@ pub enum Key {
         entry: Entry,
     },
     /// An audit record.
-    Audit { tenant: Tenant, number: u64 },
-    /// Where a tenant's chain of audit records begins and ends.
-    AuditHead { tenant: Tenant },
+    Audit { chain: Chain, number: u64 },
+    /// Where a chain of audit records begins and ends.
+    AuditHead { chain: Chain },
     /// What administrators change, and how nodes hear of it.
     Admin(AdminKey),
     /// Who the nodes are, and which slots they own.
@@ -294,8 +296,8 @@ impl Key {
                 shard,
                 entry,
             } => index.key(tenant, *shard, entry),
-            Self::Audit { tenant, number } => pack(Family::Audit, &(tenant.as_str(), *number)),
-            Self::AuditHead { tenant } => pack(Family::AuditHead, &(tenant.as_str(),)),
+            Self::Audit { chain, number } => pack(Family::Audit, &(chain.as_str(), *number)),
+            Self::AuditHead { chain } => pack(Family::AuditHead, &(chain.as_str(),)),
             Self::Admin(key) => key.encode(),
             Self::Cluster(key) => key.encode(),
         }
@@ -381,9 +383,9 @@ impl KeyRange {
         Self::after(&index.prefix(tenant, shard))
     }
 
-    /// A tenant's audit records, oldest first.
-    pub fn audit(tenant: &Tenant) -> Self {
-        Self::after(&pack(Family::Audit, &(tenant.as_str(),)))
+    /// The audit records of a chain, oldest first.
+    pub fn audit(chain: &Chain) -> Self {
+        Self::after(&pack(Family::Audit, &(chain.as_str(),)))
     }
 
     /// The rows of a family of [`AdminKey`] whose keys begin with a tenant.

@@ -16,6 +16,7 @@ mod run;
 mod size;
 mod watch;
 
+pub(crate) use run::backoff;
 pub use run::{run, run_repeatable};
 
 use std::fmt;

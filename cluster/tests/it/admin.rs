@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, Host, HostConfig, Kinds};
+use selvedge_cluster::audit::{self, Chain};
 use selvedge_cluster::membership::{
     Admin, Changed, Code, Condition, Force, Joining, Observed, Ousted, Refusal, Role, Round,
     Service, Timing, Versions, Why,
 };
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
-use selvedge_cluster::store::{self, Store};
+use selvedge_cluster::store::{self, Order, Store};
 use tokio::time::Instant;
 
 const SLOTS: u16 = 64;
@@ -47,6 +48,22 @@ fn joining(number: u32, roles: &[Role]) -> Joining {
 }
 
 impl World {
+    /// The audit trail of the cluster, in words, the oldest first.
+    async fn recorded(&self) -> Vec<String> {
+        let mut transaction = self.store.begin();
+        let page = audit::page(
+            &mut *transaction,
+            &Chain::Cluster,
+            None,
+            Order::Ascending,
+            99,
+        );
+        let entries = page.await.unwrap().into_iter().map(|it| it.entry);
+        entries
+            .map(|it| format!("{} {} {}", it.action, it.principal, it.target))
+            .collect()
+    }
+
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> =
@@ -175,9 +192,9 @@ async fn a_node_with_a_store_of_its_own_is_a_cluster_of_one() {
     let snapshot = admin.snapshot().await.unwrap();
     assert_eq!((snapshot.owned(), snapshot.moves().len()), (64, 0));
     assert!(admin.why(Some("node-1")).await.unwrap().is_at_rest());
-    let refused = admin.drain("node-1", Force::Yes).await;
+    let refused = admin.drain("root", "node-1", Force::Yes).await;
     assert!(matches!(refused, Err(Refusal::Alone { .. })), "{refused:?}");
-    let unknown = admin.remove("node-2").await.unwrap_err();
+    let unknown = admin.remove("root", "node-2").await.unwrap_err();
     assert!(
         unknown.to_string().ends_with("there is node-1"),
         "{unknown}"
@@ -196,7 +213,7 @@ async fn a_drain_moves_everything_and_outlives_a_restart() {
     assert_eq!(snapshot.controller(), Some("node-1"));
 
     for _ in 0..2 {
-        admin.drain("node-2", Force::No).await.unwrap();
+        admin.drain("root", "node-2", Force::No).await.unwrap();
     }
     world
         .pass(&mut [&mut one, &mut two], Duration::from_secs(1))
@@ -213,7 +230,7 @@ async fn a_drain_moves_everything_and_outlives_a_restart() {
         (Some("node-2"), Some("node-1"))
     );
     assert_eq!(only.slots.len(), 32);
-    let refused = admin.drain("node-1", Force::No).await.unwrap_err();
+    let refused = admin.drain("root", "node-1", Force::No).await.unwrap_err();
     let said = refused.to_string();
     assert!(matches!(refused, Refusal::LastOwner { .. }), "{said}");
     assert!(
@@ -231,8 +248,12 @@ async fn a_drain_moves_everything_and_outlives_a_restart() {
     world.settle(&mut [&mut one, &mut again]).await;
     assert_eq!(conditions(&admin).await, drained);
     for _ in 0..2 {
-        admin.undrain("node-2").await.unwrap();
+        admin.undrain("root", "node-2").await.unwrap();
     }
+    assert_eq!(
+        world.recorded().await,
+        ["cluster.drain root node-2", "cluster.undrain root node-2"]
+    );
     world.settle(&mut [&mut one, &mut again]).await;
     let shared = [
         row(1, Condition::Serving, 32, 32),
@@ -252,15 +273,15 @@ async fn two_drains_at_once_leave_one_owner() {
     let admin = world.admin();
     for _ in 0..20 {
         let both = tokio::join!(
-            admin.drain("node-1", Force::No),
-            admin.drain("node-2", Force::No)
+            admin.drain("root", "node-1", Force::No),
+            admin.drain("root", "node-2", Force::No)
         );
         assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
-        admin.undrain("node-1").await.unwrap();
-        admin.undrain("node-2").await.unwrap();
+        admin.undrain("root", "node-1").await.unwrap();
+        admin.undrain("root", "node-2").await.unwrap();
     }
-    admin.drain("node-1", Force::No).await.unwrap();
-    admin.drain("node-2", Force::Yes).await.unwrap();
+    admin.drain("root", "node-1", Force::No).await.unwrap();
+    admin.drain("root", "node-2", Force::Yes).await.unwrap();
     world
         .pass(&mut [&mut one, &mut two], Duration::from_secs(1))
         .await;
@@ -278,39 +299,44 @@ async fn only_who_is_gone_is_removed() {
     let mut edge = world.join(3, &[Role::Edge]).await;
     world.settle(&mut [&mut one, &mut two, &mut edge]).await;
     let admin = world.admin();
-    let unknown = admin.remove("node-9").await.unwrap_err();
+    let unknown = admin.remove("root", "node-9").await.unwrap_err();
     let said = unknown.to_string();
     assert!(matches!(unknown, Refusal::Unknown { .. }), "{said}");
     assert!(said.contains("there are node-1, node-2, node-3"), "{said}");
-    let alive = admin.remove("node-3").await.unwrap_err();
+    let alive = admin.remove("root", "node-3").await.unwrap_err();
     assert!(matches!(alive, Refusal::Alive { .. }), "{alive}");
 
     edge.service.begin_to_leave(&world.clock).await.unwrap();
     edge.service.leave(&world.clock).await.unwrap();
     two.service.begin_to_leave(&world.clock).await.unwrap();
-    let leaving = admin.remove("node-2").await.unwrap_err();
+    let leaving = admin.remove("root", "node-2").await.unwrap_err();
     assert!(leaving.to_string().contains("leaving"), "{leaving}");
     two.service.leave(&world.clock).await.unwrap();
     // The plan still names it.
-    let planned = admin.remove("node-2").await.unwrap_err();
+    let planned = admin.remove("root", "node-2").await.unwrap_err();
     assert!(matches!(planned, Refusal::Planned { .. }), "{planned}");
     world.settle(&mut [&mut one]).await;
     for gone in ["node-2", "node-3"] {
         for changed in [Changed::Now, Changed::Before, Changed::Before] {
-            assert_eq!(admin.remove(gone).await.unwrap(), changed);
+            assert_eq!(admin.remove("root", gone).await.unwrap(), changed);
         }
-        let drained = admin.drain(gone, Force::No).await.unwrap_err();
+        let drained = admin.drain("root", gone, Force::No).await.unwrap_err();
         assert!(matches!(drained, Refusal::Unknown { .. }), "{drained}");
     }
-    let unknown = admin.remove("node-9").await.unwrap_err();
+    let unknown = admin.remove("root", "node-9").await.unwrap_err();
     assert!(matches!(unknown, Refusal::Unknown { .. }), "{unknown}");
     assert_eq!(
         conditions(&admin).await,
         [row(1, Condition::Serving, 64, 64)]
     );
+    // Each change once, and nothing of what was refused.
+    assert_eq!(
+        world.recorded().await,
+        ["cluster.remove root node-2", "cluster.remove root node-3"]
+    );
     // One that was removed may join again.
     let mut two = world.join(2, &[Role::Core]).await;
-    let alive = admin.remove("node-2").await.unwrap_err();
+    let alive = admin.remove("root", "node-2").await.unwrap_err();
     assert!(matches!(alive, Refusal::Alive { .. }), "{alive}");
     world.settle(&mut [&mut one, &mut two]).await;
     assert_eq!(conditions(&admin).await.len(), 2);
@@ -328,7 +354,7 @@ async fn an_incarnation_of_a_removed_node_does_not_come_again() {
     // It stands still, and is declared dead.
     world.settle(&mut [&mut one]).await;
     let admin = world.admin();
-    admin.remove("node-2").await.unwrap();
+    admin.remove("root", "node-2").await.unwrap();
     let mut new = world.join(2, &[Role::Core]).await;
     assert!(new.service.incarnation() > old.service.incarnation());
     // What the first one owned last is not what the second one has.
@@ -349,7 +375,10 @@ async fn an_incarnation_of_a_removed_node_does_not_come_again() {
         }
         node.service.leave(&world.clock).await.unwrap();
         world.settle(&mut [&mut one]).await;
-        admin.remove(&format!("node-{number}")).await.unwrap();
+        admin
+            .remove("root", &format!("node-{number}"))
+            .await
+            .unwrap();
     }
 }
 
@@ -383,7 +412,7 @@ async fn a_death_has_its_time_until_the_node_is_back_or_removed() {
     world.settle(&mut [&mut one, &mut two]).await;
     assert!(admin.snapshot().await.unwrap().deaths.is_empty());
     world.settle(&mut [&mut one]).await;
-    admin.remove("node-2").await.unwrap();
+    admin.remove("root", "node-2").await.unwrap();
     assert!(admin.snapshot().await.unwrap().deaths.is_empty());
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::bridge::health::{About, Health};
 use crate::bridge::lane;
-use crate::gateway::{Caller, CommandCall, QueryCall, Service};
+use crate::gateway::{Act, Caller, CommandCall, QueryCall, Service};
 use crate::identity::{Authenticator, Principal, Term};
 use crate::session::{Addresses, LinkSender, SessionHandle, Sessions, Transport};
 
@@ -66,7 +66,9 @@ impl Inside {
             Some(known) => known,
             None => self.runtime.spawn(task).await.map_err(|_| stopped())?,
         }?;
-        principal.check_present(&self.clock)?;
+        principal
+            .check_present(&self.clock)
+            .inspect_err(|_| self.service.expired(&principal))?;
         Ok(principal)
     }
 
@@ -95,6 +97,12 @@ impl Inside {
             answer
         };
         answered(answer).await
+    }
+
+    /// Records in the audit trail what a caller is about to do.
+    pub async fn record(&self, caller: &Caller, act: Act) -> Result<(), Failure> {
+        let recording = self.service.record(caller, act);
+        self.runtime.spawn(recording).await.map_err(|_| stopped())?
     }
 
     /// The events of a target from a position on.

@@ -1,6 +1,8 @@
 //! Queries and commands to the cluster itself: their bodies and answers, see `wire.md`. What they do is
 //! [`Admin`]'s.
 
+use std::sync::Arc;
+
 use selvedge_cluster::actor::ReplyTo;
 use selvedge_cluster::membership::{
     Admin, Changed, Condition, Force, Move, NodeRecord, Refusal, Snapshot, Versions, Why, runs,
@@ -18,7 +20,7 @@ pub(super) struct Asked<'a> {
     pub(super) name: &'a str,
     pub(super) body: &'a [u8],
     /// Who asks.
-    pub(super) principal: &'a str,
+    pub(super) principal: &'a Arc<str>,
 }
 
 /// A query, or what is wrong with it.
@@ -54,8 +56,13 @@ pub(super) fn command(admin: &Admin, asked: &Asked<'_>, reply: ReplyTo) {
         Err(failure) => reply.answer(Outcome::Failure(failure)),
         Ok(command) => {
             let admin = admin.clone();
-            tracing::info!(principal = asked.principal, ?command, "the cluster is told");
-            tokio::spawn(async move { reply.answer(outcome(command.answer(&admin).await)) });
+            tracing::info!(
+                principal = &**asked.principal,
+                ?command,
+                "the cluster is told"
+            );
+            let by = Arc::clone(asked.principal);
+            tokio::spawn(async move { reply.answer(outcome(command.answer(&admin, &by).await)) });
         }
     }
 }
@@ -112,18 +119,18 @@ impl Command {
         }
     }
 
-    async fn answer(self, admin: &Admin) -> Result<Vec<u8>, Failure> {
+    async fn answer(self, admin: &Admin, by: &str) -> Result<Vec<u8>, Failure> {
         let (node, changed) = match self {
             Self::Drain { node, force } => {
-                let changed = admin.drain(&node, force).await;
+                let changed = admin.drain(by, &node, force).await;
                 (node, changed)
             }
             Self::Undrain { node } => {
-                let changed = admin.undrain(&node).await;
+                let changed = admin.undrain(by, &node).await;
                 (node, changed)
             }
             Self::Remove { node } => {
-                let changed = admin.remove(&node).await;
+                let changed = admin.remove(by, &node).await;
                 let changed = changed.map_err(|refusal| refused(&refusal))?;
                 return json(&Removed {
                     node,
@@ -375,13 +382,13 @@ fn named(node: String) -> Result<String, Failure> {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     // Nothing is as good as no fields.
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| failure::body(&error))
 }
 
-fn json(answer: &impl Serialize) -> Result<Vec<u8>, Failure> {
+pub(super) fn json(answer: &impl Serialize) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(answer).map_err(|error| {
         tracing::error!(%error, "an answer about the cluster is no JSON");
         Failure::new(
@@ -392,7 +399,7 @@ fn json(answer: &impl Serialize) -> Result<Vec<u8>, Failure> {
 }
 
 /// Nothing of this has a seq or a version.
-fn outcome(answer: Result<Vec<u8>, Failure>) -> Outcome {
+pub(super) fn outcome(answer: Result<Vec<u8>, Failure>) -> Outcome {
     match answer {
         Ok(body) => Outcome::Success(Success {
             body: body.into(),

@@ -22,6 +22,7 @@ pub enum Resource {
     Session,
     Cluster,
     Config,
+    Audit,
 }
 
 /// What is done to it.
@@ -75,7 +76,7 @@ pub struct Entry {
 /// Every permission that there is.
 pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
-    use Resource::{Actor, Cluster, Config, Operation, Policy, Schedule, Session};
+    use Resource::{Actor, Audit, Cluster, Config, Operation, Policy, Schedule, Session};
     &[
         entry(Operation, Read, "read, list and watch operations"),
         entry(
@@ -122,6 +123,15 @@ pub const TABLE: &[Entry] = {
         Entry {
             holder: Holder::Administrators,
             ..entry(Config, Read, "see the configuration of nodes")
+        },
+        entry(Audit, Read, "read and verify the audit trail of the tenant"),
+        Entry {
+            holder: Holder::Administrators,
+            ..entry(
+                Audit,
+                Administer,
+                "read and verify the audit trail of the cluster",
+            )
         },
     ]
 };
@@ -198,7 +208,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -206,6 +216,7 @@ impl Resource {
         Self::Session,
         Self::Cluster,
         Self::Config,
+        Self::Audit,
     ];
 
     /// The name in rules and refusals.
@@ -218,6 +229,7 @@ impl Resource {
             Self::Session => "session",
             Self::Cluster => "cluster",
             Self::Config => "config",
+            Self::Audit => "audit",
         }
     }
 

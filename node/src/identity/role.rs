@@ -202,6 +202,8 @@ mod tests {
         ("cluster:read", "OAC"),
         ("cluster:administer", "C"),
         ("config:read", "C"),
+        ("audit:read", "A"),
+        ("audit:administer", "C"),
     ];
 
     fn pairs() -> impl Iterator<Item = Permission> {

@@ -1,5 +1,6 @@
 //! The command line: every command, flag and default, as clap types. It decides nothing.
 
+mod audit;
 mod backup;
 mod cluster;
 mod load;
@@ -12,6 +13,7 @@ use selvedge_protocol::{ActorAddress, ActorKey, ActorKind, OperationId, Operatio
 
 use crate::operate::duration::parse_ms;
 
+pub(crate) use audit::{Audit, AuditExport, AuditList, AuditVerify, OfChain};
 pub(crate) use backup::{Backup, OfStore};
 pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
 pub(crate) use load::{Bench, Verify, Workload};
@@ -73,6 +75,9 @@ pub(crate) enum Command {
     /// Inspect and operate the nodes of a cluster, and make the certificates by which they know each other.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Read the audit trail: who changed what, and whom was refused; and verify that nobody touched it.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Copy a store into a file and back, also into a store of another kind.
     #[command(subcommand)]
     Backup(Backup),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::edge::admission::AdmissionConfig;
 use crate::identity::jwt::IssuerConfig;
+use crate::operate::audit_table::{AuditConfig, AuditTable};
 use crate::operate::bridge_table::BridgeTable;
 use crate::operate::cli::NodeFlags;
 use crate::operate::edge_table;
@@ -53,6 +54,7 @@ pub(crate) struct NodeConfig {
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
     pub(crate) worker_lease_ms: u32,
+    pub(crate) audit: AuditConfig,
     #[serde(skip)]
     origins: Origins,
 }
@@ -98,6 +100,7 @@ struct File {
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
     worker_lease_ms: Option<u32>,
+    audit: AuditTable,
 }
 
 impl NodeConfig {
@@ -173,6 +176,7 @@ impl NodeConfig {
                 10_000,
                 100..=3_600_000,
             )?,
+            audit: file.audit.checked(|key| origins.of(key))?,
             origins,
         })
     }
@@ -405,7 +409,7 @@ pub(crate) fn can_be_a_file(path: &Path) -> bool {
     parent.unwrap_or_else(|| Path::new(".")).is_dir() && !path.is_dir()
 }
 
-fn within(
+pub(super) fn within(
     by: &str,
     value: Option<u32>,
     default: u32,
@@ -482,6 +486,8 @@ mod tests {
             ("worker_lease_ms = 'soon'", "worker_lease_ms"),
             ("drain_seconds = 0", "drain_seconds"),
             ("weight = 0", "weight"),
+            ("[audit]\nretention_days = 40000", "audit.retention_days"),
+            ("[audit]\nretention = 7", "retention_days"),
             ("advertise_peer = 'here'", "HOST:PORT"),
             ("[edge]\nhandshakes_max = 1", "edge.handshakes_max"),
             ("[edge]\nadress = 1", "adress"),

@@ -1,5 +1,6 @@
 //! Operating a node: the command line, the configuration, and the start-up list.
 
+mod audit_table;
 mod authority;
 mod bench;
 mod bridge;
@@ -123,6 +124,7 @@ async fn run(
             drop(build(application)?);
             commands::config::check(printer, &flags)
         }
+        Command::Audit(audit) => commands::audit::run(printer, audit).await,
         Command::Backup(backup) => commands::backup::run(printer, backup).await,
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Verify(flags) => verify::run(printer, flags).await,

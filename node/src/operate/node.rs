@@ -20,6 +20,7 @@ use selvedge_protocol::limits;
 use tokio::time::timeout;
 
 use crate::app::{Application, Place, Running};
+use crate::audit::{Keeper, KeeperConfig};
 use crate::edge::{BindError, BrowserTls, EdgeTls};
 use crate::identity::Secret;
 use crate::operate::bridge::{Started, metrics};
@@ -43,6 +44,7 @@ pub(crate) struct Node {
     ports: Serving,
     /// `None`: it is alone on its store.
     membership: Option<Membership>,
+    keeper: Keeper,
     application: Running,
     store: OpenStore,
     drain: Duration,
@@ -90,6 +92,7 @@ impl Node {
         let started = Started::new(store.shared());
         let doors = Doors::open(config, &meta, token, &application, &clock, others).await?;
         let sessions = doors.sessions.clone();
+        let refusals = doors.refusals.clone();
         let ports = Ports::bind(config, &meta, tls, doors, &started)?;
         let clients = ports.addresses();
         let peer = listener.as_ref().map(Listener::local_addr);
@@ -106,12 +109,20 @@ impl Node {
             host: application.host.clone(),
             processing: application.processing(),
             store: store.shared(),
-            clock,
+            clock: clock.clone(),
             others: tellers,
             sessions,
         };
         let membership = Membership::start(parts).await?;
         started.as_member(membership.as_ref().map(Membership::readiness));
+        let keeper = Keeper::start(KeeperConfig {
+            node: config.name.clone(),
+            trail: application.host.trail(),
+            admin: application.host.admin().clone(),
+            refusals,
+            clock,
+            retention_days: config.audit.retention_days,
+        });
         let ClientAddresses { quic, http } = clients;
         tracing::info!(node = %config.name, ?quic, ?peer, ?http, cluster = %meta.cluster, schema = meta.schema, "node serves");
         Ok(Self {
@@ -121,6 +132,7 @@ impl Node {
             is_https: config.bridge.is_https(config.http),
             ports: ports.serve(),
             membership,
+            keeper,
             application,
             store,
             drain: Duration::from_secs(config.drain_seconds.into()),
@@ -202,6 +214,8 @@ impl Node {
             if let Some(ports) = ports {
                 ports.await;
             }
+            // Nobody is refused anything any more.
+            self.keeper.stop().await;
             self.application.stop().await;
             if let Some(membership) = membership {
                 membership.stop().await;

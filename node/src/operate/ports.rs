@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::app::Running;
+use crate::audit::Refusals;
 use crate::bridge::{self, Bridge, WebTransport};
 use crate::edge::{
     self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey, TokenKey, WEB_PATH,
@@ -36,6 +37,8 @@ pub(super) struct Doors {
     authenticator: Arc<dyn Authenticator>,
     clock: Clock,
     bridges: Addresses,
+    /// Who was refused what, to be recorded.
+    pub(super) refusals: Refusals,
 }
 
 impl Doors {
@@ -48,10 +51,9 @@ impl Doors {
         clock: &Clock,
         others: OtherNodes,
     ) -> Result<Self, CommandFailure> {
-        let service: Arc<dyn Service> = Arc::new(Gateway::new(
-            application.host.clone(),
-            application.operations.clone(),
-        ));
+        let refusals = Refusals::new(clock.clone());
+        let gateway = Gateway::new(application.host.clone(), application.operations.clone());
+        let service: Arc<dyn Service> = Arc::new(gateway.noting(refusals.clone()));
         let own = DevelopmentToken::new("admin", token);
         let tokens = Tokens::new(own, config.issuers.clone(), clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
@@ -71,6 +73,7 @@ impl Doors {
             authenticator,
             clock: clock.clone(),
             bridges,
+            refusals,
         })
     }
 }

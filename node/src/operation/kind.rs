@@ -11,7 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use selvedge_client::operation::{OperationStatus as Status, WhyOwner};
 use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, Stand, Urgency, json};
-use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress};
+use selvedge_cluster::actor::{
+    AuditEntry, Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress,
+};
 use selvedge_protocol::frame::Success;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationType};
@@ -244,6 +246,7 @@ impl OperationKind {
         }?;
         let record = present(&state.record, context)?;
         effects.reply = view::answer(record, self.frame(record, None));
+        audit_of_others(&mut effects, record, context, command.name);
         Ok(effects)
     }
 
@@ -487,6 +490,21 @@ impl Kind for OperationKind {
     fn hears_refusals(&self) -> bool {
         true
     }
+}
+
+/// What somebody does to an operation that another has submitted is in the audit trail. One's own is not: that is what
+/// operations are for.
+fn audit_of_others(effects: &mut Effects, record: &Record, context: &Context<'_>, verb: &str) {
+    if effects.urgency == Urgency::Never || record.created_by == context.principal {
+        return;
+    }
+    let (operation_type, created_by) = (record.operation_type.as_str(), &record.created_by);
+    let detail = serde_json::json!({ "type": operation_type, "createdBy": created_by });
+    effects.audit.push(AuditEntry {
+        action: format!("{}.{verb}", OperationKind::NAME).into(),
+        target: record.id.to_string(),
+        detail: detail.to_string(),
+    });
 }
 
 /// Whether a runner is at work on the operation. One that has not begun is kept from it.

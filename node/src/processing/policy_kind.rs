@@ -3,7 +3,7 @@
 //!
 //! Clients send it commands as to any actor: `set` merges a patch in, `reset` takes it back, the query
 //! `get` shows what is in force. The event `policy.changed` of the same commit is the record of who
-//! changed what. What is committed is handed to the pools, and the other nodes are told to read it. At the
+//! changed what, and so is the tenant's audit trail. What is committed is handed to the pools, and the other nodes are told to read it. At the
 //! start of a node all of it is read before the first operation runs, and again from time to time after that.
 
 use std::time::Duration;
@@ -12,7 +12,8 @@ use bytes::Bytes;
 use selvedge_client::rfc3339;
 use selvedge_cluster::actor::kind::{Stand, Urgency, json};
 use selvedge_cluster::actor::{
-    Context, Effects, Incoming, Kind, NewEvent, Origin, Refusal, ScopedAddress, stored_state,
+    AuditEntry, Context, Effects, Incoming, Kind, NewEvent, Origin, Refusal, ScopedAddress,
+    stored_state,
 };
 use selvedge_cluster::store::keys::{Family, Key, KeyRange};
 use selvedge_cluster::store::{self, Isolation, Transaction};
@@ -88,6 +89,7 @@ impl PolicyKind {
         &self,
         state: &mut PolicyState,
         context: &Context<'_>,
+        action: &'static str,
         patch: PolicyPatch,
     ) -> Effects {
         let subject = context.address.key.as_str();
@@ -104,6 +106,15 @@ impl PolicyKind {
             after: &patch,
             principal: context.principal,
         });
+        let audit = vec![AuditEntry {
+            action: action.into(),
+            target: subject.to_owned(),
+            detail: format!(
+                r#"{{"before":{},"after":{}}}"#,
+                json_text(&state.stored.patch),
+                json_text(&patch)
+            ),
+        }];
         let awake = !patch.is_empty();
         state.stored = Stored {
             patch,
@@ -118,6 +129,7 @@ impl PolicyKind {
             }],
             // Whoever takes its slot next applies it.
             awake: Some(awake),
+            audit,
             ..Effects::default()
         }
     }
@@ -161,7 +173,7 @@ impl Kind for PolicyKind {
             (Origin::Client(_) | Origin::Actor, "set") => {
                 let merged = state.stored.patch.merged(command.body);
                 let patch = merged.map_err(|wrong| Refusal::invalid(wrong.field, wrong.remedy))?;
-                Ok(self.change(state, context, patch))
+                Ok(self.change(state, context, "policy.set", patch))
             }
             (Origin::Client(_) | Origin::Actor, "reset") => {
                 let body: Value = json::decode(command.body).unwrap_or_default();
@@ -170,7 +182,7 @@ impl Kind for PolicyKind {
                 if !is_plain {
                     return Err(Refusal::invalid("body", "reset takes nothing: send {}"));
                 }
-                Ok(self.change(state, context, PolicyPatch::default()))
+                Ok(self.change(state, context, "policy.reset", PolicyPatch::default()))
             }
             (Origin::Client(_) | Origin::Actor | Origin::Timer | Origin::Node, name) => {
                 Err(Refusal::unknown(Self::NAME, name))
@@ -231,6 +243,11 @@ impl Kind for PolicyKind {
                 .commit_patch(&actor.tenant, &subject, Committed { patch, version });
         }
     }
+}
+
+/// JSON text of a patch.
+fn json_text(patch: &PolicyPatch) -> String {
+    serde_json::to_string(patch).unwrap_or_default()
 }
 
 /// What the actor of this address is the policy of.

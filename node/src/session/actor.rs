@@ -309,6 +309,7 @@ impl State {
         match self.caller.principal.check_present(&self.clock) {
             Ok(()) => true,
             Err(failure) => {
+                self.service.expired(&self.caller.principal);
                 self.expel(myself, failure);
                 false
             }
@@ -377,7 +378,10 @@ impl State {
                 // It moves: what it takes it says again where it goes.
                 Ok(Action::Ready(_)) if self.departure != Departure::No => {}
                 Ok(Action::Ready(ready)) => {
-                    if let Err(failure) = self.work.ready(&self.caller, myself, &ready) {
+                    if let Err(failure) =
+                        self.work
+                            .ready(&*self.service, &self.caller, myself, &ready)
+                    {
                         self.push(outgoing);
                         self.expel(myself, failure);
                         return;
@@ -486,7 +490,10 @@ impl State {
             let needed = Permission::of(Wanted::Query(&query.name), &query.target);
             return match authorize(&self.caller.principal, needed) {
                 Ok(()) => self.work.read_payload(id, &query.body, reply),
-                Err(failure) => reply.answer(Outcome::Failure(failure)),
+                Err(failure) => {
+                    self.service.denied(&self.caller.principal, needed);
+                    reply.answer(Outcome::Failure(failure));
+                }
             };
         }
         let call = QueryCall {

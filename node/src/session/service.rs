@@ -141,7 +141,9 @@ impl Sessions {
             .authenticator
             .authenticate(&token, tenant)
             .await?;
-        principal.check_present(&shared.inside.clock)?;
+        principal
+            .check_present(&shared.inside.clock)
+            .inspect_err(|_| shared.inside.service.expired(&principal))?;
         let opened = self.admit(&principal, resume)?;
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));

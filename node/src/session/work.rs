@@ -8,7 +8,7 @@ use selvedge_cluster::actor::ReplyTo;
 use selvedge_protocol::frame::{Outcome, StepResult, Task, WorkerReady};
 use selvedge_protocol::{ErrorCode, Failure, OperationId};
 
-use crate::gateway::Caller;
+use crate::gateway::{Caller, Service};
 use crate::identity::{Action, Permission, Principal, Resource, authorize};
 use crate::processing::worker::{Enlisted, TaskOutbox, Workers, not_held};
 use crate::session::message::Message;
@@ -31,12 +31,13 @@ impl Work {
     /// The client is ready for tasks. An error ends its connection.
     pub(super) fn ready(
         &mut self,
+        service: &dyn Service,
         caller: &Caller,
         session: &ActorRef<Message>,
         ready: &WorkerReady,
     ) -> Result<(), Failure> {
         let principal = &caller.principal;
-        authorize(principal, WORK)?;
+        authorize(principal, WORK).inspect_err(|_| service.denied(principal, WORK))?;
         let Some(workers) = &self.workers else {
             return Err(Failure::new(
                 ErrorCode::UnknownCommand,

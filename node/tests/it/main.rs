@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test in which this fails has failed")]
 
+mod audit;
 mod bridge;
 mod edge;
 mod identity;

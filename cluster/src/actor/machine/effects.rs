@@ -9,22 +9,41 @@ use selvedge_protocol::limits::{
 };
 use tracing::error;
 
-use crate::actor::kind::{Effects, Message, NewEvent, Refusal, TimerChange, Urgency};
+use crate::actor::kind::{AuditEntry, Effects, Message, NewEvent, Refusal, TimerChange, Urgency};
 use crate::actor::machine::{Broken, Group, Machine, New, Write, internal};
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{OutboxRecord, Stored, TimerEntry, TimerRecord};
 use crate::actor::request::{Identity, StoredEvent};
+use crate::audit;
 
 /// What `apply` came to, a panic included.
 pub(super) type Decision = Result<Result<Effects, Refusal>, Box<dyn Any + Send>>;
+
+/// Of whom and when a decision is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) now_ms: u64,
+    pub(super) principal: &'a str,
+    pub(super) identity: &'a Identity,
+}
+
+impl Asked<'_> {
+    /// Of a timer.
+    pub(super) const fn by_nobody(now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            principal: NODE,
+            identity: &Identity::Natural,
+        }
+    }
+}
 
 impl Machine {
     /// Makes a decision part of the next commit.
     pub(super) fn settle(
         &mut self,
-        now_ms: u64,
+        asked: Asked<'_>,
         decision: Decision,
-        identity: &Identity,
         caller: Caller,
     ) -> Result<(), Broken> {
         let effects = match decision {
@@ -33,7 +52,7 @@ impl Machine {
                 let is_final = !failure.code.may_be_retried();
                 let outcome = Outcome::Failure(failure);
                 if is_final {
-                    self.keep(now_ms, identity, &outcome);
+                    self.keep(asked, &outcome);
                 }
                 self.answer_when_committed(caller, outcome);
                 return Ok(());
@@ -54,11 +73,12 @@ impl Machine {
             self.answer_when_committed(caller, outcome);
             return Ok(());
         }
-        self.absorb(now_ms, effects, identity, caller);
+        self.absorb(asked, effects, caller);
         Ok(())
     }
 
-    fn absorb(&mut self, now_ms: u64, effects: Effects, identity: &Identity, caller: Caller) {
+    fn absorb(&mut self, asked: Asked<'_>, effects: Effects, caller: Caller) {
+        let now_ms = asked.now_ms;
         let mut group = self.pending.take().unwrap_or_default();
         group.decisions += 1;
         group.state_changed = true;
@@ -89,17 +109,23 @@ impl Machine {
             let key = key.encode();
             group.rows.push(Write { key, value });
         }
+        for entry in effects.audit {
+            group.audit(asked, entry);
+        }
         self.pending = Some(group);
         let outcome = self.success(effects.reply);
         if !effects.is_end {
-            self.keep(now_ms, identity, &outcome);
+            self.keep(asked, &outcome);
         }
         if let Some(group) = &mut self.pending {
             group.answers.push((caller, outcome));
         }
     }
 
-    fn keep(&mut self, now_ms: u64, identity: &Identity, outcome: &Outcome) {
+    fn keep(&mut self, asked: Asked<'_>, outcome: &Outcome) {
+        let Asked {
+            now_ms, identity, ..
+        } = asked;
         if *identity == Identity::Natural {
             return;
         }
@@ -176,8 +202,12 @@ impl Machine {
             || effects.timers.len() > EFFECTS_LEN_MAX
             || effects.messages.len() > EFFECTS_LEN_MAX
             || effects.rows.len() > EFFECTS_LEN_MAX
+            || effects.audit.len() > EFFECTS_LEN_MAX
         {
-            return Some("there are too many events, timers, messages or rows");
+            return Some("there are too many events, timers, messages, rows or audit entries");
+        }
+        if effects.urgency == Urgency::Never && !effects.audit.is_empty() {
+            return Some("what changes nothing is not audited");
         }
         // Clients refuse an event whose type is longer than a name.
         let is_wrong_event =
@@ -212,6 +242,27 @@ impl Machine {
     }
 }
 
+impl Group {
+    fn audit(&mut self, asked: Asked<'_>, entry: AuditEntry) {
+        let AuditEntry {
+            action,
+            target,
+            detail,
+        } = entry;
+        self.bytes += target.len() + detail.len();
+        self.audit.push(audit::Entry {
+            at_ms: asked.now_ms,
+            principal: asked.principal.to_owned(),
+            action: action.into_owned(),
+            target,
+            outcome: audit::Outcome::Done,
+            detail,
+        });
+    }
+}
+
+/// The principal of what nobody asked for.
+pub(super) const NODE: &str = "selvedge";
 /// Room for a million messages before a life that begins a millisecond later would use their numbers; enough
 /// is left for the time of the next centuries.
 const OUTBOX_ROOM_BITS: u32 = 20;

@@ -38,6 +38,7 @@ impl Machine {
         let prefix = &self.name.prefix;
         let mut writes = std::mem::take(&mut group.rows);
         writes.extend(self.name.catalog(None));
+        let audited = group.audited(&self.name.actor.tenant);
         self.in_flight = Some(group);
         Batch {
             base: self.base,
@@ -45,6 +46,7 @@ impl Machine {
             record: prefix.record(),
             clear: vec![prefix.parts(), prefix.events(), prefix.payload_chunks()],
             writes,
+            audited,
         }
     }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_protocol::SessionId;
 use selvedge_protocol::frame::Outcome;
+use selvedge_protocol::{SessionId, Tenant};
 
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{EventRecord, EventsRecord, Stored};
 use crate::actor::request::StoredEvent;
+use crate::audit;
 use crate::store::Version;
 use crate::store::keys::{ActorPrefix, KeyRange};
 
@@ -31,6 +32,15 @@ pub(crate) struct Batch {
     /// Cleared before anything is written.
     pub(crate) clear: Vec<KeyRange>,
     pub(crate) writes: Vec<Write>,
+    /// `None`: the audit trail says nothing of it.
+    pub(crate) audited: Option<Audited>,
+}
+
+/// What an audit trail says of a batch.
+#[derive(Debug)]
+pub(crate) struct Audited {
+    pub(crate) tenant: Tenant,
+    pub(crate) entries: Vec<audit::Entry>,
 }
 
 /// Decisions that become durable together.
@@ -39,6 +49,7 @@ pub(crate) struct Group {
     pub(crate) answers: Vec<(Caller, Outcome)>,
     pub(crate) events: Vec<StoredEvent>,
     pub(crate) rows: Vec<Write>,
+    pub(crate) audit: Vec<audit::Entry>,
     /// Sessions whose records changed, each once.
     pub(crate) sessions: Vec<SessionId>,
     pub(crate) decisions: usize,
@@ -54,6 +65,15 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// What is to be said of it, as something that happened in this tenant.
+    pub(super) fn audited(&mut self, tenant: &Tenant) -> Option<Audited> {
+        let entries = std::mem::take(&mut self.audit);
+        (!entries.is_empty()).then(|| Audited {
+            tenant: tenant.clone(),
+            entries,
+        })
+    }
+
     pub(crate) fn touch(&mut self, session: SessionId) {
         // Commands of one session arrive together, so the last is likely the same.
         if !self.sessions.iter().rev().any(|known| *known == session) {

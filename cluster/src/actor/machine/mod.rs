@@ -20,6 +20,7 @@ use selvedge_protocol::limits::{
 use selvedge_protocol::{ErrorCode, Failure, SessionId, if_version};
 use tokio::time::Instant;
 
+use effects::{Asked, NODE};
 pub(crate) use group::{Batch, Finished, Group, Write};
 pub(crate) use memory::{LookUp, Memory, New, Recall};
 
@@ -27,7 +28,7 @@ use crate::actor::hosted::{State, defect};
 use crate::actor::kind::{Context, Incoming, Origin, Stand};
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{ActorRecord, SessionRecord, Stored, StoredState, TimerEntry};
-use crate::actor::request::{CommandRequest, Identity, QueryRequest, ScopedAddress};
+use crate::actor::request::{CommandRequest, QueryRequest, ScopedAddress};
 use crate::store::keys::{ActorPath, ActorPrefix, Key, KeyRange};
 use crate::store::{self, Version};
 
@@ -272,6 +273,7 @@ impl Machine {
         if self.version == 0 {
             writes.extend(self.name.catalog(Some(Bytes::new())));
         }
+        let audited = group.audited(&self.name.actor.tenant);
         self.in_flight = Some(group);
         Ok(Some(Batch {
             base: self.base,
@@ -279,6 +281,7 @@ impl Machine {
             record,
             clear,
             writes,
+            audited,
         }))
     }
 
@@ -407,7 +410,12 @@ impl Machine {
         };
         let state = &mut self.state;
         let decision = catch_unwind(AssertUnwindSafe(|| state.apply(&context, &incoming)));
-        self.settle(now.wall_ms, decision, &request.identity, caller)
+        let asked = Asked {
+            now_ms: now.wall_ms,
+            principal: &request.principal,
+            identity: &request.identity,
+        };
+        self.settle(asked, decision, caller)
     }
 
     fn decide_timer(&mut self, now: Moment, timer: Firing, caller: Caller) -> Result<(), Broken> {
@@ -431,7 +439,7 @@ impl Machine {
             now_ms: now.wall_ms,
             tenant: &name.actor.tenant,
             address: &name.actor.address,
-            principal: "selvedge",
+            principal: NODE,
             origin: Origin::Timer,
             seq: self.seq,
         };
@@ -447,7 +455,7 @@ impl Machine {
         });
         group.is_urgent = true;
         group.decisions += 1;
-        self.settle(now.wall_ms, decision, &Identity::Natural, caller)
+        self.settle(Asked::by_nobody(now.wall_ms), decision, caller)
     }
 
     /// Answers now, or with the last commit that what the answer rests on waits for.

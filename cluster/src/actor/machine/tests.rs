@@ -13,7 +13,7 @@ use super::*;
 use crate::actor::hosted::Kinds;
 use crate::actor::kind::{Effects, Kind, NewEvent, Refusal, Urgency, json};
 use crate::actor::record::EventsRecord;
-use crate::actor::request::{AnswerSink, ReplyTo};
+use crate::actor::request::{AnswerSink, Identity, ReplyTo};
 use crate::store::keys::Part;
 
 /// Appends the number it is given, so that each effect can be seen.

@@ -10,7 +10,8 @@ use selvedge_protocol::ids::{
 
 use super::prefix::{COMMAND_OUTCOME, RECORD, SESSION, STATE};
 use super::{
-    ActorPath, AdminKey, ClusterKey, DecodeError, Entry, Family, Index, Key, Label, Part, start,
+    ActorPath, AdminKey, Chain, ClusterKey, DecodeError, Entry, Family, Index, Key, Label, Part,
+    start,
 };
 
 type Text<'a> = Cow<'a, str>;
@@ -128,13 +129,13 @@ fn cluster(family: Family, rest: &[u8]) -> Result<ClusterKey, Reason> {
 
 fn audit(family: Family, rest: &[u8]) -> Result<Key, Reason> {
     if family == Family::AuditHead {
-        let (tenant,): (Text<'_>,) = tuple(rest)?;
-        let tenant = Tenant::new(tenant)?;
-        return Ok(Key::AuditHead { tenant });
+        let (chain,): (Text<'_>,) = tuple(rest)?;
+        let chain = Chain::parse(chain)?;
+        return Ok(Key::AuditHead { chain });
     }
-    let (tenant, number): (Text<'_>, _) = tuple(rest)?;
-    let tenant = Tenant::new(tenant)?;
-    Ok(Key::Audit { tenant, number })
+    let (chain, number): (Text<'_>, _) = tuple(rest)?;
+    let chain = Chain::parse(chain)?;
+    Ok(Key::Audit { chain, number })
 }
 
 fn admin(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {

@@ -25,6 +25,10 @@ fn tenants() -> impl Strategy<Value = Tenant> {
     "[a-c]{1,2}".prop_map(|text| Tenant::new(text).unwrap())
 }
 
+fn chains() -> impl Strategy<Value = Chain> {
+    prop_oneof![Just(Chain::Cluster), tenants().prop_map(Chain::from)]
+}
+
 fn tenant() -> Tenant {
     Tenant::new("t").unwrap()
 }
@@ -100,8 +104,8 @@ fn keys() -> impl Strategy<Value = Key> {
         any::<u16>().prop_map(|slot| Key::SlotFence { slot }),
         of_actors,
         of_operations,
-        (tenants(), numbers()).prop_map(|(tenant, number)| Key::Audit { tenant, number }),
-        tenants().prop_map(|tenant| Key::AuditHead { tenant }),
+        (chains(), numbers()).prop_map(|(chain, number)| Key::Audit { chain, number }),
+        chains().prop_map(|chain| Key::AuditHead { chain }),
         of_admin(),
         texts().prop_map(|name| ClusterKey::Node { name }.into()),
         texts().prop_map(|name| ClusterKey::Beat { name }.into()),
@@ -349,10 +353,17 @@ fn keys_are_as_they_always_were() {
         ),
         (
             Key::Audit {
-                tenant: tenant(),
+                chain: tenant().into(),
                 number: 3,
             },
             "150f 027400 1503",
+        ),
+        (
+            Key::Audit {
+                chain: Chain::Cluster,
+                number: 3,
+            },
+            "150f 022a00 1503",
         ),
         (
             ClusterKey::Node {
@@ -387,7 +398,12 @@ fn keys_are_as_they_always_were() {
 fn keys_of_administration_are_persisted_so() {
     let named = || "n".to_owned();
     let golden = [
-        (Key::AuditHead { tenant: tenant() }, "1517 027400"),
+        (
+            Key::AuditHead {
+                chain: tenant().into(),
+            },
+            "1517 027400",
+        ),
         (AdminKey::Notice { number: 3 }.into(), "1518 1503"),
         (AdminKey::NoticeBell.into(), "1519"),
         (

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, RefusedMessage, Stand, json};
 use selvedge_cluster::actor::{
-    Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal, ScopedAddress,
-    TimerChange, Urgency,
+    AuditEntry, Context, Effects, Incoming, Kind, Message, NewEvent, Origin, Refusal,
+    ScopedAddress, TimerChange, Urgency,
 };
 use selvedge_protocol::ActorAddress;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,28 @@ fn event(sum: u64) -> NewEvent {
     }
 }
 
+/// Adds, and has it audited; or adds nothing, which cannot be.
+fn audited(
+    state: &mut TallyState,
+    context: &Context<'_>,
+    command: &Incoming<'_>,
+) -> Result<Effects, Refusal> {
+    let urgency = match command.name {
+        "audited" => Urgency::Now,
+        _ => Urgency::Never,
+    };
+    state.sum += argument::<u64>(command.body)?;
+    Ok(Effects {
+        audit: vec![AuditEntry {
+            action: "tally.add".into(),
+            target: context.address.to_string(),
+            detail: state.sum.to_string(),
+        }],
+        urgency,
+        ..Effects::default()
+    })
+}
+
 fn messages(body: &[u8]) -> Result<Vec<Message>, Refusal> {
     let send: Send = argument(body)?;
     let to: ActorAddress = send
@@ -113,6 +135,7 @@ impl Kind for Tally {
                 state.sum += argument::<u64>(command.body)?;
                 effects.urgency = Urgency::Soon;
             }
+            "audited" | "audited-nothing" => effects = audited(state, context, command)?,
             "retire" => state.retired = true,
             "end" => {
                 *state = TallyState::default();

@@ -11,6 +11,7 @@ use crate::identity::{Action, Permission, Resource, authorize};
 pub(crate) async fn get(call: Call) -> Result<HttpResponse, Problem> {
     call.parameters(&[])?;
     let read = Permission::new(Resource::Config, Action::Read);
-    authorize(&call.caller.principal, read)?;
+    let principal = &call.caller.principal;
+    authorize(principal, read).inspect_err(|_| call.inside.service.denied(principal, read))?;
     Ok(answer::json(StatusCode::OK, &*call.inside.config))
 }

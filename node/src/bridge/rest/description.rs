@@ -1,6 +1,8 @@
 //! What each path of the API takes and answers: one function a route, beside which the table has it.
 
-use selvedge_protocol::limits::{ACTOR_KEY_BYTES_MAX, CHOSEN_ID_BYTES_MAX, OPERATION_PAGE_MAX};
+use selvedge_protocol::limits::{
+    ACTOR_KEY_BYTES_MAX, AUDIT_TEXT_BYTES_MAX, CHOSEN_ID_BYTES_MAX, OPERATION_PAGE_MAX,
+};
 use serde_json::{Value, json};
 use utoipa::openapi::Required;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
@@ -8,15 +10,16 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use crate::bridge::rest::condition::TAG;
 use crate::bridge::rest::doc::{Doc, chars, number, one_of, text};
 use crate::bridge::rest::schema::{
-    ActorPage, ActorState, ClusterNode, ClusterPlan, ClusterStatus, ClusterWhy, Config, Nothing,
-    OperationPage, OperationShown, Removed, Reply, WhyShown,
+    ActorPage, ActorState, AuditPage, AuditVerified, ClusterNode, ClusterPlan, ClusterStatus,
+    ClusterWhy, Config, Nothing, OperationPage, OperationShown, Removed, Reply, WhyShown,
 };
-use crate::bridge::rest::{actors, cluster, operations, sessions};
+use crate::bridge::rest::{actors, audit, cluster, operations, sessions};
 
 const OPERATIONS: &str = "operations";
 const ACTORS: &str = "actors";
 const SESSIONS: &str = "sessions";
 const CLUSTER: &str = "cluster";
+const AUDIT: &str = "audit";
 const NODE: &str = "node";
 
 pub(super) fn submit() -> Doc {
@@ -301,6 +304,61 @@ pub(super) fn docs_script() -> Doc {
 
 pub(super) fn docs_style() -> Doc {
     Doc::open("getDocsStyle", NODE, "How that page looks.").text(200, "It.", "text/css")
+}
+
+pub(super) fn audit() -> Doc {
+    let moment = || any().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let record = json!({
+        "number": 7, "time": "2026-01-31T12:00:00.000Z", "principal": "ann", "action": "policy.set",
+        "target": "digest", "outcome": "done", "detail": { "before": {}, "after": { "concurrency": 2 } },
+        "previous": "00", "hash": "01",
+    });
+    let api = Doc::api(
+        "listAudit",
+        AUDIT,
+        "Lists the audit trail, the newest first.",
+    )
+    .query(
+        "chain",
+        chain(),
+        "The tenant's, or the cluster's; the latter for its administrators.",
+    )
+    .query(
+        "from",
+        number(0, usize::MAX),
+        "From this number on, ascending.",
+    )
+    .query("since", moment(), "Not before this.")
+    .query("until", moment(), "Before this.")
+    .query(
+        "principal",
+        chars(0, AUDIT_TEXT_BYTES_MAX),
+        "Only of this principal.",
+    )
+    .query(
+        "action",
+        chars(0, AUDIT_TEXT_BYTES_MAX),
+        "Only this action, `policy.set`, or those of a resource, `policy`.",
+    );
+    let page = json!({ "items": [record], "cursor": null });
+    let what = "A page; with filters it may be short, or empty, and go on.";
+    paged(api).answers_with::<AuditPage>(200, what, page, &LINK)
+}
+
+pub(super) fn audit_verify() -> Doc {
+    let head = json!({ "number": 7, "hash": "01" });
+    let example = json!({ "result": "whole", "records": 7, "first": 1, "head": head });
+    Doc::api(
+        "verifyAudit",
+        AUDIT,
+        "Verifies the chain of the audit trail, or a part of it: then come again with `at` as `from`.",
+    )
+    .body::<audit::VerifyAudit>(Required::False, json!({}))
+    .answers::<AuditVerified>(200, "What was found; damage is an answer as well.", example)
+}
+
+fn chain() -> ObjectBuilder {
+    one_of(&["tenant", "cluster"])
 }
 
 fn node(id: &str, summary: &str) -> Doc {

@@ -4,6 +4,7 @@
 mod accept;
 mod actors;
 mod answer;
+mod audit;
 mod body;
 mod call;
 mod cluster;
@@ -129,6 +130,8 @@ fn administered(table: Table) -> Table {
             description::node_remove,
         )
         .get("/v1/config", config::get, description::config)
+        .get("/v1/audit", audit::list, description::audit)
+        .post("/v1/audit/verify", audit::verify, description::audit_verify)
 }
 
 fn described(table: Table) -> Table {

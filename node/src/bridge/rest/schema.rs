@@ -284,3 +284,55 @@ pub(crate) struct Nothing {}
 #[derive(ToSchema)]
 #[schema(value_type = Object)]
 pub(crate) struct Config(Value);
+
+/// A page of the audit trail.
+#[derive(ToSchema)]
+pub(crate) struct AuditPage {
+    pub items: Vec<AuditShown>,
+    /// Where the next page begins; `null` after the last.
+    #[schema(required = true)]
+    pub cursor: Option<String>,
+}
+
+/// A record of the audit trail.
+#[derive(ToSchema)]
+#[schema(as = AuditRecord)]
+pub(crate) struct AuditShown {
+    /// From 1, without gaps.
+    pub number: u64,
+    #[schema(format = DateTime)]
+    pub time: String,
+    pub principal: String,
+    /// A resource and what was done to it.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// `done` or `refused`.
+    pub outcome: String,
+    /// Why it was refused.
+    pub code: Option<String>,
+    #[schema(required = false)]
+    pub detail: Value,
+    /// The hash of the record before, SHA-256 in hexadecimal digits.
+    pub previous: String,
+    /// Of this one.
+    pub hash: String,
+}
+
+/// What verifying came to.
+#[derive(ToSchema)]
+pub(crate) struct AuditVerified {
+    /// `whole`, `partial` or `damaged`.
+    pub result: String,
+    pub records: Option<u64>,
+    /// The first that is kept.
+    pub first: Option<u64>,
+    pub last: Option<u64>,
+    /// Of a whole chain: its last record. Keep it elsewhere.
+    pub head: Option<crate::bridge::rest::audit::KnownRecord>,
+    /// How far a part came.
+    pub at: Option<crate::bridge::rest::audit::KnownRecord>,
+    /// Which record is damaged.
+    pub number: Option<u64>,
+    pub message: Option<String>,
+}

@@ -12,6 +12,7 @@ use crate::bridge::problem::Problem;
 use crate::bridge::rest::answer;
 use crate::bridge::rest::call::{Call, wrong};
 use crate::bridge::rest::parameters::invalid;
+use crate::gateway::Act;
 use crate::identity::{Action, Permission, Principal, Resource, Scope, scope};
 use crate::session::{SessionFilter, SessionInfo};
 
@@ -55,7 +56,7 @@ pub(crate) async fn list(call: Call) -> Result<HttpResponse, Problem> {
         Some(text) => Some(Tenant::new(text).map_err(|error| wrong("tenant", &error))?),
     };
     let principal = &call.caller.principal;
-    let read = scope(principal, Permission::new(Resource::Session, Action::Read))?;
+    let read = permitted(&call, Action::Read)?;
     let tenant = match principal.sees_all_tenants() && read == Scope::Any {
         true => asked,
         false => Some(own(principal, asked)?),
@@ -82,7 +83,7 @@ pub(crate) async fn list(call: Call) -> Result<HttpResponse, Problem> {
 pub(crate) async fn close(call: Call) -> Result<HttpResponse, Problem> {
     call.parameters(&[])?;
     let principal = &call.caller.principal;
-    let write = scope(principal, Permission::new(Resource::Session, Action::Write))?;
+    let write = permitted(&call, Action::Write)?;
     let session = id("id", &call.part("id")?)?;
     let found = call.inside.sessions.info(session);
     // Those that it may not close are not there.
@@ -90,7 +91,7 @@ pub(crate) async fn close(call: Call) -> Result<HttpResponse, Problem> {
         Scope::Any => principal.reaches(&of.tenant),
         Scope::Own => of.tenant == principal.tenant && of.name == principal.name,
     });
-    if is_visible && call.inside.sessions.close(session) {
+    if is_visible && close_recorded(&call, session).await? {
         tracing::info!(%session, principal = &*principal.name, "session closed");
         return Ok(HttpResponse::build(StatusCode::NO_CONTENT).finish());
     }
@@ -99,6 +100,28 @@ pub(crate) async fn close(call: Call) -> Result<HttpResponse, Problem> {
         call.inside.about.node
     );
     Err(Failure::field(ErrorCode::NotFound, "id", message).into())
+}
+
+/// Whose sessions the caller may see or close.
+fn permitted(call: &Call, action: Action) -> Result<Scope, Failure> {
+    let principal = &call.caller.principal;
+    let permission = Permission::new(Resource::Session, action);
+    scope(principal, permission).inspect_err(|_| call.inside.service.denied(principal, permission))
+}
+
+/// Says so in the audit trail of its tenant first, so that nothing takes effect that is not there.
+async fn close_recorded(call: &Call, session: SessionId) -> Result<bool, Failure> {
+    let Some(SessionInfo { principal: of, .. }) = call.inside.sessions.info(session) else {
+        return Ok(false);
+    };
+    let act = Act {
+        tenant: of.tenant,
+        action: "session.close",
+        target: session.to_string(),
+        detail: serde_json::json!({ "principal": &*of.name }).to_string(),
+    };
+    call.inside.record(&call.caller, act).await?;
+    Ok(call.inside.sessions.close(session))
 }
 
 fn shown(info: SessionInfo, node: &str) -> Session {

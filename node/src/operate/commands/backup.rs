@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use selvedge_cluster::Clock;
+use selvedge_cluster::audit::{Chain, Entry, Outcome, Trail};
 use selvedge_cluster::backup::{self, BackupError, Contents};
 use selvedge_protocol::error::chain;
 use serde::Serialize;
@@ -52,6 +53,9 @@ async fn create(printer: Printer, flags: OfStore) -> Result<(), CommandFailure> 
     };
     let made: Result<Contents, BackupError> = made.await;
     counter.finish();
+    if made.is_ok() {
+        record(printer, &store, "backup.create", &file).await;
+    }
     store.close().await;
     match made {
         Ok(contents) => {
@@ -76,10 +80,37 @@ async fn restore(printer: Printer, flags: OfStore) -> Result<(), CommandFailure>
     let mut progress = |keys| counter.at(keys);
     let restored = backup::restore(&*store.shared(), &Clock::system(), input, &mut progress).await;
     counter.finish();
+    if restored.is_ok() {
+        record(printer, &store, "backup.restore", &file).await;
+    }
     store.close().await;
     let contents = restored.map_err(|error| failure(&config, &file, &error))?;
     told(printer, &file, &contents);
     Ok(())
+}
+
+/// Says so in the audit trail of the cluster. A store that takes no record, since its disk is full for example, is
+/// copied all the same.
+async fn record(printer: Printer, store: &OpenStore, action: &str, file: &Path) {
+    let trail = Trail::new(store.shared(), Clock::system());
+    let entry = Entry {
+        at_ms: trail.now_ms(),
+        principal: whoever(),
+        action: action.to_owned(),
+        target: file.display().to_string(),
+        outcome: Outcome::Done,
+        detail: String::new(),
+    };
+    if let Err(error) = trail.record(&Chain::Cluster, &entry).await {
+        let said = chain(&error);
+        printer.warn(&format!("warning: the audit trail does not say so: {said}"));
+    }
+}
+
+/// Who has the store's files at hand, by what the system calls them. Nobody has proved it.
+fn whoever() -> String {
+    let name = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    format!("local|{name}")
 }
 
 fn verify(printer: Printer, file: &Path) -> Result<(), CommandFailure> {

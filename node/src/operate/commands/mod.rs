@@ -1,6 +1,7 @@
 //! What each command does, one file per noun.
 
 pub(crate) mod actor;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod cluster;
 mod cluster_nodes;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use selvedge_cluster::actor::kind::{Urgency, json};
-use selvedge_cluster::actor::{Context, Effects, Incoming, Kind, Origin, Refusal};
+use selvedge_cluster::actor::{AuditEntry, Context, Effects, Incoming, Kind, Origin, Refusal};
 use selvedge_protocol::{ErrorCode, Failure};
 use serde::{Deserialize, Serialize};
 
@@ -171,10 +171,15 @@ impl Kind for ScheduleKind {
             (Origin::Actor, CHILD_FINISHED) => Self::child_finished(state, context, command),
             // Operations may keep schedules as clients do.
             (Origin::Client(_) | Origin::Actor | Origin::Node, name) => match name {
-                "create" => Self::create(state, context, command),
                 "trigger" => Self::trigger(state, context, command),
-                "delete" => Self::delete(state, command),
-                _ => Self::verb(state, context, command),
+                _ => {
+                    let effects = match name {
+                        "create" => Self::create(state, context, command),
+                        "delete" => Self::delete(state, command),
+                        _ => Self::verb(state, context, command),
+                    }?;
+                    Ok(audited(effects, state, context, name))
+                }
             },
         }
     }
@@ -244,6 +249,33 @@ fn read<T: for<'a> Deserialize<'a>>(command: &Incoming<'_>) -> Result<T, Refusal
         let message = format!("the body of {:?} does not read: {error}", command.name);
         Refusal::invalid("body", message)
     })
+}
+
+/// The same with what the audit trail says of it, if it changes anything: the verb, and what runs when. Not the input of
+/// the operation nor a note, which may have secrets and people in them.
+fn audited(
+    mut effects: Effects,
+    state: &ScheduleState,
+    context: &Context<'_>,
+    verb: &str,
+) -> Effects {
+    if effects.urgency == Urgency::Never {
+        return effects;
+    }
+    let definition = state.schedule.as_ref().map(|it| &it.record.definition);
+    let detail = definition.map(|it| {
+        let times = match (&it.cron, it.every_ms) {
+            (Some(cron), _) => serde_json::json!({ "cron": cron, "timeZone": it.time_zone }),
+            (None, every_ms) => serde_json::json!({ "everyMs": every_ms }),
+        };
+        serde_json::json!({ "type": it.operation.operation_type, "times": times }).to_string()
+    });
+    effects.audit.push(AuditEntry {
+        action: format!("{}.{verb}", ScheduleKind::NAME).into(),
+        target: context.address.key.to_string(),
+        detail: detail.unwrap_or_default(),
+    });
+    effects
 }
 
 fn unchanged() -> Effects {

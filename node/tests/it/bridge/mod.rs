@@ -22,11 +22,12 @@ use async_trait::async_trait;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::HostConfig;
+use selvedge_cluster::actor::{Host, HostConfig};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration;
 use selvedge_node::app::{Place, Running};
+use selvedge_node::audit::{Keeper, KeeperConfig, Refusals};
 use selvedge_node::bridge::{About, Bridge, BridgeConfig, Health, Inside, Origins, Part, RunError};
 use selvedge_node::demo_app;
 use selvedge_node::gateway::Gateway;
@@ -54,7 +55,9 @@ pub(crate) struct Node {
     pub(crate) sessions: Sessions,
     /// What the store says of itself, to who asks how the node is.
     pub(crate) trouble: Arc<Mutex<Option<String>>>,
-    store: Arc<Embedded>,
+    pub(crate) store: Arc<Embedded>,
+    clock: Clock,
+    refusals: Refusals,
     _directory: tempfile::TempDir,
     application: Running,
     shutdown: oneshot::Sender<()>,
@@ -100,7 +103,8 @@ impl Node {
         let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
-        let service = Arc::new(gateway);
+        let refusals = Refusals::new(clock.clone());
+        let service = Arc::new(gateway.noting(refusals.clone()));
         let sessions = session::Inside {
             service: service.clone(),
             workers: Some(application.workers()),
@@ -124,7 +128,7 @@ impl Node {
             sessions: sessions.clone(),
             service,
             authenticator,
-            clock,
+            clock: clock.clone(),
             health: Health::new(look),
             about: Arc::new(about()),
             metrics: metrics(),
@@ -150,11 +154,31 @@ impl Node {
             sessions,
             trouble,
             store,
+            clock,
+            refusals,
             _directory: directory,
             application,
             shutdown,
             bridge,
         }
+    }
+
+    /// What keeps the audit trail of the node, from now on.
+    pub(crate) fn keeper(&self, retention_days: u32) -> Keeper {
+        let host = &self.application.host;
+        Keeper::start(KeeperConfig {
+            node: "node-1".to_owned(),
+            trail: host.trail(),
+            admin: host.admin().clone(),
+            refusals: self.refusals.clone(),
+            clock: self.clock.clone(),
+            retention_days,
+        })
+    }
+
+    /// The hosting of its actors.
+    pub(crate) fn host(&self) -> &Host {
+        &self.application.host
     }
 
     /// A client that is the administrator.

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, future, stream};
 use parking_lot::Mutex;
 use selvedge_cluster::actor::{Identity, ReplyTo, StoredEvent, SubscriptionItem};
-use selvedge_node::gateway::{Caller, CommandCall, CommandPayload, Feed, QueryCall, Service};
+use selvedge_node::gateway::{Act, Caller, CommandCall, CommandPayload, Feed, QueryCall, Service};
+use selvedge_node::identity::{Permission, Principal};
 use selvedge_protocol::frame::{Outcome, Since, Success};
 use selvedge_protocol::{ErrorCode, Failure, SessionId, Target};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -136,6 +137,14 @@ impl Stand {
 }
 
 impl Service for Stand {
+    fn denied(&self, _: &Principal, _: Permission) {}
+
+    fn expired(&self, _: &Principal) {}
+
+    fn record(&self, _: &Caller, _: Act) -> BoxFuture<'static, Result<(), Failure>> {
+        future::ready(Ok(())).boxed()
+    }
+
     fn command(&self, _: &Caller, call: CommandCall, reply: ReplyTo) {
         let id = match call.identity {
             Identity::Session {

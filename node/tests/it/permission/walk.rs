@@ -262,6 +262,18 @@ fn administration() -> Vec<Ask> {
             .graphql("mutation { removeNode(node: \"node-9\") { __typename } }")
             .behind("not_found"),
         ask("config:read").get("/v1/config"),
+        ask("audit:read")
+            .query("cluster", "audit.page", "{}")
+            .get("/v1/audit"),
+        ask("audit:read")
+            .query("cluster", "audit.verify", "{}")
+            .post("/v1/audit/verify", "{}"),
+        ask("audit:administer")
+            .query("cluster", "audit.page", r#"{"chain":"cluster"}"#)
+            .get("/v1/audit?chain=cluster"),
+        ask("audit:administer")
+            .query("cluster", "audit.verify", r#"{"chain":"cluster"}"#)
+            .post("/v1/audit/verify", r#"{"chain":"cluster"}"#),
     ]
 }
 

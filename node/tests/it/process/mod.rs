@@ -1,5 +1,6 @@
 //! The `selvedge` binary as a user runs it: real processes, real sockets, a real disk, real signals.
 
+mod audit;
 mod backup;
 mod cluster;
 mod cluster_nodes;
