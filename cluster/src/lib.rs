@@ -4,7 +4,9 @@
 //! client. It knows nothing of operations, sessions or the edge.
 
 pub mod actor;
+pub mod audit;
 pub mod backup;
+pub mod bulletin;
 pub mod clock;
 pub mod forward;
 pub mod membership;

@@ -473,3 +473,20 @@ pub const LIMIT_SWEEP_MS: u64 = 30_000;
 pub const LIMIT_TOP_KEPT: usize = 128;
 /// How often a session is told that it is over a limit beside its answers, milliseconds.
 pub const LIMIT_NOTICE_MS: u64 = 1_000;
+
+/// What a notice says to the nodes of its cluster: which row has changed, so a few names.
+pub const NOTICE_BYTES_MAX: usize = 4 * 1024;
+/// Notices that are read, or cleared, at a time.
+pub const NOTICES_READ_MAX: usize = 256;
+/// How long a notice is kept, milliseconds: a node that has not had its store for so long reads everything anew.
+pub const NOTICE_KEPT_MS: u64 = 60 * 60 * 1_000;
+/// How long a node waits before it looks for notices without having been woken, milliseconds: half of the second
+/// within which a change is in force.
+pub const NOTICE_POLL_MS: u64 = 500;
+
+/// The texts of an audit record, each: a principal's name, or kind and key of an actor.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 1_024;
+/// What an audit record says of a change, JSON text: before and after of a thing that people set.
+pub const AUDIT_DETAIL_BYTES_MAX: usize = 16 * 1024;
+/// Audit records that are read at a time: the largest of them fit into a transaction.
+pub const AUDIT_PAGE_MAX: usize = 256;

@@ -31,10 +31,21 @@
 //! bell            (20)                                            for the controller
 //! removed         (21)                                            nodes
 //! death           (22, name)                                      of a node
+//! audit head      (23, tenant)
+//! notice          (24, number)
+//! notice bell     (25)
+//! user            (26, tenant, id)
+//! username        (27, tenant, name)
+//! role            (28, tenant, name)
+//! api key         (29, tenant, id)
+//! token family    (30, tenant, principal, id)
+//! signing key     (31, id)
+//! limit           (32, tenant, scope, name)
 //! ```
 //!
 //! The shard is there in clusters whose indexes have more than one: see [`Shards`].
 
+mod admin;
 mod cluster;
 mod decode;
 mod index;
@@ -45,6 +56,7 @@ use foundationdb_tuple::{Bytes as TupleBytes, TuplePack, pack_into};
 use selvedge_protocol::ids::{ActorAddress, ActorKind, CommandId, SessionId, Tenant};
 
 use super::{Isolation, Order, Range};
+pub use admin::AdminKey;
 pub use cluster::ClusterKey;
 pub use index::{Entry, Index, Label, Shards};
 pub use prefix::ActorPrefix;
@@ -88,6 +100,10 @@ pub enum Key {
     },
     /// An audit record.
     Audit { tenant: Tenant, number: u64 },
+    /// Where a tenant's chain of audit records begins and ends.
+    AuditHead { tenant: Tenant },
+    /// What administrators change, and how nodes hear of it.
+    Admin(AdminKey),
     /// Who the nodes are, and which slots they own.
     Cluster(ClusterKey),
 }
@@ -148,10 +164,20 @@ pub enum Family {
     Bell = 20,
     Removed = 21,
     Death = 22,
+    AuditHead = 23,
+    Notice = 24,
+    NoticeBell = 25,
+    User = 26,
+    Username = 27,
+    Role = 28,
+    ApiKey = 29,
+    TokenFamily = 30,
+    SigningKey = 31,
+    Limit = 32,
 }
 
 impl Family {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 32] = [
         Self::Meta,
         Self::Migration,
         Self::SlotFence,
@@ -174,6 +200,16 @@ impl Family {
         Self::Bell,
         Self::Removed,
         Self::Death,
+        Self::AuditHead,
+        Self::Notice,
+        Self::NoticeBell,
+        Self::User,
+        Self::Username,
+        Self::Role,
+        Self::ApiKey,
+        Self::TokenFamily,
+        Self::SigningKey,
+        Self::Limit,
     ];
 
     /// The family that a key belongs to, if it is one of these: not all of the key need be understood.
@@ -217,6 +253,16 @@ impl Family {
             Self::Bell => "bell",
             Self::Removed => "removed",
             Self::Death => "death",
+            Self::AuditHead => "audit head",
+            Self::Notice => "notice",
+            Self::NoticeBell => "notice bell",
+            Self::User => "user",
+            Self::Username => "username",
+            Self::Role => "role",
+            Self::ApiKey => "api key",
+            Self::TokenFamily => "token family",
+            Self::SigningKey => "signing key",
+            Self::Limit => "limit",
         }
     }
 }
@@ -249,6 +295,8 @@ impl Key {
                 entry,
             } => index.key(tenant, *shard, entry),
             Self::Audit { tenant, number } => pack(Family::Audit, &(tenant.as_str(), *number)),
+            Self::AuditHead { tenant } => pack(Family::AuditHead, &(tenant.as_str(),)),
+            Self::Admin(key) => key.encode(),
             Self::Cluster(key) => key.encode(),
         }
     }
@@ -338,6 +386,24 @@ impl KeyRange {
         Self::after(&pack(Family::Audit, &(tenant.as_str(),)))
     }
 
+    /// The rows of a family of [`AdminKey`] whose keys begin with a tenant.
+    pub fn of_tenant(family: TenantFamily, tenant: &Tenant) -> Self {
+        Self::after(&pack(family.family(), &(tenant.as_str(),)))
+    }
+
+    /// The notices from this number on.
+    pub fn notices_from(number: u64) -> Self {
+        Self {
+            begin: pack(Family::Notice, &(number,)).into(),
+            end: Self::family(Family::Notice).end,
+        }
+    }
+
+    /// The families of tokens of a principal.
+    pub fn token_families(tenant: &Tenant, principal: &str) -> Self {
+        Self::after(&pack(Family::TokenFamily, &(tenant.as_str(), principal)))
+    }
+
     /// The first `limit` pairs of the range, in ascending order.
     pub fn read(&self, limit: usize, isolation: Isolation) -> Range {
         Range {
@@ -370,6 +436,30 @@ impl SlotFamily {
             Self::Outbox => Family::Outbox,
             Self::Awake => Family::Awake,
             Self::Payload => Family::Payload,
+        }
+    }
+}
+
+/// The families of [`AdminKey`] whose keys begin with a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenantFamily {
+    User,
+    Username,
+    Role,
+    ApiKey,
+    TokenFamily,
+    Limit,
+}
+
+impl TenantFamily {
+    const fn family(self) -> Family {
+        match self {
+            Self::User => Family::User,
+            Self::Username => Family::Username,
+            Self::Role => Family::Role,
+            Self::ApiKey => Family::ApiKey,
+            Self::TokenFamily => Family::TokenFamily,
+            Self::Limit => Family::Limit,
         }
     }
 }

@@ -9,7 +9,9 @@ use selvedge_protocol::ids::{
 };
 
 use super::prefix::{COMMAND_OUTCOME, RECORD, SESSION, STATE};
-use super::{ActorPath, ClusterKey, DecodeError, Entry, Family, Index, Key, Label, Part, start};
+use super::{
+    ActorPath, AdminKey, ClusterKey, DecodeError, Entry, Family, Index, Key, Label, Part, start,
+};
 
 type Text<'a> = Cow<'a, str>;
 
@@ -21,7 +23,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Key, DecodeError> {
 }
 
 fn fields(bytes: &[u8]) -> Result<Key, Reason> {
-    let Some((family, rest)) = FAMILIES.iter().find_map(|family| {
+    let Some((family, rest)) = Family::ALL.iter().find_map(|family| {
         let rest = bytes.strip_prefix(start(*family, 2).as_slice())?;
         Some((*family, rest))
     }) else {
@@ -73,11 +75,16 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
         | Family::OperationByStatus
         | Family::OperationByType
         | Family::OperationByLabel => operation(family, rest)?,
-        Family::Audit => {
-            let (tenant, number): (Text<'_>, _) = tuple(rest)?;
-            let tenant = Tenant::new(tenant)?;
-            Key::Audit { tenant, number }
-        }
+        Family::Audit | Family::AuditHead => audit(family, rest)?,
+        Family::Notice
+        | Family::NoticeBell
+        | Family::User
+        | Family::Username
+        | Family::Role
+        | Family::ApiKey
+        | Family::TokenFamily
+        | Family::Limit
+        | Family::SigningKey => admin(family, rest)?.into(),
         Family::Node
         | Family::Beat
         | Family::ControllerLease
@@ -117,6 +124,69 @@ fn cluster(family: Family, rest: &[u8]) -> Result<ClusterKey, Reason> {
         Family::Death => ClusterKey::Death { name },
         _ => ClusterKey::Node { name },
     })
+}
+
+fn audit(family: Family, rest: &[u8]) -> Result<Key, Reason> {
+    if family == Family::AuditHead {
+        let (tenant,): (Text<'_>,) = tuple(rest)?;
+        let tenant = Tenant::new(tenant)?;
+        return Ok(Key::AuditHead { tenant });
+    }
+    let (tenant, number): (Text<'_>, _) = tuple(rest)?;
+    let tenant = Tenant::new(tenant)?;
+    Ok(Key::Audit { tenant, number })
+}
+
+fn admin(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
+    Ok(match family {
+        Family::Notice => {
+            let (number,) = tuple(rest)?;
+            AdminKey::Notice { number }
+        }
+        Family::TokenFamily => {
+            let (tenant, principal, id) = of_tenant(rest)?;
+            AdminKey::TokenFamily {
+                tenant,
+                principal,
+                id,
+            }
+        }
+        Family::Limit => {
+            let (tenant, scope, name) = of_tenant(rest)?;
+            AdminKey::Limit {
+                tenant,
+                scope,
+                name,
+            }
+        }
+        Family::SigningKey => {
+            let (id,): (Text<'_>,) = tuple(rest)?;
+            let id = id.into_owned();
+            AdminKey::SigningKey { id }
+        }
+        Family::User | Family::Username | Family::Role | Family::ApiKey => named(family, rest)?,
+        _ => {
+            let () = tuple(rest)?;
+            AdminKey::NoticeBell
+        }
+    })
+}
+
+fn named(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
+    let (tenant, name): (Text<'_>, Text<'_>) = tuple(rest)?;
+    let (tenant, name) = (Tenant::new(tenant)?, name.into_owned());
+    Ok(match family {
+        Family::User => AdminKey::User { tenant, id: name },
+        Family::Username => AdminKey::Username { tenant, name },
+        Family::Role => AdminKey::Role { tenant, name },
+        _ => AdminKey::ApiKey { tenant, id: name },
+    })
+}
+
+fn of_tenant(rest: &[u8]) -> Result<(Tenant, String, String), Reason> {
+    let (tenant, first, second): (Text<'_>, Text<'_>, Text<'_>) = tuple(rest)?;
+    let tenant = Tenant::new(tenant)?;
+    Ok((tenant, first.into_owned(), second.into_owned()))
 }
 
 fn actor_part(rest: &[u8]) -> Result<Key, Reason> {
@@ -262,28 +332,3 @@ impl From<IdError> for Reason {
         Self(error.to_string())
     }
 }
-
-const FAMILIES: [Family; 22] = [
-    Family::Meta,
-    Family::Migration,
-    Family::SlotFence,
-    Family::Actor,
-    Family::Event,
-    Family::Timer,
-    Family::Outbox,
-    Family::Awake,
-    Family::Payload,
-    Family::Catalog,
-    Family::OperationByTime,
-    Family::OperationByStatus,
-    Family::OperationByType,
-    Family::OperationByLabel,
-    Family::Audit,
-    Family::Node,
-    Family::Beat,
-    Family::ControllerLease,
-    Family::Plan,
-    Family::Bell,
-    Family::Removed,
-    Family::Death,
-];

@@ -21,6 +21,14 @@ fn texts() -> impl Strategy<Value = String> {
     .prop_map(|chars| chars.into_iter().collect())
 }
 
+fn tenants() -> impl Strategy<Value = Tenant> {
+    "[a-c]{1,2}".prop_map(|text| Tenant::new(text).unwrap())
+}
+
+fn tenant() -> Tenant {
+    Tenant::new("t").unwrap()
+}
+
 fn numbers() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), Just(u64::MAX), 0..70_000u64, any::<u64>()]
 }
@@ -56,7 +64,6 @@ fn entries() -> impl Strategy<Value = Entry> {
 }
 
 fn keys() -> impl Strategy<Value = Key> {
-    let tenants = || "[a-c]{1,2}".prop_map(|text| Tenant::new(text).unwrap());
     let of_actors = prop_oneof![
         (actors(), parts()).prop_map(|(actor, part)| Key::Actor { actor, part }),
         (actors(), numbers()).prop_map(|(actor, seq)| Key::Event { actor, seq }),
@@ -94,6 +101,8 @@ fn keys() -> impl Strategy<Value = Key> {
         of_actors,
         of_operations,
         (tenants(), numbers()).prop_map(|(tenant, number)| Key::Audit { tenant, number }),
+        tenants().prop_map(|tenant| Key::AuditHead { tenant }),
+        of_admin(),
         texts().prop_map(|name| ClusterKey::Node { name }.into()),
         texts().prop_map(|name| ClusterKey::Beat { name }.into()),
         Just(ClusterKey::Lease.into()),
@@ -102,6 +111,31 @@ fn keys() -> impl Strategy<Value = Key> {
         Just(ClusterKey::Removed.into()),
         texts().prop_map(|name| ClusterKey::Death { name }.into()),
     ]
+}
+
+fn of_admin() -> impl Strategy<Value = Key> {
+    let named = || (tenants(), texts());
+    let twice = || (tenants(), texts(), texts());
+    prop_oneof![
+        numbers().prop_map(|number| AdminKey::Notice { number }),
+        Just(AdminKey::NoticeBell),
+        named().prop_map(|(tenant, id)| AdminKey::User { tenant, id }),
+        named().prop_map(|(tenant, name)| AdminKey::Username { tenant, name }),
+        named().prop_map(|(tenant, name)| AdminKey::Role { tenant, name }),
+        named().prop_map(|(tenant, id)| AdminKey::ApiKey { tenant, id }),
+        twice().prop_map(|(tenant, principal, id)| AdminKey::TokenFamily {
+            tenant,
+            principal,
+            id
+        }),
+        texts().prop_map(|id| AdminKey::SigningKey { id }),
+        twice().prop_map(|(tenant, scope, name)| AdminKey::Limit {
+            tenant,
+            scope,
+            name
+        }),
+    ]
+    .prop_map(Key::from)
 }
 
 proptest! {
@@ -196,7 +230,6 @@ fn keys_are_as_they_always_were() {
         created_ms: 1_700_000_000_000,
         id: OperationId::new("op").unwrap(),
     };
-    let tenant = || Tenant::new("t").unwrap();
     let part = |part| Key::Actor {
         actor: actor.clone(),
         part,
@@ -347,9 +380,75 @@ fn keys_are_as_they_always_were() {
             "1516 026e00",
         ),
     ];
+    hold_to(&golden);
+}
+
+#[test]
+fn keys_of_administration_are_persisted_so() {
+    let named = || "n".to_owned();
+    let golden = [
+        (Key::AuditHead { tenant: tenant() }, "1517 027400"),
+        (AdminKey::Notice { number: 3 }.into(), "1518 1503"),
+        (AdminKey::NoticeBell.into(), "1519"),
+        (
+            AdminKey::User {
+                tenant: tenant(),
+                id: named(),
+            }
+            .into(),
+            "151a 027400 026e00",
+        ),
+        (
+            AdminKey::Username {
+                tenant: tenant(),
+                name: named(),
+            }
+            .into(),
+            "151b 027400 026e00",
+        ),
+        (
+            AdminKey::Role {
+                tenant: tenant(),
+                name: named(),
+            }
+            .into(),
+            "151c 027400 026e00",
+        ),
+        (
+            AdminKey::ApiKey {
+                tenant: tenant(),
+                id: named(),
+            }
+            .into(),
+            "151d 027400 026e00",
+        ),
+        (
+            AdminKey::TokenFamily {
+                tenant: tenant(),
+                principal: named(),
+                id: named(),
+            }
+            .into(),
+            "151e 027400 026e00 026e00",
+        ),
+        (AdminKey::SigningKey { id: named() }.into(), "151f 026e00"),
+        (
+            AdminKey::Limit {
+                tenant: tenant(),
+                scope: named(),
+                name: named(),
+            }
+            .into(),
+            "1520 027400 026e00 026e00",
+        ),
+    ];
+    hold_to(&golden);
+}
+
+fn hold_to(golden: &[(Key, &str)]) {
     for (key, expected) in golden {
         let hex: String = key.encode().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, expected.replace(' ', ""), "{key:?}");
-        assert_eq!(Key::decode(&key.encode()), Ok(key));
+        assert_eq!(Key::decode(&key.encode()).as_ref(), Ok(key));
     }
 }
