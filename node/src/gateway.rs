@@ -23,11 +23,13 @@ use tokio::time::Instant;
 
 use crate::gateway::cluster::Asked;
 use crate::identity::{Permission, Principal, Request, authorize};
+use crate::limit::{Allowance, Bearer, LimitName, Limits};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
 mod cluster;
 mod failure;
+mod limit;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {
@@ -44,6 +46,11 @@ pub trait Service: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Feed, Failure>>;
     /// Passes an ephemeral message on. Lossy: refusals are not told.
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes);
+    /// What somebody may use, for the [`Caller`] that is made of it.
+    fn allowance(&self, principal: &Principal, bearer: Bearer) -> Result<Allowance, Failure> {
+        let _ = (principal, bearer);
+        Ok(Allowance::unlimited())
+    }
 }
 
 /// Who asks.
@@ -52,6 +59,8 @@ pub struct Caller {
     pub principal: Principal,
     /// `None` for a request that stands alone, as one of HTTP does.
     pub session: Option<SessionId>,
+    /// What it may use.
+    pub allowance: Allowance,
 }
 
 /// A command of a caller.
@@ -108,12 +117,26 @@ impl std::fmt::Debug for Feed {
 pub struct Gateway {
     host: Host,
     operations: Operations,
+    limits: Option<Limits>,
 }
 
 impl Gateway {
     /// A gateway to these actors and operations.
     pub const fn new(host: Host, operations: Operations) -> Self {
-        Self { host, operations }
+        Self {
+            host,
+            operations,
+            limits: None,
+        }
+    }
+
+    /// The same within these limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self {
+            limits: Some(limits),
+            ..self
+        }
     }
 
     fn command_actor(
@@ -193,7 +216,9 @@ impl Gateway {
             }
         };
         let permission = Permission::to_list(&request.kind);
-        if let Err(failure) = authorize(&caller.principal, permission) {
+        let permitted = authorize(&caller.principal, permission);
+        let take = || caller.allowance.take(LimitName::Queries);
+        if let Err(failure) = permitted.and_then(|()| take()) {
             return fail(reply, failure);
         }
         let host = self.host.clone();
@@ -219,7 +244,12 @@ impl Gateway {
 
 impl Service for Gateway {
     fn command(&self, caller: &Caller, call: CommandCall, reply: ReplyTo) {
-        if let Err(failure) = permit(caller, Request::Command, &call.target) {
+        if let Some(asked) = limit::Asked::of(&call.target, &call.name, &call.body) {
+            // Who may change what depends on whose it is.
+            return limit::command(self.limits.as_ref(), caller, &asked, reply);
+        }
+        let permitted = permit(caller, Request::Command, &call.target);
+        if let Err(failure) = permitted.and_then(|()| take_for_command(caller, &call)) {
             return fail(reply, failure);
         }
         match &call.target {
@@ -246,11 +276,16 @@ impl Service for Gateway {
     }
 
     fn query(&self, caller: &Caller, call: QueryCall, reply: ReplyTo) {
+        if let Some(asked) = limit::Asked::of(&call.target, &call.name, &call.body) {
+            return limit::query(self.limits.as_ref(), caller, &asked, reply);
+        }
         if let (Target::Actors, "list") = (&call.target, &*call.name) {
             // Who may read what depends on their kind.
             return self.list_actors(caller, &call.body, reply);
         }
-        if let Err(failure) = permit(caller, Request::Query(&call.name), &call.target) {
+        let permitted = permit(caller, Request::Query(&call.name), &call.target);
+        let take = || take(caller, LimitName::Queries, &call.target);
+        if let Err(failure) = permitted.and_then(|()| take()) {
             return fail(reply, failure);
         }
         let tenant = || caller.principal.tenant.clone();
@@ -314,7 +349,9 @@ impl Service for Gateway {
         target: Target,
         since: Since,
     ) -> BoxFuture<'static, Result<Feed, Failure>> {
-        if let Err(failure) = permit(caller, Request::Subscribe, &target) {
+        let permitted = permit(caller, Request::Subscribe, &target);
+        let take = || caller.allowance.take(LimitName::Subscriptions);
+        if let Err(failure) = permitted.and_then(|()| take()) {
             return future::ready(Err(failure)).boxed();
         }
         match target {
@@ -337,7 +374,9 @@ impl Service for Gateway {
     }
 
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes) {
-        if permit(caller, Request::Tell, target).is_err() {
+        let permitted = permit(caller, Request::Tell, target);
+        let take = || caller.allowance.take(LimitName::Datagrams);
+        if permitted.and_then(|()| take()).is_err() {
             return;
         }
         match target {
@@ -350,6 +389,13 @@ impl Service for Gateway {
             }
             // Nobody hears of these but through their events.
             Target::Operation(_) | Target::Operations | Target::Actors | Target::Cluster => {}
+        }
+    }
+
+    fn allowance(&self, principal: &Principal, bearer: Bearer) -> Result<Allowance, Failure> {
+        match &self.limits {
+            Some(limits) => limits.allowance(&principal.tenant, &principal.name, bearer),
+            None => Ok(Allowance::unlimited()),
         }
     }
 }
@@ -387,6 +433,24 @@ fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure>
 
 fn permit(caller: &Caller, request: Request<'_>, target: &Target) -> Result<(), Failure> {
     authorize(&caller.principal, Permission::of(request, target))
+}
+
+/// Takes a token for a request. What is said to the cluster itself needs none: who set a limit too low can mend it.
+fn take(caller: &Caller, name: LimitName, target: &Target) -> Result<(), Failure> {
+    match target {
+        Target::Cluster => Ok(()),
+        Target::Actor(_) | Target::Operation(_) | Target::Operations | Target::Actors => {
+            caller.allowance.take(name)
+        }
+    }
+}
+
+fn take_for_command(caller: &Caller, call: &CommandCall) -> Result<(), Failure> {
+    let name = match (&call.target, &*call.name) {
+        (Target::Operation(_), "submit") => LimitName::Submissions,
+        _ => LimitName::Commands,
+    };
+    take(caller, name, &call.target)
 }
 
 fn fail(reply: ReplyTo, failure: Failure) {

@@ -11,6 +11,7 @@ pub mod demo_app;
 pub mod edge;
 pub mod gateway;
 pub mod identity;
+pub mod limit;
 pub mod metrics;
 mod operate;
 pub mod operation;

@@ -8,6 +8,7 @@ use metrics::{
 use selvedge_protocol::OperationType;
 
 use crate::bridge::Process;
+use crate::limit::{Level, LimitName};
 use crate::processing::BreakerState;
 
 /// Labels: `type`, `state`.
@@ -23,6 +24,9 @@ pub const ATTEMPTS_LENT_LOST: &str = "selvedge_attempts_lent_lost_total";
 pub const GUESTS: &str = "selvedge_guests_total";
 /// Questions of other nodes for a place that had none here. Label: `type`.
 pub const GUESTS_REFUSED: &str = "selvedge_guests_refused_total";
+
+/// Requests that a limit refused, ephemeral messages that it dropped. Labels: `limit` (what is limited), `scope`.
+pub const LIMIT_REFUSED: &str = "selvedge_limit_refused_total";
 
 /// Requests over HTTP that were answered. Labels: `method`, `route`, `status` (its class).
 pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
@@ -60,6 +64,10 @@ pub fn describe() {
     describe_counter!(
         GUESTS_REFUSED,
         "questions of other nodes for a place, in vain"
+    );
+    describe_counter!(
+        LIMIT_REFUSED,
+        "requests that a limit refused, by what is limited and whose limit it is"
     );
     describe_counter!(HTTP_REQUESTS, "requests over HTTP that were answered");
     describe_histogram!(
@@ -99,12 +107,18 @@ const fn amount(number: u64) -> f64 {
     number as f64
 }
 
+/// A limit has refused something.
+pub(crate) fn limit_refused(name: LimitName, level: Level) {
+    counter!(LIMIT_REFUSED, "limit" => name.name(), "scope" => level.name()).increment(1);
+}
+
 /// A request over HTTP was answered. Routes are templates of paths; methods that no route has are one.
 pub(crate) fn http_answered(method: &str, route: &str, status: u16, elapsed: Duration) {
     let method = match method {
         "GET" => "GET",
         "HEAD" => "HEAD",
         "POST" => "POST",
+        "PUT" => "PUT",
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
         _ => "other",

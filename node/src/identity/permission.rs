@@ -22,6 +22,8 @@ pub enum Resource {
     Session,
     Cluster,
     Config,
+    /// Rates, of principals and of tenants.
+    Limit,
 }
 
 /// What is done to it.
@@ -75,7 +77,7 @@ pub struct Entry {
 /// Every permission that there is.
 pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
-    use Resource::{Actor, Cluster, Config, Operation, Policy, Schedule, Session};
+    use Resource::{Actor, Cluster, Config, Limit, Operation, Policy, Schedule, Session};
     &[
         entry(Operation, Read, "read, list and watch operations"),
         entry(
@@ -122,6 +124,18 @@ pub const TABLE: &[Entry] = {
         Entry {
             holder: Holder::Administrators,
             ..entry(Config, Read, "see the configuration of nodes")
+        },
+        Entry {
+            holder: Holder::Either,
+            ..entry(Limit, Read, "see limits and whom they refuse")
+        },
+        Entry {
+            holder: Holder::Either,
+            ..entry(Limit, Write, "set limits of principals")
+        },
+        Entry {
+            holder: Holder::Administrators,
+            ..entry(Limit, Administer, "set limits of tenants")
         },
     ]
 };
@@ -198,7 +212,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -206,6 +220,7 @@ impl Resource {
         Self::Session,
         Self::Cluster,
         Self::Config,
+        Self::Limit,
     ];
 
     /// The name in rules and refusals.
@@ -218,6 +233,7 @@ impl Resource {
             Self::Session => "session",
             Self::Cluster => "cluster",
             Self::Config => "config",
+            Self::Limit => "limit",
         }
     }
 

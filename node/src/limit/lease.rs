@@ -58,6 +58,8 @@ pub(super) struct Lease {
     is_cut_off: AtomicBool,
     /// Half a batch is owed: worth telling.
     worth_telling: Notify,
+    /// The limit is another.
+    changed: Notify,
     rate: Mutex<Option<Rate>>,
 }
 
@@ -85,6 +87,7 @@ impl Default for Lease {
             next_ns: AtomicU64::new(0),
             is_cut_off: AtomicBool::new(false),
             worth_telling: Notify::new(),
+            changed: Notify::new(),
             rate: Mutex::new(None),
         }
     }
@@ -106,6 +109,7 @@ impl Lease {
         // What was known of another rate says nothing of this one.
         self.next_ns.store(0, Ordering::Relaxed);
         self.worth_telling.notify_one();
+        self.changed.notify_one();
     }
 
     /// Takes a token, if what is owed lets it through.
@@ -218,6 +222,11 @@ impl Lease {
             }
             self.worth_telling.notified().await;
         }
+    }
+
+    /// Completes when the limit has become another.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// The owner is asked now, and takes about so long to answer.

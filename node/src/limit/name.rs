@@ -236,7 +236,14 @@ mod tests {
         ] {
             assert_eq!(Scope::parse(text, &tenant).unwrap().to_string(), text);
         }
-        for text in ["", "tenant", "tenant:", "tenant:A b", "principal:", "user:ann"] {
+        for text in [
+            "",
+            "tenant",
+            "tenant:",
+            "tenant:A b",
+            "principal:",
+            "user:ann",
+        ] {
             let error = Scope::parse(text, &tenant).unwrap_err();
             assert!(error.to_string().contains("principal:*"), "{error}");
         }
@@ -250,7 +257,13 @@ mod tests {
     #[test]
     fn keys_that_are_none_name_nothing() {
         let tenant = Tenant::default_tenant();
-        for key in ["", "commands", "commands/", "jumps/tenant", "commands/user/ann"] {
+        for key in [
+            "",
+            "commands",
+            "commands/",
+            "jumps/tenant",
+            "commands/user/ann",
+        ] {
             assert_eq!(Party::of_key(&tenant, key), None, "{key}");
         }
         let (party, name) = Party::of_key(&tenant, "commands/tenant").unwrap();

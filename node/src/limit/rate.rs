@@ -150,7 +150,18 @@ mod tests {
         }
         let rate: Rate = "1000/s".parse().unwrap();
         assert_eq!(rate.with_burst(7).unwrap().batch(), 7);
-        for wrong in ["", "50", "0/s", "-1/s", "+1/s", "1/d", "1.5/s", "1000000001/s", " 1/s", "1/s "] {
+        for wrong in [
+            "",
+            "50",
+            "0/s",
+            "-1/s",
+            "+1/s",
+            "1/d",
+            "1.5/s",
+            "1000000001/s",
+            " 1/s",
+            "1/s ",
+        ] {
             let error = wrong.parse::<Rate>().unwrap_err();
             assert!(error.to_string().contains("50/s"), "{error}");
         }

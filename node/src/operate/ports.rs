@@ -46,10 +46,8 @@ impl Doors {
         clock: &Clock,
         others: OtherNodes,
     ) -> Result<Self, CommandFailure> {
-        let service: Arc<dyn Service> = Arc::new(Gateway::new(
-            application.host.clone(),
-            application.operations.clone(),
-        ));
+        let gateway = Gateway::new(application.host.clone(), application.operations.clone());
+        let service: Arc<dyn Service> = Arc::new(gateway.limited(application.limits.clone()));
         let own = DevelopmentToken::new("admin", token);
         let tokens = Tokens::new(own, config.issuers.clone(), clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);

@@ -15,6 +15,7 @@ use selvedge_protocol::{ErrorCode, Failure, SessionId, servers};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
+use crate::limit::Bearer;
 use crate::processing::worker::Workers;
 use crate::session::actor::{SessionActor, Start};
 use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
@@ -143,6 +144,8 @@ impl Sessions {
             .await?;
         principal.check_present(&shared.inside.clock)?;
         let opened = self.admit(&principal, resume)?;
+        let service = &shared.inside.service;
+        let allowance = service.allowance(&principal, Bearer::Connection)?;
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
         let elsewhere = shared.elsewhere(link.transport());
@@ -152,6 +155,7 @@ impl Sessions {
         let attachment = Attachment {
             connection,
             principal,
+            allowance: allowance.clone(),
             link,
             welcome,
             told: Told::new(elsewhere.watch(), others),
@@ -163,7 +167,12 @@ impl Sessions {
         if deadline_ms > 0 {
             let _ = actor.send_message(Message::Drain { deadline_ms });
         }
-        Ok(SessionHandle::new(opened.session, connection, actor))
+        Ok(SessionHandle::new(
+            opened.session,
+            connection,
+            actor,
+            allowance,
+        ))
     }
 
     /// A connection silent for this long is to be closed.
@@ -351,6 +360,7 @@ impl Sessions {
             caller: Caller {
                 principal: attachment.principal.clone(),
                 session: Some(session),
+                allowance: attachment.allowance.clone(),
             },
             attachment: *attachment,
         };

@@ -131,14 +131,24 @@ async fn half_a_batch_is_worth_telling() {
 enum Happening {
     Passes(u64),
     /// Requests come to a node.
-    Requests { node: usize, count: u64 },
+    Requests {
+        node: usize,
+        count: u64,
+    },
     /// A node asks the owner. The answer is on its way for so long, or lost.
-    Asks { node: usize, late: Option<u64> },
+    Asks {
+        node: usize,
+        late: Option<u64>,
+    },
     /// What was owned is owned by another, who has its bucket from its first question on.
     OwnerChanges,
     /// The former owner makes an answer, and finds that it is the owner no more.
-    FormerAsked { node: usize },
-    Restarts { node: usize },
+    FormerAsked {
+        node: usize,
+    },
+    Restarts {
+        node: usize,
+    },
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -249,7 +259,8 @@ impl Cluster {
             let mut lives = std::collections::BTreeSet::new();
             for (count, (last, life)) in (1_u128..).zip(&self.accepted[at..]) {
                 lives.insert(life);
-                let bound = u128::from(rate.burst()) + lives.len() as u128 * u128::from(rate.batch());
+                let bound =
+                    u128::from(rate.burst()) + lives.len() as u128 * u128::from(rate.batch());
                 let over = count.saturating_sub(bound);
                 let came = u128::from(last - first) * u128::from(rate.tokens());
                 prop_assert!(
