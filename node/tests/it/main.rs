@@ -5,6 +5,7 @@
 mod bridge;
 mod edge;
 mod identity;
+mod limit;
 mod operation;
 mod permission;
 mod process;

@@ -252,10 +252,11 @@ impl Cluster {
         }
     }
 
-    /// That each window is within the bound.
+    /// That each window is within the bound; where there are many, those that begin at some hundred of them.
     fn check(&self) -> Result<(), TestCaseError> {
         let rate = self.rate;
-        for (at, (first, _)) in self.accepted.iter().enumerate() {
+        let step = self.accepted.len() / 500 + 1;
+        for (at, (first, _)) in self.accepted.iter().enumerate().step_by(step) {
             let mut lives = std::collections::BTreeSet::new();
             for (count, (last, life)) in (1_u128..).zip(&self.accepted[at..]) {
                 lives.insert(life);

@@ -99,7 +99,7 @@ impl Node {
         let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
-        let service = Arc::new(gateway);
+        let service = Arc::new(gateway.limited(application.limits.clone()));
         let sessions = session::Inside {
             service: service.clone(),
             workers: Some(application.workers()),
