@@ -145,7 +145,11 @@ fn limits(criterion: &mut Criterion) {
         let name: Arc<str> = "ann".into();
         let limits = &node.running.limits;
         let tenant = Tenant::default_tenant();
-        bencher.iter(|| limits.allowance(&tenant, black_box(&name), Bearer::Request).is_ok());
+        bencher.iter(|| {
+            limits
+                .allowance(&tenant, black_box(&name), Bearer::Request)
+                .is_ok()
+        });
     });
     node.runtime.block_on(node.running.stop());
 }

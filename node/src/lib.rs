@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod identity;
 pub mod limit;
 pub mod metrics;
+pub mod notice;
 mod operate;
 pub mod operation;
 pub mod processing;

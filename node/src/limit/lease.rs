@@ -229,10 +229,15 @@ impl Lease {
         self.changed.notified().await;
     }
 
-    /// The owner is asked now, and takes about so long to answer.
+    /// The owner is asked now, and takes about so long to answer. It may have nothing: whoever comes meanwhile is told
+    /// to wait for that as well, but for no more than a second, as slow limits mostly have what they have saved.
     pub(super) fn asked(&self, now_ns: u64, way_ns: u64) {
-        self.next_ns
-            .fetch_max(now_ns.saturating_add(way_ns), Ordering::Relaxed);
+        let empty = self.rate().map_or(0, |rate| {
+            let half = rate.batch().div_ceil(2);
+            rate.interval_ns().saturating_mul(half).min(DOUBT_NS_MAX)
+        });
+        let next_ns = now_ns.saturating_add(way_ns).saturating_add(empty);
+        self.next_ns.fetch_max(next_ns, Ordering::Relaxed);
     }
 
     /// The owner took so much, and more is there in so long.
@@ -253,6 +258,9 @@ impl Lease {
             .store(now_ns.saturating_add(wait_ns), Ordering::Relaxed);
     }
 }
+
+/// What a client that comes while the owner is asked may wait beyond the answer.
+const DOUBT_NS_MAX: u64 = 1_000_000_000;
 
 /// Less than a round trip between machines is not worth waiting for.
 const WAIT_NS_MIN: u64 = 1_000_000;

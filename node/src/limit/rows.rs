@@ -8,7 +8,7 @@ use bytes::Bytes;
 use selvedge_cluster::store::keys::{AdminKey, Family, Key, KeyRange, TenantFamily};
 use selvedge_cluster::store::record::{self, Record};
 use selvedge_cluster::store::{self, Isolation, Store, Transaction};
-use selvedge_cluster::{Clock, audit, bulletin};
+use selvedge_cluster::{Clock, audit};
 use selvedge_protocol::Tenant;
 use selvedge_protocol::limits::{LIMITS_MAX, LIMITS_OF_TENANT_MAX};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::limit::name::{LimitId, Scope};
 use crate::limit::rate::Rate;
+use crate::notice::Notice;
 
 /// A limit that is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +49,6 @@ pub enum SetError {
     )]
     Full(Tenant),
 }
-
-/// What a notice of a change says: read them all.
-pub(super) const NOTICE: &[u8] = b"limits";
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Stored {
@@ -171,7 +169,7 @@ async fn make(
         detail: json!({ "before": shown(present), "after": shown(*rate) }).to_string(),
     };
     audit::append(transaction, &tenant, entry).await?;
-    bulletin::announce(transaction, now_ms, NOTICE).await?;
+    notice(id).announce(transaction, now_ms).await?;
     Ok(Ok(before))
 }
 
@@ -187,6 +185,15 @@ fn tenant(id: &LimitId) -> Tenant {
         .tenant()
         .cloned()
         .unwrap_or_else(Tenant::default_tenant)
+}
+
+/// By which all nodes hear of a change.
+fn notice(id: &LimitId) -> Notice {
+    Notice::Limit {
+        tenant: tenant(id),
+        scope: id.scope.to_string(),
+        name: id.name.to_string(),
+    }
 }
 
 fn key(id: &LimitId) -> Vec<u8> {
@@ -245,6 +252,7 @@ const ROWS_PER_READ: usize = 256;
 mod tests {
     use std::path::Path;
 
+    use selvedge_cluster::bulletin;
     use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
     use selvedge_cluster::store::record::golden;
 
@@ -323,8 +331,10 @@ mod tests {
                 ),
             ]
         );
-        let news = follower.next().await;
-        let notice = Bytes::from_static(NOTICE);
-        assert_eq!(news, bulletin::News::Notices(vec![notice; 3]));
+        let bulletin::News::Notices(notices) = follower.next().await else {
+            panic!("some were lost");
+        };
+        let told = notices.iter().map(|it| record::decode(b"", it).unwrap());
+        assert_eq!(told.collect::<Vec<Notice>>(), vec![notice(&id); 3]);
     }
 }

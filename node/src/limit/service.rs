@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::Host;
 use selvedge_cluster::bulletin::{Follower, News};
-use selvedge_cluster::store::{self, Store};
+use selvedge_cluster::store::{self, Store, record};
 use selvedge_protocol::limits::{LIMIT_RETRY_MS, LIMIT_SWEEP_MS};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 use tokio::runtime::Handle;
@@ -29,6 +29,7 @@ use crate::limit::rules::Rules;
 use crate::limit::tend::tend;
 use crate::limit::ticks::Ticks;
 use crate::limit::top::{Refused, Top};
+use crate::notice::Notice;
 
 /// What a node needs to limit.
 #[derive(Debug)]
@@ -229,7 +230,7 @@ async fn follow(shared: Arc<Shared>, mut follower: Follower) {
         };
         let is_ours = match &news {
             News::Lost => true,
-            News::Notices(notices) => notices.iter().any(|it| it == rows::NOTICE),
+            News::Notices(notices) => notices.iter().any(|it| is_of_limits(it)),
         };
         if !is_ours {
             continue;
@@ -240,6 +241,13 @@ async fn follow(shared: Arc<Shared>, mut follower: Follower) {
         }
     }
 }
+
+/// One of a newer binary may be about anything.
+fn is_of_limits(notice: &[u8]) -> bool {
+    record::decode(NOTICE, notice).map_or(true, |notice| matches!(notice, Notice::Limit { .. }))
+}
+
+const NOTICE: &[u8] = b"notice";
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

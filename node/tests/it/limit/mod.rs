@@ -89,28 +89,35 @@ async fn who_waits_as_told_gets_in() {
             r#""principal.commands";q=10;w=1"#
         );
         if answer.status == StatusCode::OK {
-            assert!(answer.header("ratelimit").starts_with(r#""principal.commands";r="#));
+            assert!(
+                answer
+                    .header("ratelimit")
+                    .starts_with(r#""principal.commands";r="#)
+            );
             continue;
         }
         refused += 1;
+        assert_eq!(answer.problem(429, "limit_exceeded"), "principal.commands");
         assert_eq!(
-            answer.problem(429, "limit_exceeded"),
-            "principal.commands"
+            answer.header("ratelimit"),
+            r#""principal.commands";r=0;t=1"#
         );
-        assert_eq!(answer.header("ratelimit"), r#""principal.commands";r=0;t=1"#);
         assert_eq!(answer.header("retry-after"), "1");
         let problem = answer.json();
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("10/s commands of bob") && detail.contains("0 remain"));
         let wait_ms = problem["retryAfterMs"].as_u64().unwrap();
-        assert!((1..=300).contains(&wait_ms), "{problem}");
+        assert!((1..=2_000).contains(&wait_ms), "{problem}");
         // Twice: the machine is busy with other tests, and owners answer late.
         pass(Duration::from_millis(2 * wait_ms)).await;
         assert_eq!(add(&bob).await.status, StatusCode::OK);
     }
     assert!(refused > 0);
     // Others are not, and what bob asks is something else.
-    assert_eq!(add(&node.client("ann@role/developer")).await.status, StatusCode::OK);
+    assert_eq!(
+        add(&node.client("ann@role/developer")).await.status,
+        StatusCode::OK
+    );
     assert_eq!(bob.get("/v1/actors/counter/a").await.status, StatusCode::OK);
     set(&node, "principal:bob/commands", None).await;
     for _ in 0..20 {
@@ -247,19 +254,22 @@ async fn who_brings_too_much_is_read_more_slowly() {
     let mut peer = session(&node, BOB).await;
     set(&node, "principal:bob/frames", Some("100/s")).await;
     let began = Instant::now();
-    // As the limit lets 100 through each second, 150 need half a second beyond the burst of 100 and what was ahead.
-    let frames = 200;
-    for nonce in 0..frames {
-        peer.send(&[ClientFrame::Ping(Ping { nonce })]).await;
-    }
-    for nonce in 0..frames {
-        match peer.frame().await {
-            ServerFrame::Pong(pong) => assert_eq!(pong.nonce, nonce),
-            other => panic!("{other:?}"),
+    // All of the first hundred may come with one read. The next ones are read once those are paid but for the batch of
+    // ten: the owner of the limit began with nothing.
+    for round in 0..2 {
+        let nonces = round * 100..(round + 1) * 100;
+        let pings = nonces
+            .clone()
+            .map(|nonce| ClientFrame::Ping(Ping { nonce }));
+        peer.send(&pings.collect::<Vec<_>>()).await;
+        for nonce in nonces {
+            match peer.frame().await {
+                ServerFrame::Pong(pong) => assert_eq!(pong.nonce, nonce),
+                other => panic!("{other:?}"),
+            }
         }
     }
-    // All were answered, none too early: the owner of the limit began with nothing.
-    let least = Duration::from_millis(500);
+    let least = Duration::from_millis(850);
     assert!(began.elapsed() >= least, "{:?}", began.elapsed());
     node.stop().await;
 }

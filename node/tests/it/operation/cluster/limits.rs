@@ -20,11 +20,7 @@ async fn set(node: &Node, scope: &str, rate: &str) {
     let running = &node.running;
     let gateway = Gateway::new(running.host.clone(), running.operations.clone());
     let gateway = gateway.limited(running.limits.clone());
-    let admin = Principal::new(
-        "admin",
-        Tenant::default_tenant(),
-        [identity::Role::ADMIN],
-    );
+    let admin = Principal::new("admin", Tenant::default_tenant(), [identity::Role::ADMIN]);
     let caller = Caller {
         principal: admin.administering_the_cluster(),
         session: None,
@@ -148,7 +144,9 @@ async fn a_limit_holds_over_all_nodes_and_changes_of_its_owner() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_the_owner_goes_on_with_what_it_has() {
     let mut cluster = Cluster::new().await;
-    let node = cluster.node("node-1", &[Role::Core, Role::Processing]).await;
+    let node = cluster
+        .node("node-1", &[Role::Core, Role::Processing])
+        .await;
     // Nobody owns anything.
     cluster.tell(&[&node]);
     set(&node, "tenant:default", "100/s").await;
