@@ -1,9 +1,9 @@
 //! Limits as clients meet them, at one node: refusals that say when to come back, who may set what, and that nothing
 //! resets what is used up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::{Method, StatusCode};
 use selvedge_protocol::ErrorCode;
 use selvedge_protocol::frame::{
     ClientFrame, Command, EphemeralSend, Notice, Outcome, Payload, Ping, ServerFrame, Since,
@@ -13,12 +13,17 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::bridge::Node;
-use crate::bridge::client::{Answer, Http};
+use crate::bridge::client::{Answer, Http, Method, StatusCode};
 use crate::bridge::websocket::peer::{JSON, Peer};
 use crate::edge::peer::hello;
+use crate::permission::people::People;
 
 const ADMIN: &str = "admin@cluster/admin";
 const BOB: &str = "bob@role/developer";
+
+async fn start() -> Node {
+    Node::with(Arc::new(People), |_| {}).await
+}
 
 /// Sets a limit, or takes it away.
 async fn set(node: &Node, limit: &str, rate: Option<&str>) -> Answer {
@@ -74,7 +79,7 @@ fn command(number: u64) -> ClientFrame {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_as_told_gets_in() {
-    let node = Node::start().await;
+    let node = start().await;
     let bob = node.client(BOB);
     // Nobody is limited, and nothing is said of limits.
     let answer = add(&bob).await;
@@ -128,7 +133,7 @@ async fn who_waits_as_told_gets_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn to_come_back_resets_nothing() {
-    let node = Node::start().await;
+    let node = start().await;
     set(&node, "principal:bob/commands", Some("1/h")).await;
     set(&node, "principal:bob/subscriptions", Some("1/h")).await;
     assert_eq!(add(&node.client(BOB)).await.status, StatusCode::OK);
@@ -157,7 +162,7 @@ async fn to_come_back_resets_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_sessions_are_limited_and_told() {
-    let node = Node::start().await;
+    let node = start().await;
     let mut peer = session(&node, BOB).await;
     peer.send(&[command(1)]).await;
     assert!(matches!(peer.frame().await, ServerFrame::Reply(_)));
@@ -250,7 +255,7 @@ async fn open_sessions_are_limited_and_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_brings_too_much_is_read_more_slowly() {
-    let node = Node::start().await;
+    let node = start().await;
     let mut peer = session(&node, BOB).await;
     set(&node, "principal:bob/frames", Some("100/s")).await;
     let began = Instant::now();
@@ -276,7 +281,7 @@ async fn who_brings_too_much_is_read_more_slowly() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_does_not_raise_its_own() {
-    let node = Node::start().await;
+    let node = start().await;
     let admin = node.client("bob@role/admin");
     let rate = json!({ "rate": "9/s" });
     for scope in ["tenant:default", "tenant:other", "tenant:*"] {
@@ -314,7 +319,7 @@ async fn a_tenant_does_not_raise_its_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_administers_can_always_mend_a_limit() {
-    let node = Node::start().await;
+    let node = start().await;
     set(&node, "tenant:*/commands", Some("1/h")).await;
     set(&node, "tenant:*/queries", Some("1/h")).await;
     let admin = node.client(ADMIN);

@@ -127,11 +127,11 @@ async fn a_tenant_has_its_rate_and_no_more_while_the_owner_is_killed() {
     // Three nodes, one of which started again.
     let bound = came + (rate.burst() + 4 * rate.batch()) as f64;
     let count = times.len() as f64;
-    println!("accepted {count} in {time:?}, bound {bound}; of the other tenant {free}");
     assert!(count <= bound, "{count} of at most {bound} in {time:?}");
-    assert!(count >= came * 0.6, "{count} of {came} in {time:?}");
+    // For some seconds of them nobody owned the limit, and nodes let nothing through that nobody counts.
+    assert!(count >= came * 0.4, "{count} of {came} in {time:?}");
     // 90 a second, more than the limit; what was sent while actors had no owner may have been given up.
-    assert!(free as f64 > 90.0 * SECONDS as f64 * 0.7, "{free}");
+    assert!(f64::from(free) > 90.0 * SECONDS as f64 * 0.6, "{free}");
     for client in clients {
         client.close().await;
     }
