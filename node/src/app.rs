@@ -18,6 +18,7 @@ use selvedge_protocol::limits::OPERATION_PARTING_MS;
 use selvedge_protocol::{IdError, OperationType, Tenant};
 use tokio::task::JoinHandle;
 
+use crate::limit::{LimitKind, Limits, LimitsParts, LocalLimits, Rules};
 use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
 use crate::processing::worker::Workers;
 use crate::processing::{
@@ -30,6 +31,7 @@ pub struct Application {
     handlers: HashMap<OperationType, (Arc<dyn ErasedHandler>, Policy)>,
     worker_lease: Duration,
     step_grace: Duration,
+    local_limits: LocalLimits,
 }
 
 /// Puts an [`Application`] together.
@@ -92,9 +94,12 @@ pub struct Running {
     pub host: Host,
     pub operations: Operations,
     pub(crate) pools: Pools,
+    pub limits: Limits,
     waiters: Waiters,
     /// Sweeps the queries that wait for operations.
     waiting: JoinHandle<()>,
+    /// Keeps limits in force that are set.
+    limiting: JoinHandle<()>,
 }
 
 impl Application {
@@ -123,6 +128,13 @@ impl Application {
         self
     }
 
+    /// What this node takes of one connection and one principal, whatever is set for the cluster.
+    #[must_use]
+    pub const fn local_limits(mut self, limits: LocalLimits) -> Self {
+        self.local_limits = limits;
+        self
+    }
+
     /// Takes all slots, recovers what was going on and serves: for a node that is alone on its store.
     pub async fn start(self, place: Place) -> Result<Running, store::Error> {
         self.start_with(place, Owned::All).await
@@ -147,26 +159,39 @@ impl Application {
         let waiters = Waiters::default();
         let operations =
             OperationKind::new(pools.clone(), waiters.clone(), place.host.node.clone());
+        let rules = Rules::default();
         let kinds = self
             .kinds
             .with(operations)
+            .with(LimitKind::new(rules.clone(), &place.clock))
             .with(PolicyKind::new(pools.clone()))
             .with(ScheduleKind);
         let Place {
             host, store, clock, ..
         } = place;
+        let (its_store, its_clock) = (Arc::clone(&store), clock.clone());
         let host = match owned {
-            Owned::All => Host::start(host, store, clock, kinds).await?,
-            Owned::Taken => Host::idle(host, store, clock, kinds).await?,
+            Owned::All => Host::start(host, its_store, its_clock, kinds).await?,
+            Owned::Taken => Host::idle(host, its_store, its_clock, kinds).await?,
         };
+        let (limits, limiting) = Limits::start(LimitsParts {
+            host: host.clone(),
+            store,
+            clock,
+            rules,
+            local: self.local_limits,
+        })
+        .await?;
         pools.open(host.clone()).await?;
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {
             operations: Operations::new(host.clone(), pools.clone(), waiters.clone()),
             host,
             pools,
+            limits,
             waiters,
             waiting,
+            limiting,
         })
     }
 }
@@ -211,6 +236,7 @@ impl Builder {
                 handlers: self.handlers,
                 worker_lease: WORKER_LEASE,
                 step_grace: Duration::from_millis(OPERATION_PARTING_MS),
+                local_limits: LocalLimits::default(),
             }),
         }
     }
@@ -247,6 +273,8 @@ impl Running {
     /// Stops the handlers, whose operations go on at the next start, then the host.
     pub async fn stop(&self) {
         self.waiting.abort();
+        self.limiting.abort();
+        self.limits.stop();
         self.pools.close().await;
         self.host.stop().await;
     }
@@ -280,6 +308,8 @@ impl Processing {
 impl Drop for Running {
     fn drop(&mut self) {
         self.waiting.abort();
+        self.limiting.abort();
+        self.limits.stop();
         self.pools.abandon();
     }
 }

@@ -25,12 +25,14 @@ use tokio::time::Instant;
 use crate::audit::Refusals;
 use crate::gateway::cluster::Asked;
 use crate::identity::{Permission, Principal, Request, authorize};
+use crate::limit::{Allowance, Bearer, LimitName, Limits};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
 pub(crate) mod audit;
 mod cluster;
 mod failure;
+mod limit;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {
@@ -53,6 +55,11 @@ pub trait Service: Send + Sync + 'static {
     fn expired(&self, principal: &Principal);
     /// Records in the audit trail what somebody is about to do that nothing else is committed of.
     fn record(&self, caller: &Caller, act: Act) -> BoxFuture<'static, Result<(), Failure>>;
+    /// What somebody may use, for the [`Caller`] that is made of it.
+    fn allowance(&self, principal: &Principal, bearer: Bearer) -> Result<Allowance, Failure> {
+        let _ = (principal, bearer);
+        Ok(Allowance::unlimited())
+    }
 }
 
 /// Something for the audit trail.
@@ -74,6 +81,8 @@ pub struct Caller {
     pub principal: Principal,
     /// `None` for a request that stands alone, as one of HTTP does.
     pub session: Option<SessionId>,
+    /// What it may use.
+    pub allowance: Allowance,
 }
 
 /// A command of a caller.
@@ -131,6 +140,7 @@ pub struct Gateway {
     host: Host,
     operations: Operations,
     refusals: Option<Refusals>,
+    limits: Option<Limits>,
 }
 
 impl Gateway {
@@ -140,6 +150,7 @@ impl Gateway {
             host,
             operations,
             refusals: None,
+            limits: None,
         }
     }
 
@@ -147,6 +158,13 @@ impl Gateway {
     #[must_use]
     pub fn noting(mut self, refusals: Refusals) -> Self {
         self.refusals = Some(refusals);
+        self
+    }
+
+    /// The same within these limits.
+    #[must_use]
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
         self
     }
 
@@ -256,7 +274,9 @@ impl Gateway {
             }
         };
         let permission = Permission::to_list(&request.kind);
-        if let Err(failure) = self.authorize(caller, permission) {
+        let permitted = self.authorize(caller, permission);
+        let take = || caller.allowance.take(LimitName::Queries);
+        if let Err(failure) = permitted.and_then(|()| take()) {
             return fail(reply, failure);
         }
         let host = self.host.clone();
@@ -282,7 +302,12 @@ impl Gateway {
 
 impl Service for Gateway {
     fn command(&self, caller: &Caller, call: CommandCall, reply: ReplyTo) {
-        if let Err(failure) = self.permit(caller, Request::Command, &call.target) {
+        if let Some(asked) = limit::Asked::of(&call.target, &call.name, &call.body) {
+            // Who may change what depends on whose it is.
+            return limit::command(self, caller, &asked, reply);
+        }
+        let permitted = self.permit(caller, Request::Command, &call.target);
+        if let Err(failure) = permitted.and_then(|()| take_for_command(caller, &call)) {
             return fail(reply, failure);
         }
         match &call.target {
@@ -309,6 +334,9 @@ impl Service for Gateway {
     }
 
     fn query(&self, caller: &Caller, call: QueryCall, reply: ReplyTo) {
+        if let Some(asked) = limit::Asked::of(&call.target, &call.name, &call.body) {
+            return limit::query(self, caller, &asked, reply);
+        }
         if let (Target::Actors, "list") = (&call.target, &*call.name) {
             // Who may read what depends on their kind.
             return self.list_actors(caller, &call.body, reply);
@@ -317,7 +345,9 @@ impl Service for Gateway {
             // Who may read what depends on whose it is.
             return self.query_audit(caller, &call, reply);
         }
-        if let Err(failure) = self.permit(caller, Request::Query(&call.name), &call.target) {
+        let permitted = self.permit(caller, Request::Query(&call.name), &call.target);
+        let take = || take(caller, LimitName::Queries, &call.target);
+        if let Err(failure) = permitted.and_then(|()| take()) {
             return fail(reply, failure);
         }
         let tenant = || caller.principal.tenant.clone();
@@ -381,7 +411,9 @@ impl Service for Gateway {
         target: Target,
         since: Since,
     ) -> BoxFuture<'static, Result<Feed, Failure>> {
-        if let Err(failure) = self.permit(caller, Request::Subscribe, &target) {
+        let permitted = self.permit(caller, Request::Subscribe, &target);
+        let take = || caller.allowance.take(LimitName::Subscriptions);
+        if let Err(failure) = permitted.and_then(|()| take()) {
             return future::ready(Err(failure)).boxed();
         }
         match target {
@@ -404,7 +436,9 @@ impl Service for Gateway {
     }
 
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes) {
-        if self.permit(caller, Request::Tell, target).is_err() {
+        let permitted = self.permit(caller, Request::Tell, target);
+        let take = || caller.allowance.take(LimitName::Datagrams);
+        if permitted.and_then(|()| take()).is_err() {
             return;
         }
         match target {
@@ -448,6 +482,12 @@ impl Service for Gateway {
         }
         .boxed()
     }
+    fn allowance(&self, principal: &Principal, bearer: Bearer) -> Result<Allowance, Failure> {
+        match &self.limits {
+            Some(limits) => limits.allowance(&principal.tenant, &principal.name, bearer),
+            None => Ok(Allowance::unlimited()),
+        }
+    }
 }
 
 /// The body of the query `list` on [`Target::Actors`].
@@ -479,6 +519,24 @@ fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure>
         tenant,
         address: address.map_err(invalid)?,
     })
+}
+
+/// Takes a token for a request. What is said to the cluster itself needs none: who set a limit too low can mend it.
+fn take(caller: &Caller, name: LimitName, target: &Target) -> Result<(), Failure> {
+    match target {
+        Target::Cluster => Ok(()),
+        Target::Actor(_) | Target::Operation(_) | Target::Operations | Target::Actors => {
+            caller.allowance.take(name)
+        }
+    }
+}
+
+fn take_for_command(caller: &Caller, call: &CommandCall) -> Result<(), Failure> {
+    let name = match (&call.target, &*call.name) {
+        (Target::Operation(_), "submit") => LimitName::Submissions,
+        _ => LimitName::Commands,
+    };
+    take(caller, name, &call.target)
 }
 
 fn fail(reply: ReplyTo, failure: Failure) {

@@ -9,6 +9,7 @@ use selvedge_protocol::{ErrorCode, OperationType};
 
 use crate::bridge::Process;
 use crate::edge::admission::Verdict;
+use crate::limit::{Level, LimitName};
 use crate::processing::BreakerState;
 
 /// Labels: `type`, `state`.
@@ -27,6 +28,8 @@ pub const GUESTS_REFUSED: &str = "selvedge_guests_refused_total";
 
 /// Requests that were refused for who asks. Label: `code`.
 pub const REFUSED: &str = "selvedge_refused_total";
+/// Requests that a limit refused, ephemeral messages that it dropped. Labels: `limit` (what is limited), `scope`.
+pub const LIMIT_REFUSED: &str = "selvedge_limit_refused_total";
 
 /// Requests over HTTP that were answered. Labels: `method`, `route`, `status` (its class).
 pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
@@ -70,6 +73,10 @@ pub fn describe() {
     describe_counter!(
         GUESTS_REFUSED,
         "questions of other nodes for a place, in vain"
+    );
+    describe_counter!(
+        LIMIT_REFUSED,
+        "requests that a limit refused, by what is limited and whose limit it is"
     );
     describe_counter!(HTTP_REQUESTS, "requests over HTTP that were answered");
     describe_histogram!(
@@ -127,12 +134,18 @@ const fn amount(number: u64) -> f64 {
     number as f64
 }
 
+/// A limit has refused something.
+pub(crate) fn limit_refused(name: LimitName, level: Level) {
+    counter!(LIMIT_REFUSED, "limit" => name.name(), "scope" => level.name()).increment(1);
+}
+
 /// A request over HTTP was answered. Routes are templates of paths; methods that no route has are one.
 pub(crate) fn http_answered(method: &str, route: &str, status: u16, elapsed: Duration) {
     let method = match method {
         "GET" => "GET",
         "HEAD" => "HEAD",
         "POST" => "POST",
+        "PUT" => "PUT",
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
         _ => "other",

@@ -459,6 +459,31 @@ pub const KEYS_RETRY_MS: u64 = 10_000;
 /// How long a fetch may take, milliseconds: those who show a new key wait for it.
 pub const KEYS_FETCH_MS_MAX: u64 = 5_000;
 
+/// A rate and a burst that somebody sets: past it they bound nothing.
+pub const LIMIT_RATE_MAX: u64 = 1_000_000_000;
+/// What a node may be ahead of the owner of a limit that holds for the whole cluster, as the time in which so much
+/// comes, milliseconds: twenty times the way to the owner and back, so a node in use asks twenty times a second.
+pub const LIMIT_BATCH_MS: u64 = 100;
+/// How long a node waits for more to tell the owner of a limit, milliseconds: what is below half a batch is told then.
+pub const LIMIT_GATHER_MS: u64 = 100;
+/// How long the owner of a limit is waited for, milliseconds: longer than the change of an owner takes it is no use.
+pub const LIMIT_ASK_MS_MAX: u64 = 1_000;
+/// Until the owner of a limit is asked again that could not be reached, milliseconds.
+pub const LIMIT_RETRY_MS: u64 = 100;
+/// Limits that may be set in a tenant, those of its principals among them: every node has all of them in memory.
+pub const LIMITS_OF_TENANT_MAX: usize = 1_000;
+/// The same over all tenants, at about 300 bytes each.
+pub const LIMITS_MAX: usize = 20_000;
+/// Tenants and principals whose use a node counts at a time, at about a kilobyte each: more than have sessions.
+pub const LIMIT_ACCOUNTS_MAX: usize = 200_000;
+/// Accounts that are as if they were new are forgotten so often, milliseconds.
+pub const LIMIT_SWEEP_MS: u64 = 30_000;
+/// Those that a node knows to be refused most, in each part of the last minute: who is refused once among so many
+/// others is not who a person looks for.
+pub const LIMIT_TOP_KEPT: usize = 128;
+/// How often a session is told that it is over a limit beside its answers, milliseconds.
+pub const LIMIT_NOTICE_MS: u64 = 1_000;
+
 /// What a notice says to the nodes of its cluster: which row has changed, so a few names.
 pub const NOTICE_BYTES_MAX: usize = 4 * 1024;
 /// Notices that are read, or cleared, at a time.

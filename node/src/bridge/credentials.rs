@@ -7,6 +7,7 @@ use selvedge_protocol::{ErrorCode, Failure, Tenant};
 
 use crate::bridge::Inside;
 use crate::gateway::Caller;
+use crate::limit::Bearer;
 
 /// The tenant to act in.
 pub(super) const TENANT: HeaderName = HeaderName::from_static("selvedge-tenant");
@@ -46,9 +47,11 @@ impl<'a> Credentials<'a> {
         let tenant =
             tenant.map_err(|error| Failure::field(ErrorCode::Invalid, field, error.to_string()))?;
         let principal = inside.authenticate(token.to_owned(), tenant).await?;
+        let allowance = inside.service.allowance(&principal, Bearer::Request)?;
         Ok(Caller {
             principal,
             session: None,
+            allowance,
         })
     }
 }

@@ -21,9 +21,11 @@ use url::Url;
 
 use crate::bridge::origin::is_loopback;
 use crate::bridge::problem::Problem;
+use crate::bridge::rate_headers;
 use crate::bridge::version;
 use crate::bridge::{BridgeConfig, Inside};
 use crate::edge::is_at;
+use crate::limit::Allowance;
 use crate::metrics;
 
 /// What every request is held to.
@@ -146,9 +148,15 @@ pub(super) async fn held<B: MessageBody + 'static>(
             None => named(next.call(request).await?, &id),
         },
     };
+    let standings = {
+        let extensions = response.request().extensions();
+        let allowance = extensions.get::<Allowance>();
+        allowance.map_or_else(Vec::new, Allowance::standings)
+    };
     let (route, status) = (response.request().match_pattern(), response.status());
     let headers = response.headers_mut();
     says(headers, &id, origin);
+    rate_headers::say(headers, &standings);
     let elapsed = began.elapsed();
     let route = route.as_deref().unwrap_or("none");
     metrics::http_answered(method.as_str(), route, status.as_u16(), elapsed);
@@ -211,7 +219,7 @@ fn preflight(request: &HttpRequest, origin: Option<&HeaderValue>) -> Option<Http
     origin.filter(|_| is_preflight)?;
     Some(
         HttpResponse::NoContent()
-            .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"))
+            .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"))
             .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED))
             .insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS))
             .finish(),
@@ -290,7 +298,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("selvedge-request-id");
 /// What pages of other sites may send and read.
 const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, \
      Selvedge-Tenant, Selvedge-Version, Traceparent";
-const EXPOSED: &str = "ETag, Link, Location, Content-Location, Retry-After, Allow, Deprecation, Sunset, \
+const EXPOSED: &str = "ETag, Link, Location, Content-Location, Retry-After, RateLimit, RateLimit-Policy, Allow, Deprecation, Sunset, \
      Selvedge-Version, Selvedge-Request-Id";
 
 /// How long a browser may remember it: what is allowed changes with a restart of the node.

@@ -13,6 +13,7 @@ mod inside;
 mod lane;
 mod origin;
 mod problem;
+mod rate_headers;
 mod rest;
 mod routes;
 mod scrape;

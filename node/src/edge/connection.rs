@@ -187,6 +187,8 @@ impl Conversation {
     async fn turn(&mut self) -> Result<(), Over> {
         let is_blocked = !self.pending.is_empty();
         let has_frames = self.control.has_frames;
+        // One that has brought too much is read again when that is within its limits.
+        let is_held = !self.session.allowance().is_ready();
         tokio::select! {
             biased;
             ready = self.link.next(), if !is_blocked => self.carry_out(ready)?,
@@ -200,16 +202,20 @@ impl Conversation {
                 let wire = self.wire.clone();
                 self.tasks.spawn(payload::serve(shared, self.session.reporter(), wire, entrance));
             }
-            datagram = self.wire.read_datagram() => {
+            () = self.session.allowance().ready(), if is_held => {}
+            datagram = self.wire.read_datagram(), if !is_held => {
                 self.datagram(datagram.map_err(|_| Over::Lost)?)?;
             }
             Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.joined(ended),
-            permit = self.session.permit(), if has_frames && !is_blocked => {
+            permit = self.session.permit(), if has_frames && !is_blocked && !is_held => {
                 // None means that the session has ended, of which the link tells.
                 permit.map_or(Ok(()), |permit| self.hand_over(permit))?;
             }
-            chunk = self.control.recv.read_chunk(READ_BYTES, true), if !has_frames && !is_blocked => {
+            chunk = self.control.recv.read_chunk(READ_BYTES, true), if !has_frames && !is_blocked && !is_held => {
+                let before = self.control.buffer.len();
                 self.control.received(chunk)?;
+                let bytes = self.control.buffer.len() - before;
+                self.session.allowance().came(bytes, 0);
                 if let Some(permit) = self.session.try_permit() {
                     self.hand_over(permit)?;
                 }
@@ -226,6 +232,7 @@ impl Conversation {
     fn hand_over(&mut self, permit: BatchPermit) -> Result<(), Over> {
         let frames = self.control.frames(self.shared.config.payload_stall)?;
         if !frames.is_empty() {
+            self.session.allowance().came(0, frames.len());
             self.session.frames(permit, frames);
         }
         Ok(())
@@ -284,6 +291,7 @@ impl Conversation {
     }
 
     fn datagram(&self, bytes: Bytes) -> Result<(), Over> {
+        self.session.allowance().came(bytes.len(), 1);
         let frame =
             codec::decode_whole(BytesMut::from(bytes)).map_err(|error| violation(&error))?;
         if !matches!(frame, ClientFrame::Ephemeral(_)) {

@@ -23,6 +23,8 @@ pub enum Resource {
     Cluster,
     Config,
     Audit,
+    /// Rates, of principals and of tenants.
+    Limit,
 }
 
 /// What is done to it.
@@ -76,7 +78,7 @@ pub struct Entry {
 /// Every permission that there is.
 pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
-    use Resource::{Actor, Audit, Cluster, Config, Operation, Policy, Schedule, Session};
+    use Resource::{Actor, Audit, Cluster, Config, Limit, Operation, Policy, Schedule, Session};
     &[
         entry(Operation, Read, "read, list and watch operations"),
         entry(
@@ -132,6 +134,18 @@ pub const TABLE: &[Entry] = {
                 Administer,
                 "read and verify the audit trail of the cluster",
             )
+        },
+        Entry {
+            holder: Holder::Either,
+            ..entry(Limit, Read, "see limits and whom they refuse")
+        },
+        Entry {
+            holder: Holder::Either,
+            ..entry(Limit, Write, "set limits of principals")
+        },
+        Entry {
+            holder: Holder::Administrators,
+            ..entry(Limit, Administer, "set limits of tenants")
         },
     ]
 };
@@ -217,6 +231,7 @@ impl Resource {
         Self::Cluster,
         Self::Config,
         Self::Audit,
+        Self::Limit,
     ];
 
     /// The name in rules and refusals.
@@ -230,6 +245,7 @@ impl Resource {
             Self::Cluster => "cluster",
             Self::Config => "config",
             Self::Audit => "audit",
+            Self::Limit => "limit",
         }
     }
 

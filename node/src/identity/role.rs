@@ -51,8 +51,9 @@ impl Role {
 
     /// Keeps things going: a viewer that sees to operations, schedules, policies and sessions.
     pub const OPERATOR: Self = Self::built_in("operator", {
-        use Resource::{Actor, Cluster, Operation, Policy, Schedule, Session};
+        use Resource::{Actor, Cluster, Limit, Operation, Policy, Schedule, Session};
         &[
+            Rule::any(Limit, Action::Read),
             Rule::any(Operation, Action::Read),
             Rule::any(Operation, Action::Write),
             Rule::any(Actor, Action::Read),
@@ -204,6 +205,9 @@ mod tests {
         ("config:read", "C"),
         ("audit:read", "A"),
         ("audit:administer", "C"),
+        ("limit:read", "OAC"),
+        ("limit:write", "AC"),
+        ("limit:administer", "C"),
     ];
 
     fn pairs() -> impl Iterator<Item = Permission> {

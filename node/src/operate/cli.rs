@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod cluster;
+mod limit;
 mod load;
 mod node_flags;
 
@@ -16,6 +17,7 @@ use crate::operate::duration::parse_ms;
 pub(crate) use audit::{Audit, AuditExport, AuditList, AuditVerify, OfChain};
 pub(crate) use backup::{Backup, OfStore};
 pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
+pub(crate) use limit::{Limit, LimitNamed};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
 
@@ -69,6 +71,9 @@ pub(crate) enum Command {
     /// Show and change how operations of a type are run.
     #[command(subcommand)]
     Policy(Policy),
+    /// Show and set how much tenants and principals may do, and see whom that refuses.
+    #[command(subcommand)]
+    Limit(Limit),
     /// Execute steps of operations.
     #[command(subcommand)]
     Worker(WorkerCommand),

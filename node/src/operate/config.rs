@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::edge::admission::AdmissionConfig;
 use crate::identity::jwt::IssuerConfig;
+use crate::limit::LocalLimits;
 use crate::operate::audit_table::{AuditConfig, AuditTable};
 use crate::operate::bridge_table::BridgeTable;
 use crate::operate::cli::NodeFlags;
@@ -19,6 +20,7 @@ use crate::operate::edge_table;
 use crate::operate::failure::CommandFailure;
 use crate::operate::fdb_table::FdbTable;
 use crate::operate::identity_table::IdentityTable;
+use crate::operate::limits_table::LimitsTable;
 use crate::operate::origin::{Origins, flag_or_variable};
 use crate::operate::tls_files::{TlsConfig, TlsTable};
 
@@ -50,6 +52,9 @@ pub(crate) struct NodeConfig {
     /// Those of `identity`, checked.
     #[serde(skip)]
     pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) limits: LimitsTable,
+    #[serde(skip)]
+    pub(crate) local_limits: LocalLimits,
     pub(crate) drain_seconds: u32,
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
@@ -96,6 +101,7 @@ struct File {
     bridge: BridgeTable,
     token_file: Option<PathBuf>,
     identity: IdentityTable,
+    limits: LimitsTable,
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
@@ -160,6 +166,8 @@ impl NodeConfig {
             token_file: file.token_file,
             issuers: file.identity.checked(|key| origins.of(key))?,
             identity: file.identity,
+            local_limits: file.limits.checked(|key| origins.of(key))?,
+            limits: file.limits,
             drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
             reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,
             connections_max: within(

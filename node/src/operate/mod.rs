@@ -15,6 +15,7 @@ mod failure;
 mod fdb_table;
 mod free_port;
 mod identity_table;
+mod limits_table;
 mod membership;
 mod node;
 mod origin;
@@ -118,6 +119,7 @@ async fn run(
         Command::Schedule(schedule) => commands::schedule::run(printer, schedule).await,
         Command::Actor(actor) => commands::actor::run(printer, actor).await,
         Command::Policy(policy) => commands::policy::run(printer, policy).await,
+        Command::Limit(limit) => commands::limit::run(printer, limit).await,
         Command::Worker(worker) => commands::worker::run(printer, worker).await,
         Command::Cluster(cluster) => commands::cluster::run(printer, cluster).await,
         Command::Config(Config::Check(flags)) => {

@@ -242,7 +242,9 @@ async fn run(
     is_alone: bool,
 ) -> Result<Running, CommandFailure> {
     let lease = Duration::from_millis(config.worker_lease_ms.into());
-    let application = application.worker_lease(lease);
+    let application = application
+        .worker_lease(lease)
+        .local_limits(config.local_limits);
     let running = match is_alone {
         true => application.start(place).await,
         false => application.start_idle(place).await,

@@ -53,7 +53,10 @@ impl Doors {
     ) -> Result<Self, CommandFailure> {
         let refusals = Refusals::new(clock.clone());
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
-        let service: Arc<dyn Service> = Arc::new(gateway.noting(refusals.clone()));
+        let gateway = gateway
+            .noting(refusals.clone())
+            .limited(application.limits.clone());
+        let service: Arc<dyn Service> = Arc::new(gateway);
         let own = DevelopmentToken::new("admin", token);
         let tokens = Tokens::new(own, config.issuers.clone(), clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);

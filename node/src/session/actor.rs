@@ -25,6 +25,7 @@ use crate::session::alarm::Alarm;
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
+use crate::session::limited::Limited;
 use crate::session::link::{End, LinkSender, Opening, Outgoing};
 use crate::session::message::{Attachment, Message};
 use crate::session::registry::{Registration, Registry, SessionInfo};
@@ -64,6 +65,7 @@ pub(super) struct State {
     told: Option<Told>,
     departure: Departure,
     registration: Registration,
+    limited: Limited,
     /// For the credential of the connection, where that expires.
     alarm: Option<Alarm>,
 }
@@ -115,6 +117,7 @@ impl Actor for SessionActor {
             told: None,
             departure: Departure::No,
             registration,
+            limited: Limited::default(),
             alarm: None,
         };
         state.attach(&myself, start.attachment);
@@ -279,6 +282,7 @@ impl State {
         let Attachment {
             connection,
             principal,
+            allowance,
             link,
             welcome,
             told,
@@ -290,6 +294,7 @@ impl State {
         self.attachment = Some((connection, link));
         self.work.go_on_as(&principal);
         self.caller.principal = principal;
+        self.caller.allowance = allowance;
         self.set_alarm(myself, connection);
     }
 
@@ -523,7 +528,9 @@ impl State {
         let answers = self.inbox.take();
         let mut outgoing = Vec::with_capacity(answers.len());
         for (request, outcome) in answers {
+            let notice = self.limited.notice(&outcome, &self.clock);
             outgoing.extend(self.answer(request, outcome));
+            outgoing.extend(notice.map(ServerFrame::Notice).map(Outgoing::Frame));
         }
         self.push(outgoing);
     }

@@ -9,6 +9,7 @@ use selvedge_protocol::{Failure, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::gateway::CommandPayload;
+use crate::limit::Allowance;
 use crate::session::message::Message;
 
 /// A connection's hold on its session. Dropped, it leaves the session detached.
@@ -33,12 +34,20 @@ pub struct BatchPermit {
 
 /// The leaves of a connection, for whoever reads for it.
 #[derive(Debug, Clone)]
-pub struct Batches(Arc<Semaphore>);
+pub struct Batches {
+    permits: Arc<Semaphore>,
+    allowance: Allowance,
+}
 
 impl Batches {
+    /// What the connection may use, for who reads from it.
+    pub(crate) const fn allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
     /// As [`SessionHandle::permit`].
     pub async fn permit(&self) -> Option<BatchPermit> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .ok()
@@ -63,13 +72,22 @@ impl SessionHandle {
         session: SessionId,
         connection: ConnectionNumber,
         actor: ActorRef<Message>,
+        allowance: Allowance,
     ) -> Self {
         Self {
             session,
             connection,
             actor,
-            batches: Batches(Arc::new(Semaphore::new(BATCHES_MAX))),
+            batches: Batches {
+                permits: Arc::new(Semaphore::new(BATCHES_MAX)),
+                allowance,
+            },
         }
+    }
+
+    /// What the connection may use, for who reads from it.
+    pub(crate) const fn allowance(&self) -> &Allowance {
+        &self.batches.allowance
     }
 
     /// The id of the session.
@@ -89,7 +107,7 @@ impl SessionHandle {
 
     /// Leave at once or not at all: for what may be lost.
     pub fn try_permit(&self) -> Option<BatchPermit> {
-        Arc::clone(&self.batches.0)
+        Arc::clone(&self.batches.permits)
             .try_acquire_owned()
             .ok()
             .map(|permit| BatchPermit { _permit: permit })

@@ -7,6 +7,7 @@ use selvedge_protocol::Failure;
 use selvedge_protocol::frame::{ClientFrame, Task, Welcome};
 
 use crate::identity::Principal;
+use crate::limit::Allowance;
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{BatchPermit, ConnectionNumber, PayloadCommand};
 use crate::session::link::LinkSender;
@@ -59,6 +60,8 @@ pub(super) struct Attachment {
     pub(super) connection: ConnectionNumber,
     /// Who it is, by the credential that it came with: what that allows counts, not what one before it did.
     pub(super) principal: Principal,
+    /// What it may use.
+    pub(super) allowance: Allowance,
     pub(super) link: LinkSender,
     pub(super) welcome: Welcome,
     /// The other nodes that the Welcome tells of.

@@ -11,6 +11,7 @@ mod elsewhere;
 mod handle;
 mod inbox;
 mod item;
+mod limited;
 mod link;
 mod message;
 mod registry;

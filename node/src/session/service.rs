@@ -15,6 +15,7 @@ use selvedge_protocol::{ErrorCode, Failure, SessionId, servers};
 
 use crate::gateway::{Caller, Service};
 use crate::identity::{Authenticator, Principal, ResumeClaims, ResumeKey};
+use crate::limit::Bearer;
 use crate::processing::worker::Workers;
 use crate::session::actor::{SessionActor, Start};
 use crate::session::elsewhere::{Elsewhere, OtherNodes, Told};
@@ -145,6 +146,8 @@ impl Sessions {
             .check_present(&shared.inside.clock)
             .inspect_err(|_| shared.inside.service.expired(&principal))?;
         let opened = self.admit(&principal, resume)?;
+        let service = &shared.inside.service;
+        let allowance = service.allowance(&principal, Bearer::Connection)?;
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
         let elsewhere = shared.elsewhere(link.transport());
@@ -154,6 +157,7 @@ impl Sessions {
         let attachment = Attachment {
             connection,
             principal,
+            allowance: allowance.clone(),
             link,
             welcome,
             told: Told::new(elsewhere.watch(), others),
@@ -165,7 +169,12 @@ impl Sessions {
         if deadline_ms > 0 {
             let _ = actor.send_message(Message::Drain { deadline_ms });
         }
-        Ok(SessionHandle::new(opened.session, connection, actor))
+        Ok(SessionHandle::new(
+            opened.session,
+            connection,
+            actor,
+            allowance,
+        ))
     }
 
     /// What they take their time and randomness from.
@@ -358,6 +367,7 @@ impl Sessions {
             caller: Caller {
                 principal: attachment.principal.clone(),
                 session: Some(session),
+                allowance: attachment.allowance.clone(),
             },
             attachment: *attachment,
         };

@@ -6,6 +6,7 @@ mod audit;
 mod bridge;
 mod edge;
 mod identity;
+mod limit;
 mod operation;
 mod permission;
 mod process;

@@ -10,7 +10,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Payload};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use futures::future::join_all;
 use selvedge_protocol::limits::{GRAPHQL_BODY_BYTES_MAX, GRAPHQL_BODY_MS_MAX};
 use selvedge_protocol::{ErrorCode, Failure};
@@ -119,6 +119,7 @@ async fn answer_post(
     let caller = Credentials::of(request.headers())?
         .caller(&served.inside)
         .await?;
+    request.extensions_mut().insert(caller.allowance.clone());
     let body = body(payload).await?;
     match (Requests::from_body(&body)?, media) {
         (Requests::One(parameters), Media::GraphqlResponse | Media::Json) => {
@@ -152,6 +153,7 @@ async fn answer_get(
     let caller = Credentials::of(request.headers())?
         .caller(&served.inside)
         .await?;
+    request.extensions_mut().insert(caller.allowance.clone());
     let parameters = Parameters::from_address(request.query_string())?;
     let prepared = served.engine.prepare(parameters);
     if prepared.as_ref().is_ok_and(Prepared::is_mutation) {

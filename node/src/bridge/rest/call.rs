@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, HeaderName};
 use actix_web::web::{self, Data};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
@@ -55,6 +55,8 @@ impl Call {
         };
         let body_bytes_max = common.body_bytes_max();
         let caller = Credentials::of(request.headers())?.caller(&inside).await?;
+        // Its answer says how its limits stand.
+        request.extensions_mut().insert(caller.allowance.clone());
         produces(&request)?;
         Ok(Self {
             caller,

@@ -14,6 +14,7 @@ mod description;
 mod doc;
 mod events;
 mod identity;
+mod limits;
 mod openapi;
 mod operations;
 mod parameters;
@@ -132,6 +133,15 @@ fn administered(table: Table) -> Table {
         .get("/v1/config", config::get, description::config)
         .get("/v1/audit", audit::list, description::audit)
         .post("/v1/audit/verify", audit::verify, description::audit_verify)
+        .get("/v1/limits", limits::list, limits::of_list)
+        .get("/v1/limits/top", limits::top, limits::of_top)
+        .get("/v1/limits/{scope}/{name}", limits::get, limits::of_get)
+        .put("/v1/limits/{scope}/{name}", limits::set, limits::of_set)
+        .delete(
+            "/v1/limits/{scope}/{name}",
+            limits::delete,
+            limits::of_delete,
+        )
 }
 
 fn described(table: Table) -> Table {

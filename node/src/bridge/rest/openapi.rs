@@ -63,6 +63,7 @@ pub(crate) fn describe(routes: Vec<(Method, &'static str, Doc)>) -> OpenApi {
         schemas.extend(named);
         let method = match method {
             Method::POST => HttpMethod::Post,
+            Method::PUT => HttpMethod::Put,
             Method::DELETE => HttpMethod::Delete,
             // The table knows no others.
             _ => HttpMethod::Get,
@@ -112,11 +113,12 @@ pub(crate) fn describe(routes: Vec<(Method, &'static str, Doc)>) -> OpenApi {
 const ABOUT: &str = "Durable actors and operations over HTTP. An answer of success to a command is committed and durable. \
      Errors are problems (RFC 9457) with a stable `code`. Times are RFC 3339, UTC.";
 
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("operations", "Durable jobs."),
     ("actors", "Durable state machines with one owner each."),
     ("sessions", "Relations of clients to this node."),
     ("cluster", "The nodes, for an administrator."),
+    ("limits", "What tenants and principals may use."),
     ("node", "How this node is, for everybody."),
 ];
 

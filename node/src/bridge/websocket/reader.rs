@@ -40,6 +40,8 @@ pub(super) struct Reader {
     /// Set whenever something came whole.
     is_heard: Rc<Cell<bool>>,
     is_over: bool,
+    /// That came and were not counted yet.
+    bytes: usize,
 }
 
 impl Reader {
@@ -52,6 +54,7 @@ impl Reader {
             rest: BytesMut::new(),
             is_heard: Rc::new(Cell::new(false)),
             is_over: false,
+            bytes: 0,
         }
     }
 
@@ -83,7 +86,11 @@ impl Reader {
     /// All batches, each with leave from the session where it needs some.
     pub(super) fn batches(self, session: Batches) -> impl Stream<Item = Batch> {
         stream::unfold((self, session), |(mut reader, session)| async move {
+            let allowance = session.allowance();
+            // One that has brought too much is read again when that is within its limits.
+            allowance.ready().await;
             let mut batch = reader.next().await?;
+            allowance.came(std::mem::take(&mut reader.bytes), batch.frames.len());
             if !batch.frames.is_empty() {
                 batch.permit = session.permit().await;
             }
@@ -92,12 +99,14 @@ impl Reader {
     }
 
     fn received(&mut self, chunk: &Bytes) {
+        let before = self.buffer.len();
         self.buffer.extend_from_slice(chunk);
         while self.buffer.len() < READ_BYTES
             && let Some(Some(Ok(chunk))) = self.payload.next().now_or_never()
         {
             self.buffer.extend_from_slice(&chunk);
         }
+        self.bytes += self.buffer.len() - before;
     }
 
     fn batch(&mut self) -> Batch {

@@ -104,7 +104,10 @@ impl Node {
         let application = application.start(place).await.unwrap();
         let gateway = Gateway::new(application.host.clone(), application.operations.clone());
         let refusals = Refusals::new(clock.clone());
-        let service = Arc::new(gateway.noting(refusals.clone()));
+        let gateway = gateway
+            .noting(refusals.clone())
+            .limited(application.limits.clone());
+        let service = Arc::new(gateway);
         let sessions = session::Inside {
             service: service.clone(),
             workers: Some(application.workers()),

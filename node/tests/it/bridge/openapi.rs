@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::Node;
-use super::client::Answer;
+use super::client::{Answer, Method};
 
 /// The description, and where an answer is in it.
 struct Described(Value);
@@ -170,6 +170,15 @@ async fn answers_are_as_described() {
     ] {
         api.holds("post", template, &http.post(path, body).await);
     }
+    let limit = "/v1/limits/principal:ann/logins";
+    let template = "/v1/limits/{scope}/{name}";
+    for body in [json!({ "rate": "9/s" }), json!({ "rate": "9" }), json!({})] {
+        let answer = http
+            .header("content-type", "application/json")
+            .send(Method::PUT, limit, body.to_string().into())
+            .await;
+        api.holds("put", template, &answer);
+    }
     for (path, template) in [
         ("/v1/operations", "/v1/operations"),
         ("/v1/operations/o", item),
@@ -184,6 +193,16 @@ async fn answers_are_as_described() {
         ("/v1/cluster/plan", "/v1/cluster/plan"),
         ("/v1/cluster/why", "/v1/cluster/why"),
         ("/v1/config", "/v1/config"),
+        ("/v1/limits", "/v1/limits"),
+        ("/v1/limits/top", "/v1/limits/top"),
+        (
+            "/v1/limits/principal:ann/logins",
+            "/v1/limits/{scope}/{name}",
+        ),
+        (
+            "/v1/limits/principal:none/logins",
+            "/v1/limits/{scope}/{name}",
+        ),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
         ("/healthz", "/healthz"),
@@ -197,6 +216,8 @@ async fn answers_are_as_described() {
     }
     let gone = http.delete("/v1/cluster/nodes/n").await;
     api.holds("delete", "/v1/cluster/nodes/{node}", &gone);
+    let deleted = http.delete("/v1/limits/principal:ann/logins").await;
+    api.holds("delete", "/v1/limits/{scope}/{name}", &deleted);
     node.stop().await;
 }
 

@@ -66,6 +66,13 @@ impl Ask {
         }
     }
 
+    fn put(self, path: &'static str, body: &'static str) -> Self {
+        Self {
+            rest: Some((Method::PUT, path, body)),
+            ..self
+        }
+    }
+
     fn delete(self, path: &'static str) -> Self {
         Self {
             rest: Some((Method::DELETE, path, "")),
@@ -274,6 +281,48 @@ fn administration() -> Vec<Ask> {
         ask("audit:administer")
             .query("cluster", "audit.verify", r#"{"chain":"cluster"}"#)
             .post("/v1/audit/verify", r#"{"chain":"cluster"}"#),
+        ask("limit:read")
+            .query("cluster", "limit.list", "{}")
+            .get("/v1/limits"),
+        ask("limit:read")
+            .query("cluster", "limit.top", "{}")
+            .get("/v1/limits/top"),
+        ask("limit:read")
+            .query(
+                "cluster",
+                "limit.get",
+                r#"{"scope":"principal:none","limit":"commands"}"#,
+            )
+            .get("/v1/limits/principal:none/commands")
+            .behind("not_found"),
+        ask("limit:write")
+            .command(
+                "cluster",
+                "limit.set",
+                r#"{"scope":"principal:none","limit":"queries","rate":"9/s"}"#,
+            )
+            .put("/v1/limits/principal:none/queries", r#"{"rate":"9/s"}"#),
+        ask("limit:write")
+            .command(
+                "cluster",
+                "limit.delete",
+                r#"{"scope":"principal:none","limit":"queries"}"#,
+            )
+            .delete("/v1/limits/principal:*/queries"),
+        ask("limit:administer")
+            .command(
+                "cluster",
+                "limit.set",
+                r#"{"scope":"tenant:other","limit":"queries","rate":"9/s"}"#,
+            )
+            .put("/v1/limits/tenant:*/logins", r#"{"rate":"9/s"}"#),
+        ask("limit:administer")
+            .command(
+                "cluster",
+                "limit.delete",
+                r#"{"scope":"tenant:other","limit":"queries"}"#,
+            )
+            .delete("/v1/limits/tenant:other/queries"),
     ]
 }
 

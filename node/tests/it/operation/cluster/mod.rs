@@ -2,6 +2,7 @@
 
 mod hostile;
 mod lent;
+mod limits;
 mod metered;
 mod moves;
 mod told;

@@ -6,6 +6,7 @@ pub(crate) mod frozen;
 mod gone;
 mod growth;
 mod lent;
+mod limit;
 mod ready;
 mod restart;
 mod roles;

@@ -1,0 +1,179 @@
+//! A limit over several nodes, while its owner changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use selvedge_cluster::actor::Identity;
+use selvedge_cluster::membership::Role;
+use selvedge_node::gateway::{Caller, CommandCall, CommandPayload, Gateway, Service};
+use selvedge_node::identity::{self, Principal};
+use selvedge_node::limit::{Allowance, Bearer, LimitName, Rate};
+use selvedge_protocol::{CommandId, Target, Tenant};
+use serde_json::json;
+use tokio::time::{Instant, interval, timeout};
+
+use super::super::world::{PATIENCE, answered};
+use super::{Cluster, Node};
+
+/// Sets a limit as an administrator of the cluster does, at this node.
+async fn set(node: &Node, scope: &str, rate: &str) {
+    let running = &node.running;
+    let gateway = Gateway::new(running.host.clone(), running.operations.clone());
+    let gateway = gateway.limited(running.limits.clone());
+    let admin = Principal::new("admin", Tenant::default_tenant(), [identity::Role::ADMIN]);
+    let caller = Caller {
+        principal: admin.administering_the_cluster(),
+        session: None,
+        allowance: Allowance::unlimited(),
+    };
+    let body = json!({ "scope": scope, "limit": "commands", "rate": rate });
+    let call = CommandCall {
+        target: Target::Cluster,
+        identity: Identity::Id(CommandId::from_text("set")),
+        name: "limit.set".to_owned(),
+        body: body.to_string().into(),
+        payload: CommandPayload::None,
+        if_version: None,
+        deadline: None,
+    };
+    let set = answered(|reply| gateway.command(&caller, call, reply)).await;
+    set.unwrap();
+}
+
+fn allowance(node: &Node, tenant: &Tenant) -> Allowance {
+    let limits = &node.running.limits;
+    let name = Arc::from("somebody");
+    limits.allowance(tenant, &name, Bearer::Request).unwrap()
+}
+
+/// What the nodes let through.
+struct Load {
+    allowances: Vec<Allowance>,
+    first: Option<Instant>,
+    last: Instant,
+    accepted: u64,
+}
+
+impl Load {
+    /// Asks all nodes for more than the limit has, for some time.
+    async fn goes_on(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        let mut ticks = interval(Duration::from_millis(2));
+        while Instant::now() < end {
+            ticks.tick().await;
+            for allowance in &self.allowances {
+                for _ in 0..3 {
+                    if allowance.take(LimitName::Commands).is_ok() {
+                        self.last = Instant::now();
+                        self.first.get_or_insert(self.last);
+                        self.accepted += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The bound of `limit::lease`, and most of what it allows.
+    fn check(&self, rate: Rate) {
+        let time = self.last.duration_since(self.first.unwrap());
+        let came = time.as_secs_f64() * rate.tokens() as f64;
+        let nodes = self.allowances.len() as u64;
+        let bound = came + (rate.burst() + nodes * rate.batch()) as f64;
+        let accepted = self.accepted as f64;
+        assert!(accepted <= bound, "{accepted} of {bound} in {time:?}");
+        assert!(accepted >= came * 0.6, "{accepted} of {came} in {time:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_holds_over_all_nodes_and_changes_of_its_owner() {
+    let mut cluster = Cluster::new().await;
+    let mut nodes = Vec::new();
+    for name in ["node-1", "node-2", "node-3"] {
+        nodes.push(cluster.node(name, &[Role::Core, Role::Processing]).await);
+    }
+    let all: Vec<&Node> = nodes.iter().collect();
+    cluster.give_all_to(&nodes[0]).await;
+    cluster.tell(&all);
+
+    let tenant = Tenant::default_tenant();
+    let rate: Rate = "100/s".parse().unwrap();
+    let allowances: Vec<_> = nodes.iter().map(|node| allowance(node, &tenant)).collect();
+    // Those that are there already hear of it within a second.
+    set(&nodes[1], "tenant:default", "100/s").await;
+    let in_force = async {
+        let mut ticks = interval(Duration::from_millis(5));
+        while !allowances.iter().all(|it| it.standings().len() == 1) {
+            ticks.tick().await;
+        }
+    };
+    let began = Instant::now();
+    timeout(PATIENCE, in_force).await.unwrap();
+    let heard = began.elapsed();
+    assert!(heard < Duration::from_secs(1), "{heard:?}");
+
+    let mut load = Load {
+        allowances,
+        first: None,
+        last: Instant::now(),
+        accepted: 0,
+    };
+    load.goes_on(Duration::from_secs(2)).await;
+    load.check(rate);
+    // The owner is another, twice; the first had given nothing back.
+    cluster.give_all_to(&nodes[1]).await;
+    cluster.tell(&all);
+    load.goes_on(Duration::from_secs(2)).await;
+    load.check(rate);
+    cluster.bury("node-2");
+    cluster.give_all_to(&nodes[2]).await;
+    cluster.tell(&all);
+    load.goes_on(Duration::from_secs(2)).await;
+    load.check(rate);
+
+    // Another tenant is another matter.
+    let other = allowance(&nodes[0], &Tenant::new("other").unwrap());
+    assert!((0..1_000).all(|_| other.take(LimitName::Commands).is_ok()));
+    // Whoever comes anew finds it used up.
+    load.goes_on(Duration::from_millis(100)).await;
+    let anew = allowance(&nodes[0], &tenant);
+    let granted = (0..1_000).filter(|_| anew.take(LimitName::Commands).is_ok());
+    assert!(granted.count() as u64 <= rate.batch());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_the_owner_goes_on_with_what_it_has() {
+    let mut cluster = Cluster::new().await;
+    let node = cluster
+        .node("node-1", &[Role::Core, Role::Processing])
+        .await;
+    // Nobody owns anything.
+    cluster.tell(&[&node]);
+    set(&node, "tenant:default", "100/s").await;
+    let tenant = Tenant::default_tenant();
+    let allowance = allowance(&node, &tenant);
+    let taken = (0..100).filter(|_| allowance.take(LimitName::Commands).is_ok());
+    assert_eq!(taken.count(), 10);
+    let said = async {
+        let mut ticks = interval(Duration::from_millis(5));
+        loop {
+            ticks.tick().await;
+            let refused = allowance.take(LimitName::Commands).unwrap_err();
+            if refused.message.contains("cannot be reached") {
+                return refused;
+            }
+        }
+    };
+    let refused = timeout(PATIENCE, said).await.unwrap();
+    assert!(refused.retry_after_ms.is_some());
+    // Once there is an owner it goes on.
+    cluster.give_all_to(&node).await;
+    cluster.tell(&[&node]);
+    let served = async {
+        let mut ticks = interval(Duration::from_millis(5));
+        while allowance.take(LimitName::Commands).is_err() {
+            ticks.tick().await;
+        }
+    };
+    timeout(PATIENCE, served).await.unwrap();
+}
