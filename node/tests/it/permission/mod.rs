@@ -5,6 +5,7 @@ mod expiry;
 pub(crate) mod people;
 mod resume;
 mod sessions;
+mod tenants;
 mod walk;
 
 use std::sync::Arc;
@@ -142,13 +143,18 @@ impl Peer {
 
     /// Asks, and waits for the answer.
     async fn ask(&mut self, frame: Frame) -> Result<(), Failure> {
+        self.ask_for(frame).await.map(drop)
+    }
+
+    /// The same, with the body of the answer.
+    async fn ask_for(&mut self, frame: Frame) -> Result<Bytes, Failure> {
         self.last += 1;
         let number = self.last;
         self.send(frame.numbered(number)).await;
         loop {
             match self.next().await {
                 ServerFrame::Reply(reply) => match reply.outcome {
-                    Outcome::Success(_) => return Ok(()),
+                    Outcome::Success(success) => return Ok(success.body),
                     Outcome::Failure(failure) => return Err(failure),
                 },
                 // Of what was subscribed to before.
