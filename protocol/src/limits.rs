@@ -478,8 +478,8 @@ pub const ROLE_RULE_BYTES_MAX: usize = 64;
 pub const PRINCIPAL_ROLES_MAX: usize = 32;
 /// API keys of a tenant, those that were revoked included: they are listed whole, and fit into a transaction.
 pub const API_KEYS_MAX: usize = 1_000;
-/// What an API key is called: a line of a list.
-pub const API_KEY_NAME_BYTES_MAX: usize = 128;
+/// What an API key is called, in characters: a line of a list.
+pub const API_KEY_NAME_CHARS_MAX: usize = 128;
 /// How old the time of an API key's last use may be in the store, milliseconds: a key that is used all day costs 24
 /// commits, and who looks for keys that nobody uses looks for weeks.
 pub const API_KEY_USED_MS: u64 = 60 * 60 * 1_000;

@@ -31,6 +31,7 @@ pub(crate) use principal::Term;
 pub use resume::{ResumeClaims, ResumeKey};
 pub use role::{BUILT_IN, Role, Rule, Scope};
 pub use rule_text::RuleError;
+pub(crate) use rule_text::every_rule;
 pub use secret::Secret;
 pub use standing::{Basis, Standing, Standings};
 pub use tokens::Tokens;

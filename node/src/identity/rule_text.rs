@@ -89,6 +89,24 @@ impl fmt::Display for Rule {
     }
 }
 
+/// Every rule that means something, for descriptions.
+pub(crate) fn every_rule() -> Vec<String> {
+    let resources = Resource::ALL.map(Some).into_iter().chain([None]);
+    let pairs = resources.flat_map(|resource| {
+        let actions = Action::ALL.map(Some).into_iter().chain([None]);
+        actions.map(move |action| (resource, action))
+    });
+    let rules = pairs.flat_map(|(resource, action)| {
+        [Scope::Any, Scope::Own].map(|scope| Rule {
+            resource,
+            action,
+            scope,
+        })
+    });
+    let told = rules.filter(|rule| rule.gives_something().is_ok());
+    told.map(|rule| rule.to_string()).collect()
+}
+
 fn names<const N: usize>(names: [&str; N]) -> String {
     names.join(", ")
 }
@@ -112,6 +130,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn every_rule_is_one() {
+        let all = every_rule();
+        for text in &all {
+            assert_eq!(text.parse::<Rule>().unwrap().to_string(), *text);
+        }
+        assert!(all.iter().any(|it| it == "*:*") && all.iter().all(|it| it != "config:read"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use selvedge_cluster::store::keys::{AdminKey, Key, KeyRange, TenantFamily};
 use selvedge_cluster::store::record::{self, Record};
 use selvedge_cluster::store::{self, Isolation, Transaction};
-use selvedge_protocol::limits::{API_KEY_NAME_BYTES_MAX, API_KEYS_MAX, PRINCIPAL_ROLES_MAX};
+use selvedge_protocol::limits::{API_KEY_NAME_CHARS_MAX, API_KEYS_MAX, PRINCIPAL_ROLES_MAX};
 use selvedge_protocol::{ErrorCode, Failure, Tenant, time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -250,14 +250,15 @@ fn check(by: &Principal, new: &NewKey, now_ms: u64) -> Result<(), Failure> {
             "an API key makes no API keys; let a person make it",
         ));
     }
-    one_line("name", &new.name, API_KEY_NAME_BYTES_MAX)?;
+    one_line(&new.name, API_KEY_NAME_CHARS_MAX).map_err(|wrong| invalid("name", wrong))?;
     if new.roles.len() > PRINCIPAL_ROLES_MAX {
         let message = format!("a key has up to {PRINCIPAL_ROLES_MAX} roles");
         return Err(invalid("roles", message));
     }
     match new.expires_ms {
         Some(expires_ms) if expires_ms <= now_ms => {
-            Err(invalid("expiresAt", "give a time that is still to come"))
+            let message = "that time has passed; give one that is still to come";
+            Err(Failure::field(ErrorCode::Conflict, "expiresAt", message))
         }
         Some(_) | None => Ok(()),
     }
@@ -277,7 +278,8 @@ async fn may_make(
         .position(|name| roles.iter().all(|it| it.name() != name))
     {
         let field = format!("roles[{at}]");
-        return Ok(Err(invalid(&field, "there is no such role; make it first")));
+        let message = "there is no such role; make it first";
+        return Ok(Err(Failure::field(ErrorCode::NotFound, field, message)));
     }
     if let Err(refused) = may_grant(by, &roles, "roles") {
         return Ok(Err(refused));

@@ -93,13 +93,12 @@ pub(super) fn invalid(field: &str, message: impl Into<String>) -> Failure {
 }
 
 /// A text for people that can be shown in a list and a log: not empty, in one line, without control characters.
-pub(super) fn one_line(field: &str, text: &str, bytes_max: usize) -> Result<(), Failure> {
+pub(super) fn one_line(text: &str, chars_max: usize) -> Result<(), String> {
     let is_plain = !text.chars().any(|it| it.is_control() || is_format(it));
-    match (1..=bytes_max).contains(&text.len()) && is_plain {
+    match (1..=chars_max).contains(&text.chars().count()) && is_plain {
         true => Ok(()),
-        false => Err(invalid(
-            field,
-            format!("give 1 to {bytes_max} bytes in one line, without control characters"),
+        false => Err(format!(
+            "give 1 to {chars_max} characters in one line, without control characters"
         )),
     }
 }
