@@ -76,8 +76,7 @@ impl Node {
             deadline: None,
         };
         let running = &self.running;
-        let gateway = Gateway::new(running.host.clone(), running.operations.clone());
-        let gateway = gateway.limited(running.limits.clone());
+        let gateway = Gateway::new(running);
         let (sender, answer) = std::sync::mpsc::sync_channel(1);
         self.runtime.block_on(async {
             let reply = ReplyTo::new(Arc::new(Answer(sender)), 0);

@@ -18,6 +18,7 @@ use selvedge_protocol::limits::OPERATION_PARTING_MS;
 use selvedge_protocol::{IdError, OperationType, Tenant};
 use tokio::task::JoinHandle;
 
+use crate::identity::Directory;
 use crate::limit::{LimitKind, Limits, LimitsParts, LocalLimits, Rules};
 use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
 use crate::processing::worker::Workers;
@@ -93,6 +94,8 @@ enum Owned {
 pub struct Running {
     pub host: Host,
     pub operations: Operations,
+    /// Who is known to the cluster.
+    pub directory: Directory,
     pub(crate) pools: Pools,
     pub limits: Limits,
     waiters: Waiters,
@@ -170,6 +173,7 @@ impl Application {
             host, store, clock, ..
         } = place;
         let (its_store, its_clock) = (Arc::clone(&store), clock.clone());
+        let directory = Directory::new(Arc::clone(&store), clock.clone());
         let host = match owned {
             Owned::All => Host::start(host, its_store, its_clock, kinds).await?,
             Owned::Taken => Host::idle(host, its_store, its_clock, kinds).await?,
@@ -186,6 +190,7 @@ impl Application {
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {
             operations: Operations::new(host.clone(), pools.clone(), waiters.clone()),
+            directory,
             host,
             pools,
             limits,

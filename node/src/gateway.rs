@@ -22,16 +22,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::app::Running;
 use crate::audit::Refusals;
 use crate::gateway::cluster::Asked;
-use crate::identity::{Permission, Principal, Request, authorize};
+use crate::identity::{Directory, Permission, Principal, Request, Scope, authorize, scope};
 use crate::limit::{Allowance, Bearer, LimitName, Limits};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
 pub(crate) mod audit;
 mod cluster;
-mod failure;
+mod directory;
+pub(crate) mod failure;
 mod limit;
 
 /// Answers what clients ask. One gateway does, or layers around it.
@@ -140,17 +142,19 @@ pub struct Gateway {
     host: Host,
     operations: Operations,
     refusals: Option<Refusals>,
-    limits: Option<Limits>,
+    limits: Limits,
+    directory: Directory,
 }
 
 impl Gateway {
-    /// A gateway to these actors and operations.
-    pub const fn new(host: Host, operations: Operations) -> Self {
+    /// A gateway to the actors and operations of an application, to who is known to its cluster, and within its limits.
+    pub fn new(application: &Running) -> Self {
         Self {
-            host,
-            operations,
+            host: application.host.clone(),
+            operations: application.operations.clone(),
             refusals: None,
-            limits: None,
+            limits: application.limits.clone(),
+            directory: application.directory.clone(),
         }
     }
 
@@ -161,16 +165,22 @@ impl Gateway {
         self
     }
 
-    /// The same within these limits.
-    #[must_use]
-    pub fn limited(mut self, limits: Limits) -> Self {
-        self.limits = Some(limits);
-        self
-    }
-
     /// The one place where what clients ask for is authorised.
     fn authorize(&self, caller: &Caller, permission: Permission) -> Result<(), Failure> {
-        let authorized = authorize(&caller.principal, permission);
+        self.noted(caller, permission, authorize(&caller.principal, permission))
+    }
+
+    /// The same for what one may do with one's own.
+    fn scope(&self, caller: &Caller, permission: Permission) -> Result<Scope, Failure> {
+        self.noted(caller, permission, scope(&caller.principal, permission))
+    }
+
+    fn noted<T>(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        authorized: Result<T, Failure>,
+    ) -> Result<T, Failure> {
         if authorized.is_err() {
             self.denied(&caller.principal, permission);
         }
@@ -306,6 +316,10 @@ impl Service for Gateway {
             // Who may change what depends on whose it is.
             return limit::command(self, caller, &asked, reply);
         }
+        if let Some(needed) = in_directory(&call.target, &call.name) {
+            let scope = self.scope(caller, needed);
+            return directory::command(&self.directory, caller, scope, &call, reply);
+        }
         let permitted = self.permit(caller, Request::Command, &call.target);
         if let Err(failure) = permitted.and_then(|()| take_for_command(caller, &call)) {
             return fail(reply, failure);
@@ -344,6 +358,10 @@ impl Service for Gateway {
         if let (Target::Cluster, audit::PAGE | audit::VERIFY) = (&call.target, &*call.name) {
             // Who may read what depends on whose it is.
             return self.query_audit(caller, &call, reply);
+        }
+        if let Some(needed) = in_directory(&call.target, &call.name) {
+            let scope = self.scope(caller, needed);
+            return directory::query(&self.directory, caller, scope, &call, reply);
         }
         let permitted = self.permit(caller, Request::Query(&call.name), &call.target);
         let take = || take(caller, LimitName::Queries, &call.target);
@@ -483,10 +501,8 @@ impl Service for Gateway {
         .boxed()
     }
     fn allowance(&self, principal: &Principal, bearer: Bearer) -> Result<Allowance, Failure> {
-        match &self.limits {
-            Some(limits) => limits.allowance(&principal.tenant, &principal.name, bearer),
-            None => Ok(Allowance::unlimited()),
-        }
+        self.limits
+            .allowance(&principal.tenant, &principal.name, bearer)
     }
 }
 
@@ -537,6 +553,14 @@ fn take_for_command(caller: &Caller, call: &CommandCall) -> Result<(), Failure> 
         _ => LimitName::Commands,
     };
     take(caller, name, &call.target)
+}
+
+/// What a request about who is known needs; `None`: it is about something else.
+fn in_directory(target: &Target, name: &str) -> Option<Permission> {
+    match target {
+        Target::Cluster => Permission::in_directory(name),
+        Target::Actor(_) | Target::Operation(_) | Target::Operations | Target::Actors => None,
+    }
 }
 
 fn fail(reply: ReplyTo, failure: Failure) {

@@ -37,9 +37,10 @@ enum Query {
 /// Answers a query. Never waits.
 pub(super) fn query(gateway: &Gateway, caller: &Caller, asked: &Asked<'_>, reply: ReplyTo) {
     let principal = caller.principal.clone();
-    match parse_query(gateway, caller, asked).and_then(|query| Ok((query, present(gateway)?))) {
+    match parse_query(gateway, caller, asked) {
         Err(failure) => reply.answer(Outcome::Failure(failure)),
-        Ok((query, limits)) => {
+        Ok(query) => {
+            let limits = gateway.limits.clone();
             tokio::spawn(async move {
                 reply.answer(outcome(answer(query, &limits, &principal).await));
             });
@@ -50,9 +51,10 @@ pub(super) fn query(gateway: &Gateway, caller: &Caller, asked: &Asked<'_>, reply
 /// Executes a command. Never waits.
 pub(super) fn command(gateway: &Gateway, caller: &Caller, asked: &Asked<'_>, reply: ReplyTo) {
     let principal = caller.principal.clone();
-    match parse_command(gateway, caller, asked).and_then(|change| Ok((change, present(gateway)?))) {
+    match parse_command(gateway, caller, asked) {
         Err(failure) => reply.answer(Outcome::Failure(failure)),
-        Ok(((id, rate), limits)) => {
+        Ok((id, rate)) => {
+            let limits = gateway.limits.clone();
             tracing::info!(principal = &*principal.name, limit = %id, ?rate, "a limit is changed");
             tokio::spawn(async move {
                 reply.answer(outcome(change(&limits, id, rate, &principal).await));
@@ -321,15 +323,6 @@ impl<'a> RefusedShown<'a> {
             refused,
         }
     }
-}
-
-fn present(gateway: &Gateway) -> Result<Limits, Failure> {
-    gateway.limits.clone().ok_or_else(|| {
-        Failure::new(
-            ErrorCode::Unavailable,
-            "this node has no limits; ask another of the cluster",
-        )
-    })
 }
 
 fn unset(id: &LimitId) -> Failure {

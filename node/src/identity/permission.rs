@@ -25,6 +25,9 @@ pub enum Resource {
     Audit,
     /// Rates, of principals and of tenants.
     Limit,
+    /// Roles that the tenant makes.
+    Role,
+    ApiKey,
 }
 
 /// What is done to it.
@@ -78,7 +81,9 @@ pub struct Entry {
 /// Every permission that there is.
 pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
-    use Resource::{Actor, Audit, Cluster, Config, Limit, Operation, Policy, Schedule, Session};
+    use Resource::{
+        Actor, ApiKey, Audit, Cluster, Config, Limit, Operation, Policy, Role, Schedule, Session,
+    };
     &[
         entry(Operation, Read, "read, list and watch operations"),
         entry(
@@ -147,6 +152,16 @@ pub const TABLE: &[Entry] = {
             holder: Holder::Administrators,
             ..entry(Limit, Administer, "set limits of tenants")
         },
+        entry(Role, Read, "see roles"),
+        entry(Role, Write, "make, change and remove roles"),
+        Entry {
+            owner: Owner::Known,
+            ..entry(ApiKey, Read, "list API keys")
+        },
+        Entry {
+            owner: Owner::Known,
+            ..entry(ApiKey, Write, "make, revoke and remove API keys")
+        },
     ]
 };
 
@@ -198,6 +213,20 @@ impl Permission {
         }
     }
 
+    /// What a request about who is known needs, by its name; `None`: it is about the nodes.
+    pub fn in_directory(name: &str) -> Option<Self> {
+        Some(match name {
+            "role.list" | "role.get" => Self::new(Resource::Role, Action::Read),
+            "role.set" | "role.remove" => Self::new(Resource::Role, Action::Write),
+            "api-key.list" | "api-key.get" => Self::new(Resource::ApiKey, Action::Read),
+            "api-key.create" | "api-key.revoke" | "api-key.remove" => {
+                Self::new(Resource::ApiKey, Action::Write)
+            }
+            "session.close-all" => Self::new(Resource::Session, Action::Write),
+            _ => return None,
+        })
+    }
+
     /// What it needs to list the actors of a kind.
     pub fn to_list(kind: &ActorKind) -> Self {
         Self::new(Resource::of_kind(kind), Action::Read)
@@ -222,7 +251,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -232,6 +261,8 @@ impl Resource {
         Self::Config,
         Self::Audit,
         Self::Limit,
+        Self::Role,
+        Self::ApiKey,
     ];
 
     /// The name in rules and refusals.
@@ -246,6 +277,8 @@ impl Resource {
             Self::Config => "config",
             Self::Audit => "audit",
             Self::Limit => "limit",
+            Self::Role => "role",
+            Self::ApiKey => "api-key",
         }
     }
 

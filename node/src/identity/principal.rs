@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
+use tokio::time::timeout;
 
 use crate::identity::permission::Permission;
 use crate::identity::role::{Grants, Role, Scope};
+use crate::identity::standing::Standing;
 
 /// Somebody who has shown who they are, acting in one tenant. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,6 +25,9 @@ pub struct Principal {
     reach: Reach,
     /// Unix milliseconds.
     expires_ms: Option<u64>,
+    /// The same of the session that it has, whatever its credential.
+    session_ends_ms: Option<u64>,
+    standing: Standing,
 }
 
 /// How far a principal reaches.
@@ -45,6 +50,8 @@ impl Principal {
             roles,
             reach: Reach::Tenant,
             expires_ms: None,
+            session_ends_ms: None,
+            standing: Standing::default(),
         }
     }
 
@@ -63,8 +70,26 @@ impl Principal {
         self
     }
 
+    /// The same in a session that ends at a moment, Unix milliseconds.
+    pub(crate) const fn in_session_until(mut self, ends_ms: u64) -> Self {
+        self.session_ends_ms = Some(ends_ms);
+        self
+    }
+
+    /// The same for as long as what it rests on is as it was.
+    #[must_use]
+    pub fn resting_on(mut self, standing: Standing) -> Self {
+        self.standing = standing;
+        self
+    }
+
     pub fn roles(&self) -> &[Role] {
         &self.roles
+    }
+
+    /// Whether these roles give nothing that it may not do itself.
+    pub fn covers(&self, roles: &[Role]) -> bool {
+        self.grants.cover(Grants::of(roles))
     }
 
     /// Whether what is in this tenant is there for it at all.
@@ -85,22 +110,39 @@ impl Principal {
         self.grants.scope(permission)
     }
 
-    /// That its credential has not expired.
+    /// That its credential and its session have not expired, and that what it rests on is as it was.
     pub fn check_present(&self, clock: &Clock) -> Result<(), Failure> {
-        match self.expires_ms {
-            // Most do not, and need no look at the clock.
-            Some(expires_ms) if clock.wall_ms() >= expires_ms => Err(Failure::field(
+        self.standing.check()?;
+        // Most do not end by themselves, and need no look at the clock.
+        let has_come = |at: Option<u64>| at.is_some_and(|at| clock.wall_ms() >= at);
+        if has_come(self.expires_ms) {
+            return Err(Failure::field(
                 ErrorCode::Unauthenticated,
                 "token",
                 "the credential has expired; come with a new one",
+            ));
+        }
+        match has_come(self.session_ends_ms) {
+            true => Err(Failure::new(
+                ErrorCode::SessionExpired,
+                "the session is as old as sessions may be here; open a new one",
             )),
-            Some(_) | None => Ok(()),
+            false => Ok(()),
         }
     }
 
+    /// Whether its credential can come to its end.
+    fn may_end(&self) -> bool {
+        let is_bounded = self.expires_ms.is_some() || self.session_ends_ms.is_some();
+        is_bounded || self.standing.may_end()
+    }
+
     /// When to look again whether it has expired; `None`: never.
-    pub(crate) fn next_look(&self, clock: &Clock) -> Option<Duration> {
-        let left_ms = self.expires_ms?.saturating_sub(clock.wall_ms());
+    fn next_look(&self, clock: &Clock) -> Option<Duration> {
+        let ends = [self.expires_ms, self.session_ends_ms]
+            .into_iter()
+            .flatten();
+        let left_ms = ends.min()?.saturating_sub(clock.wall_ms());
         Some(Duration::from_millis(left_ms).min(LOOK_MAX))
     }
 }
@@ -118,6 +160,11 @@ impl Term {
         Self { principal, clock }
     }
 
+    /// Whether it can end by itself.
+    pub(crate) fn may_end(&self) -> bool {
+        self.principal.as_ref().is_some_and(Principal::may_end)
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(&self) -> Failure {
         let Some(principal) = &self.principal else {
@@ -128,8 +175,9 @@ impl Term {
                 return failure;
             }
             match principal.next_look(&self.clock) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return std::future::pending().await,
+                // Either way the principal is looked at again.
+                Some(wait) => drop(timeout(wait, principal.standing.ended()).await),
+                None => principal.standing.ended().await,
             }
         }
     }
@@ -141,6 +189,8 @@ const LOOK_MAX: Duration = Duration::from_secs(3_600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::standing::{Basis, Standings};
+    use crate::notice::Heard;
 
     fn somebody() -> Principal {
         Principal::new("somebody", Tenant::default_tenant(), [Role::VIEWER])
@@ -166,7 +216,7 @@ mod tests {
         let clock = Clock::simulated(0, 1);
         let term = Term::new(Some(somebody().until(1 << 40)), clock.clone());
         clock.advance(Duration::from_millis(1 << 40));
-        let waited = tokio::time::timeout(2 * LOOK_MAX, term.ended()).await;
+        let waited = timeout(2 * LOOK_MAX, term.ended()).await;
         assert!(waited.is_ok());
     }
 
@@ -178,7 +228,27 @@ mod tests {
         for principal in [Some(somebody()), None] {
             let term = Term::new(principal, clock.clone());
             let year = Duration::from_secs(365 * 24 * 3_600);
-            assert!(tokio::time::timeout(year, term.ended()).await.is_err());
+            assert!(timeout(year, term.ended()).await.is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_ends_with_what_the_principal_rests_on() {
+        let clock = Clock::simulated(0, 1);
+        let standings = Standings::default();
+        for expires_ms in [None, Some(1 << 40)] {
+            let basis = Basis::User {
+                tenant: Tenant::default_tenant(),
+                id: "1".to_owned(),
+            };
+            let mut principal = somebody().resting_on(standings.stand([basis]));
+            principal.expires_ms = expires_ms;
+            assert!(principal.may_end());
+            let term = Term::new(Some(principal), clock.clone());
+            let day = Duration::from_secs(24 * 3_600);
+            assert!(timeout(day, term.ended()).await.is_err());
+            let (ended, ()) = tokio::join!(term.ended(), async { standings.heard(Heard::Lost) });
+            assert_eq!(ended.code, ErrorCode::Unavailable);
         }
     }
 

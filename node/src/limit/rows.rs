@@ -300,7 +300,7 @@ mod tests {
         let mut transaction = store.begin();
         let records = audit::page(
             &mut *transaction,
-            &tenant,
+            &(&tenant).into(),
             None,
             store::Order::Ascending,
             10,

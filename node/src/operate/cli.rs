@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod cluster;
+mod directory;
 mod limit;
 mod load;
 mod node_flags;
@@ -17,6 +18,7 @@ use crate::operate::duration::parse_ms;
 pub(crate) use audit::{Audit, AuditExport, AuditList, AuditVerify, OfChain};
 pub(crate) use backup::{Backup, OfStore};
 pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
+pub(crate) use directory::{Key, Role, Session};
 pub(crate) use limit::{Limit, LimitNamed};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
@@ -83,6 +85,15 @@ pub(crate) enum Command {
     /// Read the audit trail: who changed what, and whom was refused; and verify that nobody touched it.
     #[command(subcommand)]
     Audit(Audit),
+    /// Make and change the roles of a tenant.
+    #[command(subcommand)]
+    Role(Role),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Close sessions.
+    #[command(subcommand)]
+    Session(Session),
     /// Copy a store into a file and back, also into a store of another kind.
     #[command(subcommand)]
     Backup(Backup),

@@ -60,6 +60,10 @@ pub(crate) struct NodeConfig {
     pub(crate) connections_max: u32,
     pub(crate) worker_lease_ms: u32,
     pub(crate) audit: AuditConfig,
+    /// How old a session may become; 0: as old as it likes.
+    pub(crate) session_hours_max: u32,
+    /// How long a session may ask for nothing; 0: as long as it likes.
+    pub(crate) session_idle_minutes_max: u32,
     #[serde(skip)]
     origins: Origins,
 }
@@ -107,6 +111,8 @@ struct File {
     connections_max: Option<u32>,
     worker_lease_ms: Option<u32>,
     audit: AuditTable,
+    session_hours_max: Option<u32>,
+    session_idle_minutes_max: Option<u32>,
 }
 
 impl NodeConfig {
@@ -185,6 +191,19 @@ impl NodeConfig {
                 100..=3_600_000,
             )?,
             audit: file.audit.checked(|key| origins.of(key))?,
+            // None: devices stay for months, and credentials have terms of their own.
+            session_hours_max: within(
+                &by("session_hours_max"),
+                file.session_hours_max,
+                0,
+                0..=87_600,
+            )?,
+            session_idle_minutes_max: within(
+                &by("session_idle_minutes_max"),
+                file.session_idle_minutes_max,
+                0,
+                0..=525_600,
+            )?,
             origins,
         })
     }

@@ -86,7 +86,6 @@ impl From<ConnectError> for CommandFailure {
             | ConnectError::AuthorityFile { .. }
             | ConnectError::Authority { .. } => Exit::Usage,
             ConnectError::Socket(_)
-            | ConnectError::Token { .. }
             | ConnectError::Address { .. }
             | ConnectError::Unreachable { .. }
             | ConnectError::Certificate { .. }

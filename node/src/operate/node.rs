@@ -22,7 +22,8 @@ use tokio::time::timeout;
 use crate::app::{Application, Place, Running};
 use crate::audit::{Keeper, KeeperConfig};
 use crate::edge::{BindError, BrowserTls, EdgeTls};
-use crate::identity::Secret;
+use crate::identity::{Directory, Secret};
+use crate::notice::{Following, Notices};
 use crate::operate::bridge::{Started, metrics};
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::NodeConfig;
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     application: Running,
     store: OpenStore,
     drain: Duration,
+    /// Dropped with the node, it ends.
+    _following: Following,
 }
 
 /// What a node is known by: to clients, and where it has anything to do with them, to other nodes.
@@ -88,6 +91,7 @@ impl Node {
         let operations: Vec<String> = application.operations().map(ToString::to_string).collect();
         let place = place(config, &meta, store.shared(), clock.clone());
         let application = run(application, config, place, listener.is_none()).await?;
+        let following = follow(&application.directory, store.shared(), clock.clone()).await?;
         let (tellers, others) = nobody_yet();
         let started = Started::new(store.shared());
         let doors = Doors::open(config, &meta, token, &application, &clock, others).await?;
@@ -136,6 +140,7 @@ impl Node {
             application,
             store,
             drain: Duration::from_secs(config.drain_seconds.into()),
+            _following: following,
         })
     }
 
@@ -250,6 +255,18 @@ async fn run(
         false => application.start_idle(place).await,
     };
     running.map_err(|error| CommandFailure::failed(chain(&error)))
+}
+
+/// Tells whoever keeps copies of what is changed anywhere in the cluster, from before they read anything.
+async fn follow(
+    directory: &Directory,
+    store: Arc<dyn Store>,
+    clock: Clock,
+) -> Result<Following, CommandFailure> {
+    let notices = Notices::begin(store, clock).await;
+    let notices = notices.map_err(|error| CommandFailure::failed(chain(&error)))?;
+    let standings = directory.standings().clone();
+    Ok(notices.tell(move |heard| standings.heard(heard)).follow())
 }
 
 fn place(config: &NodeConfig, meta: &ClusterMeta, store: Arc<dyn Store>, clock: Clock) -> Place {

@@ -52,13 +52,11 @@ impl Doors {
         others: OtherNodes,
     ) -> Result<Self, CommandFailure> {
         let refusals = Refusals::new(clock.clone());
-        let gateway = Gateway::new(application.host.clone(), application.operations.clone());
-        let gateway = gateway
-            .noting(refusals.clone())
-            .limited(application.limits.clone());
+        let gateway = Gateway::new(application).noting(refusals.clone());
         let service: Arc<dyn Service> = Arc::new(gateway);
         let own = DevelopmentToken::new("admin", token);
-        let tokens = Tokens::new(own, config.issuers.clone(), clock.clone());
+        let issuers = config.issuers.clone();
+        let tokens = Tokens::new(own, issuers, application.directory.clone(), clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
         let bridges = others.bridges.clone();
         let inside = Inside {
@@ -69,7 +67,7 @@ impl Doors {
             clock: clock.clone(),
             others,
         };
-        let sessions = Sessions::start(SessionConfig::new(&config.name), inside).await;
+        let sessions = Sessions::start(session_config(config), inside).await;
         Ok(Self {
             sessions: sessions.map_err(|error| CommandFailure::failed(chain(&error)))?,
             service,
@@ -78,6 +76,15 @@ impl Doors {
             bridges,
             refusals,
         })
+    }
+}
+
+fn session_config(config: &NodeConfig) -> SessionConfig {
+    let bound = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+    SessionConfig {
+        life: bound(u64::from(config.session_hours_max) * 3_600),
+        unused: bound(u64::from(config.session_idle_minutes_max) * 60),
+        ..SessionConfig::new(&config.name)
     }
 }
 

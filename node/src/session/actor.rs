@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
-use crate::identity::{Permission, Request as Wanted, authorize};
-use crate::session::alarm::Alarm;
+use crate::identity::{Permission, Request as Wanted, Term, authorize};
+use crate::session::alarm::{Alarm, is_asking};
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
@@ -39,6 +39,8 @@ pub(super) struct Start {
     pub(super) service: Arc<dyn Service>,
     pub(super) work: Work,
     pub(super) detached: Duration,
+    /// How long its client may ask for nothing; `None`: for ever.
+    pub(super) idle: Option<Duration>,
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Clock,
     pub(super) attachment: Attachment,
@@ -66,8 +68,7 @@ pub(super) struct State {
     departure: Departure,
     registration: Registration,
     limited: Limited,
-    /// For the credential of the connection, where that expires.
-    alarm: Option<Alarm>,
+    alarm: Alarm,
 }
 
 /// Whether the session is on its way out of this node.
@@ -118,7 +119,7 @@ impl Actor for SessionActor {
             departure: Departure::No,
             registration,
             limited: Limited::default(),
-            alarm: None,
+            alarm: Alarm::new(start.idle),
         };
         state.attach(&myself, start.attachment);
         Ok(state)
@@ -295,18 +296,28 @@ impl State {
         self.work.go_on_as(&principal);
         self.caller.principal = principal;
         self.caller.allowance = allowance;
+        self.alarm.asked(Instant::now());
         self.set_alarm(myself, connection);
     }
 
     fn look_at_credential(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
-        if self.is_current(connection) && self.is_let_in(myself) {
-            self.set_alarm(myself, connection);
+        if !self.is_current(connection) || !self.is_let_in(myself) {
+            return;
+        }
+        match self.alarm.check_idle() {
+            Ok(()) => self.set_alarm(myself, connection),
+            Err(failure) => {
+                self.end(End::Failed(failure));
+                self.work.leave();
+                myself.stop(None);
+            }
         }
     }
 
     fn set_alarm(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
-        let look = self.caller.principal.next_look(&self.clock);
-        self.alarm = look.map(|after| Alarm::set(after, myself, connection));
+        let principal = self.caller.principal.clone();
+        let term = Term::new(Some(principal), self.clock.clone());
+        self.alarm.set(term, myself, connection);
     }
 
     /// Whether the credential holds. Where it has expired the connection ends; with another the client may resume.
@@ -336,7 +347,7 @@ impl State {
         let Some((connection, _)) = self.attachment.take() else {
             return;
         };
-        self.alarm = None;
+        self.alarm.clear();
         self.replies = HashMap::new();
         self.streamed = 0;
         self.stay();
@@ -370,6 +381,9 @@ impl State {
             return;
         }
         let now = Instant::now();
+        if frames.iter().any(is_asking) {
+            self.alarm.asked(now);
+        }
         let mut outgoing = Vec::new();
         for frame in frames {
             match self.machine.handle_frame(frame) {
@@ -442,6 +456,7 @@ impl State {
             payload,
             reply,
         } = call;
+        self.alarm.asked(Instant::now());
         let number = command.number;
         if let CommandPayload::Streamed { .. } = payload {
             self.streamed += 1;

@@ -8,6 +8,7 @@ mod cluster_nodes;
 pub(crate) mod config;
 pub(crate) mod demo;
 mod dev_cluster;
+pub(crate) mod directory;
 pub(crate) mod limit;
 pub(crate) mod op;
 pub(crate) mod policy;

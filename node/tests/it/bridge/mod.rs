@@ -102,11 +102,8 @@ impl Node {
         };
         let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();
-        let gateway = Gateway::new(application.host.clone(), application.operations.clone());
         let refusals = Refusals::new(clock.clone());
-        let gateway = gateway
-            .noting(refusals.clone())
-            .limited(application.limits.clone());
+        let gateway = Gateway::new(&application).noting(refusals.clone());
         let service = Arc::new(gateway);
         let sessions = session::Inside {
             service: service.clone(),

@@ -18,8 +18,7 @@ use super::{Cluster, Node};
 /// Sets a limit as an administrator of the cluster does, at this node.
 async fn set(node: &Node, scope: &str, rate: &str) {
     let running = &node.running;
-    let gateway = Gateway::new(running.host.clone(), running.operations.clone());
-    let gateway = gateway.limited(running.limits.clone());
+    let gateway = Gateway::new(running);
     let admin = Principal::new("admin", Tenant::default_tenant(), [identity::Role::ADMIN]);
     let caller = Caller {
         principal: admin.administering_the_cluster(),
