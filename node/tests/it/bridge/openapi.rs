@@ -184,6 +184,7 @@ async fn answers_are_as_described() {
         ("/v1/cluster/plan", "/v1/cluster/plan"),
         ("/v1/cluster/why", "/v1/cluster/why"),
         ("/v1/config", "/v1/config"),
+        ("/v1/audit", "/v1/audit"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
         ("/healthz", "/healthz"),
