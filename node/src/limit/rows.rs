@@ -298,9 +298,10 @@ mod tests {
             assert_eq!(listed.len(), usize::from(rate.is_some()));
         }
         let mut transaction = store.begin();
+        let chain = (&tenant).into();
         let records = audit::page(
             &mut *transaction,
-            &(&tenant).into(),
+            &chain,
             None,
             store::Order::Ascending,
             10,

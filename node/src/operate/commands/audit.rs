@@ -54,9 +54,8 @@ impl Remote {
     ) -> Result<(Vec<Value>, Option<Value>), CommandFailure> {
         let mut page = self.ask("audit.page", body).await?;
         let cursor = page["cursor"].take();
-        let items = match page["items"].take() {
-            Value::Array(items) => items,
-            _ => return Err(not_understood()),
+        let Value::Array(items) = page["items"].take() else {
+            return Err(not_understood());
         };
         Ok((items, (!cursor.is_null()).then_some(cursor)))
     }

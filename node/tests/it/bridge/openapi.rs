@@ -220,6 +220,7 @@ async fn answers_are_as_described() {
             "/v1/limits/principal:none/logins",
             "/v1/limits/{scope}/{name}",
         ),
+        ("/v1/audit", "/v1/audit"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
         ("/healthz", "/healthz"),
