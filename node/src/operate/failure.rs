@@ -82,10 +82,10 @@ impl From<ConnectError> for CommandFailure {
             ConnectError::NoServer
             | ConnectError::NoAuthority
             | ConnectError::Setting { .. }
-            | ConnectError::Token { .. }
             | ConnectError::AuthorityFile { .. }
             | ConnectError::Authority { .. } => Exit::Usage,
             ConnectError::Socket(_)
+            | ConnectError::Token { .. }
             | ConnectError::Address { .. }
             | ConnectError::Unreachable { .. }
             | ConnectError::Certificate { .. }
