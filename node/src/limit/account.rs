@@ -159,7 +159,7 @@ mod tests {
 
         let pace = Pace::of(Rate::per_second(1));
         let bob = accounts.of(&party("bob"), &rules).unwrap();
-        bob.meters.of(LimitName::Queries).take(1, pace).unwrap();
+        bob.meters.of(LimitName::Queries).take(|| 1, pace).unwrap();
         drop(bob);
         accounts.sweep(2);
         assert_eq!(accounts.table.len(), 1);

@@ -113,31 +113,31 @@ impl Allowance {
 impl Inner {
     fn take(&self, name: LimitName) -> Result<(), Failure> {
         let shared = &*self.shared;
-        let now_ns = shared.ticks.now_ns();
+        let now_ns = || shared.ticks.now_ns();
         let at = name as usize;
         if let Some(connection) = &self.connection
             && let Err(wait_ns) = connection
                 .of(name)
                 .take(now_ns, shared.paces.connection[at])
         {
-            return Err(self.refuse(Level::Connection, name, now_ns, wait_ns));
+            return Err(self.refuse(Level::Connection, name, wait_ns));
         }
         let pace = shared.paces.principal[at];
         if let Err(wait_ns) = self.principal.meters.of(name).take(now_ns, pace) {
-            return Err(self.refuse(Level::Node, name, now_ns, wait_ns));
+            return Err(self.refuse(Level::Node, name, wait_ns));
         }
         let of_principal = self.take_leased(&self.principal, name);
         if of_principal == Taken::Refused {
-            let wait_ns = self.principal.lease(name).wait_ns(now_ns);
-            return Err(self.refuse(Level::Principal, name, now_ns, wait_ns));
+            let wait_ns = self.principal.lease(name).wait_ns(now_ns());
+            return Err(self.refuse(Level::Principal, name, wait_ns));
         }
         if self.take_leased(&self.tenant, name) == Taken::Refused {
             match of_principal {
                 Taken::Free | Taken::Refused => {}
                 Taken::Granted | Taken::GrantedTend => self.principal.lease(name).give_back(),
             }
-            let wait_ns = self.tenant.lease(name).wait_ns(now_ns);
-            return Err(self.refuse(Level::Tenant, name, now_ns, wait_ns));
+            let wait_ns = self.tenant.lease(name).wait_ns(now_ns());
+            return Err(self.refuse(Level::Tenant, name, wait_ns));
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Inner {
 
     /// Notes the refusal and says what is to be said of it.
     #[cold]
-    fn refuse(&self, level: Level, name: LimitName, now_ns: u64, wait_ns: u64) -> Failure {
+    fn refuse(&self, level: Level, name: LimitName, wait_ns: u64) -> Failure {
         let shared = &*self.shared;
         crate::metrics::limit_refused(name, level);
         let who = Refused {
@@ -223,7 +223,7 @@ impl Inner {
             }
             Some(_) | None => "",
         };
-        shared.top.lock().note(now_ns, &who);
+        shared.top.lock().note(shared.ticks.now_ns(), &who);
         Failure {
             retry_after_ms: Some(retry_ms),
             ..Failure::field(

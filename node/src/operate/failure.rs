@@ -82,7 +82,6 @@ impl From<ConnectError> for CommandFailure {
             ConnectError::NoServer
             | ConnectError::NoAuthority
             | ConnectError::Setting { .. }
-            | ConnectError::Token { .. }
             | ConnectError::AuthorityFile { .. }
             | ConnectError::Authority { .. } => Exit::Usage,
             ConnectError::Socket(_)

@@ -320,3 +320,27 @@ fn a_limit_that_is_asked_for_is_used() {
         assert!(accepted >= least, "{text}: {accepted} of {least}");
     }
 }
+
+/// The first owner has saved a burst, which is used up again and again while owners follow each other.
+#[test]
+fn owners_that_follow_each_other_have_no_burst_each() {
+    let rate = rate("10/s").with_burst(50).unwrap();
+    let mut cluster = Cluster::new(rate);
+    let ask = |cluster: &mut Cluster, node| {
+        cluster.happens(Happening::Requests { node, count: 1 });
+        cluster.happens(Happening::Asks {
+            node,
+            late: Some(0),
+        });
+    };
+    ask(&mut cluster, 0);
+    cluster.happens(Happening::Passes(10 * SECOND));
+    for _ in 0..5 {
+        for round in 0..300 {
+            ask(&mut cluster, round % NODES);
+        }
+        cluster.happens(Happening::OwnerChanges);
+    }
+    cluster.check().unwrap();
+    assert!(cluster.accepted.len() > 50, "{}", cluster.accepted.len());
+}
