@@ -1,6 +1,6 @@
 //! Who may begin a handshake: decided by the first packet, before anything is done for it. The edge's gate asks it.
 //!
-//! A first packet may come from anybody in anybody's name. An answer to it costs a little, a handshake some hundred
+//! A first packet may come from anybody in anybody's name. An answer to it costs a little, a handshake some fifteen
 //! times as much, so what is unproven must not use up what is for others:
 //!
 //! ```text
@@ -63,9 +63,9 @@ impl Default for AdmissionConfig {
             address: rate(100, 500), // an office, or the people behind one address of a carrier, who come back at once
             network: rate(400, 2_000), // four of these
             loopback: rate(20_000, 20_000), // load generators and tests: as fast as a node is
-            unproven: rate(500, 1_000), // a third of a core in handshakes, and 1,000 clients at once without a retry
-            retries: rate(5_000, 20_000), // a tenth of a core; two for each client of a crowd of 10,000
-            refusals: rate(1_000, 2_000), // a fiftieth of a core; who is refused is not worth more
+            unproven: rate(500, 1_000), // a fifth of a core in handshakes, and 1,000 clients at once without a retry
+            retries: rate(5_000, 20_000), // an eighth of a core; two for each client of a crowd of 10,000
+            refusals: rate(1_000, 2_000), // a thirtieth of a core; who is refused is not worth more
         }
     }
 }
