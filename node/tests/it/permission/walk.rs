@@ -97,10 +97,16 @@ impl Ask {
 
 /// Everything that can be asked, but for ephemeral messages and the word of a worker that it is ready.
 fn asks() -> Vec<Ask> {
-    [of_operations(), of_actors(), of_ours(), administration()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_operations(),
+        of_actors(),
+        of_ours(),
+        administration(),
+        of_limits(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn of_operations() -> Vec<Ask> {
@@ -269,6 +275,11 @@ fn administration() -> Vec<Ask> {
             .graphql("mutation { removeNode(node: \"node-9\") { __typename } }")
             .behind("not_found"),
         ask("config:read").get("/v1/config"),
+    ]
+}
+
+fn of_limits() -> Vec<Ask> {
+    vec![
         ask("limit:read")
             .query("cluster", "limit.list", "{}")
             .get("/v1/limits"),
