@@ -299,13 +299,7 @@ mod tests {
         }
         let mut transaction = store.begin();
         let chain = (&tenant).into();
-        let records = audit::page(
-            &mut *transaction,
-            &chain,
-            None,
-            store::Order::Ascending,
-            10,
-        );
+        let records = audit::page(&mut *transaction, &chain, None, store::Order::Ascending, 10);
         let records = records.await.unwrap();
         let told: Vec<_> = records
             .iter()

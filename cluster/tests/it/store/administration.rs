@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use selvedge_cluster::Clock;
-use selvedge_cluster::audit::{self, Entry, Outcome};
+use selvedge_cluster::audit::{self, Entry, Outcome, Part, Verification};
 use selvedge_cluster::bulletin::{Follower, News, announce};
 use selvedge_cluster::store::{Store, run};
 use selvedge_protocol::ids::Tenant;
@@ -71,9 +71,16 @@ pub(super) async fn many_writers_make_one_chain_that_everybody_hears_of(store: A
         let numbers: Vec<usize> = of_one.collect();
         assert_eq!(numbers, (0..CHANGES).collect::<Vec<_>>(), "in order, once");
     }
-    let tenant = Tenant::default_tenant();
-    let verified = audit::verify(&*store, &tenant, None, &mut |_| {})
-        .await
-        .unwrap();
-    assert_eq!(verified.records, u64::try_from(WRITERS * CHANGES).unwrap());
+    let all = Part {
+        from: None,
+        anchor: None,
+        records_max: u64::MAX,
+    };
+    let chain = (&Tenant::default_tenant()).into();
+    match audit::verify(&*store, &chain, all).await.unwrap() {
+        Verification::Whole(verified) => {
+            assert_eq!(verified.records, u64::try_from(WRITERS * CHANGES).unwrap());
+        }
+        part => panic!("not all of it: {part:?}"),
+    }
 }

@@ -167,8 +167,6 @@ async fn open_sessions_are_limited_and_told() {
     peer.send(&[command(1)]).await;
     assert!(matches!(peer.frame().await, ServerFrame::Reply(_)));
     set(&node, "tenant:default/commands", Some("1/h")).await;
-    set(&node, "tenant:default/subscriptions", Some("1/h")).await;
-    set(&node, "tenant:default/datagrams", Some("1/h")).await;
     let (mut refused, mut notices) = (0, 0);
     for number in 2..6 {
         peer.send(&[command(number)]).await;
@@ -194,7 +192,26 @@ async fn open_sessions_are_limited_and_told() {
         }
     }
     assert_eq!((refused, notices), (3, 1));
-    // Of a subscription it hears as well, and of ephemeral messages one came through.
+    assert_eq!(refused_of_bob(&node, "commands").await, 3);
+    node.stop().await;
+}
+
+/// How often bob was refused something in the last minute.
+async fn refused_of_bob(node: &Node, limit: &str) -> Value {
+    let top = node.client(ADMIN).get("/v1/limits/top").await.json();
+    let items = top["items"].as_array().unwrap();
+    let found = items
+        .iter()
+        .find(|it| it["principal"] == "bob" && it["limit"] == limit);
+    found.unwrap_or_else(|| panic!("{limit}: {top}"))["refused"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_are_refused_and_ephemeral_messages_are_lost() {
+    let node = start().await;
+    let mut peer = session(&node, BOB).await;
+    set(&node, "tenant:default/subscriptions", Some("1/h")).await;
+    set(&node, "tenant:default/datagrams", Some("1/h")).await;
     let room: selvedge_protocol::Target =
         selvedge_protocol::Target::Actor("room/one".parse().unwrap());
     let subscribe = |subscription| {
@@ -238,18 +255,8 @@ async fn open_sessions_are_limited_and_told() {
     }
     others.send(&[ClientFrame::Ping(Ping { nonce: 3 })]).await;
     assert!(matches!(others.frame().await, ServerFrame::Pong(_)));
-    // Whom that refused is seen.
-    let top = node.client(ADMIN).get("/v1/limits/top").await.json();
-    let of_bob = |limit: &str| {
-        let items = top["items"].as_array().unwrap();
-        let found = items
-            .iter()
-            .find(|it| it["principal"] == "bob" && it["limit"] == limit);
-        found.unwrap_or_else(|| panic!("{limit}: {top}"))["refused"].clone()
-    };
-    assert_eq!(of_bob("commands"), 3);
-    assert_eq!(of_bob("subscriptions"), 1);
-    assert_eq!(of_bob("datagrams"), 1);
+    assert_eq!(refused_of_bob(&node, "subscriptions").await, 1);
+    assert_eq!(refused_of_bob(&node, "datagrams").await, 1);
     node.stop().await;
 }
 

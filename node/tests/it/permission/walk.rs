@@ -103,6 +103,7 @@ fn asks() -> Vec<Ask> {
         of_ours(),
         administration(),
         of_the_directory(),
+        of_limits(),
     ]
     .into_iter()
     .flatten()
@@ -287,6 +288,11 @@ fn administration() -> Vec<Ask> {
         ask("audit:administer")
             .query("cluster", "audit.verify", r#"{"chain":"cluster"}"#)
             .post("/v1/audit/verify", r#"{"chain":"cluster"}"#),
+    ]
+}
+
+fn of_limits() -> Vec<Ask> {
+    vec![
         ask("limit:read")
             .query("cluster", "limit.list", "{}")
             .get("/v1/limits"),
