@@ -22,6 +22,7 @@ use crate::operate::fdb_table::FdbTable;
 use crate::operate::identity_table::IdentityTable;
 use crate::operate::limits_table::LimitsTable;
 use crate::operate::origin::{Origins, flag_or_variable};
+use crate::operate::session_table::SessionTable;
 use crate::operate::tls_files::{TlsConfig, TlsTable};
 
 /// Everything a node needs to know before it starts.
@@ -60,10 +61,7 @@ pub(crate) struct NodeConfig {
     pub(crate) connections_max: u32,
     pub(crate) worker_lease_ms: u32,
     pub(crate) audit: AuditConfig,
-    /// How old a session may become; 0: as old as it likes.
-    pub(crate) session_hours_max: u32,
-    /// How long a session may ask for nothing; 0: as long as it likes.
-    pub(crate) session_idle_minutes_max: u32,
+    pub(crate) sessions: SessionTable,
     #[serde(skip)]
     origins: Origins,
 }
@@ -111,8 +109,7 @@ struct File {
     connections_max: Option<u32>,
     worker_lease_ms: Option<u32>,
     audit: AuditTable,
-    session_hours_max: Option<u32>,
-    session_idle_minutes_max: Option<u32>,
+    sessions: SessionTable,
 }
 
 impl NodeConfig {
@@ -191,19 +188,7 @@ impl NodeConfig {
                 100..=3_600_000,
             )?,
             audit: file.audit.checked(|key| origins.of(key))?,
-            // None: devices stay for months, and credentials have terms of their own.
-            session_hours_max: within(
-                &by("session_hours_max"),
-                file.session_hours_max,
-                0,
-                0..=87_600,
-            )?,
-            session_idle_minutes_max: within(
-                &by("session_idle_minutes_max"),
-                file.session_idle_minutes_max,
-                0,
-                0..=525_600,
-            )?,
+            sessions: file.sessions.checked(|key| origins.of(key))?,
             origins,
         })
     }
@@ -512,6 +497,9 @@ mod tests {
             ("ready_file = '/nowhere/ready'", "ready_file"),
             ("worker_lease_ms = 'soon'", "worker_lease_ms"),
             ("drain_seconds = 0", "drain_seconds"),
+            ("[sessions]\nhours_max = 0", "sessions.hours_max"),
+            ("[sessions]\nidle_minutes_max = 600000", "sessions.idle"),
+            ("[sessions]\nminutes = 1", "minutes"),
             ("weight = 0", "weight"),
             ("[audit]\nretention_days = 40000", "audit.retention_days"),
             ("[audit]\nretention = 7", "retention_days"),
