@@ -7,11 +7,13 @@
 mod authenticator;
 mod authorize;
 pub mod jwt;
+mod password;
 mod permission;
 mod principal;
 mod resume;
 mod role;
 mod secret;
+mod throttle;
 mod tokens;
 
 pub use authenticator::{Authenticator, DevelopmentToken};
