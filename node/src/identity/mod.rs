@@ -6,6 +6,8 @@
 
 mod authenticator;
 mod authorize;
+mod directory;
+mod issue;
 pub mod jwt;
 mod password;
 mod permission;
@@ -13,15 +15,18 @@ mod principal;
 mod resume;
 mod role;
 mod secret;
+mod standing;
 mod throttle;
 mod tokens;
 
 pub use authenticator::{Authenticator, DevelopmentToken};
 pub use authorize::{authorize, scope};
+pub use directory::Directory;
 pub use permission::{Action, Entry, Holder, Owner, Permission, Request, Resource, TABLE};
 pub use principal::Principal;
 pub(crate) use principal::Term;
 pub use resume::{ResumeClaims, ResumeKey};
 pub use role::{BUILT_IN, Role, Rule, Scope};
 pub use secret::Secret;
+pub use standing::{Basis, Standing, Standings};
 pub use tokens::Tokens;

@@ -206,7 +206,11 @@ mod tests {
     fn each_token_is_good_once() {
         let (mut token, mut family) = begun();
         for round in 1..100 {
-            assert_eq!(show(&mut family, &token, round * 60_000), Shown::Rotated, "{round}");
+            assert_eq!(
+                show(&mut family, &token, round * 60_000),
+                Shown::Rotated,
+                "{round}"
+            );
             token = token.next(&secrets());
         }
     }
@@ -233,7 +237,10 @@ mod tests {
         let (first, mut family) = begun();
         assert_eq!(show(&mut family, &first, 2_000), Shown::Rotated);
         let before = family.clone();
-        assert_eq!(show(&mut family, &first, 2_000 + REFRESH_REPEAT_MS), Shown::Repeated);
+        assert_eq!(
+            show(&mut family, &first, 2_000 + REFRESH_REPEAT_MS),
+            Shown::Repeated
+        );
         assert_eq!(family, before);
         // Its next one is the present one.
         let next = first.next(&secrets());
@@ -250,9 +257,18 @@ mod tests {
         assert_eq!(family.show(&first, "other", next, 2_000), Shown::Refused);
         let (user, id) = (Uuid::from_u128(9), Uuid::from_u128(10));
         for other in [
-            RefreshToken { user, ..first.clone() },
-            RefreshToken { family: id, ..first.clone() },
-            RefreshToken { generation: 2, ..first.clone() },
+            RefreshToken {
+                user,
+                ..first.clone()
+            },
+            RefreshToken {
+                family: id,
+                ..first.clone()
+            },
+            RefreshToken {
+                generation: 2,
+                ..first.clone()
+            },
         ] {
             assert_eq!(family.show(&other, CLIENT, next, 2_000), Shown::Refused);
         }

@@ -152,7 +152,10 @@ mod tests {
         let token = token();
         let text = token.text(&secrets());
         let read = RefreshToken::read(&text, &secrets()).unwrap();
-        assert_eq!((read.user, read.family, read.generation), (token.user, token.family, 1));
+        assert_eq!(
+            (read.user, read.family, read.generation),
+            (token.user, token.family, 1)
+        );
         assert_eq!((read.tenant.as_str(), read.hash()), ("acme", token.hash()));
         assert!(RefreshToken::is_meant(&text));
         assert!(!format!("{token:?}").contains(&text[PREFIX.len()..]));
@@ -169,7 +172,10 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             assert!(RefreshToken::read(&changed, &secrets()).is_none(), "{at}");
-            assert!(RefreshToken::read(&text[..at], &secrets()).is_none(), "{at}");
+            assert!(
+                RefreshToken::read(&text[..at], &secrets()).is_none(),
+                "{at}"
+            );
         }
     }
 
@@ -180,7 +186,10 @@ mod tests {
         assert_eq!(next.hash(), token.next(&secrets()).hash());
         assert_ne!(next.hash(), token.hash());
         assert_ne!(next.next(&secrets()).hash(), next.hash());
-        assert_ne!(token.next(&Secrets::of_cluster(&[2; 32])).hash(), next.hash());
+        assert_ne!(
+            token.next(&Secrets::of_cluster(&[2; 32])).hash(),
+            next.hash()
+        );
     }
 
     proptest! {

@@ -18,7 +18,9 @@ pub(super) struct Plan {
 
 /// The key that signs now: of several the one that began last.
 pub(super) fn signing(keys: &[SigningKey], now_ms: u64) -> Option<&SigningKey> {
-    let current = keys.iter().filter(|key| key.signs_from_ms <= now_ms && now_ms < key.signs_until_ms);
+    let current = keys
+        .iter()
+        .filter(|key| key.signs_from_ms <= now_ms && now_ms < key.signs_until_ms);
     current.max_by_key(|key| (key.signs_from_ms, key.created_ms, &key.id))
 }
 
@@ -30,7 +32,9 @@ pub(super) fn plan(keys: &[SigningKey], now_ms: u64) -> Plan {
         Some(key) => key.signs_until_ms,
     };
     let is_due = until_ms <= now_ms.saturating_add(SIGNING_KEY_AHEAD_MS);
-    let has_next = keys.iter().any(|key| key.signs_from_ms <= until_ms && key.signs_until_ms > until_ms);
+    let has_next = keys
+        .iter()
+        .any(|key| key.signs_from_ms <= until_ms && key.signs_until_ms > until_ms);
     let has_room = kept.len() < SIGNING_KEYS_MAX;
     Plan {
         make_from_ms: (is_due && !has_next && has_room).then_some(until_ms),
@@ -47,7 +51,10 @@ mod tests {
 
     fn do_it(keys: &mut Vec<SigningKey>, now_ms: u64) {
         let secrets = Secrets::of_cluster(&[1; 32]);
-        let Plan { make_from_ms, ended } = plan(keys, now_ms);
+        let Plan {
+            make_from_ms,
+            ended,
+        } = plan(keys, now_ms);
         keys.retain(|key| !ended.contains(&key.id));
         keys.extend(make_from_ms.and_then(|from_ms| SigningKey::make(&secrets, now_ms, from_ms)));
         // Once is enough.
@@ -75,7 +82,10 @@ mod tests {
         }
         assert_eq!(seen.len(), 13);
         let last = seen.last().unwrap();
-        assert_eq!(last.ends_ms() - last.signs_until_ms, ACCESS_TOKEN_MS + 2 * TOKEN_SKEW_MS);
+        assert_eq!(
+            last.ends_ms() - last.signs_until_ms,
+            ACCESS_TOKEN_MS + 2 * TOKEN_SKEW_MS
+        );
         assert_eq!(last.signs_until_ms - last.signs_from_ms, SIGNING_KEY_MS);
     }
 
@@ -86,6 +96,9 @@ mod tests {
         let long_ms = 3 * SIGNING_KEY_MS;
         do_it(&mut keys, long_ms);
         assert_eq!(keys.len(), 1);
-        assert_eq!(signing(&keys, long_ms).map(|key| key.signs_from_ms), Some(long_ms));
+        assert_eq!(
+            signing(&keys, long_ms).map(|key| key.signs_from_ms),
+            Some(long_ms)
+        );
     }
 }

@@ -63,7 +63,10 @@ impl Secrets {
     /// Seals something for a purpose: the nonce, the cipher text, the tag.
     pub(super) fn seal(&self, purpose: &str, text: &[u8]) -> Vec<u8> {
         let mut sealed = text.to_vec();
-        let nonce = match self.seal.seal_in_place_append_tag(Aad::from(purpose), &mut sealed) {
+        let nonce = match self
+            .seal
+            .seal_in_place_append_tag(Aad::from(purpose), &mut sealed)
+        {
             Ok(nonce) => nonce,
             Err(_) => panic!("{} bytes cannot be sealed", text.len()),
         };
@@ -75,7 +78,9 @@ impl Secrets {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut text = sealed.to_vec();
-        let opened = self.seal.open_in_place(nonce, Aad::from(purpose), &mut text);
+        let opened = self
+            .seal
+            .open_in_place(nonce, Aad::from(purpose), &mut text);
         let length = opened.ok()?.len();
         text.truncate(length);
         Some(text)
@@ -107,7 +112,10 @@ mod tests {
     fn what_is_sealed_opens_with_its_key_for_its_purpose_alone() {
         let secrets = Secrets::of_cluster(&[1; 32]);
         let sealed = secrets.seal("a", b"text");
-        assert_eq!(secrets.open("a", &sealed).as_deref(), Some(b"text".as_slice()));
+        assert_eq!(
+            secrets.open("a", &sealed).as_deref(),
+            Some(b"text".as_slice())
+        );
         assert_eq!(secrets.open("b", &sealed), None);
         assert_eq!(Secrets::of_cluster(&[2; 32]).open("a", &sealed), None);
         for at in 0..sealed.len() {

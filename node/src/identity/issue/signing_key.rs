@@ -63,7 +63,8 @@ impl SigningKey {
     pub(super) fn open(&self, secrets: &Secrets) -> Option<Signer> {
         let private = Zeroizing::new(secrets.open(&purpose(&self.id), &self.sealed)?);
         let pair = Ed25519KeyPair::from_pkcs8(&private).ok()?;
-        let is_same = pair.public_key().as_ref() == self.public && thumbprint(&self.public) == self.id;
+        let is_same =
+            pair.public_key().as_ref() == self.public && thumbprint(&self.public) == self.id;
         is_same.then(|| Signer {
             id: self.id.clone(),
             pair,
@@ -72,7 +73,8 @@ impl SigningKey {
 
     /// When nothing can be good any more that it has signed.
     pub(super) const fn ends_ms(&self) -> u64 {
-        self.signs_until_ms.saturating_add(ACCESS_TOKEN_MS + 2 * TOKEN_SKEW_MS)
+        self.signs_until_ms
+            .saturating_add(ACCESS_TOKEN_MS + 2 * TOKEN_SKEW_MS)
     }
 
     /// Its public half, as it is published (RFC 8037).
@@ -137,9 +139,14 @@ mod tests {
     #[test]
     fn it_is_named_by_its_thumbprint() {
         // RFC 8037, A.3.
-        let x = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        let x = URL_SAFE_NO_PAD
+            .decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
+            .unwrap();
         let public = <[u8; 32]>::try_from(x).unwrap();
-        assert_eq!(thumbprint(&public), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert_eq!(
+            thumbprint(&public),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
     }
 
     #[test]
@@ -151,9 +158,18 @@ mod tests {
         let other = SigningKey::make(&secrets, 10, 20).unwrap();
         // Somebody who writes rows puts no key of another name in its place.
         for swapped in [
-            SigningKey { id: other.id.clone(), ..key.clone() },
-            SigningKey { public: other.public, ..key.clone() },
-            SigningKey { sealed: other.sealed.clone(), ..key.clone() },
+            SigningKey {
+                id: other.id.clone(),
+                ..key.clone()
+            },
+            SigningKey {
+                public: other.public,
+                ..key.clone()
+            },
+            SigningKey {
+                sealed: other.sealed.clone(),
+                ..key.clone()
+            },
         ] {
             assert!(swapped.open(&secrets).is_none());
         }
