@@ -27,7 +27,7 @@ use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operat
 use crate::processing::PayloadBroken;
 
 mod cluster;
-mod failure;
+pub(crate) mod failure;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {

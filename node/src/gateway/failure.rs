@@ -6,7 +6,7 @@ use selvedge_cluster::store;
 use selvedge_protocol::{ActorKind, ErrorCode, Failure, Target};
 
 /// The store could not do it.
-pub(super) fn store(error: &store::Error) -> Failure {
+pub(crate) fn store(error: &store::Error) -> Failure {
     tracing::warn!(%error, "store failed a request");
     match error {
         store::Error::Conflict | store::Error::TooOld | store::Error::CommitUnknown => {

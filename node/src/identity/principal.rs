@@ -78,6 +78,11 @@ impl Principal {
         &self.roles
     }
 
+    /// Whether these roles give nothing that it may not do itself.
+    pub fn covers(&self, roles: &[Role]) -> bool {
+        self.grants.cover(Grants::of(roles))
+    }
+
     /// Whether what is in this tenant is there for it at all.
     pub fn reaches(&self, tenant: &Tenant) -> bool {
         self.sees_all_tenants() || self.tenant == *tenant
@@ -186,7 +191,7 @@ mod tests {
         let clock = Clock::simulated(0, 1);
         let term = Term::new(Some(somebody().until(1 << 40)), clock.clone());
         clock.advance(Duration::from_millis(1 << 40));
-        let waited = tokio::time::timeout(2 * LOOK_MAX, term.ended()).await;
+        let waited = timeout(2 * LOOK_MAX, term.ended()).await;
         assert!(waited.is_ok());
     }
 
@@ -198,7 +203,7 @@ mod tests {
         for principal in [Some(somebody()), None] {
             let term = Term::new(principal, clock.clone());
             let year = Duration::from_secs(365 * 24 * 3_600);
-            assert!(tokio::time::timeout(year, term.ended()).await.is_err());
+            assert!(timeout(year, term.ended()).await.is_err());
         }
     }
 

@@ -165,6 +165,11 @@ impl Grants {
         self
     }
 
+    /// Whether everything of the other is in these as well.
+    pub(super) const fn cover(self, other: Self) -> bool {
+        other.any & !self.any == 0 && other.own & !(self.any | self.own) == 0
+    }
+
     /// Of which things it is given; `None`: not at all.
     pub(super) const fn scope(self, permission: Permission) -> Option<Scope> {
         let bit = permission.bit();

@@ -24,7 +24,7 @@ pub struct Tokens {
 impl Tokens {
     /// Within a tokio runtime, which fetches the issuers' keys.
     pub fn new(own: DevelopmentToken, issuers: Vec<IssuerConfig>, clock: Clock) -> Self {
-        let issuers = (!issuers.is_empty()).then(|| Issuers::new(issuers, &clock));
+        let issuers = (!issuers.is_empty()).then(|| Issuers::new(issuers, None, &clock));
         Self {
             own,
             issuers,
@@ -92,6 +92,7 @@ mod tests {
             roles: vec!["operator".to_owned(), "viewer".to_owned()],
             expires_ms: 1_000_000,
             token_id: None,
+            login: None,
         }
     }
 

@@ -5,14 +5,20 @@
 //! its notice in the same commit ([`Change`]). Nothing here knows a transport.
 
 mod change;
+mod user;
+mod users;
 
 use std::sync::Arc;
 
 use selvedge_cluster::Clock;
 use selvedge_cluster::store::Store;
+use uuid::{Builder, Uuid};
 
 use crate::identity::Standings;
 pub(super) use change::Change;
+pub use user::{Email, NewUser, User, UserChange, UserState, Username};
+pub use users::UserAt;
+pub(super) use users::{read as read_user, write as write_user};
 
 /// The directory, from one node. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,5 +52,10 @@ impl Directory {
 
     pub(super) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// An id that nobody has, which tells when it was made.
+    pub(super) fn new_id(&self, now_ms: u64) -> Uuid {
+        Builder::from_unix_timestamp_millis(now_ms, &self.clock().random_bytes()).into_uuid()
     }
 }

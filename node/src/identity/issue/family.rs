@@ -255,21 +255,11 @@ mod tests {
         let next = first.next(&secrets()).hash();
         let before = family.clone();
         assert_eq!(family.show(&first, "other", next, 2_000), Shown::Refused);
-        let (user, id) = (Uuid::from_u128(9), Uuid::from_u128(10));
-        for other in [
-            RefreshToken {
-                user,
-                ..first.clone()
-            },
-            RefreshToken {
-                family: id,
-                ..first.clone()
-            },
-            RefreshToken {
-                generation: 2,
-                ..first.clone()
-            },
-        ] {
+        let (mut of_user, mut of_login, mut ahead) = (first.clone(), first.clone(), first.clone());
+        of_user.user = Uuid::from_u128(9);
+        of_login.family = Uuid::from_u128(10);
+        ahead.generation = 2;
+        for other in [of_user, of_login, ahead] {
             assert_eq!(family.show(&other, CLIENT, next, 2_000), Shown::Refused);
         }
         // Of the same number with another secret: of another life of the store.
@@ -290,6 +280,7 @@ mod tests {
             token = token.next(&secrets());
             now_ms += LOGIN_IDLE_MS_MAX - 1;
         }
-        assert_eq!(show(&mut family, &token, family.ends_ms()), Shown::Refused);
+        let end_ms = family.ends_ms();
+        assert_eq!(show(&mut family, &token, end_ms), Shown::Refused);
     }
 }

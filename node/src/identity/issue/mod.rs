@@ -4,7 +4,11 @@
 //! for which of them signs). A login is a `family` of refresh tokens (`refresh`).
 
 mod family;
+mod keys;
+mod logins;
 mod refresh;
 mod ring;
 mod secrets;
 mod signing_key;
+
+pub use logins::{ClientName, Grant, Login, LoginAt, Logins, NotRefreshed};

@@ -70,7 +70,7 @@ impl RefreshToken {
     pub(super) fn text(&self, secrets: &Secrets) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new(self.about(self.generation));
         bytes.extend_from_slice(self.secret.as_bytes());
-        bytes.extend_from_slice(self.tag(secrets));
+        bytes.extend_from_slice(&self.tag(secrets));
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes));
         Zeroizing::new(format!("{PREFIX}{}.{}", self.tenant, &*bytes))
     }
@@ -94,7 +94,7 @@ impl RefreshToken {
             generation: u64::from_be_bytes(*generation),
             secret: Bits::new(*secret),
         };
-        verify_slices_are_equal(token.tag(secrets), tag).ok()?;
+        verify_slices_are_equal(&token.tag(secrets), tag).ok()?;
         Some(token)
     }
 

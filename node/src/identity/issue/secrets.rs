@@ -8,26 +8,26 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use selvedge_cluster::Clock;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 /// 256 bits that somebody shows or that prove something. Never printed, wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub(super) struct Bits([u8; 32]);
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Bits(Zeroizing<[u8; 32]>);
 
 impl Bits {
-    pub(super) const fn new(bits: [u8; 32]) -> Self {
-        Self(bits)
+    pub(super) fn new(bits: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bits))
     }
 
     pub(super) fn random(clock: &Clock) -> Self {
-        let mut bits = [0; 32];
-        for part in bits.chunks_exact_mut(8) {
+        let mut bits = Self::new([0; 32]);
+        for part in bits.0.chunks_exact_mut(8) {
             part.copy_from_slice(&clock.random().to_le_bytes());
         }
-        Self(bits)
+        bits
     }
 
-    pub(super) const fn as_bytes(&self) -> &[u8; 32] {
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
@@ -92,9 +92,9 @@ impl Secrets {
         for part in of {
             context.update(part);
         }
-        let mut bits = [0; 32];
-        bits.copy_from_slice(context.sign().as_ref());
-        Bits(bits)
+        let mut bits = Bits::new([0; 32]);
+        bits.0.copy_from_slice(context.sign().as_ref());
+        bits
     }
 }
 

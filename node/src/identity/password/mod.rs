@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
 /// What somebody gave as a password: in one form however it was typed, never printed, wiped when it is dropped.
+#[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
