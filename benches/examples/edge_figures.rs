@@ -410,7 +410,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         clock: clock.clone(),
     };
     let application = demo_app::application()?.start(place).await?;
-    let gateway = Gateway::new(application.host.clone(), application.operations.clone());
+    let gateway = Gateway::new(&application);
     let inside = Inside {
         service: Arc::new(gateway),
         workers: None,

@@ -18,6 +18,7 @@ use selvedge_protocol::limits::OPERATION_PARTING_MS;
 use selvedge_protocol::{IdError, OperationType, Tenant};
 use tokio::task::JoinHandle;
 
+use crate::identity::Directory;
 use crate::operation::{OperationKind, Operations, ScheduleKind, Waiters};
 use crate::processing::worker::Workers;
 use crate::processing::{
@@ -91,6 +92,8 @@ enum Owned {
 pub struct Running {
     pub host: Host,
     pub operations: Operations,
+    /// Who is known to the cluster.
+    pub directory: Directory,
     pub(crate) pools: Pools,
     waiters: Waiters,
     /// Sweeps the queries that wait for operations.
@@ -155,6 +158,7 @@ impl Application {
         let Place {
             host, store, clock, ..
         } = place;
+        let directory = Directory::new(Arc::clone(&store), clock.clone());
         let host = match owned {
             Owned::All => Host::start(host, store, clock, kinds).await?,
             Owned::Taken => Host::idle(host, store, clock, kinds).await?,
@@ -163,6 +167,7 @@ impl Application {
         let waiting = tokio::spawn(waiters.clone().run(host.clone()));
         Ok(Running {
             operations: Operations::new(host.clone(), pools.clone(), waiters.clone()),
+            directory,
             host,
             pools,
             waiters,

@@ -21,12 +21,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::app::Running;
 use crate::gateway::cluster::Asked;
-use crate::identity::{Permission, Principal, Request, authorize};
+use crate::identity::{Directory, Permission, Principal, Request, authorize};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
 mod cluster;
+mod directory;
 pub(crate) mod failure;
 
 /// Answers what clients ask. One gateway does, or layers around it.
@@ -108,12 +110,23 @@ impl std::fmt::Debug for Feed {
 pub struct Gateway {
     host: Host,
     operations: Operations,
+    directory: Directory,
 }
 
 impl Gateway {
-    /// A gateway to these actors and operations.
-    pub const fn new(host: Host, operations: Operations) -> Self {
-        Self { host, operations }
+    /// A gateway to the actors and operations of an application, and to who is known to its cluster.
+    pub fn new(application: &Running) -> Self {
+        let Running {
+            host,
+            operations,
+            directory,
+            ..
+        } = application;
+        Self {
+            host: host.clone(),
+            operations: operations.clone(),
+            directory: directory.clone(),
+        }
     }
 
     fn command_actor(
@@ -219,6 +232,9 @@ impl Gateway {
 
 impl Service for Gateway {
     fn command(&self, caller: &Caller, call: CommandCall, reply: ReplyTo) {
+        if let Some(needed) = in_directory(&call.target, &call.name) {
+            return directory::command(&self.directory, caller, needed, &call, reply);
+        }
         if let Err(failure) = permit(caller, Request::Command, &call.target) {
             return fail(reply, failure);
         }
@@ -249,6 +265,9 @@ impl Service for Gateway {
         if let (Target::Actors, "list") = (&call.target, &*call.name) {
             // Who may read what depends on their kind.
             return self.list_actors(caller, &call.body, reply);
+        }
+        if let Some(needed) = in_directory(&call.target, &call.name) {
+            return directory::query(&self.directory, caller, needed, &call, reply);
         }
         if let Err(failure) = permit(caller, Request::Query(&call.name), &call.target) {
             return fail(reply, failure);
@@ -383,6 +402,14 @@ fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure>
         tenant,
         address: address.map_err(invalid)?,
     })
+}
+
+/// What a request about who is known needs; `None`: it is about something else.
+fn in_directory(target: &Target, name: &str) -> Option<Permission> {
+    match target {
+        Target::Cluster => Permission::in_directory(name),
+        Target::Actor(_) | Target::Operation(_) | Target::Operations | Target::Actors => None,
+    }
 }
 
 fn permit(caller: &Caller, request: Request<'_>, target: &Target) -> Result<(), Failure> {

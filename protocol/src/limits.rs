@@ -507,3 +507,30 @@ pub const SIGNING_KEY_AHEAD_MS: u64 = 2 * KEYS_AGE_MS_MAX;
 /// Signing keys that there are at a time: the present one, the next, those that still verify, and some that were
 /// replaced by hand.
 pub const SIGNING_KEYS_MAX: usize = 16;
+
+/// Roles that a tenant may make beside those that are built in: more than a person keeps apart.
+pub const ROLES_MAX: usize = 256;
+/// The name of a role: as that of a kind.
+pub const ROLE_NAME_BYTES_MAX: usize = 64;
+/// Rules of a role: one for each resource and action that there are is less.
+pub const ROLE_RULES_MAX: usize = 128;
+/// A rule in text: two words and a scope.
+pub const ROLE_RULE_BYTES_MAX: usize = 64;
+/// Roles of one principal: each is looked up when it comes.
+pub const PRINCIPAL_ROLES_MAX: usize = 32;
+/// API keys of a tenant, those that were revoked included: they are listed whole, and fit into a transaction.
+pub const API_KEYS_MAX: usize = 1_000;
+/// What an API key is called, in characters: a line of a list.
+pub const API_KEY_NAME_CHARS_MAX: usize = 128;
+/// How old the time of an API key's last use may be in the store, milliseconds: a key that is used all day costs 24
+/// commits, and who looks for keys that nobody uses looks for weeks.
+pub const API_KEY_USED_MS: u64 = 60 * 60 * 1_000;
+/// Credentials that a node remembers as verified. Each takes about a kilobyte, so no more than 8 MB.
+pub const CREDENTIALS_KNOWN_MAX: usize = 8_192;
+/// How long it believes them without another look, milliseconds: what is changed is heard of within a second, so this
+/// is for a node that hears nothing. As long as the shortest that an issuer's keys are believed.
+pub const CREDENTIALS_KNOWN_MS: u64 = 60_000;
+/// Credentials that are looked up in the store at a time: invented ones take no more of it than this.
+pub const CREDENTIAL_READS_MAX: usize = 64;
+/// How long one waits for its turn and its look, milliseconds: its client waits for a Welcome.
+pub const CREDENTIAL_READ_MS_MAX: u64 = 5_000;

@@ -211,7 +211,7 @@ fn preflight(request: &HttpRequest, origin: Option<&HeaderValue>) -> Option<Http
     origin.filter(|_| is_preflight)?;
     Some(
         HttpResponse::NoContent()
-            .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"))
+            .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"))
             .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED))
             .insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS))
             .finish(),

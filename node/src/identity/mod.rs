@@ -4,16 +4,19 @@
 //! Sessions and requests ask here before anything of a client reaches the inside. Nothing here knows a transport,
 //! and no secret is ever part of a log or an error.
 
+mod api_key;
 mod authenticator;
 mod authorize;
 mod directory;
 mod issue;
 pub mod jwt;
 mod password;
+mod known;
 mod permission;
 mod principal;
 mod resume;
 mod role;
+mod rule_text;
 mod secret;
 mod standing;
 mod throttle;
@@ -21,12 +24,17 @@ mod tokens;
 
 pub use authenticator::{Authenticator, DevelopmentToken};
 pub use authorize::{authorize, scope};
-pub use directory::Directory;
+pub(crate) use directory::no_such_role;
+pub use directory::{
+    ApiKey, Directory, KeyMaker, MadeKey, NewKey, RoleMade, RoleWrite, StoredRole,
+};
 pub use permission::{Action, Entry, Holder, Owner, Permission, Request, Resource, TABLE};
 pub use principal::Principal;
 pub(crate) use principal::Term;
 pub use resume::{ResumeClaims, ResumeKey};
 pub use role::{BUILT_IN, Role, Rule, Scope};
+pub use rule_text::RuleError;
+pub(crate) use rule_text::every_rule;
 pub use secret::Secret;
 pub use standing::{Basis, Standing, Standings};
 pub use tokens::Tokens;

@@ -22,6 +22,9 @@ pub enum Resource {
     Session,
     Cluster,
     Config,
+    /// Roles that the tenant makes.
+    Role,
+    ApiKey,
 }
 
 /// What is done to it.
@@ -75,7 +78,7 @@ pub struct Entry {
 /// Every permission that there is.
 pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
-    use Resource::{Actor, Cluster, Config, Operation, Policy, Schedule, Session};
+    use Resource::{Actor, ApiKey, Cluster, Config, Operation, Policy, Role, Schedule, Session};
     &[
         entry(Operation, Read, "read, list and watch operations"),
         entry(
@@ -122,6 +125,16 @@ pub const TABLE: &[Entry] = {
         Entry {
             holder: Holder::Administrators,
             ..entry(Config, Read, "see the configuration of nodes")
+        },
+        entry(Role, Read, "see roles"),
+        entry(Role, Write, "make, change and remove roles"),
+        Entry {
+            owner: Owner::Known,
+            ..entry(ApiKey, Read, "list API keys")
+        },
+        Entry {
+            owner: Owner::Known,
+            ..entry(ApiKey, Write, "make, revoke and remove API keys")
         },
     ]
 };
@@ -174,6 +187,20 @@ impl Permission {
         }
     }
 
+    /// What a request about who is known needs, by its name; `None`: it is about the nodes.
+    pub fn in_directory(name: &str) -> Option<Self> {
+        Some(match name {
+            "role.list" | "role.get" => Self::new(Resource::Role, Action::Read),
+            "role.set" | "role.remove" => Self::new(Resource::Role, Action::Write),
+            "api-key.list" | "api-key.get" => Self::new(Resource::ApiKey, Action::Read),
+            "api-key.create" | "api-key.revoke" | "api-key.remove" => {
+                Self::new(Resource::ApiKey, Action::Write)
+            }
+            "session.close-all" => Self::new(Resource::Session, Action::Write),
+            _ => return None,
+        })
+    }
+
     /// What it needs to list the actors of a kind.
     pub fn to_list(kind: &ActorKind) -> Self {
         Self::new(Resource::of_kind(kind), Action::Read)
@@ -198,7 +225,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -206,6 +233,8 @@ impl Resource {
         Self::Session,
         Self::Cluster,
         Self::Config,
+        Self::Role,
+        Self::ApiKey,
     ];
 
     /// The name in rules and refusals.
@@ -218,6 +247,8 @@ impl Resource {
             Self::Session => "session",
             Self::Cluster => "cluster",
             Self::Config => "config",
+            Self::Role => "role",
+            Self::ApiKey => "api-key",
         }
     }
 

@@ -211,13 +211,13 @@ mod tests {
     async fn a_term_ends_with_what_the_principal_rests_on() {
         let clock = Clock::simulated(0, 1);
         let standings = Standings::default();
-        let tenant = Tenant::default_tenant();
-        let basis = Basis::User {
-            tenant,
-            id: "1".to_owned(),
-        };
-        let forever = somebody().resting_on(standings.stand([basis]));
-        for principal in [forever.clone(), forever.until(1 << 40)] {
+        for expires_ms in [None, Some(1 << 40)] {
+            let basis = Basis::User {
+                tenant: Tenant::default_tenant(),
+                id: "1".to_owned(),
+            };
+            let mut principal = somebody().resting_on(standings.stand([basis]));
+            principal.expires_ms = expires_ms;
             assert!(principal.may_end());
             let term = Term::new(Some(principal), clock.clone());
             let day = Duration::from_secs(24 * 3_600);

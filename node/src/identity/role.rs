@@ -111,6 +111,10 @@ impl Role {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
 }
 
 impl Rule {
@@ -123,7 +127,7 @@ impl Rule {
         }
     }
 
-    fn matches(self, permission: Permission) -> bool {
+    pub(super) fn matches(self, permission: Permission) -> bool {
         self.resource.is_none_or(|it| it == permission.resource)
             && self.action.is_none_or(|it| it == permission.action)
     }
@@ -165,9 +169,9 @@ impl Grants {
         self
     }
 
-    /// Whether everything of the other is in these as well.
-    pub(super) const fn cover(self, other: Self) -> bool {
-        other.any & !self.any == 0 && other.own & !(self.any | self.own) == 0
+    /// Whether all that the others give is among these.
+    pub(super) const fn cover(self, others: Self) -> bool {
+        others.any & !self.any == 0 && others.own & !(self.any | self.own) == 0
     }
 
     /// Of which things it is given; `None`: not at all.
@@ -207,6 +211,10 @@ mod tests {
         ("cluster:read", "OAC"),
         ("cluster:administer", "C"),
         ("config:read", "C"),
+        ("role:read", "A"),
+        ("role:write", "A"),
+        ("api-key:read", "A"),
+        ("api-key:write", "A"),
     ];
 
     fn pairs() -> impl Iterator<Item = Permission> {
@@ -246,7 +254,8 @@ mod tests {
         };
         let grants = Grants::of(&[Role::new("own", vec![all_own])]);
         for permission in pairs() {
-            let is_owned = permission.resource == Resource::Session && permission.entry().is_some();
+            let is_owned = matches!(permission.resource, Resource::Session | Resource::ApiKey)
+                && permission.entry().is_some();
             let expected = is_owned.then_some(Scope::Own);
             assert_eq!(grants.scope(permission), expected, "{permission}");
         }
@@ -288,6 +297,18 @@ mod tests {
                 // No scope is less than one's own, which is less than any.
                 prop_assert!(after.scope(permission) >= before.scope(permission), "{}", permission);
             }
+        }
+
+        #[test]
+        fn what_is_covered_gives_nothing_more(
+            roles in proptest::collection::vec(some_role(), 0..4),
+            others in proptest::collection::vec(some_role(), 0..4),
+        ) {
+            let (own, other) = (Grants::of(&roles), Grants::of(&others));
+            let is_more = pairs().any(|it| other.scope(it) > own.scope(it));
+            prop_assert_eq!(own.cover(other), !is_more);
+            let both: Vec<_> = roles.iter().chain(&others).cloned().collect();
+            prop_assert!(Grants::of(&both).cover(other));
         }
 
         #[test]

@@ -1,35 +1,72 @@
-//! The authenticator of a node: knows the operator's own token, and those of the issuers that the configuration trusts.
+//! The authenticator of a node: knows the operator's own token, the API keys of the cluster, and the tokens of the
+//! issuers that the configuration trusts.
 //!
-//! Ports ask it with whatever a client shows. Which of the two a token is, its bytes say: one that is not the operator's
-//! is an issuer's or nobody's.
+//! Ports ask it with whatever a client shows. Which of these it is, its bytes say: one that is neither the operator's nor
+//! has the form of an API key is an issuer's or nobody's. What was verified is remembered for a while.
 
 use async_trait::async_trait;
 use selvedge_cluster::Clock;
 use selvedge_protocol::limits::{LABEL_BYTES_MAX, TOKEN_SKEW_MS};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 
+use crate::identity::api_key::ShownKey;
 use crate::identity::jwt::{Claims, IssuerConfig, Issuers};
+use crate::identity::known::Known;
 use crate::identity::role::{BUILT_IN, Role};
-use crate::identity::{Authenticator, DevelopmentToken, Principal};
+use crate::identity::{Authenticator, Basis, DevelopmentToken, Directory, Principal};
 
-/// Both.
+/// All of them.
 #[derive(Debug)]
 pub struct Tokens {
     own: DevelopmentToken,
     /// `None`: there are none.
     issuers: Option<Issuers>,
+    directory: Directory,
+    known: Known,
     clock: Clock,
 }
 
 impl Tokens {
     /// Within a tokio runtime, which fetches the issuers' keys.
-    pub fn new(own: DevelopmentToken, issuers: Vec<IssuerConfig>, clock: Clock) -> Self {
-        let issuers = (!issuers.is_empty()).then(|| Issuers::new(issuers, None, &clock));
+    pub fn new(
+        own: DevelopmentToken,
+        issuers: Vec<IssuerConfig>,
+        directory: Directory,
+        clock: Clock,
+    ) -> Self {
+        let issuers = (!issuers.is_empty()).then(|| Issuers::new(issuers, &clock));
         Self {
             own,
             issuers,
+            directory,
+            known: Known::new(clock.clone()),
             clock,
         }
+    }
+
+    /// Whose a credential is that is not the operator's.
+    async fn verify(&self, token: &str) -> Result<Principal, Failure> {
+        if let Some(shown) = ShownKey::parse(token) {
+            return self.directory.principal_of_key(&shown).await;
+        }
+        match &self.issuers {
+            Some(issuers) => {
+                let claims = issuers.verify(token, self.clock.wall_ms()).await?;
+                Ok(self.resting_on_itself(principal(&claims)?))
+            }
+            // It says what is to be done.
+            None => self.own.authenticate(token, None).await,
+        }
+    }
+
+    /// So that its sessions can be closed.
+    fn resting_on_itself(&self, principal: Principal) -> Principal {
+        let basis = Basis::Principal {
+            tenant: principal.tenant.clone(),
+            name: principal.name.to_string(),
+        };
+        let standing = self.directory.standings().stand([basis]);
+        principal.resting_on(standing)
     }
 }
 
@@ -40,29 +77,41 @@ impl Authenticator for Tokens {
         token: &str,
         tenant: Option<Tenant>,
     ) -> Result<Principal, Failure> {
-        match &self.issuers {
-            Some(issuers) if !self.own.is(token) => {
-                let claims = issuers.verify(token, self.clock.wall_ms()).await?;
-                principal(&claims, tenant)
-            }
-            Some(_) | None => self.own.authenticate(token, tenant).await,
+        if self.own.is(token) {
+            let operator = self.own.authenticate(token, tenant).await?;
+            return Ok(self.resting_on_itself(operator));
         }
+        let principal = match self.known.find(token) {
+            Some(principal) => principal,
+            None => {
+                let principal = self.verify(token).await?;
+                self.known.keep(token, &principal);
+                principal
+            }
+        };
+        within(principal, tenant)
     }
 }
 
-/// Who an issuer says somebody is, in the tenant it asks for. Its name has the issuer in it, so that no subject of one
-/// is taken for that of another, or for the operator.
-fn principal(claims: &Claims, asked: Option<Tenant>) -> Result<Principal, Failure> {
-    let own = claims.tenant.clone();
-    let tenant = own.unwrap_or_else(Tenant::default_tenant);
-    if asked.is_some_and(|asked| asked != tenant) {
-        let message = format!("the token is for the tenant {tenant}; name that one, or none");
+/// Somebody in the tenant it asks for, which is its own or none.
+fn within(principal: Principal, asked: Option<Tenant>) -> Result<Principal, Failure> {
+    let tenant = &principal.tenant;
+    if asked.is_some_and(|asked| asked != *tenant) {
+        let message = format!("the credential is for the tenant {tenant}; name that one, or none");
         return Err(Failure::field(
             ErrorCode::PermissionDenied,
             "tenant",
             message,
         ));
     }
+    Ok(principal)
+}
+
+/// Who an issuer says somebody is. Its name has the issuer in it, so that no subject of one is taken for that of
+/// another, or for the operator.
+fn principal(claims: &Claims) -> Result<Principal, Failure> {
+    let own = claims.tenant.clone();
+    let tenant = own.unwrap_or_else(Tenant::default_tenant);
     // The configuration maps to roles that there are.
     let is_claimed = |role: &&Role| claims.roles.iter().any(|name| name == role.name());
     let roles: Vec<Role> = BUILT_IN.iter().filter(is_claimed).cloned().collect();
@@ -98,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_never_the_operator() {
-        let principal = principal(&claims(), None).unwrap();
+        let principal = principal(&claims()).unwrap();
         assert_eq!(&*principal.name, "https://login.example|admin");
         assert!(!principal.sees_all_tenants());
         let drain = Permission::new(Resource::Cluster, Action::Administer);
@@ -111,13 +160,10 @@ mod tests {
     fn a_name_is_no_longer_than_nodes_tell_each_other() {
         let named = |bytes: usize| {
             let subject = "s".repeat(bytes - "https://login.example|".len());
-            principal(
-                &Claims {
-                    subject,
-                    ..claims()
-                },
-                None,
-            )
+            principal(&Claims {
+                subject,
+                ..claims()
+            })
         };
         assert_eq!(named(LABEL_BYTES_MAX).unwrap().name.len(), LABEL_BYTES_MAX);
         let refused = named(LABEL_BYTES_MAX + 1).unwrap_err();
@@ -127,11 +173,9 @@ mod tests {
     #[test]
     fn a_token_is_for_its_tenant_alone() {
         let acme = Tenant::new("acme").unwrap();
-        assert_eq!(
-            principal(&claims(), Some(acme.clone())).unwrap().tenant,
-            acme
-        );
-        let refused = principal(&claims(), Some(Tenant::default_tenant())).unwrap_err();
+        let of = |claims: &Claims, asked| within(principal(claims).unwrap(), asked);
+        assert_eq!(of(&claims(), Some(acme.clone())).unwrap().tenant, acme);
+        let refused = of(&claims(), Some(Tenant::default_tenant())).unwrap_err();
         assert_eq!(refused.code, ErrorCode::PermissionDenied);
         assert_eq!(refused.field.as_deref(), Some("tenant"));
         // One that names none is not for all.
@@ -139,11 +183,8 @@ mod tests {
             tenant: None,
             ..claims()
         };
-        assert_eq!(
-            principal(&unsaid, None).unwrap().tenant,
-            Tenant::default_tenant()
-        );
-        assert!(principal(&unsaid, Some(acme)).is_err());
+        assert_eq!(of(&unsaid, None).unwrap().tenant, Tenant::default_tenant());
+        assert!(of(&unsaid, Some(acme)).is_err());
     }
 
     #[test]
@@ -152,7 +193,7 @@ mod tests {
             roles: Vec::new(),
             ..claims()
         };
-        let principal = principal(&nobody, None).unwrap();
+        let principal = principal(&nobody).unwrap();
         for resource in Resource::ALL {
             for action in Action::ALL {
                 assert!(authorize(&principal, Permission::new(resource, action)).is_err());

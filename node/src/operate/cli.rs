@@ -2,6 +2,7 @@
 
 mod backup;
 mod cluster;
+mod directory;
 mod load;
 mod node_flags;
 
@@ -14,6 +15,7 @@ use crate::operate::duration::parse_ms;
 
 pub(crate) use backup::{Backup, OfStore};
 pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
+pub(crate) use directory::{Key, Role, Session};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
 
@@ -73,6 +75,15 @@ pub(crate) enum Command {
     /// Inspect and operate the nodes of a cluster, and make the certificates by which they know each other.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Make and change the roles of a tenant.
+    #[command(subcommand)]
+    Role(Role),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Close sessions.
+    #[command(subcommand)]
+    Session(Session),
     /// Copy a store into a file and back, also into a store of another kind.
     #[command(subcommand)]
     Backup(Backup),

@@ -122,6 +122,9 @@ async fn run(
             drop(build(application)?);
             commands::config::check(printer, &flags)
         }
+        Command::Role(role) => commands::directory::role(printer, role).await,
+        Command::Key(key) => commands::directory::key(printer, key).await,
+        Command::Session(session) => commands::directory::session(printer, session).await,
         Command::Backup(backup) => commands::backup::run(printer, backup).await,
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Verify(flags) => verify::run(printer, flags).await,

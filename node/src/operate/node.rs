@@ -87,10 +87,9 @@ impl Node {
             .await
             .map_err(|error| CommandFailure::failed(chain(&error)))?;
         let operations: Vec<String> = application.operations().map(ToString::to_string).collect();
-        let directory = Directory::new(store.shared(), clock.clone());
-        let following = follow(&directory, store.shared(), clock.clone()).await?;
         let place = place(config, &meta, store.shared(), clock.clone());
         let application = run(application, config, place, listener.is_none()).await?;
+        let following = follow(&application.directory, store.shared(), clock.clone()).await?;
         let (tellers, others) = nobody_yet();
         let started = Started::new(store.shared());
         let doors = Doors::open(config, &meta, token, &application, &clock, others).await?;

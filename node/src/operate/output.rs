@@ -174,8 +174,10 @@ fn line(text: &str) {
     }
 }
 
-/// Columns aligned by the widest cell; the first row is the heading.
+/// Columns aligned by the widest cell; the first row is the heading. What others named cannot move the cursor.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let plain = |row: &Vec<String>| row.iter().map(|cell| plain(cell)).collect();
+    let rows: &[Vec<String>] = &rows.iter().map(plain).collect::<Vec<_>>();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|i| {
@@ -198,6 +200,18 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
+/// A text without what a terminal obeys.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for it in text.chars() {
+        match it.is_control() {
+            true => plain.extend(it.escape_default()),
+            false => plain.push(it),
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,5 +223,11 @@ mod tests {
             vec!["é-long".into(), "ok".into()],
         ];
         assert_eq!(table(&rows), "ID      STATUS\né-long  ok");
+    }
+
+    #[test]
+    fn no_cell_speaks_to_the_terminal() {
+        let rows = [vec!["a\u{1b}[2Jb\nc".to_owned(), "d".to_owned()]];
+        assert_eq!(table(&rows), "a\\u{1b}[2Jb\\nc  d");
     }
 }

@@ -46,12 +46,10 @@ impl Doors {
         clock: &Clock,
         others: OtherNodes,
     ) -> Result<Self, CommandFailure> {
-        let service: Arc<dyn Service> = Arc::new(Gateway::new(
-            application.host.clone(),
-            application.operations.clone(),
-        ));
+        let service: Arc<dyn Service> = Arc::new(Gateway::new(application));
         let own = DevelopmentToken::new("admin", token);
-        let tokens = Tokens::new(own, config.issuers.clone(), clock.clone());
+        let issuers = config.issuers.clone();
+        let tokens = Tokens::new(own, issuers, application.directory.clone(), clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
         let bridges = others.bridges.clone();
         let inside = Inside {

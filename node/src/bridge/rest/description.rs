@@ -322,7 +322,7 @@ fn told(api: Doc) -> Doc {
         .refuses(&[404, 409])
 }
 
-fn keyed(api: Doc) -> Doc {
+pub(super) fn keyed(api: Doc) -> Doc {
     api.header(
         "Idempotency-Key",
         chars(1, 255),
@@ -330,7 +330,7 @@ fn keyed(api: Doc) -> Doc {
     )
 }
 
-fn conditional(api: Doc) -> Doc {
+pub(super) fn conditional(api: Doc) -> Doc {
     let what = "The ETag of what was read: refused with 412 if there is another version by now, compared in the commit.";
     api.header("If-Match", text(TAG), what).refuses(&[412])
 }
@@ -343,7 +343,7 @@ fn fresh(api: Doc) -> Doc {
     )
 }
 
-fn paged(api: Doc) -> Doc {
+pub(super) fn paged(api: Doc) -> Doc {
     api.query("cursor", chars(0, 1_024), "The cursor of the page before.")
         .query(
             "limit",
@@ -365,7 +365,7 @@ fn streamed(api: Doc) -> Doc {
         .refuses(&[404])
 }
 
-fn tagged<T: utoipa::ToSchema>(api: Doc, example: Value) -> Doc {
+pub(super) fn tagged<T: utoipa::ToSchema>(api: Doc, example: Value) -> Doc {
     api.header("If-None-Match", any(), "Tags of what the client has.")
         .answers_with::<T>(200, "As it is.", example, &[("ETag", "Its tag.")])
         .says(304, "The client has it.")
@@ -384,7 +384,7 @@ fn with_actor(api: Doc) -> Doc {
     )
 }
 
-fn any() -> ObjectBuilder {
+pub(super) fn any() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
@@ -417,4 +417,4 @@ fn a_node() -> Value {
     })
 }
 
-const LINK: [(&str, &str); 1] = [("Link", "The next page, as `rel=\"next\"`.")];
+pub(super) const LINK: [(&str, &str); 1] = [("Link", "The next page, as `rel=\"next\"`.")];

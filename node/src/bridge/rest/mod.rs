@@ -10,6 +10,8 @@ mod cluster;
 mod condition;
 mod config;
 mod description;
+mod directory;
+mod directory_doc;
 mod doc;
 mod events;
 mod identity;
@@ -28,7 +30,7 @@ pub(super) use table::Table;
 
 /// The API, version 1, and its description.
 pub(super) fn table(table: Table) -> Table {
-    described(administered(of_actors(of_operations(table))))
+    described(of_directory(administered(of_actors(of_operations(table)))))
 }
 
 fn of_operations(table: Table) -> Table {
@@ -129,6 +131,37 @@ fn administered(table: Table) -> Table {
             description::node_remove,
         )
         .get("/v1/config", config::get, description::config)
+}
+
+fn of_directory(table: Table) -> Table {
+    let (role, key) = ("/v1/roles/{name}", "/v1/api-keys/{id}");
+    table
+        .get("/v1/roles", directory::roles, directory_doc::roles)
+        .get(role, directory::role, directory_doc::role)
+        .put(role, directory::set_role, directory_doc::set_role)
+        .delete(role, directory::remove_role, directory_doc::remove_role)
+        .get("/v1/api-keys", directory::api_keys, directory_doc::api_keys)
+        .post(
+            "/v1/api-keys",
+            directory::make_api_key,
+            directory_doc::make_api_key,
+        )
+        .get(key, directory::api_key, directory_doc::api_key)
+        .delete(
+            key,
+            directory::remove_api_key,
+            directory_doc::remove_api_key,
+        )
+        .post(
+            "/v1/api-keys/{id}/revoke",
+            directory::revoke_api_key,
+            directory_doc::revoke_api_key,
+        )
+        .delete(
+            "/v1/sessions",
+            directory::close_sessions,
+            directory_doc::close_sessions,
+        )
 }
 
 fn described(table: Table) -> Table {

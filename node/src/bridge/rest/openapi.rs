@@ -63,6 +63,7 @@ pub(crate) fn describe(routes: Vec<(Method, &'static str, Doc)>) -> OpenApi {
         schemas.extend(named);
         let method = match method {
             Method::POST => HttpMethod::Post,
+            Method::PUT => HttpMethod::Put,
             Method::DELETE => HttpMethod::Delete,
             // The table knows no others.
             _ => HttpMethod::Get,

@@ -8,17 +8,18 @@ use std::ops::Bound;
 use selvedge_cluster::store::keys::{AdminKey, Key, KeyRange, TenantFamily};
 use selvedge_cluster::store::record::{self, Record};
 use selvedge_cluster::store::{self, Isolation, Transaction};
-use selvedge_protocol::limits::USERS_TENANT_MAX;
-use selvedge_protocol::{ErrorCode, Failure, Tenant, if_version};
+use selvedge_protocol::limits::{PRINCIPAL_ROLES_MAX, USERS_TENANT_MAX};
+use selvedge_protocol::{ErrorCode, Failure, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::gateway::failure;
 use crate::identity::directory::user::{NewUser, User, UserChange, Username};
-use crate::identity::directory::{Change, Directory};
+use crate::identity::directory::roles::{check_name, may_grant, present};
+use crate::identity::directory::{Change, Directory, check_version, invalid};
 use crate::identity::password::Kept;
-use crate::identity::{BUILT_IN, Principal, Role};
+use crate::identity::Principal;
 use crate::notice::Notice;
 
 /// Which user is to be changed, and which version of it.
@@ -38,7 +39,7 @@ enum Deed {
 }
 
 /// What comes of deciding: of refusals nothing is written.
-type Decided<T> = Result<Result<T, Failure>, store::Error>;
+type Decision<T> = Result<Result<T, Failure>, store::Error>;
 
 impl Directory {
     /// A user of a tenant.
@@ -132,9 +133,9 @@ impl Directory {
     }
 }
 
-async fn create(transaction: &mut dyn Transaction, by: &Principal, user: User) -> Decided<User> {
+async fn create(transaction: &mut dyn Transaction, by: &Principal, user: User) -> Decision<User> {
     let tenant = &by.tenant;
-    if let Err(refused) = may_give(by, &user.roles) {
+    if let Err(refused) = may_give(transaction, by, &user.roles).await? {
         return Ok(Err(refused));
     }
     let key = name_key(tenant, &user.username);
@@ -179,26 +180,23 @@ async fn act(
     at: &UserAt,
     deed: Deed,
     now_ms: u64,
-) -> Decided<User> {
+) -> Decision<User> {
     let tenant = &by.tenant;
     let Some(before) = read(transaction, tenant, at.id, Isolation::Serializable).await? else {
         return Ok(Err(unknown()));
     };
-    if at.version.is_some_and(|version| version != before.version) {
-        let message = format!(
-            "the user has version {} by now; read it again",
-            before.version
-        );
-        let refused = Failure::field(ErrorCode::Conflict, if_version::FIELD, message);
+    if let Err(refused) = check_version(at.version, before.version) {
         return Ok(Err(refused));
     }
-    if let Err(refused) = may_touch(by, &before) {
+    if let Err(refused) = may_touch(transaction, by, &before).await? {
         return Ok(Err(refused));
     }
     let mut user = before.clone();
     let (action, detail) = match deed {
         Deed::Change(change) => {
-            if let Some(Err(refused)) = change.roles.as_ref().map(|roles| may_give(by, roles)) {
+            if let Some(roles) = &change.roles
+                && let Err(refused) = may_give(transaction, by, roles).await?
+            {
                 return Ok(Err(refused));
             }
             if !user.change(change, now_ms) {
@@ -271,7 +269,7 @@ pub(in crate::identity) fn write(transaction: &mut dyn Transaction, tenant: &Ten
 }
 
 /// Those of another tenant are not there, as if they were nowhere.
-pub(in crate::identity) fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     Failure::field(ErrorCode::NotFound, "id", "there is no such user")
 }
 
@@ -286,50 +284,35 @@ fn name_key(tenant: &Tenant, name: &Username) -> Vec<u8> {
 }
 
 /// Whether somebody may make others of these roles: there are such, and they give nothing that they have not themselves.
-fn may_give(by: &Principal, names: &[String]) -> Result<(), Failure> {
-    if names.len() > ROLES_MAX {
-        let message = format!("a user has up to {ROLES_MAX} roles");
-        return Err(Failure::field(ErrorCode::Invalid, "roles", message));
+async fn may_give(
+    transaction: &mut dyn Transaction,
+    by: &Principal,
+    names: &[String],
+) -> Result<Result<(), Failure>, store::Error> {
+    if names.len() > PRINCIPAL_ROLES_MAX {
+        let message = format!("a user has up to {PRINCIPAL_ROLES_MAX} roles");
+        return Ok(Err(invalid("roles", message)));
     }
-    let roles = existing(names);
-    if let Some(name) = names
-        .iter()
-        .find(|name| !roles.iter().any(|role| role.name() == *name))
-    {
-        let shown: String = name.chars().take(64).collect();
-        let message = format!("{shown:?} is no role of this tenant");
-        return Err(Failure::field(ErrorCode::Invalid, "roles", message));
+    if let Some(wrong) = names.iter().find_map(|name| check_name(name).err()) {
+        return Ok(Err(invalid("roles", wrong.message)));
     }
-    match by.covers(&roles) {
-        true => Ok(()),
-        false => Err(Failure::field(
-            ErrorCode::PermissionDenied,
-            "roles",
-            "these roles give more than you have; ask somebody who has it",
-        )),
-    }
+    let roles = present(transaction, &by.tenant, names).await?;
+    let missing = names.iter().find(|name| !roles.iter().any(|role| role.name() == *name));
+    Ok(match missing {
+        Some(name) => Err(invalid("roles", format!("there is no role {name}"))),
+        None => may_grant(by, &roles, "roles"),
+    })
 }
 
 /// Whether somebody may change, take over by a password, or remove this user: it may nothing that they may not.
-fn may_touch(by: &Principal, user: &User) -> Result<(), Failure> {
-    match by.covers(&existing(&user.roles)) {
-        true => Ok(()),
-        false => Err(Failure::new(
-            ErrorCode::PermissionDenied,
-            "the user has roles that give more than you have; ask somebody who has it",
-        )),
-    }
+async fn may_touch(
+    transaction: &mut dyn Transaction,
+    by: &Principal,
+    user: &User,
+) -> Result<Result<(), Failure>, store::Error> {
+    let roles = present(transaction, &by.tenant, &user.roles).await?;
+    Ok(may_grant(by, &roles, "id"))
 }
-
-fn existing(names: &[String]) -> Vec<Role> {
-    let roles = BUILT_IN
-        .iter()
-        .filter(|role| names.iter().any(|name| name == role.name()));
-    roles.cloned().collect()
-}
-
-/// Of one user: each is looked up with it.
-const ROLES_MAX: usize = 32;
 
 /// Whose a username is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ use crate::identity::issue::family::{Family, Reason, Shown};
 use crate::identity::issue::keys::Present;
 use crate::identity::issue::refresh::RefreshToken;
 use crate::identity::issue::secrets::Secrets;
-use crate::identity::password::{Kept, Password, Passwords, Verdict};
+use crate::identity::password::{Password, Verdict};
 use crate::identity::throttle::{Attempt, Familiarity, Place, Throttle, Wait};
 use crate::notice::Notice;
 
@@ -34,7 +34,6 @@ pub struct Logins(Arc<Parts>);
 
 struct Parts {
     directory: Directory,
-    passwords: Passwords,
     throttle: Mutex<Throttle>,
     secrets: Secrets,
     present: Present,
@@ -96,7 +95,6 @@ impl Logins {
     /// Those of the cluster with this key, in the name of `issuer`.
     pub fn new(directory: Directory, key: &[u8; 32], issuer: String) -> Self {
         Self(Arc::new(Parts {
-            passwords: Passwords::new(directory.clock().clone()),
             throttle: Mutex::default(),
             secrets: Secrets::of_cluster(key),
             present: Present::default(),
@@ -110,12 +108,6 @@ impl Logins {
         let parts = &*self.0;
         let signer = parts.present.signer(&parts.directory, &parts.secrets);
         signer.await.map(drop)
-    }
-
-    /// Hashes a password for somebody of these names.
-    pub async fn hash(&self, password: Password, names: &[&str]) -> Result<Kept, Failure> {
-        password.check(names)?;
-        self.0.passwords.turn().await?.hash(password).await
     }
 
     /// Lets somebody in who has the password.
@@ -154,7 +146,7 @@ impl Logins {
             },
         };
         // Who finds no turn has not tried.
-        let turn = parts.passwords.turn().await?;
+        let turn = parts.directory.passwords().turn().await?;
         let now_ms = parts.directory.clock().wall_ms();
         parts
             .throttle
@@ -181,7 +173,7 @@ impl Logins {
 
     /// The user with its password hashed by today's parameters, which the transaction of the login writes.
     async fn keep_anew(&self, mut user: User, login: &Login) -> Result<User, Failure> {
-        let turn = self.0.passwords.turn().await?;
+        let turn = self.0.directory.passwords().turn().await?;
         let kept = turn.hash(login.password.clone()).await?;
         user.keep_password_as(kept);
         Ok(user)

@@ -76,6 +76,9 @@ fn unexpected(text: &str, names: &[&str]) -> usize {
                 take(word.len(), 0);
             }
         }
+        if is_year(&plain[at..]) {
+            take(4, 0);
+        }
         for chars in PIECE_CHARS_MIN..=run(&plain[at..]) {
             take(chars, 0);
         }
@@ -98,6 +101,11 @@ fn run(text: &[char]) -> usize {
         1 + pairs.take_while(follows).count()
     };
     [-1, 0, 1].into_iter().map(steps).max().unwrap_or_default()
+}
+
+/// Whether a text begins with a year that people have lived in.
+fn is_year(text: &[char]) -> bool {
+    matches!(text, ['1', '9', ten, one, ..] | ['2', '0', ten, one, ..] if ten.is_ascii_digit() && one.is_ascii_digit())
 }
 
 /// The letter that a character is put for.

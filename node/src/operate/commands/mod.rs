@@ -7,6 +7,7 @@ mod cluster_nodes;
 pub(crate) mod config;
 pub(crate) mod demo;
 mod dev_cluster;
+pub(crate) mod directory;
 pub(crate) mod op;
 pub(crate) mod policy;
 pub(crate) mod schedule;

@@ -70,6 +70,12 @@ impl Http {
         json.send(Method::POST, path, body.to_string().into()).await
     }
 
+    /// Puts JSON.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        let json = self.header("content-type", "application/json");
+        json.send(Method::PUT, path, body.to_string().into()).await
+    }
+
     /// Posts nothing.
     pub(crate) async fn tell(&self, path: &str) -> Answer {
         self.send(Method::POST, path, Bytes::new()).await

@@ -98,7 +98,7 @@ impl Node {
         };
         let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();
-        let gateway = Gateway::new(application.host.clone(), application.operations.clone());
+        let gateway = Gateway::new(&application);
         let service = Arc::new(gateway);
         let sessions = session::Inside {
             service: service.clone(),

@@ -170,6 +170,16 @@ async fn answers_are_as_described() {
     ] {
         api.holds("post", template, &http.post(path, body).await);
     }
+    let role = json!({ "rules": ["actor:tell"] });
+    let set = http.put("/v1/roles/teller", &role).await;
+    api.holds("put", "/v1/roles/{name}", &set);
+    let wrong = json!({ "rules": ["no"] });
+    let refused = http.put("/v1/roles/teller", &wrong).await;
+    api.holds("put", "/v1/roles/{name}", &refused);
+    let new = json!({ "name": "a", "roles": ["teller"] });
+    let made = http.post("/v1/api-keys", &new).await;
+    api.holds("post", "/v1/api-keys", &made);
+    let key = made.header("location").to_owned();
     for (path, template) in [
         ("/v1/operations", "/v1/operations"),
         ("/v1/operations/o", item),
@@ -180,6 +190,13 @@ async fn answers_are_as_described() {
         ("/v1/actors?kind=counter", "/v1/actors"),
         ("/v1/actors/counter/a", "/v1/actors/{kind}/{key}"),
         ("/v1/sessions", "/v1/sessions"),
+        ("/v1/roles", "/v1/roles"),
+        ("/v1/roles/viewer", "/v1/roles/{name}"),
+        ("/v1/roles/teller", "/v1/roles/{name}"),
+        ("/v1/roles/none", "/v1/roles/{name}"),
+        ("/v1/api-keys", "/v1/api-keys"),
+        (key.as_str(), "/v1/api-keys/{id}"),
+        ("/v1/api-keys/none", "/v1/api-keys/{id}"),
         ("/v1/cluster", "/v1/cluster"),
         ("/v1/cluster/plan", "/v1/cluster/plan"),
         ("/v1/cluster/why", "/v1/cluster/why"),
@@ -194,6 +211,18 @@ async fn answers_are_as_described() {
         if template.starts_with("/v1/") {
             api.holds("get", template, &node.nobody().get(path).await);
         }
+    }
+    let revoked = http.tell(&format!("{key}/revoke")).await;
+    api.holds("post", "/v1/api-keys/{id}/revoke", &revoked);
+    for (path, template) in [
+        (key.as_str(), "/v1/api-keys/{id}"),
+        (key.as_str(), "/v1/api-keys/{id}"),
+        ("/v1/roles/teller", "/v1/roles/{name}"),
+        ("/v1/roles/admin", "/v1/roles/{name}"),
+        ("/v1/sessions?principal=ann", "/v1/sessions"),
+        ("/v1/sessions", "/v1/sessions"),
+    ] {
+        api.holds("delete", template, &http.delete(path).await);
     }
     let gone = http.delete("/v1/cluster/nodes/n").await;
     api.holds("delete", "/v1/cluster/nodes/{node}", &gone);

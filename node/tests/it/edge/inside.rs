@@ -84,7 +84,7 @@ impl Node {
         };
         let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();
-        let gateway = Gateway::new(application.host.clone(), application.operations.clone());
+        let gateway = Gateway::new(&application);
         let inside = Inside {
             service: Arc::new(gateway),
             workers: None,

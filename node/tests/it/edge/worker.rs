@@ -72,7 +72,7 @@ impl World {
         };
         let application = Application::builder().build().unwrap().worker_lease(lease);
         let application = application.start(place).await.unwrap();
-        let gateway = Gateway::new(application.host.clone(), application.operations.clone());
+        let gateway = Gateway::new(&application);
         let inside = Inside {
             others: OtherNodes {
                 quic: others,
@@ -96,8 +96,7 @@ impl World {
 
     /// Another node, before the same operations.
     async fn beside(&self) -> Node {
-        let (host, operations) = (&self.application.host, &self.application.operations);
-        let gateway = Gateway::new(host.clone(), operations.clone());
+        let gateway = Gateway::new(&self.application);
         let inside = inside(Arc::new(gateway), Some(self.application.workers()));
         Node::around(config(), SessionConfig::new("beside"), inside, Stand::new()).await
     }

@@ -1,3 +1,4 @@
-//! Who acts, as other systems say it.
+//! Who acts: as other systems say it, and as the cluster knows it.
 
 mod jwt;
+mod revocation;

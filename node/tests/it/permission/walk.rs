@@ -66,6 +66,13 @@ impl Ask {
         }
     }
 
+    fn put(self, path: &'static str, body: &'static str) -> Self {
+        Self {
+            rest: Some((Method::PUT, path, body)),
+            ..self
+        }
+    }
+
     fn delete(self, path: &'static str) -> Self {
         Self {
             rest: Some((Method::DELETE, path, "")),
@@ -90,10 +97,16 @@ impl Ask {
 
 /// Everything that can be asked, but for ephemeral messages and the word of a worker that it is ready.
 fn asks() -> Vec<Ask> {
-    [of_operations(), of_actors(), of_ours(), administration()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_operations(),
+        of_actors(),
+        of_ours(),
+        administration(),
+        of_the_directory(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn of_operations() -> Vec<Ask> {
@@ -262,6 +275,55 @@ fn administration() -> Vec<Ask> {
             .graphql("mutation { removeNode(node: \"node-9\") { __typename } }")
             .behind("not_found"),
         ask("config:read").get("/v1/config"),
+    ]
+}
+
+/// Who is known. The id of a key that there is not has the form of one.
+fn of_the_directory() -> Vec<Ask> {
+    const ID: &str = r#"{"id":"00000000000000000000000000000000"}"#;
+    vec![
+        ask("role:read")
+            .query("cluster", "role.list", "{}")
+            .get("/v1/roles"),
+        ask("role:read")
+            .query("cluster", "role.get", r#"{"name":"viewer"}"#)
+            .get("/v1/roles/viewer"),
+        ask("role:write")
+            .command(
+                "cluster",
+                "role.set",
+                r#"{"name":"walked","rules":["role:write"]}"#,
+            )
+            .put("/v1/roles/walked", r#"{"rules":["role:write"]}"#),
+        ask("role:write")
+            .command("cluster", "role.remove", r#"{"name":"none"}"#)
+            .delete("/v1/roles/none")
+            .behind("not_found"),
+        ask("api-key:read")
+            .query("cluster", "api-key.list", "{}")
+            .get("/v1/api-keys"),
+        ask("api-key:read")
+            .query("cluster", "api-key.get", ID)
+            .get("/v1/api-keys/00000000000000000000000000000000")
+            .behind("not_found"),
+        ask("api-key:write")
+            .command(
+                "cluster",
+                "api-key.create",
+                r#"{"name":"walked","roles":[]}"#,
+            )
+            .post("/v1/api-keys", r#"{"name":"walked","roles":[]}"#),
+        ask("api-key:write")
+            .command("cluster", "api-key.revoke", ID)
+            .post("/v1/api-keys/00000000000000000000000000000000/revoke", "{}")
+            .behind("not_found"),
+        ask("api-key:write")
+            .command("cluster", "api-key.remove", ID)
+            .delete("/v1/api-keys/00000000000000000000000000000000")
+            .behind("not_found"),
+        ask("session:write")
+            .command("cluster", "session.close-all", r#"{"principal":"nobody"}"#)
+            .delete("/v1/sessions?principal=nobody"),
     ]
 }
 

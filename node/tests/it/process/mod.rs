@@ -11,6 +11,7 @@ mod forms;
 #[cfg(feature = "fdb-client")]
 mod foundationdb;
 mod issuers;
+mod keys;
 mod kill;
 mod metrics;
 mod policy;

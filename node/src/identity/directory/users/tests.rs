@@ -208,7 +208,10 @@ async fn nobody_makes_or_becomes_somebody_who_may_more() {
         .create_user(&admin(), named("x", &["root\u{1b}[31m"]))
         .await
         .unwrap_err();
-    assert_eq!(unknown.code, ErrorCode::Invalid);
+    assert_eq!(
+        (unknown.code, unknown.field.as_deref()),
+        (ErrorCode::Invalid, Some("roles"))
+    );
     assert!(!unknown.message.contains('\u{1b}'), "{}", unknown.message);
 }
 

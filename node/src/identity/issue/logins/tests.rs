@@ -49,7 +49,7 @@ impl World {
     }
 
     async fn user(&self, name: &str) -> User {
-        let password = self.logins.hash(password(GOOD), &[name]).await.unwrap();
+        let password = self.directory.keep(password(GOOD), &[name]).await.unwrap();
         let new = NewUser {
             username: Username::new(name).unwrap(),
             email: None,
@@ -183,9 +183,9 @@ async fn whatever_is_wrong_the_answer_and_the_work_are_the_same() {
         ("no name at all\n", GOOD),
         ("", ""),
     ] {
-        let before = world.logins.0.passwords.counted();
+        let before = world.directory.passwords().counted();
         answers.push(world.log_in(name, text).await.unwrap_err());
-        assert_eq!(world.logins.0.passwords.counted() - before, 1, "{name:?}");
+        assert_eq!(world.directory.passwords().counted() - before, 1, "{name:?}");
     }
     assert!(answers.iter().all(|it| *it == answers[0]), "{answers:?}");
     assert_eq!(answers[0].code, ErrorCode::Unauthenticated);
@@ -249,10 +249,10 @@ async fn guessing_is_slowed_down_and_the_user_at_home_is_not() {
     }
     let refused = refused.expect("guesses are slowed down");
     assert!(refused.retry_after_ms.is_some_and(|ms| ms >= 1_000));
-    let before = world.logins.0.passwords.counted();
+    let before = world.directory.passwords().counted();
     world.logins.log_in(from(9)).await.unwrap_err();
     assert_eq!(
-        world.logins.0.passwords.counted(),
+        world.directory.passwords().counted(),
         before,
         "who waits costs nothing"
     );
@@ -319,9 +319,7 @@ async fn a_login_ends_with_what_it_rests_on() {
 
     world.clock.advance(Duration::from_secs(1));
     let grant = world.log_in("ann", GOOD).await.unwrap();
-    let kept = world
-        .logins
-        .hash(password("sieben Ziegen fressen Gras"), &["ann"])
+    let kept = world.directory.keep(password("sieben Ziegen fressen Gras"), &["ann"])
         .await
         .unwrap();
     let at = UserAt {
