@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::gateway::failure;
-use crate::identity::directory::user::{NewUser, User, UserChange, Username};
+use crate::identity::Principal;
 use crate::identity::directory::roles::{check_name, may_grant, present};
+use crate::identity::directory::user::{NewUser, User, UserChange, Username};
 use crate::identity::directory::{Change, Directory, check_version, invalid};
 use crate::identity::password::Kept;
-use crate::identity::Principal;
 use crate::notice::Notice;
 
 /// Which user is to be changed, and which version of it.
@@ -297,7 +297,9 @@ async fn may_give(
         return Ok(Err(invalid("roles", wrong.message)));
     }
     let roles = present(transaction, &by.tenant, names).await?;
-    let missing = names.iter().find(|name| !roles.iter().any(|role| role.name() == *name));
+    let missing = names
+        .iter()
+        .find(|name| !roles.iter().any(|role| role.name() == *name));
     Ok(match missing {
         Some(name) => Err(invalid("roles", format!("there is no role {name}"))),
         None => may_grant(by, &roles, "roles"),

@@ -18,14 +18,16 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::gateway::failure;
-use crate::identity::Secret;
-use crate::identity::directory::{Change, Directory, User, Username, read_user, write_user};
+use crate::identity::directory::{
+    Change, Directory, Email, User, UserAt, Username, present, read_user, write_user,
+};
 use crate::identity::issue::family::{Family, Reason, Shown};
 use crate::identity::issue::keys::Present;
 use crate::identity::issue::refresh::RefreshToken;
 use crate::identity::issue::secrets::Secrets;
 use crate::identity::password::{Password, Verdict};
 use crate::identity::throttle::{Attempt, Familiarity, Place, Throttle, Wait};
+use crate::identity::{Principal, Secret};
 use crate::notice::Notice;
 
 /// The logins of a cluster, from one node. Cheap to clone.
@@ -101,13 +103,6 @@ impl Logins {
             directory,
             issuer,
         }))
-    }
-
-    /// Makes the first signing key of a cluster, so that all nodes know it when it is used first.
-    pub async fn prepare(&self) -> Result<(), Failure> {
-        let parts = &*self.0;
-        let signer = parts.present.signer(&parts.directory, &parts.secrets);
-        signer.await.map(drop)
     }
 
     /// Lets somebody in who has the password.
@@ -206,6 +201,36 @@ impl Logins {
         self.grant(tenant, &user, first).await
     }
 
+    /// Gives somebody who has the password another one; all their logins end.
+    pub async fn change_password(&self, login: Login, new: Password) -> Result<(), Failure> {
+        let user = self.check(&login).await?;
+        let directory = &self.0.directory;
+        let names = [
+            user.username.as_str(),
+            user.email.as_ref().map_or("", Email::as_str),
+        ];
+        let wrong = |failure| Failure {
+            field: Some("newPassword".to_owned()),
+            ..failure
+        };
+        new.check(&names).map_err(wrong)?;
+        let kept = directory.keep(new, &names).await?;
+        let roles = present(&mut *directory.store().begin(), &login.tenant, &user.roles).await;
+        let roles = roles.map_err(|error| failure::store(&error))?;
+        let by = Principal::new(user.principal(), login.tenant, roles);
+        let at = UserAt {
+            id: user.id,
+            version: Some(user.version),
+        };
+        directory.set_password(&by, at, kept).await.map(drop)
+    }
+
+    /// The keys that tokens of the cluster are verified with: a JWK set.
+    pub async fn published_keys(&self) -> Result<serde_json::Value, Failure> {
+        let published = self.0.directory.published_keys().await;
+        published.map_err(|error| failure::store(&error))
+    }
+
     /// Gives the next tokens to who shows the present one.
     pub async fn refresh(&self, text: &str, client: &ClientName) -> Result<Grant, NotRefreshed> {
         let parts = &*self.0;
@@ -239,41 +264,26 @@ impl Logins {
         let Some(token) = RefreshToken::read(text, &self.0.secrets) else {
             return Ok(());
         };
-        let by = LoginAt {
+        let at = LoginAt {
             tenant: &token.tenant,
             user: token.user,
             login: token.family,
         };
-        self.end(by, None, Reason::LoggedOut).await.map(drop)
+        self.0
+            .directory
+            .end(at, None, Reason::LoggedOut)
+            .await
+            .map(drop)
     }
 
-    /// Ends a login; whether there was one. `by` is the name of who does it, if that is not the user.
-    pub async fn revoke(&self, at: LoginAt<'_>, by: Option<&str>) -> Result<bool, Failure> {
-        self.end(at, by, Reason::Revoked).await
+    /// In whose name tokens are given.
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
     }
 
-    async fn end(
-        &self,
-        at: LoginAt<'_>,
-        by: Option<&str>,
-        reason: Reason,
-    ) -> Result<bool, Failure> {
-        let parts = &*self.0;
-        let now_ms = parts.directory.clock().wall_ms();
-        let done = store::run_repeatable(
-            parts.directory.store(),
-            parts.directory.clock(),
-            |mut transaction| async move {
-                let Some(mut family) = family(&mut *transaction, &at).await? else {
-                    return Ok((transaction, false));
-                };
-                if family.ended.is_none() {
-                    end(&mut *transaction, &at, by, &mut family, reason, now_ms).await?;
-                }
-                Ok((transaction, true))
-            },
-        );
-        Ok(done.await.map_err(|error| failure::store(&error))?.0)
+    /// Where those are that log in.
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 
     /// The tokens of a login, for who has come to them.
@@ -358,6 +368,92 @@ impl Logins {
     }
 }
 
+impl Directory {
+    /// The logins of a user that go on, and those that were ended a while ago.
+    pub async fn logins(&self, tenant: &Tenant, user: &User) -> Result<Vec<LoginShown>, Failure> {
+        let range = KeyRange::token_families(tenant, &user.id.to_string());
+        let read = range.read(2 * TOKEN_FAMILIES_USER_MAX, Isolation::Snapshot);
+        let rows = self.store().begin().range(read).await;
+        let rows = rows.map_err(|error| failure::store(&error))?;
+        let now_ms = self.clock().wall_ms();
+        let families = rows
+            .iter()
+            .map(|(key, row)| record::decode::<Family>(key, row));
+        let families: Result<Vec<_>, _> = families.collect();
+        let families = families.map_err(|error| failure::store(&error))?;
+        let is_shown = |family: &Family| {
+            let is_over = family.created_ms < user.logins_from_ms;
+            family.ended.is_some() || !is_over && family.goes_on(now_ms)
+        };
+        let shown = families.into_iter().filter(is_shown).map(LoginShown::from);
+        Ok(shown.collect())
+    }
+
+    /// Ends a login of a user.
+    pub async fn end_login(&self, by: &Principal, user: &User, login: &str) -> Result<(), Failure> {
+        let unknown = || Failure::field(ErrorCode::NotFound, "login", "the user has no such login");
+        let login = Uuid::try_parse(login).map_err(|_| unknown())?;
+        let at = LoginAt {
+            tenant: &by.tenant,
+            user: user.id,
+            login,
+        };
+        match self.end(at, Some(&by.name), Reason::Revoked).await? {
+            true => Ok(()),
+            false => Err(unknown()),
+        }
+    }
+
+    /// Ends a login; whether there is one. `by` is the name of who does it, if that is not the user.
+    async fn end(
+        &self,
+        at: LoginAt<'_>,
+        by: Option<&str>,
+        reason: Reason,
+    ) -> Result<bool, Failure> {
+        let now_ms = self.clock().wall_ms();
+        let done =
+            store::run_repeatable(self.store(), self.clock(), |mut transaction| async move {
+                let found = read_family(&mut *transaction, &at, Isolation::Serializable).await?;
+                let Some(mut family) = found else {
+                    return Ok((transaction, false));
+                };
+                if family.ended.is_none() {
+                    end(&mut *transaction, &at, by, &mut family, reason, now_ms).await?;
+                }
+                Ok((transaction, true))
+            });
+        Ok(done.await.map_err(|error| failure::store(&error))?.0)
+    }
+}
+
+/// A login as people see it.
+#[derive(Debug, Clone)]
+pub struct LoginShown {
+    pub id: Uuid,
+    pub client: String,
+    pub created_ms: u64,
+    pub used_ms: u64,
+    pub ends_ms: u64,
+    pub ended_ms: Option<u64>,
+    /// Why it has ended before its time.
+    pub reason: Option<&'static str>,
+}
+
+impl From<Family> for LoginShown {
+    fn from(family: Family) -> Self {
+        Self {
+            id: family.id,
+            ends_ms: family.ends_ms(),
+            client: family.client,
+            created_ms: family.created_ms,
+            used_ms: family.used_ms,
+            ended_ms: family.ended.as_ref().map(|ended| ended.at_ms),
+            reason: family.ended.as_ref().map(|ended| ended.reason.name()),
+        }
+    }
+}
+
 impl fmt::Debug for Logins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Logins({})", self.0.issuer)
@@ -366,10 +462,10 @@ impl fmt::Debug for Logins {
 
 /// A login that there may be.
 #[derive(Debug, Clone, Copy)]
-pub struct LoginAt<'a> {
-    pub tenant: &'a Tenant,
-    pub user: Uuid,
-    pub login: Uuid,
+pub(super) struct LoginAt<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) user: Uuid,
+    pub(super) login: Uuid,
 }
 
 struct Tokens<'a> {
@@ -471,7 +567,7 @@ async fn show(
         login: shown.family,
     };
     let user = read_user(transaction, tenant, shown.user, Isolation::Serializable).await?;
-    let Some(mut family) = family(transaction, &at).await? else {
+    let Some(mut family) = read_family(transaction, &at, Isolation::Serializable).await? else {
         return Ok(None);
     };
     let may = |user: &User| user.is_enabled() && family.created_ms >= user.logins_from_ms;
@@ -535,12 +631,13 @@ async fn tell_end(
     change.leave(transaction, now_ms).await
 }
 
-async fn family(
+pub(super) async fn read_family(
     transaction: &mut dyn Transaction,
     at: &LoginAt<'_>,
+    isolation: Isolation,
 ) -> Result<Option<Family>, store::Error> {
     let key = key(at);
-    let stored = transaction.get(&key, Isolation::Serializable).await?;
+    let stored = transaction.get(&key, isolation).await?;
     stored.map(|row| record::decode(&key, &row)).transpose()
 }
 

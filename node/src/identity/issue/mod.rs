@@ -10,5 +10,6 @@ mod refresh;
 mod ring;
 mod secrets;
 mod signing_key;
+mod who;
 
-pub use logins::{ClientName, Grant, Login, LoginAt, Logins, NotRefreshed};
+pub use logins::{ClientName, Grant, Login, LoginShown, Logins, NotRefreshed};

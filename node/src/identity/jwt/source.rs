@@ -45,6 +45,8 @@ pub(super) enum SourceError {
     JwksUri(&'static str),
     #[error("the cluster's own keys cannot be read")]
     Store(#[from] store::Error),
+    #[error("the cluster has no keys yet: nobody has logged in")]
+    None,
     #[error("the keys were not there within {KEYS_FETCH_MS_MAX} ms")]
     Late,
 }

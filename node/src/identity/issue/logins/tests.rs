@@ -13,7 +13,7 @@ use selvedge_protocol::limits::{
 use super::*;
 use crate::identity::directory::{NewUser, UserAt, UserChange, UserState};
 use crate::identity::jwt::{Issuers, OwnIssuer, Refused};
-use crate::identity::{Principal, Role};
+use crate::identity::{Authenticator, DevelopmentToken, Principal, Role, Secret, Tokens};
 
 const ISSUER: &str = "selvedge:test";
 const GOOD: &str = "vier Pferde kauen Heu";
@@ -185,7 +185,11 @@ async fn whatever_is_wrong_the_answer_and_the_work_are_the_same() {
     ] {
         let before = world.directory.passwords().counted();
         answers.push(world.log_in(name, text).await.unwrap_err());
-        assert_eq!(world.directory.passwords().counted() - before, 1, "{name:?}");
+        assert_eq!(
+            world.directory.passwords().counted() - before,
+            1,
+            "{name:?}"
+        );
     }
     assert!(answers.iter().all(|it| *it == answers[0]), "{answers:?}");
     assert_eq!(answers[0].code, ErrorCode::Unauthenticated);
@@ -319,7 +323,9 @@ async fn a_login_ends_with_what_it_rests_on() {
 
     world.clock.advance(Duration::from_secs(1));
     let grant = world.log_in("ann", GOOD).await.unwrap();
-    let kept = world.directory.keep(password("sieben Ziegen fressen Gras"), &["ann"])
+    let kept = world
+        .directory
+        .keep(password("sieben Ziegen fressen Gras"), &["ann"])
         .await
         .unwrap();
     let at = UserAt {
@@ -341,27 +347,29 @@ async fn a_login_ends_with_what_it_rests_on() {
     assert!(world.refresh(&grant).await.is_err());
 
     let grant = again().await.unwrap();
-    let tenant = acme();
-    let login = LoginAt {
-        tenant: &tenant,
-        user: ann.id,
-        login: grant.login,
-    };
-    assert!(world.logins.revoke(login, Some("admin")).await.unwrap());
+    let ann = world
+        .directory
+        .user(&acme(), ann.id)
+        .await
+        .unwrap()
+        .unwrap();
+    let login = grant.login.to_string();
+    world
+        .directory
+        .end_login(&admin(), &ann, &login)
+        .await
+        .unwrap();
     assert!(world.refresh(&grant).await.is_err());
-    let tenant = Tenant::default_tenant();
+    let shown = world.directory.logins(&acme(), &ann).await.unwrap();
+    let reasons: Vec<_> = shown.iter().filter_map(|login| login.reason).collect();
+    assert_eq!(reasons, ["logged-out", "revoked"]);
+    let foreign = Principal::new("admin", Tenant::default_tenant(), [Role::ADMIN]);
     assert!(
-        !world
-            .logins
-            .revoke(
-                LoginAt {
-                    tenant: &tenant,
-                    ..login
-                },
-                None
-            )
+        world
+            .directory
+            .end_login(&foreign, &ann, &login)
             .await
-            .unwrap()
+            .is_err()
     );
 
     let grant = again().await.unwrap();
@@ -470,4 +478,87 @@ async fn keys_are_rotated_and_what_they_signed_is_good_to_its_end() {
     let refused = issuers.verify(before.access.reveal(), now_ms).await;
     assert!(matches!(refused, Err(Refused::Invalid(_))), "{refused:?}");
     assert!(!published.to_string().contains("\"d\""));
+}
+
+/// An authenticator of a node that hears of nothing: each look is at the store.
+fn tokens(world: &World) -> Tokens {
+    let own = DevelopmentToken::new("admin", Secret::new("operator"));
+    Tokens::issued_here(own, Vec::new(), &world.logins, world.clock.clone())
+}
+
+#[tokio::test]
+async fn a_token_is_its_user_with_the_roles_of_this_moment() {
+    let world = World::new();
+    let ann = world.user("ann").await;
+    let grant = world.log_in("ann", GOOD).await.unwrap();
+    let token = grant.access.reveal();
+    let principal = tokens(&world).authenticate(token, None).await.unwrap();
+    assert_eq!(
+        (&*principal.name, principal.tenant.as_str()),
+        ("user:ann", "acme")
+    );
+    assert_eq!(principal.roles(), [Role::VIEWER]);
+    // Not in another tenant, whatever is asked for.
+    let foreign = tokens(&world)
+        .authenticate(token, Some(Tenant::default_tenant()))
+        .await;
+    assert_eq!(foreign.unwrap_err().code, ErrorCode::PermissionDenied);
+    let roles = Some(vec!["operator".to_owned()]);
+    world
+        .change(
+            &ann,
+            UserChange {
+                roles,
+                ..UserChange::default()
+            },
+        )
+        .await;
+    let principal = tokens(&world).authenticate(token, None).await.unwrap();
+    assert_eq!(principal.roles(), [Role::OPERATOR]);
+    // What has ended is over before the token is.
+    world.logins.log_out(grant.refresh.reveal()).await.unwrap();
+    let over = tokens(&world).authenticate(token, None).await.unwrap_err();
+    assert_eq!(over.code, ErrorCode::Unauthenticated);
+    assert!(tokens(&world).authenticate("operator", None).await.is_ok());
+    for wrong in ["", "x", grant.refresh.reveal()] {
+        let refused = tokens(&world).authenticate(wrong, None).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Unauthenticated);
+    }
+}
+
+#[tokio::test]
+async fn whoever_it_rests_on_voids_what_a_node_remembers() {
+    let world = World::new();
+    let ann = world.user("ann").await;
+    let tokens = tokens(&world);
+    let heard = |notice: Notice| {
+        world
+            .directory
+            .standings()
+            .heard(crate::notice::Heard::Notice(&notice));
+    };
+    let id = ann.id.to_string();
+    let of_user = Notice::User { tenant: acme(), id };
+    for step in 0..2 {
+        let grant = world.log_in("ann", GOOD).await.unwrap();
+        let principal = tokens
+            .authenticate(grant.access.reveal(), None)
+            .await
+            .unwrap();
+        assert!(principal.check_present(&world.clock).is_ok());
+        let id = grant.login.to_string();
+        heard(match step {
+            0 => of_user.clone(),
+            _ => Notice::TokenFamily { tenant: acme(), id },
+        });
+        let voided = principal.check_present(&world.clock).unwrap_err();
+        assert_eq!(voided.code, ErrorCode::Unavailable);
+        // Who is still somebody is let in again.
+        assert!(
+            tokens
+                .authenticate(grant.access.reveal(), None)
+                .await
+                .is_ok()
+        );
+    }
 }
