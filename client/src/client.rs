@@ -1,5 +1,6 @@
 //! Opening a session: the builder, and the client that it turns into.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,13 @@ use selvedge_protocol::session::client::Introduction;
 use selvedge_protocol::{Failure, Tenant, limits, servers};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::connector::Connector;
+use crate::connector::{Connector, Seeking};
 use crate::driver::{Driver, Opening, Patience};
 use crate::error::ConnectError;
 use crate::servers::Servers;
 use crate::session::{Session, Shared};
 use crate::silence::Silence;
-use crate::token::Token;
+use crate::token::{Credential, Token};
 use crate::transport::{Transport, TransportSettings};
 
 /// A connected client: it holds one session, which goes on over as many connections as it takes.
@@ -45,14 +46,14 @@ impl Client {
     }
 }
 
-/// Where to go, and as whom. `server`, `ca_file` or `ca_pem`, and `token` are needed.
+/// Where to go, and as whom. `server`, `ca_file` or `ca_pem`, and `token` or `token_source` are needed.
 #[derive(Debug, Clone)]
 #[must_use = "a client is made by `connect`"]
 pub struct ClientBuilder {
     server: Option<String>,
     server_name: Option<String>,
     authority: Option<Authority>,
-    token: Token,
+    credential: Credential,
     tenant: Option<String>,
     agent: String,
     connect_timeout: Duration,
@@ -95,7 +96,18 @@ impl ClientBuilder {
 
     /// The credential.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Token::new(token.into());
+        self.credential = Credential::Fixed(Token::new(token.into()));
+        self
+    }
+
+    /// Where to get the credential that is good now: asked before each connection, so that the session goes on when
+    /// the one before has expired. It may take 10 s; where it fails it is asked again.
+    pub fn token_source<F, Asked>(mut self, source: F) -> Self
+    where
+        F: Fn() -> Asked + Send + Sync + 'static,
+        Asked: Future<Output = Result<String, Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.credential = Credential::source(source);
         self
     }
 
@@ -164,7 +176,13 @@ impl ClientBuilder {
         let (opened, is_open) = oneshot::channel();
         let driver = Driver::new(Opening {
             introduction,
-            connector: Connector::new(transport, servers, opened, self.connect_timeout),
+            connector: Connector::new(Seeking {
+                transport,
+                servers,
+                credential: self.credential,
+                opened,
+                timeout: self.connect_timeout,
+            }),
             silence: Silence::new(self.keep_alive),
             commands: command_queue,
             queries: query_queue,
@@ -189,18 +207,15 @@ impl ClientBuilder {
 
     fn introduction(&self) -> Result<Introduction, ConnectError> {
         let setting = |what, reason: String| ConnectError::Setting { what, reason };
-        let token = self.token.reveal();
-        if token.len() > limits::TOKEN_BYTES_MAX {
-            let reason = format!("it has over {} bytes", limits::TOKEN_BYTES_MAX);
-            return Err(setting("token", reason));
-        }
+        self.credential.check()?;
         if self.agent.len() > limits::LABEL_BYTES_MAX {
             let reason = format!("it has over {} bytes", limits::LABEL_BYTES_MAX);
             return Err(setting("agent", reason));
         }
         let tenant = self.tenant.as_deref().map(Tenant::new).transpose();
         Ok(Introduction {
-            token: token.to_owned(),
+            // Of each connection: see `Credential`.
+            token: String::new(),
             tenant: tenant.map_err(|error| setting("tenant", error.to_string()))?,
             agent: self.agent.clone(),
         })
@@ -223,7 +238,7 @@ impl Default for ClientBuilder {
             server: None,
             server_name: None,
             authority: None,
-            token: Token::default(),
+            credential: Credential::Fixed(Token::default()),
             tenant: None,
             agent: concat!("selvedge-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: CONNECT_TIMEOUT,

@@ -12,14 +12,33 @@ use crate::error::ConnectError;
 use crate::race::first_success;
 use crate::random::Random;
 use crate::servers::Servers;
+use crate::token::{Credential, Token};
 use crate::transport::Transport;
 
 /// Who waits for the session to be opened for the first time.
 pub(crate) type Opened = oneshot::Sender<Result<(), ConnectError>>;
 
+/// What a connector needs to know.
+pub(crate) struct Seeking {
+    pub(crate) transport: Transport,
+    pub(crate) servers: Servers,
+    pub(crate) credential: Credential,
+    /// Is told how the opening of the session went.
+    pub(crate) opened: Opened,
+    /// How long that may take.
+    pub(crate) timeout: Duration,
+}
+
+/// A connection, and the credential to show on it.
+pub(crate) struct Established {
+    pub(crate) connection: Connection,
+    pub(crate) token: Token,
+}
+
 pub(crate) struct Connector {
     transport: Transport,
     servers: Servers,
+    credential: Credential,
     /// Until the first Welcome.
     opened: Option<Opened>,
     give_up_at: Instant,
@@ -30,18 +49,13 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// Tells `opened` how the opening of the session went, which may take as long as `timeout`.
-    pub(crate) fn new(
-        transport: Transport,
-        servers: Servers,
-        opened: Opened,
-        timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(seeking: Seeking) -> Self {
         Self {
-            transport,
-            servers,
-            opened: Some(opened),
-            give_up_at: Instant::now() + timeout,
+            transport: seeking.transport,
+            servers: seeking.servers,
+            credential: seeking.credential,
+            opened: Some(seeking.opened),
+            give_up_at: Instant::now() + seeking.timeout,
             last_error: None,
             attempts: 0,
             random: Random::new(),
@@ -52,25 +66,27 @@ impl Connector {
     pub(crate) async fn establish(
         &mut self,
         closing: &mut watch::Receiver<bool>,
-    ) -> Option<Connection> {
+    ) -> Option<Established> {
         loop {
             let pause_ms = self.pause_ms();
             self.attempts = self.attempts.saturating_add(1);
             let round = self.servers.round(|| self.random.next());
-            let transport = &self.transport;
+            let (transport, credential) = (&self.transport, &self.credential);
             let attempt = async {
                 sleep(Duration::from_millis(u64::from(pause_ms))).await;
-                first_success(round.into_iter().map(|server| async move {
+                let token = credential.present().await.map_err(|error| vec![error])?;
+                let connected = first_success(round.into_iter().map(|server| async move {
                     let connection = transport.connect(&server).await?;
                     Ok((server, connection))
                 }))
-                .await
+                .await?;
+                Ok((connected, token))
             };
             let error = tokio::select! {
                 attempt = attempt => match attempt {
-                    Ok((server, connection)) => {
+                    Ok(((server, connection), token)) => {
                         self.servers.connected(server);
-                        return Some(connection);
+                        return Some(Established { connection, token });
                     }
                     Err(errors) => Some(ConnectError::all(errors)),
                 },

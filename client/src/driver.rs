@@ -22,7 +22,7 @@ use tokio::time::{
 use tracing::{debug, info, warn};
 
 use crate::call::Ticket;
-use crate::connector::{Connector, is_closing};
+use crate::connector::{Connector, Established, is_closing};
 use crate::error::CallError;
 use crate::events::{Listener, Reading};
 use crate::link::{Done, Inbound, Link, lost, unavailable};
@@ -125,8 +125,8 @@ impl Driver {
     /// Keeps the session going until it is closed.
     pub(crate) async fn run(mut self) {
         let mut refusal = None;
-        while let Some(connection) = self.connector.establish(&mut self.closing).await {
-            match self.serve(connection).await {
+        while let Some(established) = self.connector.establish(&mut self.closing).await {
+            match self.serve(established).await {
                 Leave::Again(reason) => {
                     info!(%reason, "connection left");
                     if !self.connector.may_go_on(reason) {
@@ -144,12 +144,13 @@ impl Driver {
         self.end(refusal);
     }
 
-    async fn serve(&mut self, connection: Connection) -> Leave {
+    async fn serve(&mut self, established: Established) -> Leave {
         self.out.clear();
         self.ready_since = None;
         self.silence.connected();
         self.is_watched = false;
-        let opening = timeout(TICK, Link::open(connection));
+        self.machine.show(established.token.reveal());
+        let opening = timeout(TICK, Link::open(established.connection));
         let Ok(Ok(mut link)) = opening.await else {
             return Leave::Again(unavailable("no stream could be opened"));
         };

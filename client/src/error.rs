@@ -30,6 +30,12 @@ pub enum ConnectError {
     /// The token, tenant or agent is not usable.
     #[error("the {what} is not usable: {reason}")]
     Setting { what: &'static str, reason: String },
+    /// The program's source of tokens has none.
+    #[error("the source of tokens has none")]
+    Token {
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// No local socket.
     #[error("no local UDP socket can be opened")]
     Socket(#[source] std::io::Error),
@@ -80,6 +86,7 @@ impl ConnectError {
             | Self::AuthorityFile { .. }
             | Self::Authority { .. }
             | Self::Setting { .. }
+            | Self::Token { .. }
             | Self::Socket(_)
             | Self::Address { .. }
             | Self::Unreachable { .. }
@@ -112,7 +119,10 @@ impl ConnectError {
     /// Whether another attempt may end otherwise with nothing changed on this side.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Address { .. } | Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Address { .. }
+            | Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::Token { .. } => true,
             Self::Refused { failure, .. } => failure.code.may_be_retried(),
             Self::Several(errors) => errors.iter().any(Self::may_pass),
             Self::NoServer

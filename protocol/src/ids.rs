@@ -300,6 +300,13 @@ uuid_id!(
     CommandId
 );
 
+impl SessionId {
+    /// When it was made, Unix milliseconds: the first 48 bits of a UUIDv7.
+    pub fn created_ms(self) -> u64 {
+        u64::try_from(self.as_u128() >> 80).unwrap_or(0)
+    }
+}
+
 impl CommandId {
     /// The id for a text that somebody chose: a UUID is taken as it is, any other text is hashed
     /// (XXH3, 128 bit; a tenant only ever collides with itself).

@@ -57,6 +57,8 @@ pub(crate) struct Faults {
     pub(crate) break_payload: u32,
     /// Events up to this are no longer stored.
     pub(crate) forgotten: u64,
+    /// Another token is let in instead.
+    pub(crate) renewed: Option<&'static str>,
     /// Forget sessions: answer resume tokens with `session_expired`.
     pub(crate) expire_sessions: bool,
     /// Close connections of a wrong token without a Goodbye: only the close code tells.
@@ -276,7 +278,7 @@ impl FakeServer {
     }
 
     fn hello(&self, hello: &Hello) -> Result<Welcome, Failure> {
-        if hello.token != TOKEN {
+        if hello.token != self.look(|world| world.faults.renewed.unwrap_or(TOKEN)) {
             return Err(Failure::new(ErrorCode::Unauthenticated, "no such token"));
         }
         self.look(|world| {

@@ -25,6 +25,8 @@ pub struct Principal {
     reach: Reach,
     /// Unix milliseconds.
     expires_ms: Option<u64>,
+    /// The same of the session that it has, whatever its credential.
+    session_ends_ms: Option<u64>,
     standing: Standing,
 }
 
@@ -48,6 +50,7 @@ impl Principal {
             roles,
             reach: Reach::Tenant,
             expires_ms: None,
+            session_ends_ms: None,
             standing: Standing::default(),
         }
     }
@@ -64,6 +67,12 @@ impl Principal {
     #[must_use]
     pub const fn until(mut self, expires_ms: u64) -> Self {
         self.expires_ms = Some(expires_ms);
+        self
+    }
+
+    /// The same in a session that ends at a moment, Unix milliseconds.
+    pub(crate) const fn in_session_until(mut self, ends_ms: u64) -> Self {
+        self.session_ends_ms = Some(ends_ms);
         self
     }
 
@@ -106,28 +115,39 @@ impl Principal {
         self.grants.scope(permission)
     }
 
-    /// That its credential has not expired, and that what it rests on is as it was.
+    /// That its credential and its session have not expired, and that what it rests on is as it was.
     pub fn check_present(&self, clock: &Clock) -> Result<(), Failure> {
         self.standing.check()?;
-        match self.expires_ms {
-            // Most do not, and need no look at the clock.
-            Some(expires_ms) if clock.wall_ms() >= expires_ms => Err(Failure::field(
+        // Most do not end by themselves, and need no look at the clock.
+        let has_come = |at: Option<u64>| at.is_some_and(|at| clock.wall_ms() >= at);
+        if has_come(self.expires_ms) {
+            return Err(Failure::field(
                 ErrorCode::Unauthenticated,
                 "token",
                 "the credential has expired; come with a new one",
+            ));
+        }
+        match has_come(self.session_ends_ms) {
+            true => Err(Failure::new(
+                ErrorCode::SessionExpired,
+                "the session is as old as sessions may be here; open a new one",
             )),
-            Some(_) | None => Ok(()),
+            false => Ok(()),
         }
     }
 
     /// Whether its credential can come to its end.
-    pub(crate) fn may_end(&self) -> bool {
-        self.expires_ms.is_some() || self.standing.may_end()
+    fn may_end(&self) -> bool {
+        let is_bounded = self.expires_ms.is_some() || self.session_ends_ms.is_some();
+        is_bounded || self.standing.may_end()
     }
 
     /// When to look again whether it has expired; `None`: never.
     fn next_look(&self, clock: &Clock) -> Option<Duration> {
-        let left_ms = self.expires_ms?.saturating_sub(clock.wall_ms());
+        let ends = [self.expires_ms, self.session_ends_ms]
+            .into_iter()
+            .flatten();
+        let left_ms = ends.min()?.saturating_sub(clock.wall_ms());
         Some(Duration::from_millis(left_ms).min(LOOK_MAX))
     }
 }
@@ -143,6 +163,11 @@ impl Term {
     /// That of a principal; nobody's never ends.
     pub(crate) const fn new(principal: Option<Principal>, clock: Clock) -> Self {
         Self { principal, clock }
+    }
+
+    /// Whether it can end by itself.
+    pub(crate) fn may_end(&self) -> bool {
+        self.principal.as_ref().is_some_and(Principal::may_end)
     }
 
     /// Waits for its end.

@@ -50,6 +50,10 @@ pub(crate) struct NodeConfig {
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
     pub(crate) worker_lease_ms: u32,
+    /// How old a session may become; 0: as old as it likes.
+    pub(crate) session_hours_max: u32,
+    /// How long a session may ask for nothing; 0: as long as it likes.
+    pub(crate) session_idle_minutes_max: u32,
     #[serde(skip)]
     origins: Origins,
 }
@@ -94,6 +98,8 @@ struct File {
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
     worker_lease_ms: Option<u32>,
+    session_hours_max: Option<u32>,
+    session_idle_minutes_max: Option<u32>,
 }
 
 impl NodeConfig {
@@ -167,6 +173,19 @@ impl NodeConfig {
                 // A heartbeat every third of it: two may be lost.
                 10_000,
                 100..=3_600_000,
+            )?,
+            // None: devices stay for months, and credentials have terms of their own.
+            session_hours_max: within(
+                &by("session_hours_max"),
+                file.session_hours_max,
+                0,
+                0..=87_600,
+            )?,
+            session_idle_minutes_max: within(
+                &by("session_idle_minutes_max"),
+                file.session_idle_minutes_max,
+                0,
+                0..=525_600,
             )?,
             origins,
         })

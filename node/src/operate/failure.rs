@@ -85,6 +85,7 @@ impl From<ConnectError> for CommandFailure {
             | ConnectError::AuthorityFile { .. }
             | ConnectError::Authority { .. } => Exit::Usage,
             ConnectError::Socket(_)
+            | ConnectError::Token { .. }
             | ConnectError::Address { .. }
             | ConnectError::Unreachable { .. }
             | ConnectError::Certificate { .. }

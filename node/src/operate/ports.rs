@@ -66,7 +66,7 @@ impl Doors {
             clock: clock.clone(),
             others,
         };
-        let sessions = Sessions::start(SessionConfig::new(&config.name), inside).await;
+        let sessions = Sessions::start(session_config(config), inside).await;
         Ok(Self {
             sessions: sessions.map_err(|error| CommandFailure::failed(chain(&error)))?,
             service,
@@ -75,6 +75,15 @@ impl Doors {
             clock: clock.clone(),
             bridges,
         })
+    }
+}
+
+fn session_config(config: &NodeConfig) -> SessionConfig {
+    let bound = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+    SessionConfig {
+        life: bound(u64::from(config.session_hours_max) * 3_600),
+        unused: bound(u64::from(config.session_idle_minutes_max) * 60),
+        ..SessionConfig::new(&config.name)
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
 use crate::identity::{Permission, Request as Wanted, Term, authorize};
-use crate::session::alarm::Alarm;
+use crate::session::alarm::{Alarm, is_asking};
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{ConnectionNumber, PayloadCommand};
 use crate::session::inbox::{Inbox, token};
@@ -38,6 +38,8 @@ pub(super) struct Start {
     pub(super) service: Arc<dyn Service>,
     pub(super) work: Work,
     pub(super) detached: Duration,
+    /// How long its client may ask for nothing; `None`: for ever.
+    pub(super) idle: Option<Duration>,
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Clock,
     pub(super) attachment: Attachment,
@@ -64,8 +66,7 @@ pub(super) struct State {
     told: Option<Told>,
     departure: Departure,
     registration: Registration,
-    /// For the credential of the connection, where that expires.
-    alarm: Option<Alarm>,
+    alarm: Alarm,
 }
 
 /// Whether the session is on its way out of this node.
@@ -115,7 +116,7 @@ impl Actor for SessionActor {
             told: None,
             departure: Departure::No,
             registration,
-            alarm: None,
+            alarm: Alarm::new(start.idle),
         };
         state.attach(&myself, start.attachment);
         Ok(state)
@@ -290,22 +291,28 @@ impl State {
         self.attachment = Some((connection, link));
         self.work.go_on_as(&principal);
         self.caller.principal = principal;
+        self.alarm.asked(Instant::now());
         self.set_alarm(myself, connection);
     }
 
     fn look_at_credential(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
-        if self.is_current(connection) && self.is_let_in(myself) {
-            self.set_alarm(myself, connection);
+        if !self.is_current(connection) || !self.is_let_in(myself) {
+            return;
+        }
+        match self.alarm.check_idle() {
+            Ok(()) => self.set_alarm(myself, connection),
+            Err(failure) => {
+                self.end(End::Failed(failure));
+                self.work.leave();
+                myself.stop(None);
+            }
         }
     }
 
-    /// Most credentials need none.
     fn set_alarm(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
-        let principal = &self.caller.principal;
-        self.alarm = principal.may_end().then(|| {
-            let term = Term::new(Some(principal.clone()), self.clock.clone());
-            Alarm::set(term, myself, connection)
-        });
+        let principal = self.caller.principal.clone();
+        let term = Term::new(Some(principal), self.clock.clone());
+        self.alarm.set(term, myself, connection);
     }
 
     /// Whether the credential holds. Where it has expired the connection ends; with another the client may resume.
@@ -334,7 +341,7 @@ impl State {
         let Some((connection, _)) = self.attachment.take() else {
             return;
         };
-        self.alarm = None;
+        self.alarm.clear();
         self.replies = HashMap::new();
         self.streamed = 0;
         self.stay();
@@ -368,6 +375,9 @@ impl State {
             return;
         }
         let now = Instant::now();
+        if frames.iter().any(is_asking) {
+            self.alarm.asked(now);
+        }
         let mut outgoing = Vec::new();
         for frame in frames {
             match self.machine.handle_frame(frame) {
@@ -437,6 +447,7 @@ impl State {
             payload,
             reply,
         } = call;
+        self.alarm.asked(Instant::now());
         let number = command.number;
         if let CommandPayload::Streamed { .. } = payload {
             self.streamed += 1;

@@ -38,6 +38,10 @@ pub struct SessionConfig {
     pub detached_max: usize,
     /// Sessions in all.
     pub sessions_max: usize,
+    /// How old a session may become, on whichever nodes; `None`: as old as it likes.
+    pub life: Option<Duration>,
+    /// How long a client with a connection may ask for nothing; `None`: as long as it likes.
+    pub unused: Option<Duration>,
 }
 
 impl SessionConfig {
@@ -49,6 +53,9 @@ impl SessionConfig {
             detached_ms: SESSION_DETACHED_MS_MAX,
             detached_max: 10_000, // at about 10 kB each no more than 100 MB wait for clients to return
             sessions_max: 200_000, // 100,000 live ones is DESIGN 16's goal for a node
+            // Devices stay for months, and their credentials have terms of their own.
+            life: None,
+            unused: None,
         }
     }
 }
@@ -143,6 +150,12 @@ impl Sessions {
             .await?;
         principal.check_present(&shared.inside.clock)?;
         let opened = self.admit(&principal, resume)?;
+        let principal = match shared.ends_ms(opened.session) {
+            Some(ends_ms) => principal.in_session_until(ends_ms),
+            None => principal,
+        };
+        // One that is resumed may be too old.
+        principal.check_present(&shared.inside.clock)?;
         tracing::debug!(session = %opened.session, resumed = opened.resumed, ?agent, "session opened");
         let connection = ConnectionNumber(shared.connections.fetch_add(1, Ordering::Relaxed));
         let elsewhere = shared.elsewhere(link.transport());
@@ -345,6 +358,7 @@ impl Sessions {
             service: Arc::clone(&inside.service),
             work: Work::new(inside.workers.clone()),
             detached: Duration::from_millis(config.detached_ms),
+            idle: config.unused,
             registry: Arc::clone(registry),
             clock: inside.clock.clone(),
             session,
@@ -365,6 +379,12 @@ impl Sessions {
 }
 
 impl Shared {
+    /// When a session is too old; `None`: never. Its id says when it was opened first.
+    fn ends_ms(&self, session: SessionId) -> Option<u64> {
+        let life_ms = u64::try_from(self.config.life?.as_millis()).unwrap_or(u64::MAX);
+        Some(session.created_ms().saturating_add(life_ms))
+    }
+
     /// Where the sessions of such connections go.
     const fn elsewhere(&self, transport: Transport) -> &Arc<Elsewhere> {
         match transport {

@@ -126,6 +126,11 @@ pub struct Machine<C, S> {
 }
 
 impl<C, S> Machine<C, S> {
+    /// Shows another credential with the next Hello.
+    pub fn show(&mut self, token: String) {
+        self.introduction.token = token;
+    }
+
     /// A session that is not open yet. Requests may be made at once, they wait for the Welcome.
     pub fn new(introduction: Introduction) -> Self {
         Self {

@@ -369,7 +369,9 @@ export class Machine<C, S> {
       this.#resume = undefined;
       return { type: "reconnect", reason: failure };
     }
-    if (mayBeRetried(failure.code) || failure.code === "internal") {
+    // Who was let in shows the credential that is good now.
+    const hasEnded = failure.code === "unauthenticated" && this.isReady;
+    if (mayBeRetried(failure.code) || failure.code === "internal" || hasEnded) {
       return { type: "reconnect", reason: failure };
     }
     return { type: "closed", failure };

@@ -190,6 +190,23 @@ describe("other servers", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test("a credential that ends is followed by the one that is good now", async () => {
+    let token = "secret";
+    const { server, client, states } = await one({ token: () => token });
+    const ended = goodbye("unauthenticated", "the token has expired");
+    server.world.token = token = "the next";
+    server.say(ended);
+    await within(2_000, client.actor("counter", "a").send("add", { tag: "a" }));
+    expect(states).toEqual(["reconnecting", "open"]);
+    expect(client.session?.resumed).toBe(true);
+    // This one is not let in any more, and there is no other.
+    server.world.token = "another";
+    server.say(ended);
+    await ran(2_000);
+    expect(states.at(-1)).toBe("closed");
+    expect(server.world.hellos.length).toBe(3);
+  });
+
   test("a close code says the same as a Goodbye", async () => {
     const { server, client } = await one();
     const why: unknown[] = [];

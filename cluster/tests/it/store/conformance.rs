@@ -12,6 +12,7 @@ use selvedge_cluster::store::keys::ActorPath;
 use selvedge_cluster::store::{Error, Isolation, Order, Range, Store, Transaction, chunk, run};
 use selvedge_protocol::ids::Tenant;
 
+use super::administration::many_writers_make_one_chain_that_everybody_hears_of;
 use super::database;
 use super::memory::Memory;
 use super::scratch;
@@ -44,6 +45,7 @@ macro_rules! backends {
                 concurrent_histories_have_a_serial_order
                 transfers_keep_the_sum
                 large_values_are_chunked_and_replaced
+                many_writers_make_one_chain_that_everybody_hears_of
             );
         })*
     };

@@ -1,6 +1,7 @@
 //! The store: one conformance suite over every backend, what only the embedded one has, and one in
 //! memory for simulations. On FoundationDB it runs where there is one.
 
+mod administration;
 mod conformance;
 pub(crate) mod database;
 mod embedded;

@@ -110,14 +110,8 @@ fn shown(info: SessionInfo, node: &str) -> Session {
         connected: info.transport.is_some(),
         since: time::format(info.since_ms),
         transport: info.transport.map(|transport| transport.name()),
-        created_at: time::format(created_ms(info.session)),
+        created_at: time::format(info.session.created_ms()),
     }
-}
-
-/// When a session was opened first, on whatever node: its id says so.
-fn created_ms(session: SessionId) -> u64 {
-    // The first 48 bits of a UUIDv7.
-    u64::try_from(session.as_u128() >> 80).unwrap_or(0)
 }
 
 /// The tenant of the caller, which is the only one that it may ask for.

@@ -11,7 +11,7 @@ use selvedge_node::session::{
     End, Inside, LinkReceiver, NodeRoom, Outgoing, SessionConfig, SessionHandle, Sessions, link,
     no_other_nodes,
 };
-use selvedge_protocol::frame::{ClientFrame, Hello, ServerFrame};
+use selvedge_protocol::frame::{ClientFrame, Hello, Ping, ServerFrame};
 use selvedge_protocol::{ErrorCode, Failure};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -30,6 +30,10 @@ const NOW: u64 = 1_700_000_000_000;
 
 /// The sessions of a node in simulated time.
 async fn sessions(clock: &Clock) -> Sessions {
+    sessions_with(clock, SessionConfig::new("test")).await
+}
+
+async fn sessions_with(clock: &Clock, config: SessionConfig) -> Sessions {
     let inside = Inside {
         service: Arc::new(Stand::new()),
         workers: None,
@@ -38,7 +42,6 @@ async fn sessions(clock: &Clock) -> Sessions {
         clock: clock.clone(),
         others: no_other_nodes(),
     };
-    let config = SessionConfig::new("test");
     Sessions::start(config, inside).await.unwrap()
 }
 
@@ -103,6 +106,77 @@ async fn a_session_s_connection_ends_when_its_credential_does() {
     assert!(open(&sessions, "cluster/admin", resume).await.is_ok());
 }
 
+/// Opens a session, and takes its Welcome.
+async fn welcomed(
+    sessions: &Sessions,
+    resume: Option<Bytes>,
+) -> (SessionHandle, LinkReceiver, Bytes) {
+    let (handle, receiver) = open(sessions, "cluster/admin", resume).await.unwrap();
+    let ready = receiver.next().await;
+    match ready.items.into_iter().next() {
+        Some(Outgoing::Frame(ServerFrame::Welcome(welcome))) => {
+            (handle, receiver, welcome.resume_token)
+        }
+        _ => panic!("no Welcome"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_grows_no_older_than_it_may_whatever_its_connections() {
+    let clock = Clock::simulated(NOW, 1);
+    let life = Duration::from_secs(12 * 3_600);
+    let config = || SessionConfig {
+        life: Some(life),
+        ..SessionConfig::new("test")
+    };
+    let first = sessions_with(&clock, config()).await;
+    let (_handle, _receiver, token) = welcomed(&first, None).await;
+    tokio::time::advance(life / 2).await;
+    // On another node it is as old as it is.
+    let second = sessions_with(&clock, config()).await;
+    let (_handle, receiver, token) = welcomed(&second, Some(token)).await;
+    let failure = end(&receiver).await;
+    assert_eq!(failure.code, ErrorCode::SessionExpired, "{failure}");
+    assert_eq!(u128::from(clock.wall_ms() - NOW), life.as_millis());
+    let refused = open(&first, "cluster/admin", Some(token))
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.code, ErrorCode::SessionExpired);
+    // A new one begins anew.
+    let (_handle, _receiver, _) = welcomed(&first, None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_asks_for_nothing_ends_and_pings_do_not_count() {
+    let clock = Clock::simulated(NOW, 1);
+    let minute = Duration::from_secs(60);
+    let config = SessionConfig {
+        unused: Some(30 * minute),
+        ..SessionConfig::new("test")
+    };
+    let sessions = sessions_with(&clock, config).await;
+    let (handle, receiver, _) = welcomed(&sessions, None).await;
+    let ended = tokio::spawn(async move {
+        let failure = end(&receiver).await;
+        (failure, tokio::time::Instant::now())
+    });
+    for number in 1..=4 {
+        tokio::time::sleep(20 * minute).await;
+        assert!(!ended.is_finished(), "{number}");
+        let permit = handle.permit().await.unwrap();
+        let command = Frame::Command("counter/one", "add", "").numbered(number);
+        handle.frames(permit, vec![command]);
+    }
+    let last = tokio::time::Instant::now();
+    tokio::time::sleep(20 * minute).await;
+    let permit = handle.permit().await.unwrap();
+    handle.frames(permit, vec![ClientFrame::Ping(Ping { nonce: 1 })]);
+    let (failure, at) = ended.await.unwrap();
+    assert_eq!(failure.code, ErrorCode::SessionExpired, "{failure}");
+    assert_eq!((at - last).as_secs(), 30 * 60);
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_taken_in_after_it_even_if_the_clock_was_set_on() {
     let clock = Clock::simulated(NOW, 1);
@@ -162,8 +236,17 @@ async fn streams_end_with_the_credential() {
     let payload = json!({ "authorization": format!("Bearer {token}") });
     let init = json!({ "type": "connection_init", "payload": payload });
     socket.send(Message::text(init.to_string())).await.unwrap();
-    let acknowledged = socket.next().await.unwrap().unwrap();
-    assert!(acknowledged.to_string().contains("connection_ack"));
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => {
+                assert!(text.contains("connection_ack"), "{text}");
+                break;
+            }
+            // It asks whether the client lives.
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
     // A session as well.
     let mut peer = node.session(Way::Quic, &token).await;
 

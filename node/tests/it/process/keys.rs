@@ -17,7 +17,7 @@ fn with(access: &Access, token: &str) -> Access {
     }
 }
 
-const ADD: [&str; 4] = ["actor", "send", "counter/a", "add"];
+const ADD: [&str; 5] = ["actor", "send", "counter/a", "add", r#"{"by":1}"#];
 
 #[test]
 fn a_key_is_made_used_and_revoked() {

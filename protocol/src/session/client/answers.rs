@@ -195,7 +195,9 @@ impl<C, S> Machine<C, S> {
                 reason: failure,
             };
         }
-        if failure.code.may_be_retried() || failure.code == ErrorCode::Internal {
+        // It was let in: its credential has ended meanwhile, and the present one is judged with the next Hello.
+        let has_ended = failure.code == ErrorCode::Unauthenticated && self.is_ready;
+        if failure.code.may_be_retried() || failure.code == ErrorCode::Internal || has_ended {
             return Output::Reconnect {
                 address: None,
                 reason: failure,

@@ -242,6 +242,25 @@ fn a_new_session_sends_only_what_is_safe_to_send() {
 }
 
 #[test]
+fn a_credential_that_ends_is_shown_anew_once() {
+    let (mut machine, mut out) = open(16);
+    let ended = machine.handle(goodbye(ErrorCode::Unauthenticated), 0, &mut out);
+    assert!(matches!(ended, Output::Reconnect { .. }), "{ended:?}");
+    machine.disconnected();
+    out.clear();
+    machine.show("the next".to_owned());
+    machine.connected(&mut out).unwrap();
+    let frames = sent(&mut out);
+    let Some(ClientFrame::Hello(hello)) = frames.first() else {
+        panic!("{frames:?}");
+    };
+    assert_eq!(hello.token, "the next");
+    assert!(hello.resume.is_some());
+    let refused = machine.handle(goodbye(ErrorCode::Unauthenticated), 0, &mut out);
+    assert!(matches!(refused, Output::Closed(_)), "{refused:?}");
+}
+
+#[test]
 fn a_refusal_for_the_moment_is_waited_for_until_patience_ends() {
     let (mut machine, mut out) = open(16);
     let patient = NewCommand {
@@ -302,7 +321,10 @@ fn goodbyes_say_whether_to_come_back() {
             other => panic!("{other:?}"),
         };
         let expected = code.may_be_retried()
-            || matches!(code, ErrorCode::SessionExpired | ErrorCode::Internal);
+            || matches!(
+                code,
+                ErrorCode::SessionExpired | ErrorCode::Internal | ErrorCode::Unauthenticated
+            );
         assert_eq!(is_welcome_back, expected, "{code}");
     }
     let (mut machine, mut out) = open(16);

@@ -73,7 +73,7 @@ pub(super) enum Close {
     InitTwice,
     /// An operation of this id is under way.
     IdInUse(String),
-    /// As many are served as may be.
+    /// Not now: as many are served as may be, or what its caller may has changed.
     Busy(String),
     /// The node stops; another serves.
     GoingAway,

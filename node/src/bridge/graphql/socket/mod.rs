@@ -140,7 +140,7 @@ impl Connection {
                     let silence = self.served.inside.clock.monotonic().saturating_duration_since(heard);
                     self.ping(silence < 3 * ping).await
                 }
-                failure = self.term.ended() => Err(End::Close(Close::Forbidden(failure.message))),
+                failure = self.term.ended() => Err(End::Close(no_more(failure))),
                 () = draining.begun() => Err(End::Close(Close::GoingAway)),
                 () = sleep_until(init_by), if self.caller.is_none() => {
                     Err(End::Close(Close::InitLate))
@@ -188,7 +188,7 @@ impl Connection {
             tenant: ("payload.tenant", init.tenant.as_deref()),
         };
         let caller = credentials.caller(&self.served.inside).await;
-        let caller = caller.map_err(|failure| End::Close(Close::Forbidden(failure.message)))?;
+        let caller = caller.map_err(|failure| End::Close(no_more(failure)))?;
         let place = self.served.streams.take(&caller.principal);
         let place = place.map_err(|failure| End::Close(Close::Busy(failure.message)))?;
         self.term = self.served.inside.term(&caller);
@@ -202,7 +202,7 @@ impl Connection {
             return Err(Close::NotAcknowledged);
         };
         let present = caller.principal.check_present(&self.served.inside.clock);
-        present.map_err(|failure| Close::Forbidden(failure.message))?;
+        present.map_err(no_more)?;
         if !(1..=GRAPHQL_SOCKET_ID_BYTES_MAX).contains(&id.len()) {
             return Err(Close::BadMessage(format!(
                 "id: use 1 to {GRAPHQL_SOCKET_ID_BYTES_MAX} bytes"
@@ -284,5 +284,13 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Connection").field(&self.caller).finish()
+    }
+}
+
+/// Somebody is let in no more, or not as what they were: those come again and go on.
+fn no_more(failure: Failure) -> Close {
+    match failure.code.may_be_retried() {
+        true => Close::Busy(failure.message),
+        false => Close::Forbidden(failure.message),
     }
 }
