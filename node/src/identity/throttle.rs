@@ -19,11 +19,11 @@ use selvedge_protocol::limits::LOGIN_BUCKETS_MAX;
 
 /// Where somebody logs in from: the network that an address is in, as wide as one subscriber or office has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place(u128, u8);
+pub(super) struct Place(u128, u8);
 
 impl Place {
     /// A /24 of IPv4, a /48 of IPv6.
-    pub fn of(address: IpAddr) -> Self {
+    pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(u128::from(u32::from(address) >> 8), 4),
             IpAddr::V6(address) => Self(u128::from(address) >> 80, 6),
@@ -31,7 +31,7 @@ impl Place {
     }
 
     /// As bytes, to be hashed.
-    pub fn to_bytes(self) -> [u8; 17] {
+    pub(super) fn to_bytes(self) -> [u8; 17] {
         let mut bytes = [self.1; 17];
         bytes[..16].copy_from_slice(&self.0.to_be_bytes());
         bytes
@@ -40,17 +40,17 @@ impl Place {
 
 /// A login that is tried.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempt<'a> {
-    pub tenant: &'a Tenant,
+pub(super) struct Attempt<'a> {
+    pub(super) tenant: &'a Tenant,
     /// In the form in which names are looked up. It may be nobody's.
-    pub username: &'a str,
-    pub place: Place,
-    pub familiarity: Familiarity,
+    pub(super) username: &'a str,
+    pub(super) place: Place,
+    pub(super) familiarity: Familiarity,
 }
 
 /// Whether the user has logged in from there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Familiarity {
+pub(super) enum Familiarity {
     Known,
     Unknown,
 }
@@ -58,13 +58,13 @@ pub enum Familiarity {
 /// That a login is to be tried later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins have failed; try again in {} s", .ms.div_ceil(1_000))]
-pub struct Wait {
-    pub ms: u64,
+pub(super) struct Wait {
+    pub(super) ms: u64,
 }
 
 /// The failures of the last hour, as this node has seen them.
 #[derive(Debug)]
-pub struct Throttle<S = RandomState> {
+pub(super) struct Throttle<S = RandomState> {
     buckets: HashMap<u64, Bucket>,
     /// Names are kept as hashes that nobody outside can foresee: they may be of any length, and somebody's password.
     hasher: S,
@@ -139,7 +139,7 @@ impl Bucket {
 }
 
 impl Throttle {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_hasher(RandomState::new())
     }
 }
@@ -160,7 +160,7 @@ impl<S: BuildHasher> Throttle<S> {
 
     /// Whether a login may be tried now. It counts as failed until [`Throttle::succeeded`] says otherwise, so that many at
     /// once are no way around.
-    pub fn begin(&mut self, attempt: Attempt<'_>, now_ms: u64) -> Result<(), Wait> {
+    pub(super) fn begin(&mut self, attempt: Attempt<'_>, now_ms: u64) -> Result<(), Wait> {
         let counted = self.counted(attempt);
         let waits = counted.iter().filter_map(|(of, key)| {
             let bucket = self.buckets.get(key)?;
@@ -186,7 +186,7 @@ impl<S: BuildHasher> Throttle<S> {
     }
 
     /// The login was good: its own failures are forgiven, and it counts for nothing in what it shares with others.
-    pub fn succeeded(&mut self, attempt: Attempt<'_>) {
+    pub(super) fn succeeded(&mut self, attempt: Attempt<'_>) {
         for (of, key) in self.counted(attempt) {
             match of {
                 Of::Home | Of::Both => drop(self.buckets.remove(&key)),

@@ -8,9 +8,9 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use selvedge_protocol::limits::TOKEN_BYTES_MAX;
-use selvedge_protocol::{ErrorCode, Failure, Tenant};
+use selvedge_protocol::{Failure, Tenant};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::bridge::Inside;

@@ -54,8 +54,6 @@ pub(super) enum Reason {
     Revoked,
     /// The user has logged in too often since.
     Crowded,
-    /// A code for it was shown twice.
-    CodeReused,
 }
 
 /// What comes of a token that was shown.
@@ -148,7 +146,6 @@ impl Reason {
             Self::LoggedOut => "logged-out",
             Self::Revoked => "revoked",
             Self::Crowded => "too-many-logins",
-            Self::CodeReused => "code-reused",
         }
     }
 }
@@ -196,7 +193,7 @@ mod tests {
             current: [4; 32],
             ended: Some(Ended {
                 at_ms: 5,
-                reason: Reason::CodeReused,
+                reason: Reason::Crowded,
             }),
         };
         assert_eq!(golden::check(&directory, "token-family", &family), []);

@@ -8,8 +8,10 @@ mod keys;
 mod logins;
 mod refresh;
 mod ring;
+mod rows;
 mod secrets;
 mod signing_key;
 mod who;
 
-pub use logins::{ClientName, Grant, Login, LoginShown, Logins, NotRefreshed};
+pub use logins::{ClientName, Grant, Login, Logins, NotRefreshed};
+pub use rows::LoginShown;

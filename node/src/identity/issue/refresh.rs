@@ -98,11 +98,6 @@ impl RefreshToken {
         Some(token)
     }
 
-    /// Whether a text wants to be one, so that nothing else is asked about it.
-    pub(super) fn is_meant(text: &str) -> bool {
-        text.starts_with(PREFIX)
-    }
-
     fn about(&self, generation: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(96);
         bytes.extend_from_slice(self.user.as_bytes());
@@ -126,7 +121,7 @@ impl fmt::Debug for RefreshToken {
 }
 
 /// What scanners for secrets find it by.
-pub(super) const PREFIX: &str = "selvr_";
+const PREFIX: &str = "selvr_";
 const TAG_BYTES: usize = 16;
 /// 88 bytes.
 const TEXT_BYTES_MAX: usize = 118;
@@ -157,7 +152,6 @@ mod tests {
             (token.user, token.family, 1)
         );
         assert_eq!((read.tenant.as_str(), read.hash()), ("acme", token.hash()));
-        assert!(RefreshToken::is_meant(&text));
         assert!(!format!("{token:?}").contains(&text[PREFIX.len()..]));
     }
 

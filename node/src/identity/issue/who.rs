@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::gateway::failure;
 use crate::identity::directory::{Directory, User, is_made, present, read_user};
-use crate::identity::issue::logins::{LoginAt, read_family};
+use crate::identity::issue::rows::{LoginAt, read_family};
 use crate::identity::jwt::Claims;
 use crate::identity::{Basis, Principal, Standing};
 

@@ -68,7 +68,7 @@ impl fmt::Debug for Kept {
 
 /// What hashes passwords on a node. Cheap to clone.
 #[derive(Clone)]
-pub struct Passwords(Arc<Shared>);
+pub(super) struct Passwords(Arc<Shared>);
 
 struct Shared {
     /// Hashes under way.
@@ -82,7 +82,7 @@ struct Shared {
 }
 
 impl Passwords {
-    pub fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         // Its hash is of nothing, so nothing is found that has it.
         let decoy = phc(&salt(&clock), &[0; HASH_BYTES]);
         Self(Arc::new(Shared {
@@ -98,7 +98,7 @@ impl Passwords {
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`] where too many wait, or the turn does not come in time.
-    pub async fn turn(&self) -> Result<Turn, Failure> {
+    pub(super) async fn turn(&self) -> Result<Turn, Failure> {
         let waiting = Arc::clone(&self.0.waiting).try_acquire_owned();
         let waiting = waiting.map_err(|_| overloaded())?;
         let working = Arc::clone(&self.0.working).acquire_owned();
@@ -128,14 +128,14 @@ impl fmt::Debug for Passwords {
 
 /// A place to hash once in. Given back when the work has ended, also where its caller has gone.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     passwords: Passwords,
     permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 /// Whether somebody has the password, and whether it is kept in today's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     Right,
     /// It is, and is to be hashed anew: its parameters are of another time.
     RightButOld,
@@ -144,7 +144,7 @@ pub enum Verdict {
 
 impl Turn {
     /// What is to be stored of a password.
-    pub async fn hash(self, password: Password) -> Result<Kept, Failure> {
+    pub(super) async fn hash(self, password: Password) -> Result<Kept, Failure> {
         let salt = salt(&self.passwords.0.clock);
         self.work(move |shared| {
             let mut hash = [0; HASH_BYTES];
@@ -156,7 +156,7 @@ impl Turn {
 
     /// Whether a password is the one that is stored. Where none is, because nobody is there or has one, the answer takes as
     /// long and is no.
-    pub async fn verify(
+    pub(super) async fn verify(
         self,
         password: Password,
         stored: Option<Kept>,

@@ -15,7 +15,7 @@ use super::{Access, Guarded, Node, append, dev, fail, run};
 
 const GOOD: &str = "vier Pferde kauen Heu";
 const OTHER: &str = "sieben Ziegen fressen Gras";
-const ADD: [&str; 4] = ["actor", "send", "counter/a", "add"];
+const ADD: [&str; 5] = ["actor", "send", "counter/a", "add", r#"{"by":1}"#];
 
 fn with(access: &Access, token: &str) -> Access {
     Access {
@@ -215,7 +215,7 @@ fn forms_are_held_to_what_they_are() {
     );
     let (status, _) = post(&node, "/oauth/token", "application/json", "{}", None);
     assert_eq!(status, 400);
-    let (status, refused) = log_in(&node, "ann", &"x".repeat(100_000));
+    let (status, refused) = log_in(&node, "ann", &"x".repeat(10_000));
     assert_eq!(status, 413, "{refused}");
     let body = json!({ "username": "a", "password": "b", "roles": ["admin"] }).to_string();
     let (status, refused) = post(&node, "/v1/login", "application/json", &body, None);
@@ -230,7 +230,7 @@ fn three_nodes_let_go_of_a_user_that_one_has_disabled() {
     let operator = members[0].access();
     let scratch = tempfile::tempdir().unwrap();
     add(operator, scratch.path(), "ann", "developer");
-    let (_, granted) = log_in(&members[1].node, "ann", GOOD);
+    let (_, granted) = log_in(members[1].node(), "ann", GOOD);
     let token = of(&granted, "accessToken");
     let holders: Vec<_> = members.iter().map(|it| with(it.access(), token)).collect();
     for holder in &holders {

@@ -5,15 +5,16 @@ use std::time::Duration;
 use selvedge_cluster::Clock;
 use selvedge_cluster::bulletin::{Follower, News};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
-use selvedge_cluster::store::{Order, Store};
+use selvedge_cluster::store::{Order, Store, record};
 use selvedge_protocol::limits::{
-    LOGIN_IDLE_MS_MAX, REFRESH_REPEAT_MS, SIGNING_KEY_MS, TOKEN_SKEW_MS,
+    LOGIN_IDLE_MS_MAX, REFRESH_REPEAT_MS, SIGNING_KEY_MS, TOKEN_FAMILIES_USER_MAX, TOKEN_SKEW_MS,
 };
 
 use super::*;
 use crate::identity::directory::{NewUser, UserAt, UserChange, UserState};
 use crate::identity::jwt::{Issuers, OwnIssuer, Refused};
 use crate::identity::{Authenticator, DevelopmentToken, Principal, Role, Secret, Tokens};
+use crate::notice::Notice;
 
 const ISSUER: &str = "selvedge:test";
 const GOOD: &str = "vier Pferde kauen Heu";
@@ -361,7 +362,8 @@ async fn a_login_ends_with_what_it_rests_on() {
         .unwrap();
     assert!(world.refresh(&grant).await.is_err());
     let shown = world.directory.logins(&acme(), &ann).await.unwrap();
-    let reasons: Vec<_> = shown.iter().filter_map(|login| login.reason).collect();
+    let mut reasons: Vec<_> = shown.iter().filter_map(|login| login.reason).collect();
+    reasons.sort_unstable();
     assert_eq!(reasons, ["logged-out", "revoked"]);
     let foreign = Principal::new("admin", Tenant::default_tenant(), [Role::ADMIN]);
     assert!(
