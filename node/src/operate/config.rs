@@ -17,6 +17,7 @@ use crate::operate::failure::CommandFailure;
 use crate::operate::fdb_table::FdbTable;
 use crate::operate::identity_table::IdentityTable;
 use crate::operate::origin::{Origins, flag_or_variable};
+use crate::operate::session_table::SessionTable;
 use crate::operate::tls_files::{TlsConfig, TlsTable};
 
 /// Everything a node needs to know before it starts.
@@ -50,10 +51,7 @@ pub(crate) struct NodeConfig {
     pub(crate) reserve_mib: u32,
     pub(crate) connections_max: u32,
     pub(crate) worker_lease_ms: u32,
-    /// How old a session may become; 0: as old as it likes.
-    pub(crate) session_hours_max: u32,
-    /// How long a session may ask for nothing; 0: as long as it likes.
-    pub(crate) session_idle_minutes_max: u32,
+    pub(crate) sessions: SessionTable,
     #[serde(skip)]
     origins: Origins,
 }
@@ -98,8 +96,7 @@ struct File {
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
     worker_lease_ms: Option<u32>,
-    session_hours_max: Option<u32>,
-    session_idle_minutes_max: Option<u32>,
+    sessions: SessionTable,
 }
 
 impl NodeConfig {
@@ -174,19 +171,7 @@ impl NodeConfig {
                 10_000,
                 100..=3_600_000,
             )?,
-            // None: devices stay for months, and credentials have terms of their own.
-            session_hours_max: within(
-                &by("session_hours_max"),
-                file.session_hours_max,
-                0,
-                0..=87_600,
-            )?,
-            session_idle_minutes_max: within(
-                &by("session_idle_minutes_max"),
-                file.session_idle_minutes_max,
-                0,
-                0..=525_600,
-            )?,
+            sessions: file.sessions.checked(|key| origins.of(key))?,
             origins,
         })
     }
@@ -495,6 +480,9 @@ mod tests {
             ("ready_file = '/nowhere/ready'", "ready_file"),
             ("worker_lease_ms = 'soon'", "worker_lease_ms"),
             ("drain_seconds = 0", "drain_seconds"),
+            ("[sessions]\nhours_max = 0", "sessions.hours_max"),
+            ("[sessions]\nidle_minutes_max = 600000", "sessions.idle"),
+            ("[sessions]\nminutes = 1", "minutes"),
             ("weight = 0", "weight"),
             ("advertise_peer = 'here'", "HOST:PORT"),
             ("[tls]\ncertificate = 'a'", "tls.key"),

@@ -22,6 +22,7 @@ mod peer;
 mod ports;
 mod profile;
 mod readiness;
+mod session_table;
 mod storage;
 mod store;
 mod tie;

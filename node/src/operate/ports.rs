@@ -25,7 +25,7 @@ use crate::identity::{Authenticator, DevelopmentToken, Logins, ResumeKey, Secret
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
-use crate::session::{Addresses, Inside, OtherNodes, SessionConfig, Sessions};
+use crate::session::{Addresses, Inside, OtherNodes, Sessions};
 
 /// What clients come to, whatever the port.
 pub(super) struct Doors {
@@ -66,7 +66,7 @@ impl Doors {
             clock: clock.clone(),
             others,
         };
-        let sessions = Sessions::start(session_config(config), inside).await;
+        let sessions = Sessions::start(config.sessions.of(&config.name), inside).await;
         Ok(Self {
             sessions: sessions.map_err(|error| CommandFailure::failed(chain(&error)))?,
             service,
@@ -75,15 +75,6 @@ impl Doors {
             clock: clock.clone(),
             bridges,
         })
-    }
-}
-
-fn session_config(config: &NodeConfig) -> SessionConfig {
-    let bound = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
-    SessionConfig {
-        life: bound(u64::from(config.session_hours_max) * 3_600),
-        unused: bound(u64::from(config.session_idle_minutes_max) * 60),
-        ..SessionConfig::new(&config.name)
     }
 }
 

@@ -470,7 +470,7 @@ async fn a_tenant_and_an_owner_see_what_is_theirs() {
     let ids = |keys: Vec<ApiKey>| keys.into_iter().map(|it| it.id).collect::<Vec<_>>();
     assert_eq!(
         ids(directory.api_keys(&keeper(), Scope::Own).await.unwrap()),
-        [own.id.clone()]
+        *std::slice::from_ref(&own.id)
     );
     assert_eq!(
         ids(directory.api_keys(&keeper(), Scope::Any).await.unwrap()).len(),
