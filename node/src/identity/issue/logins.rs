@@ -110,7 +110,7 @@ impl Logins {
         let user = self.check(&login).await?;
         let place = self.place_hash(&login.tenant, user.id, Place::of(login.address));
         self.begin(&login.tenant, &user, login.client, move |user| {
-            user.came_from(place)
+            user.came_from(place);
         })
         .await
     }

@@ -63,12 +63,11 @@ impl Secrets {
     /// Seals something for a purpose: the nonce, the cipher text, the tag.
     pub(super) fn seal(&self, purpose: &str, text: &[u8]) -> Vec<u8> {
         let mut sealed = text.to_vec();
-        let nonce = match self
+        let nonce = self
             .seal
-            .seal_in_place_append_tag(Aad::from(purpose), &mut sealed)
-        {
-            Ok(nonce) => nonce,
-            Err(_) => panic!("{} bytes cannot be sealed", text.len()),
+            .seal_in_place_append_tag(Aad::from(purpose), &mut sealed);
+        let Ok(nonce) = nonce else {
+            panic!("{} bytes cannot be sealed", text.len());
         };
         [nonce.as_ref().as_slice(), &sealed].concat()
     }

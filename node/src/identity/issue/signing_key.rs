@@ -167,7 +167,7 @@ mod tests {
                 ..key.clone()
             },
             SigningKey {
-                sealed: other.sealed.clone(),
+                sealed: other.sealed,
                 ..key.clone()
             },
         ] {

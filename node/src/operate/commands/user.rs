@@ -42,6 +42,31 @@ pub(crate) async fn user(printer: Printer, user: User) -> Result<(), CommandFail
             let items = all(&client, "user.list").await?;
             printer.result(&json!({ "items": items }), |_| users(&items));
         }
+        User::Logins(Named { user, client }) => {
+            let listed = ask(&client, "login.list", json!({ "id": user })).await?;
+            printer.result(&listed, logins);
+        }
+        User::Logout {
+            user,
+            login,
+            client,
+        } => {
+            let body = json!({ "id": user, "login": login });
+            let ended = tell(&client, "login.end", body).await?;
+            printer.result(&ended, |_| format!("the login {login} of {user} has ended"));
+        }
+        change @ (User::Set { .. }
+        | User::Enable(_)
+        | User::Disable(_)
+        | User::Password { .. }
+        | User::Remove(_)) => self::change(printer, change).await?,
+    }
+    Ok(())
+}
+
+/// Changes a user that there is.
+async fn change(printer: Printer, change: User) -> Result<(), CommandFailure> {
+    match change {
         User::Set {
             user,
             email,
@@ -77,19 +102,12 @@ pub(crate) async fn user(printer: Printer, user: User) -> Result<(), CommandFail
             let removed = tell(&client, "user.remove", json!({ "id": user })).await?;
             printer.result(&removed, |_| format!("{user} is removed"));
         }
-        User::Logins(Named { user, client }) => {
-            let listed = ask(&client, "login.list", json!({ "id": user })).await?;
-            printer.result(&listed, logins);
-        }
-        User::Logout {
-            user,
-            login,
-            client,
-        } => {
-            let body = json!({ "id": user, "login": login });
-            let ended = tell(&client, "login.end", body).await?;
-            printer.result(&ended, |_| format!("the login {login} of {user} has ended"));
-        }
+        // These change nobody that there is.
+        User::Add { .. }
+        | User::Get(_)
+        | User::List { .. }
+        | User::Logins(_)
+        | User::Logout { .. } => {}
     }
     Ok(())
 }

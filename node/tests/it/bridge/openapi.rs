@@ -280,6 +280,7 @@ async fn the_page_needs_nobody_else() {
 }
 
 /// The answers of the paths of users, logins and tokens.
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 async fn hold_users(node: &Node, api: &Described) {
     let (http, nobody) = (node.admin(), node.nobody());
     let password = "some words in a row";

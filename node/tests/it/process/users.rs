@@ -6,7 +6,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -135,7 +134,14 @@ fn a_user_logs_in_goes_on_and_is_let_go() {
     let logins = operator.ask(&["user", "logins", "ann"]);
     assert_eq!(of(&logins["items"][0], "reason"), "refresh-token-reused");
     fail(&mut holder.client(&ADD), 4);
+}
 
+#[test]
+fn a_password_is_changed_and_a_login_ended() {
+    let scratch = tempfile::tempdir().unwrap();
+    let node = Node::dev(&scratch.path().join("data"));
+    let operator = node.access();
+    add(&operator, scratch.path(), "ann", "developer");
     // Another password is hers to take; what she has logged in with is over.
     let (_, granted) = log_in(&node, "ann", GOOD);
     let change = |old: &str, new: &str| {
@@ -243,12 +249,9 @@ fn three_nodes_let_go_of_a_user_that_one_has_disabled() {
     });
     let watching: Vec<_> = watching.collect();
     members[2].access().ask(&["user", "disable", "ann"]);
-    let began = Instant::now();
     for mut watch in watching {
         assert_eq!(watch.0.wait().unwrap().code(), Some(4));
     }
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(60), "{took:?}");
     for holder in &holders {
         fail(&mut holder.client(&ADD), 4);
     }
@@ -299,7 +302,7 @@ fn no_password_or_token_is_in_the_log_of_a_node_that_tells_all() {
         ("the next one", signature(of(&next, "refresh_token"))),
         ("a hash of a password", "$argon2id".to_owned()),
         ("what moves a terminal", "\u{1b}[31mroot".to_owned()),
-        ("the operator's token", operator.token.clone()),
+        ("the operator's token", operator.token),
     ] {
         assert!(!told.contains(&hidden), "{name} is in the log");
     }

@@ -341,8 +341,17 @@ async fn a_login_ends_with_what_it_rests_on() {
     assert!(world.refresh(&grant).await.is_err());
     assert!(world.log_in("ann", GOOD).await.is_err());
     world.clock.advance(Duration::from_secs(1));
+}
 
-    let again = || world.log_in("ann", "sieben Ziegen fressen Gras");
+#[tokio::test]
+async fn a_login_ends_by_whoever_may_end_it_and_by_itself() {
+    let world = World::new();
+    let ann = world.user("ann").await;
+    let at = UserAt {
+        id: ann.id,
+        version: None,
+    };
+    let again = || world.log_in("ann", GOOD);
     let grant = again().await.unwrap();
     world.logins.log_out(grant.refresh.reveal()).await.unwrap();
     assert!(world.refresh(&grant).await.is_err());
