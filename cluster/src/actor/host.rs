@@ -27,6 +27,7 @@ use crate::actor::taking::{self, Claim, Left, MayTake, SLOTS_TAKEN_AT_ONCE, Taki
 use crate::actor::work::Work;
 use crate::forward::{Forward, ForwardConfig};
 use crate::membership::Admin;
+use crate::privacy::ScopedSubject;
 use crate::slot::{Slot, Standing};
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Store};
@@ -370,6 +371,22 @@ impl Host {
         Ok(keys.collect())
     }
 
+    /// A subject was erased: what is in memory of it goes, and so do the activations that have any.
+    pub fn subject_erased(&self, of: &ScopedSubject) {
+        if let Some(keys) = self.core.store.subject_keys() {
+            keys.forget(of);
+        }
+        self.core.attendance.erased(of);
+    }
+
+    /// Any subject may have been: notices were missed.
+    pub fn subjects_lost(&self) {
+        if let Some(keys) = self.core.store.subject_keys() {
+            keys.forget_all();
+        }
+        self.core.attendance.lost();
+    }
+
     /// What operators ask of the cluster and tell it.
     pub fn admin(&self) -> &Admin {
         &self.core.admin
@@ -397,7 +414,6 @@ impl Host {
             .is_some_and(|kind| kind.is_public())
     }
 
-    #[cfg(test)]
     pub(crate) fn core(&self) -> &Core {
         &self.core
     }

@@ -16,6 +16,7 @@ mod run;
 mod size;
 mod watch;
 
+pub(crate) use run::backoff;
 pub use run::{run, run_repeatable};
 
 use std::fmt;
@@ -23,6 +24,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+
+use crate::privacy::SubjectKeys;
 
 /// A commit's place in the order of all commits. Later is larger; gaps are usual.
 pub type Version = u64;
@@ -53,6 +56,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Whether commits can succeed at the moment, and why not: for readiness.
     fn health(&self) -> Result<(), Error>;
+
+    /// The keys under which personal data is to be sealed; `None` where nothing is unsealed, so that nothing personal
+    /// can be stored.
+    fn subject_keys(&self) -> Option<&SubjectKeys> {
+        None
+    }
 }
 
 /// One transaction. Reads see its own writes. Dropped without `commit`, it leaves no trace.

@@ -61,7 +61,7 @@ async fn once<T>(
 }
 
 /// Between nothing and a bound that doubles with each attempt ("full jitter").
-fn backoff(attempt: u32, random: u64) -> Duration {
+pub(crate) fn backoff(attempt: u32, random: u64) -> Duration {
     let bound_us = (BACKOFF_US << attempt.min(16)).min(BACKOFF_US_MAX);
     Duration::from_micros(random % bound_us)
 }

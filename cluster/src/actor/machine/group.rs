@@ -7,6 +7,7 @@ use bytes::Bytes;
 use selvedge_protocol::SessionId;
 use selvedge_protocol::frame::Outcome;
 
+use crate::actor::machine::Personal;
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{EventRecord, EventsRecord, Stored};
 use crate::actor::request::StoredEvent;
@@ -31,6 +32,8 @@ pub(crate) struct Batch {
     /// Cleared before anything is written.
     pub(crate) clear: Vec<KeyRange>,
     pub(crate) writes: Vec<Write>,
+    /// `None`: it is nobody's data.
+    pub(crate) personal: Option<Personal>,
 }
 
 /// Decisions that become durable together.

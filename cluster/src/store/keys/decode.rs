@@ -84,7 +84,10 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
         | Family::ApiKey
         | Family::TokenFamily
         | Family::Limit
-        | Family::SigningKey => admin(family, rest)?.into(),
+        | Family::SigningKey
+        | Family::SubjectKey
+        | Family::SubjectActor
+        | Family::Consent => admin(family, rest)?.into(),
         Family::Node
         | Family::Beat
         | Family::ControllerLease
@@ -164,7 +167,26 @@ fn admin(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
             let id = id.into_owned();
             AdminKey::SigningKey { id }
         }
-        Family::User | Family::Username | Family::Role | Family::ApiKey => named(family, rest)?,
+        Family::SubjectActor => {
+            let (tenant, subject, kind, key): (Text<'_>, Text<'_>, Text<'_>, Text<'_>) =
+                tuple(rest)?;
+            AdminKey::SubjectActor {
+                tenant: Tenant::new(tenant)?,
+                subject: subject.into_owned(),
+                address: address(&kind, &key)?,
+            }
+        }
+        Family::Consent => {
+            let (tenant, subject, purpose) = of_tenant(rest)?;
+            AdminKey::Consent {
+                tenant,
+                subject,
+                purpose,
+            }
+        }
+        Family::User | Family::Username | Family::Role | Family::ApiKey | Family::SubjectKey => {
+            named(family, rest)?
+        }
         _ => {
             let () = tuple(rest)?;
             AdminKey::NoticeBell
@@ -179,6 +201,10 @@ fn named(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
         Family::User => AdminKey::User { tenant, id: name },
         Family::Username => AdminKey::Username { tenant, name },
         Family::Role => AdminKey::Role { tenant, name },
+        Family::SubjectKey => AdminKey::SubjectKey {
+            tenant,
+            subject: name,
+        },
         _ => AdminKey::ApiKey { tenant, id: name },
     })
 }
