@@ -116,15 +116,17 @@ impl Follower {
     }
 
     /// Clears notices that all nodes have had their time to read. To be called now and then, by any node.
-    pub async fn clear_old(&self) -> Result<(), store::Error> {
-        let before = self.clock.wall_ms().saturating_sub(NOTICE_KEPT_MS);
-        let (_, _) =
-            store::run_repeatable(&*self.store, &self.clock, |mut transaction| async move {
+    pub fn clear_old(&self) -> impl Future<Output = Result<(), store::Error>> + Send + use<> {
+        let store = Arc::clone(&self.store);
+        let clock = self.clock.clone();
+        async move {
+            let before = clock.wall_ms().saturating_sub(NOTICE_KEPT_MS);
+            let clearing = store::run_repeatable(&*store, &clock, |mut transaction| async move {
                 clear(&mut *transaction, before).await?;
                 Ok((transaction, ()))
-            })
-            .await?;
-        Ok(())
+            });
+            clearing.await.map(drop)
+        }
     }
 }
 

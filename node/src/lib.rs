@@ -12,6 +12,7 @@ pub mod edge;
 pub mod gateway;
 pub mod identity;
 pub mod metrics;
+pub mod notice;
 mod operate;
 pub mod operation;
 pub mod processing;

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use selvedge_cluster::Clock;
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
+use tokio::time::timeout;
 
 use crate::identity::permission::Permission;
 use crate::identity::role::{Grants, Role, Scope};
+use crate::identity::standing::Standing;
 
 /// Somebody who has shown who they are, acting in one tenant. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,6 +25,7 @@ pub struct Principal {
     reach: Reach,
     /// Unix milliseconds.
     expires_ms: Option<u64>,
+    standing: Standing,
 }
 
 /// How far a principal reaches.
@@ -45,6 +48,7 @@ impl Principal {
             roles,
             reach: Reach::Tenant,
             expires_ms: None,
+            standing: Standing::default(),
         }
     }
 
@@ -60,6 +64,13 @@ impl Principal {
     #[must_use]
     pub const fn until(mut self, expires_ms: u64) -> Self {
         self.expires_ms = Some(expires_ms);
+        self
+    }
+
+    /// The same for as long as what it rests on is as it was.
+    #[must_use]
+    pub fn resting_on(mut self, standing: Standing) -> Self {
+        self.standing = standing;
         self
     }
 
@@ -85,8 +96,9 @@ impl Principal {
         self.grants.scope(permission)
     }
 
-    /// That its credential has not expired.
+    /// That its credential has not expired, and that what it rests on is as it was.
     pub fn check_present(&self, clock: &Clock) -> Result<(), Failure> {
+        self.standing.check()?;
         match self.expires_ms {
             // Most do not, and need no look at the clock.
             Some(expires_ms) if clock.wall_ms() >= expires_ms => Err(Failure::field(
@@ -98,8 +110,13 @@ impl Principal {
         }
     }
 
+    /// Whether its credential can come to its end.
+    pub(crate) fn may_end(&self) -> bool {
+        self.expires_ms.is_some() || self.standing.may_end()
+    }
+
     /// When to look again whether it has expired; `None`: never.
-    pub(crate) fn next_look(&self, clock: &Clock) -> Option<Duration> {
+    fn next_look(&self, clock: &Clock) -> Option<Duration> {
         let left_ms = self.expires_ms?.saturating_sub(clock.wall_ms());
         Some(Duration::from_millis(left_ms).min(LOOK_MAX))
     }
@@ -128,8 +145,9 @@ impl Term {
                 return failure;
             }
             match principal.next_look(&self.clock) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return std::future::pending().await,
+                // Either way the principal is looked at again.
+                Some(wait) => drop(timeout(wait, principal.standing.ended()).await),
+                None => principal.standing.ended().await,
             }
         }
     }
@@ -141,6 +159,8 @@ const LOOK_MAX: Duration = Duration::from_secs(3_600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::standing::{Basis, Standings};
+    use crate::notice::Heard;
 
     fn somebody() -> Principal {
         Principal::new("somebody", Tenant::default_tenant(), [Role::VIEWER])
@@ -179,6 +199,26 @@ mod tests {
             let term = Term::new(principal, clock.clone());
             let year = Duration::from_secs(365 * 24 * 3_600);
             assert!(tokio::time::timeout(year, term.ended()).await.is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_ends_with_what_the_principal_rests_on() {
+        let clock = Clock::simulated(0, 1);
+        let standings = Standings::default();
+        let tenant = Tenant::default_tenant();
+        let basis = Basis::User {
+            tenant,
+            id: "1".to_owned(),
+        };
+        let forever = somebody().resting_on(standings.stand([basis]));
+        for principal in [forever.clone(), forever.until(1 << 40)] {
+            assert!(principal.may_end());
+            let term = Term::new(Some(principal), clock.clone());
+            let day = Duration::from_secs(24 * 3_600);
+            assert!(timeout(day, term.ended()).await.is_err());
+            let (ended, ()) = tokio::join!(term.ended(), async { standings.heard(Heard::Lost) });
+            assert_eq!(ended.code, ErrorCode::Unavailable);
         }
     }
 

@@ -21,7 +21,8 @@ use tokio::time::timeout;
 
 use crate::app::{Application, Place, Running};
 use crate::edge::{BindError, BrowserTls, EdgeTls};
-use crate::identity::Secret;
+use crate::identity::{Directory, Secret};
+use crate::notice::{Following, Notices};
 use crate::operate::bridge::{Started, metrics};
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::NodeConfig;
@@ -46,6 +47,8 @@ pub(crate) struct Node {
     application: Running,
     store: OpenStore,
     drain: Duration,
+    /// Dropped with the node, it ends.
+    _following: Following,
 }
 
 /// What a node is known by: to clients, and where it has anything to do with them, to other nodes.
@@ -84,6 +87,8 @@ impl Node {
             .await
             .map_err(|error| CommandFailure::failed(chain(&error)))?;
         let operations: Vec<String> = application.operations().map(ToString::to_string).collect();
+        let directory = Directory::new(store.shared(), clock.clone());
+        let following = follow(&directory, store.shared(), clock.clone()).await?;
         let place = place(config, &meta, store.shared(), clock.clone());
         let application = run(application, config, place, listener.is_none()).await?;
         let (tellers, others) = nobody_yet();
@@ -124,6 +129,7 @@ impl Node {
             application,
             store,
             drain: Duration::from_secs(config.drain_seconds.into()),
+            _following: following,
         })
     }
 
@@ -234,6 +240,18 @@ async fn run(
         false => application.start_idle(place).await,
     };
     running.map_err(|error| CommandFailure::failed(chain(&error)))
+}
+
+/// Tells whoever keeps copies of what is changed anywhere in the cluster, from before they read anything.
+async fn follow(
+    directory: &Directory,
+    store: Arc<dyn Store>,
+    clock: Clock,
+) -> Result<Following, CommandFailure> {
+    let notices = Notices::begin(store, clock).await;
+    let notices = notices.map_err(|error| CommandFailure::failed(chain(&error)))?;
+    let standings = directory.standings().clone();
+    Ok(notices.tell(move |heard| standings.heard(heard)).follow())
 }
 
 fn place(config: &NodeConfig, meta: &ClusterMeta, store: Arc<dyn Store>, clock: Clock) -> Place {

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
-use crate::identity::{Permission, Request as Wanted, authorize};
+use crate::identity::{Permission, Request as Wanted, Term, authorize};
 use crate::session::alarm::Alarm;
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{ConnectionNumber, PayloadCommand};
@@ -299,9 +299,13 @@ impl State {
         }
     }
 
+    /// Most credentials need none.
     fn set_alarm(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
-        let look = self.caller.principal.next_look(&self.clock);
-        self.alarm = look.map(|after| Alarm::set(after, myself, connection));
+        let principal = &self.caller.principal;
+        self.alarm = principal.may_end().then(|| {
+            let term = Term::new(Some(principal.clone()), self.clock.clone());
+            Alarm::set(term, myself, connection)
+        });
     }
 
     /// Whether the credential holds. Where it has expired the connection ends; with another the client may resume.

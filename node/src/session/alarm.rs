@@ -1,10 +1,10 @@
-//! The alarm of a session: a message to it when the credential of its connection may have expired. The session actor
-//! sets one for each connection, and the one before goes with its connection.
-
-use std::time::Duration;
+//! The alarm of a session: a message to it when the credential of its connection has come to its end. The session
+//! actor sets one for each connection, and the one before goes with its connection.
 
 use ractor::ActorRef;
 use tokio::task::AbortHandle;
+
+use crate::identity::Term;
 
 use crate::session::handle::ConnectionNumber;
 use crate::session::message::Message;
@@ -13,14 +13,19 @@ use crate::session::message::Message;
 pub(super) struct Alarm(AbortHandle);
 
 impl Alarm {
-    /// Rings after this time.
+    /// Rings once, at the end of the term.
     pub(super) fn set(
-        after: Duration,
+        term: Term,
         session: &ActorRef<Message>,
         connection: ConnectionNumber,
     ) -> Self {
-        let ring = move || Message::LookAtCredential(connection);
-        Self(session.send_after(after, ring).abort_handle())
+        let session = session.clone();
+        let ring = async move {
+            term.ended().await;
+            // A session that has ended needs no alarm.
+            let _ = session.cast(Message::LookAtCredential(connection));
+        };
+        Self(tokio::spawn(ring).abort_handle())
     }
 }
 
