@@ -21,13 +21,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::gateway::cluster::Asked;
+use crate::gateway::subject::{Asked, is_subject};
 use crate::identity::{Permission, Principal, Request, authorize};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
 mod cluster;
 mod failure;
+mod subject;
+
+pub(crate) use subject::SUBJECT;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {
@@ -223,6 +226,9 @@ impl Service for Gateway {
             return fail(reply, failure);
         }
         match &call.target {
+            Target::Actor(address) if is_subject(address) => {
+                Asked::new(address, &call.name, &call.body, caller).command(&self.host, reply);
+            }
             Target::Actor(address) => {
                 let address = address.clone();
                 self.command_actor(caller, address, call, reply);
@@ -232,7 +238,7 @@ impl Service for Gateway {
                 self.command_operation(caller, id, call, reply);
             }
             Target::Cluster => {
-                let asked = Asked {
+                let asked = cluster::Asked {
                     name: &call.name,
                     body: &call.body,
                     principal: &caller.principal.name,
@@ -255,6 +261,9 @@ impl Service for Gateway {
         }
         let tenant = || caller.principal.tenant.clone();
         match call.target {
+            Target::Actor(address) if is_subject(&address) => {
+                Asked::new(&address, &call.name, &call.body, caller).query(&self.host, reply);
+            }
             Target::Actor(address) => match self.public(caller, address) {
                 Ok(actor) => {
                     let request = QueryRequest {
@@ -295,7 +304,7 @@ impl Service for Gateway {
                     .list(tenant(), &call.name, &call.body, reply);
             }
             Target::Cluster => {
-                let asked = Asked {
+                let asked = cluster::Asked {
                     name: &call.name,
                     body: &call.body,
                     principal: &caller.principal.name,

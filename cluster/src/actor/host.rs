@@ -27,7 +27,7 @@ use crate::actor::taking::{self, Claim, Left, MayTake, SLOTS_TAKEN_AT_ONCE, Taki
 use crate::actor::work::Work;
 use crate::forward::{Forward, ForwardConfig};
 use crate::membership::Admin;
-use crate::privacy::ScopedSubject;
+use crate::privacy::{ScopedSubject, Subjects};
 use crate::slot::{Slot, Standing};
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Store};
@@ -369,6 +369,13 @@ impl Host {
             Ok(_) | Err(_) => None,
         });
         Ok(keys.collect())
+    }
+
+    /// The subjects whose data it stores; `None`: it has no keys for such.
+    pub fn subjects(&self) -> Option<Subjects> {
+        let keys = self.core.store.subject_keys()?.clone();
+        let slots = self.core.config.slots;
+        Some(Subjects::new(keys, self.core.clock.clone(), slots))
     }
 
     /// A subject was erased: what is in memory of it goes, and so do the activations that have any.

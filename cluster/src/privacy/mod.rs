@@ -22,6 +22,7 @@ mod keys;
 mod list;
 mod record;
 mod rewrap;
+mod subjects;
 mod unsealing;
 mod wrapping;
 
@@ -30,6 +31,7 @@ pub use erase::{Erased, Erasure, Swept, erase, sweep};
 pub use keys::SubjectKeys;
 pub use list::{KeyState, SubjectShown, actors_of, subjects};
 pub use rewrap::{Rewrapped, rewrap};
+pub use subjects::{Subjects, Trail};
 pub use unsealing::Unsealing;
 pub use wrapping::{KeyWrapper, SecretKey, WrapError, Wrapped, WrappingKeys, WrongKeys};
 

@@ -8,6 +8,7 @@ use std::fmt;
 use selvedge_cluster::actor::Kind;
 use selvedge_protocol::{ActorKind, Target, task_payload};
 
+use crate::gateway::SUBJECT;
 use crate::operation::{OperationKind, ScheduleKind};
 use crate::processing::PolicyKind;
 
@@ -22,6 +23,8 @@ pub enum Resource {
     Session,
     Cluster,
     Config,
+    /// Persons that data is about.
+    Subject,
 }
 
 /// What is done to it.
@@ -75,7 +78,7 @@ pub struct Entry {
 /// Every permission that there is.
 pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
-    use Resource::{Actor, Cluster, Config, Operation, Policy, Schedule, Session};
+    use Resource::{Actor, Cluster, Config, Operation, Policy, Schedule, Session, Subject};
     &[
         entry(Operation, Read, "read, list and watch operations"),
         entry(
@@ -123,6 +126,16 @@ pub const TABLE: &[Entry] = {
             holder: Holder::Administrators,
             ..entry(Config, Read, "see the configuration of nodes")
         },
+        entry(
+            Subject,
+            Read,
+            "list subjects and their consents, and export what is stored about one",
+        ),
+        entry(
+            Subject,
+            Write,
+            "erase subjects, record their consents and wrap their keys anew",
+        ),
     ]
 };
 
@@ -198,7 +211,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -206,6 +219,7 @@ impl Resource {
         Self::Session,
         Self::Cluster,
         Self::Config,
+        Self::Subject,
     ];
 
     /// The name in rules and refusals.
@@ -218,6 +232,7 @@ impl Resource {
             Self::Session => "session",
             Self::Cluster => "cluster",
             Self::Config => "config",
+            Self::Subject => "subject",
         }
     }
 
@@ -227,6 +242,7 @@ impl Resource {
             OperationKind::NAME => Self::Operation,
             ScheduleKind::NAME => Self::Schedule,
             PolicyKind::NAME => Self::Policy,
+            SUBJECT => Self::Subject,
             _ => Self::Actor,
         }
     }
@@ -294,6 +310,8 @@ mod tests {
             (Request::Command, actor("policy/*"), "policy:write"),
             (query, actor("policy/*"), "policy:read"),
             (Request::Subscribe, actor("policy/*"), "policy:read"),
+            (Request::Command, actor("subject/a"), "subject:write"),
+            (query, actor("subject/a"), "subject:read"),
             (Request::Command, actor("operation/a"), "operation:write"),
             (query, actor("operation/a"), "operation:read"),
             (Request::Command, actor("schedules/a"), "actor:write"),

@@ -4,6 +4,7 @@ mod backup;
 mod cluster;
 mod load;
 mod node_flags;
+mod subject;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(crate) use backup::{Backup, OfStore};
 pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
+pub(crate) use subject::{Consent, ConsentOf, Subject};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
 #[derive(Debug, Parser)]
@@ -73,6 +75,9 @@ pub(crate) enum Command {
     /// Inspect and operate the nodes of a cluster, and make the certificates by which they know each other.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Hand out or erase what is stored about a person, and record consents.
+    #[command(subcommand)]
+    Subject(Subject),
     /// Copy a store into a file and back, also into a store of another kind.
     #[command(subcommand)]
     Backup(Backup),

@@ -17,6 +17,7 @@ use crate::operate::failure::CommandFailure;
 use crate::operate::fdb_table::FdbTable;
 use crate::operate::identity_table::IdentityTable;
 use crate::operate::origin::{Origins, flag_or_variable};
+use crate::operate::privacy::PrivacyTable;
 use crate::operate::tls_files::{TlsConfig, TlsTable};
 
 /// Everything a node needs to know before it starts.
@@ -43,6 +44,7 @@ pub(crate) struct NodeConfig {
     pub(crate) bridge: BridgeTable,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) identity: IdentityTable,
+    pub(crate) privacy: PrivacyTable,
     /// Those of `identity`, checked.
     #[serde(skip)]
     pub(crate) issuers: Vec<IssuerConfig>,
@@ -90,6 +92,7 @@ struct File {
     bridge: BridgeTable,
     token_file: Option<PathBuf>,
     identity: IdentityTable,
+    privacy: PrivacyTable,
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
@@ -152,6 +155,7 @@ impl NodeConfig {
             token_file: file.token_file,
             issuers: file.identity.checked(|key| origins.of(key))?,
             identity: file.identity,
+            privacy: file.privacy,
             drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
             reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,
             connections_max: within(

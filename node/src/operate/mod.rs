@@ -20,6 +20,7 @@ mod others;
 mod output;
 mod peer;
 mod ports;
+mod privacy;
 mod profile;
 mod readiness;
 mod storage;
@@ -122,6 +123,7 @@ async fn run(
             drop(build(application)?);
             commands::config::check(printer, &flags)
         }
+        Command::Subject(subject) => commands::subject::run(printer, subject).await,
         Command::Backup(backup) => commands::backup::run(printer, backup).await,
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Verify(flags) => verify::run(printer, flags).await,

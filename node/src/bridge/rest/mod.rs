@@ -19,6 +19,7 @@ mod parameters;
 mod schema;
 mod sessions;
 mod streams;
+mod subjects;
 mod table;
 
 pub(super) use doc::Doc;
@@ -28,7 +29,7 @@ pub(super) use table::Table;
 
 /// The API, version 1, and its description.
 pub(super) fn table(table: Table) -> Table {
-    described(administered(of_actors(of_operations(table))))
+    described(of_subjects(administered(of_actors(of_operations(table)))))
 }
 
 fn of_operations(table: Table) -> Table {
@@ -129,6 +130,27 @@ fn administered(table: Table) -> Table {
             description::node_remove,
         )
         .get("/v1/config", config::get, description::config)
+}
+
+fn of_subjects(table: Table) -> Table {
+    table
+        .get("/v1/subjects", subjects::list, description::subjects)
+        .get("/v1/subjects/{id}", subjects::get, description::subject_get)
+        .get(
+            "/v1/subjects/{id}/export",
+            subjects::export,
+            description::subject_export,
+        )
+        .post(
+            "/v1/subjects/{id}/erase",
+            subjects::erase,
+            description::subject_erase,
+        )
+        .post(
+            "/v1/subjects/{id}/consents",
+            subjects::consent,
+            description::subject_consent,
+        )
 }
 
 fn described(table: Table) -> Table {

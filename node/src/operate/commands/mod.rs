@@ -11,4 +11,5 @@ pub(crate) mod op;
 pub(crate) mod policy;
 pub(crate) mod schedule;
 pub(crate) mod serve;
+pub(crate) mod subject;
 pub(crate) mod worker;
