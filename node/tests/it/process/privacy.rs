@@ -379,9 +379,8 @@ fn what_a_node_without_a_key_refuses_it_says_with_what_to_do() {
 fn rest(node: &Node, method: &str, path: &str, body: &str) -> (u16, Value) {
     let address = node.ready["http"].as_str().unwrap();
     let token = node.ready["token"].as_str().unwrap();
-    // Of a version that has no chunks.
     let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -391,7 +390,12 @@ fn rest(node: &Node, method: &str, path: &str, body: &str) -> (u16, Value) {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    let body = match head.contains("transfer-encoding: chunked") {
+        // Each with its length in a line before it.
+        true => body.split("\r\n").skip(1).step_by(2).collect(),
+        false => body.to_owned(),
+    };
+    let body = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {answer}"));
     (status, body)
 }
 
