@@ -30,6 +30,7 @@ use crate::processing::PayloadBroken;
 mod cluster;
 mod directory;
 pub(crate) mod failure;
+mod users;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {

@@ -25,6 +25,8 @@ pub enum Resource {
     /// Roles that the tenant makes.
     Role,
     ApiKey,
+    /// Who logs in with a password of this cluster, and their logins.
+    User,
 }
 
 /// What is done to it.
@@ -78,7 +80,9 @@ pub struct Entry {
 /// Every permission that there is.
 pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
-    use Resource::{Actor, ApiKey, Cluster, Config, Operation, Policy, Role, Schedule, Session};
+    use Resource::{
+        Actor, ApiKey, Cluster, Config, Operation, Policy, Role, Schedule, Session, User,
+    };
     &[
         entry(Operation, Read, "read, list and watch operations"),
         entry(
@@ -136,6 +140,12 @@ pub const TABLE: &[Entry] = {
             owner: Owner::Known,
             ..entry(ApiKey, Write, "make, revoke and remove API keys")
         },
+        entry(User, Read, "see users and their logins"),
+        entry(
+            User,
+            Write,
+            "make, change and remove users, set their passwords and end their logins",
+        ),
     ]
 };
 
@@ -196,6 +206,10 @@ impl Permission {
             "api-key.create" | "api-key.revoke" | "api-key.remove" => {
                 Self::new(Resource::ApiKey, Action::Write)
             }
+            "user.list" | "user.get" | "login.list" => Self::new(Resource::User, Action::Read),
+            "user.create" | "user.set" | "user.set-password" | "user.remove" | "login.end" => {
+                Self::new(Resource::User, Action::Write)
+            }
             "session.close-all" => Self::new(Resource::Session, Action::Write),
             _ => return None,
         })
@@ -225,7 +239,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -235,6 +249,7 @@ impl Resource {
         Self::Config,
         Self::Role,
         Self::ApiKey,
+        Self::User,
     ];
 
     /// The name in rules and refusals.
@@ -249,6 +264,7 @@ impl Resource {
             Self::Config => "config",
             Self::Role => "role",
             Self::ApiKey => "api-key",
+            Self::User => "user",
         }
     }
 

@@ -5,6 +5,7 @@ mod cluster;
 mod directory;
 mod load;
 mod node_flags;
+mod user;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
 pub(crate) use directory::{Key, Role, Session};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
+pub(crate) use user::{Named, User};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
 #[derive(Debug, Parser)]
@@ -75,6 +77,9 @@ pub(crate) enum Command {
     /// Inspect and operate the nodes of a cluster, and make the certificates by which they know each other.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Add, change and remove those who log in with a password.
+    #[command(subcommand)]
+    User(User),
     /// Make and change the roles of a tenant.
     #[command(subcommand)]
     Role(Role),

@@ -123,6 +123,7 @@ async fn run(
             drop(build(application)?);
             commands::config::check(printer, &flags)
         }
+        Command::User(user) => commands::user::user(printer, user).await,
         Command::Role(role) => commands::directory::role(printer, role).await,
         Command::Key(key) => commands::directory::key(printer, key).await,
         Command::Session(session) => commands::directory::session(printer, session).await,

@@ -21,7 +21,7 @@ use crate::app::Running;
 use crate::bridge::{self, Bridge, WebTransport};
 use crate::edge::{self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey, WEB_PATH};
 use crate::gateway::{Gateway, Service};
-use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret, Tokens};
+use crate::identity::{Authenticator, DevelopmentToken, Logins, ResumeKey, Secret, Tokens};
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
@@ -32,6 +32,7 @@ pub(super) struct Doors {
     pub(super) sessions: Sessions,
     service: Arc<dyn Service>,
     authenticator: Arc<dyn Authenticator>,
+    logins: Logins,
     clock: Clock,
     bridges: Addresses,
 }
@@ -49,7 +50,12 @@ impl Doors {
         let service: Arc<dyn Service> = Arc::new(Gateway::new(application));
         let own = DevelopmentToken::new("admin", token);
         let issuers = config.issuers.clone();
-        let tokens = Tokens::new(own, issuers, application.directory.clone(), clock.clone());
+        let logins = Logins::new(
+            application.directory.clone(),
+            meta.session_key.as_bytes(),
+            format!("selvedge:{}", meta.cluster),
+        );
+        let tokens = Tokens::issued_here(own, issuers, &logins, clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
         let bridges = others.bridges.clone();
         let inside = Inside {
@@ -65,6 +71,7 @@ impl Doors {
             sessions: sessions.map_err(|error| CommandFailure::failed(chain(&error)))?,
             service,
             authenticator,
+            logins,
             clock: clock.clone(),
             bridges,
         })
@@ -119,6 +126,7 @@ impl Ports {
                     sessions: doors.sessions,
                     service: doors.service,
                     authenticator: doors.authenticator,
+                    logins: doors.logins,
                     clock: doors.clock,
                     health: started.health(&config.name),
                     about: Arc::new(about(config, meta, for_browsers(config, &edge, quic))),

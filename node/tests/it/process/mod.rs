@@ -19,6 +19,7 @@ mod schedules;
 mod session;
 mod storage;
 mod traffic;
+mod users;
 mod verbs;
 mod verify;
 mod worker;
