@@ -280,6 +280,27 @@ impl Gateway {
         })
     }
 
+    /// Answers queries of which who may ask them depends on more than their target, or gives the way to answer back.
+    fn query_apart(&self, caller: &Caller, call: &QueryCall, reply: ReplyTo) -> Option<ReplyTo> {
+        match (&call.target, &*call.name) {
+            // On their kind.
+            (Target::Actors, "list") => self.list_actors(caller, &call.body, reply),
+            // On whose it is.
+            (Target::Cluster, audit::PAGE | audit::VERIFY) => self.query_audit(caller, call, reply),
+            (target, name) => {
+                if let Some(asked) = limit::Asked::of(target, name, &call.body) {
+                    limit::query(self, caller, &asked, reply);
+                } else if let Some(needed) = in_directory(target, name) {
+                    let scope = self.scope(caller, needed);
+                    directory::query(&self.directory, caller, scope, call, reply);
+                } else {
+                    return Some(reply);
+                }
+            }
+        }
+        None
+    }
+
     fn list_actors(&self, caller: &Caller, body: &[u8], reply: ReplyTo) {
         let request = match serde_json::from_slice::<ListActors>(body) {
             Ok(request) => request,
@@ -355,21 +376,9 @@ impl Service for Gateway {
     }
 
     fn query(&self, caller: &Caller, call: QueryCall, reply: ReplyTo) {
-        if let Some(asked) = limit::Asked::of(&call.target, &call.name, &call.body) {
-            return limit::query(self, caller, &asked, reply);
-        }
-        if let (Target::Actors, "list") = (&call.target, &*call.name) {
-            // Who may read what depends on their kind.
-            return self.list_actors(caller, &call.body, reply);
-        }
-        if let (Target::Cluster, audit::PAGE | audit::VERIFY) = (&call.target, &*call.name) {
-            // Who may read what depends on whose it is.
-            return self.query_audit(caller, &call, reply);
-        }
-        if let Some(needed) = in_directory(&call.target, &call.name) {
-            let scope = self.scope(caller, needed);
-            return directory::query(&self.directory, caller, scope, &call, reply);
-        }
+        let Some(reply) = self.query_apart(caller, &call, reply) else {
+            return;
+        };
         let permitted = self.permit(caller, Request::Query(&call.name), &call.target);
         let take = || take(caller, LimitName::Queries, &call.target);
         if let Err(failure) = permitted.and_then(|()| take()) {

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::app::{Application, Place, Running};
 use crate::audit::{Keeper, KeeperConfig, Refusals};
 use crate::edge::{BindError, BrowserTls, EdgeTls};
-use crate::identity::{Directory, Secret};
+use crate::identity::Secret;
 use crate::notice::{Following, Heard, Notice, Notices};
 use crate::operate::bridge::{Started, metrics};
 use crate::operate::certificates::usable_dir;

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use selvedge_client::Client;
-use selvedge_cluster::audit;
+use selvedge_cluster::audit::{self, Part, Verification};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_protocol::Target;
 use selvedge_protocol::Tenant;

@@ -289,9 +289,15 @@ async fn each_change_is_audited_and_announced_in_its_commit() {
         .await
         .unwrap();
     directory.remove_user(&admin(), at(&ann)).await.unwrap();
-    let page = audit::page(&mut *store.begin(), &acme(), None, Order::Ascending, 10)
-        .await
-        .unwrap();
+    let page = audit::page(
+        &mut *store.begin(),
+        &(&acme()).into(),
+        None,
+        Order::Ascending,
+        10,
+    )
+    .await
+    .unwrap();
     let told: Vec<_> = page
         .iter()
         .map(|it| (&*it.entry.action, &*it.entry.principal, &*it.entry.target))

@@ -81,7 +81,8 @@ impl World {
 
     async fn audited(&self) -> Vec<String> {
         let mut transaction = self.store.begin();
-        let page = audit::page(&mut *transaction, &acme(), None, Order::Ascending, 200).await;
+        let chain = (&acme()).into();
+        let page = audit::page(&mut *transaction, &chain, None, Order::Ascending, 200).await;
         let told = page.unwrap().into_iter().map(|it| {
             let outcome = match it.entry.outcome {
                 Outcome::Done => String::new(),
