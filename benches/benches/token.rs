@@ -91,7 +91,11 @@ fn tokens(criterion: &mut Criterion) {
         "roles_claim": ["realm_access", "roles"], "roles": { "staff": "viewer", "ops": "operator" },
     });
     let table: IssuerTable = serde_json::from_value(table).unwrap();
-    let issuers = Issuers::new(IssuerConfig::all(vec![table]).unwrap(), &Clock::system());
+    let issuers = Issuers::new(
+        IssuerConfig::all(vec![table]).unwrap(),
+        None,
+        &Clock::system(),
+    );
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let verify = |token: &str| runtime.block_on(issuers.verify(token, NOW_S * 1_000));
     for (algorithm, (_, sign)) in &signers {

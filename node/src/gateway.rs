@@ -35,6 +35,7 @@ mod cluster;
 mod directory;
 pub(crate) mod failure;
 mod limit;
+mod users;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {

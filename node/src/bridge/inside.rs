@@ -18,7 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bridge::health::{About, Health};
 use crate::bridge::lane;
 use crate::gateway::{Act, Caller, CommandCall, QueryCall, Service};
-use crate::identity::{Authenticator, Principal, Term};
+use crate::identity::{
+    Authenticator, ClientName, Grant, Login, Logins, NotRefreshed, Password, Principal, Term,
+};
 use crate::session::{Addresses, LinkSender, SessionHandle, Sessions, Transport};
 
 /// The inside of the node, as the bridge sees it. Cheap to clone.
@@ -29,6 +31,8 @@ pub struct Inside {
     pub sessions: Sessions,
     pub service: Arc<dyn Service>,
     pub authenticator: Arc<dyn Authenticator>,
+    /// Who logs in, and the cluster's own tokens.
+    pub logins: Logins,
     pub clock: Clock,
     pub health: Health,
     pub about: Arc<About>,
@@ -70,6 +74,53 @@ impl Inside {
             .check_present(&self.clock)
             .inspect_err(|_| self.service.expired(&principal))?;
         Ok(principal)
+    }
+
+    /// Lets somebody in who has the password.
+    pub(super) async fn log_in(&self, login: Login) -> Result<Grant, Failure> {
+        let logins = self.logins.clone();
+        self.within(async move { logins.log_in(login).await })
+            .await?
+    }
+
+    /// Gives somebody who has the password another one.
+    pub(super) async fn change_password(&self, login: Login, new: Password) -> Result<(), Failure> {
+        let logins = self.logins.clone();
+        self.within(async move { logins.change_password(login, new).await })
+            .await?
+    }
+
+    /// Gives the next tokens to who shows the present one.
+    pub(super) async fn refresh(
+        &self,
+        token: String,
+        client: ClientName,
+    ) -> Result<Grant, NotRefreshed> {
+        let logins = self.logins.clone();
+        let refreshed = self.within(async move { logins.refresh(&token, &client).await });
+        refreshed.await.map_err(NotRefreshed::Failed)?
+    }
+
+    /// Ends the login that a refresh token is of.
+    pub(super) async fn log_out(&self, token: String) -> Result<(), Failure> {
+        let logins = self.logins.clone();
+        self.within(async move { logins.log_out(&token).await })
+            .await?
+    }
+
+    /// The keys that the cluster's tokens are verified with.
+    pub(super) async fn published_keys(&self) -> Result<serde_json::Value, Failure> {
+        let logins = self.logins.clone();
+        self.within(async move { logins.published_keys().await })
+            .await?
+    }
+
+    /// Does something within the main runtime, also where who has asked for it goes away.
+    async fn within<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.runtime.spawn(work).await.map_err(|_| stopped())
     }
 
     /// How long the credential of a caller holds, for what goes on for longer than a request.

@@ -1,4 +1,4 @@
-//! Queries and commands about roles, API keys and the sessions of principals: their bodies and answers, see `wire.md`.
+//! Queries and commands about roles, API keys and the sessions of principals, and through `users` about users: their bodies and answers, see `wire.md`.
 //! What they do is [`Directory`]'s; all of it is about the caller's tenant.
 
 use selvedge_cluster::actor::{Identity, ReplyTo};
@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::gateway::{Caller, CommandCall, QueryCall, failure};
+use crate::gateway::{Caller, CommandCall, QueryCall, failure, users};
 use crate::identity::{
     ApiKey, Directory, KeyMaker, NewKey, Principal, RoleWrite, Scope, StoredRole,
 };
 
 /// An answer: JSON text, and the version of what it shows, 0 where that has none.
-type Answer = Result<(Vec<u8>, u64), Failure>;
+pub(super) type Answer = Result<(Vec<u8>, u64), Failure>;
 
 #[derive(Debug)]
 enum Query {
@@ -23,6 +23,7 @@ enum Query {
     Role(Named),
     ApiKeys(Page),
     ApiKey(Id),
+    OfUsers(users::Query),
 }
 
 #[derive(Debug)]
@@ -33,6 +34,7 @@ enum Command {
     RevokeApiKey(Id),
     RemoveApiKey(Id),
     CloseSessions(OfPrincipal),
+    OfUsers(users::Command),
 }
 
 /// Answers a query of whoever may ask it of this. Never waits.
@@ -79,6 +81,9 @@ pub(super) fn command(
 
 impl Query {
     fn parse(name: &str, body: &[u8]) -> Result<Self, Failure> {
+        if let Some(query) = users::Query::parse(name, body) {
+            return query.map(Self::OfUsers);
+        }
         match name {
             "role.list" => parse(body).map(Self::Roles),
             "role.get" => parse(body).map(Self::Role),
@@ -111,6 +116,10 @@ impl Query {
                 let key = directory.api_key(by, scope, &id).await?;
                 json(&api_key(&key), key.version)
             }
+            Self::OfUsers(query) => {
+                any(scope)?;
+                query.answer(directory, by).await
+            }
         }
     }
 }
@@ -118,6 +127,9 @@ impl Query {
 impl Command {
     fn parse(call: &CommandCall) -> Result<Self, Failure> {
         let body = &call.body;
+        if let Some(command) = users::Command::parse(&call.name, body) {
+            return command.map(Self::OfUsers);
+        }
         match &*call.name {
             "role.set" => parse(body).map(Self::SetRole),
             "role.remove" => parse(body).map(Self::RemoveRole),
@@ -176,6 +188,10 @@ impl Command {
                 }
                 directory.close_sessions(by, &principal).await?;
                 json(&json!({ "principal": principal, "closed": true }), 0)
+            }
+            Self::OfUsers(command) => {
+                any(scope)?;
+                command.answer(directory, by, if_version).await
             }
         }
     }
@@ -318,13 +334,13 @@ fn any(scope: Scope) -> Result<(), Failure> {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     // Nothing is as good as no fields.
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| failure::body(&error))
 }
 
-fn json(answer: &impl Serialize, version: u64) -> Answer {
+pub(super) fn json(answer: &impl Serialize, version: u64) -> Answer {
     match serde_json::to_vec(answer) {
         Ok(body) => Ok((body, version)),
         Err(error) => {

@@ -8,8 +8,10 @@ mod api_key;
 mod authenticator;
 mod authorize;
 mod directory;
+mod issue;
 pub mod jwt;
 mod known;
+mod password;
 mod permission;
 mod principal;
 mod resume;
@@ -17,14 +19,18 @@ mod role;
 mod rule_text;
 mod secret;
 mod standing;
+mod throttle;
 mod tokens;
 
 pub use authenticator::{Authenticator, DevelopmentToken};
 pub use authorize::{authorize, scope};
-pub(crate) use directory::no_such_role;
 pub use directory::{
-    ApiKey, Directory, KeyMaker, MadeKey, NewKey, RoleMade, RoleWrite, StoredRole,
+    ApiKey, Directory, Email, KeyMaker, MadeKey, NewKey, NewUser, RoleMade, RoleWrite, StoredRole,
+    User, UserAt, UserChange, UserState, Username,
 };
+pub(crate) use directory::{no_such_role, no_such_user};
+pub use issue::{ClientName, Grant, Login, LoginShown, Logins, NotRefreshed};
+pub use password::{Kept, Password};
 pub use permission::{Action, Entry, Holder, Owner, Permission, Request, Resource, TABLE};
 pub use principal::Principal;
 pub(crate) use principal::Term;

@@ -28,6 +28,8 @@ pub enum Resource {
     /// Roles that the tenant makes.
     Role,
     ApiKey,
+    /// Who logs in with a password of this cluster, and their logins.
+    User,
 }
 
 /// What is done to it.
@@ -83,6 +85,7 @@ pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
     use Resource::{
         Actor, ApiKey, Audit, Cluster, Config, Limit, Operation, Policy, Role, Schedule, Session,
+        User,
     };
     &[
         entry(Operation, Read, "read, list and watch operations"),
@@ -162,6 +165,12 @@ pub const TABLE: &[Entry] = {
             owner: Owner::Known,
             ..entry(ApiKey, Write, "make, revoke and remove API keys")
         },
+        entry(User, Read, "see users and their logins"),
+        entry(
+            User,
+            Write,
+            "make, change and remove users, set their passwords and end their logins",
+        ),
     ]
 };
 
@@ -222,6 +231,10 @@ impl Permission {
             "api-key.create" | "api-key.revoke" | "api-key.remove" => {
                 Self::new(Resource::ApiKey, Action::Write)
             }
+            "user.list" | "user.get" | "login.list" => Self::new(Resource::User, Action::Read),
+            "user.create" | "user.set" | "user.set-password" | "user.remove" | "login.end" => {
+                Self::new(Resource::User, Action::Write)
+            }
             "session.close-all" => Self::new(Resource::Session, Action::Write),
             _ => return None,
         })
@@ -251,7 +264,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -263,6 +276,7 @@ impl Resource {
         Self::Limit,
         Self::Role,
         Self::ApiKey,
+        Self::User,
     ];
 
     /// The name in rules and refusals.
@@ -279,6 +293,7 @@ impl Resource {
             Self::Limit => "limit",
             Self::Role => "role",
             Self::ApiKey => "api-key",
+            Self::User => "user",
         }
     }
 

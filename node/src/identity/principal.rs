@@ -83,6 +83,11 @@ impl Principal {
         self
     }
 
+    /// When its credential ends by itself, Unix milliseconds.
+    pub const fn expires_ms(&self) -> Option<u64> {
+        self.expires_ms
+    }
+
     pub fn roles(&self) -> &[Role] {
         &self.roles
     }

@@ -221,6 +221,8 @@ mod tests {
         ("role:write", "A"),
         ("api-key:read", "A"),
         ("api-key:write", "A"),
+        ("user:read", "A"),
+        ("user:write", "A"),
     ];
 
     fn pairs() -> impl Iterator<Item = Permission> {

@@ -1,5 +1,5 @@
 //! The authenticator of a node: knows the operator's own token, the API keys of the cluster, and the tokens of the
-//! issuers that the configuration trusts.
+//! cluster itself and of the issuers that the configuration trusts.
 //!
 //! Ports ask it with whatever a client shows. Which of these it is, its bytes say: one that is neither the operator's nor
 //! has the form of an API key is an issuer's or nobody's. What was verified is remembered for a while.
@@ -10,7 +10,8 @@ use selvedge_protocol::limits::{LABEL_BYTES_MAX, TOKEN_SKEW_MS};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 
 use crate::identity::api_key::ShownKey;
-use crate::identity::jwt::{Claims, IssuerConfig, Issuers};
+use crate::identity::issue::Logins;
+use crate::identity::jwt::{Claims, IssuerConfig, Issuers, OwnIssuer};
 use crate::identity::known::Known;
 use crate::identity::role::{BUILT_IN, Role};
 use crate::identity::{Authenticator, Basis, DevelopmentToken, Directory, Principal};
@@ -21,6 +22,8 @@ pub struct Tokens {
     own: DevelopmentToken,
     /// `None`: there are none.
     issuers: Option<Issuers>,
+    /// The name that the cluster itself has among them.
+    cluster: Option<String>,
     directory: Directory,
     known: Known,
     clock: Clock,
@@ -34,13 +37,34 @@ impl Tokens {
         directory: Directory,
         clock: Clock,
     ) -> Self {
-        let issuers = (!issuers.is_empty()).then(|| Issuers::new(issuers, &clock));
+        let issuers = (!issuers.is_empty()).then(|| Issuers::new(issuers, None, &clock));
         Self {
             own,
             issuers,
+            cluster: None,
             directory,
             known: Known::new(clock.clone()),
             clock,
+        }
+    }
+
+    /// The same where the cluster issues tokens itself.
+    pub fn issued_here(
+        own: DevelopmentToken,
+        issuers: Vec<IssuerConfig>,
+        logins: &Logins,
+        clock: Clock,
+    ) -> Self {
+        let name = logins.issuer().to_owned();
+        let directory = logins.directory().clone();
+        let cluster = OwnIssuer {
+            name: name.clone(),
+            directory: directory.clone(),
+        };
+        Self {
+            issuers: Some(Issuers::new(issuers, Some(cluster), &clock)),
+            cluster: Some(name),
+            ..Self::new(own, Vec::new(), directory, clock)
         }
     }
 
@@ -52,6 +76,9 @@ impl Tokens {
         match &self.issuers {
             Some(issuers) => {
                 let claims = issuers.verify(token, self.clock.wall_ms()).await?;
+                if self.cluster.as_ref() == Some(&claims.issuer) {
+                    return self.directory.principal_of_login(&claims).await;
+                }
                 Ok(self.resting_on_itself(principal(&claims)?))
             }
             // It says what is to be done.
@@ -141,6 +168,7 @@ mod tests {
             roles: vec!["operator".to_owned(), "viewer".to_owned()],
             expires_ms: 1_000_000,
             token_id: None,
+            login: None,
         }
     }
 

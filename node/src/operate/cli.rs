@@ -7,6 +7,7 @@ mod directory;
 mod limit;
 mod load;
 mod node_flags;
+mod user;
 
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ pub(crate) use directory::{Key, Role, Session};
 pub(crate) use limit::{Limit, LimitNamed};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
+pub(crate) use user::{Named, User};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
 #[derive(Debug, Parser)]
@@ -85,6 +87,9 @@ pub(crate) enum Command {
     /// Read the audit trail: who changed what, and whom was refused; and verify that nobody touched it.
     #[command(subcommand)]
     Audit(Audit),
+    /// Add, change and remove those who log in with a password.
+    #[command(subcommand)]
+    User(User),
     /// Make and change the roles of a tenant.
     #[command(subcommand)]
     Role(Role),

@@ -134,16 +134,8 @@ impl NodeConfig {
             origins.pick("advertise_peer", flags.advertise_peer, file.advertise_peer);
         let weight = number(&mut origins, "weight", flags.weight, file.weight);
         let ready_file = origins.pick("ready_file", flags.ready_file, file.ready_file);
-        let table = TlsTable {
-            peer_ca: origins.pick("tls.peer_ca", flags.peer_ca, file.tls.peer_ca.clone()),
-            peer_certificate: origins.pick(
-                "tls.peer_certificate",
-                flags.peer_certificate,
-                file.tls.peer_certificate.clone(),
-            ),
-            peer_key: origins.pick("tls.peer_key", flags.peer_key, file.tls.peer_key.clone()),
-            ..file.tls
-        };
+        let given = [flags.peer_ca, flags.peer_certificate, flags.peer_key];
+        let table = tls_table(&mut origins, given, file.tls);
         let by = |key| origins.of(key);
         let store = StoreUrl::parse(&by("store"), store.as_deref().unwrap_or("embedded"))?;
         let roles = self::roles(&by("roles"), roles.as_deref(), &store)?;
@@ -206,6 +198,18 @@ impl NodeConfig {
     /// The name of what gave a key its value, for errors.
     pub(crate) fn origin(&self, key: &str) -> String {
         self.origins.of(key)
+    }
+}
+
+/// What the file says of certificates, with those of peers that flags give: authority, certificate, key.
+fn tls_table(origins: &mut Origins, given: [Option<PathBuf>; 3], file: TlsTable) -> TlsTable {
+    let [authority, certificate, key] = given;
+    let in_file = file.peer_certificate;
+    TlsTable {
+        peer_ca: origins.pick("tls.peer_ca", authority, file.peer_ca),
+        peer_certificate: origins.pick("tls.peer_certificate", certificate, in_file),
+        peer_key: origins.pick("tls.peer_key", key, file.peer_key),
+        ..file
     }
 }
 

@@ -128,6 +128,7 @@ async fn run(
             commands::config::check(printer, &flags)
         }
         Command::Audit(audit) => commands::audit::run(printer, audit).await,
+        Command::User(user) => commands::user::user(printer, user).await,
         Command::Role(role) => commands::directory::role(printer, role).await,
         Command::Key(key) => commands::directory::key(printer, key).await,
         Command::Session(session) => commands::directory::session(printer, session).await,

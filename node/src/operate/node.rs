@@ -20,7 +20,7 @@ use selvedge_protocol::limits;
 use tokio::time::timeout;
 
 use crate::app::{Application, Place, Running};
-use crate::audit::{Keeper, KeeperConfig};
+use crate::audit::{Keeper, KeeperConfig, Refusals};
 use crate::edge::{BindError, BrowserTls, EdgeTls};
 use crate::identity::{Directory, Secret};
 use crate::notice::{Following, Notices};
@@ -119,14 +119,7 @@ impl Node {
         };
         let membership = Membership::start(parts).await?;
         started.as_member(membership.as_ref().map(Membership::readiness));
-        let keeper = Keeper::start(KeeperConfig {
-            node: config.name.clone(),
-            trail: application.host.trail(),
-            admin: application.host.admin().clone(),
-            refusals,
-            clock,
-            retention_days: config.audit.retention_days,
-        });
+        let keeper = keep(config, &application, refusals, clock);
         let ClientAddresses { quic, http } = clients;
         tracing::info!(node = %config.name, ?quic, ?peer, ?http, cluster = %meta.cluster, schema = meta.schema, "node serves");
         Ok(Self {
@@ -267,6 +260,18 @@ async fn follow(
     let notices = notices.map_err(|error| CommandFailure::failed(chain(&error)))?;
     let standings = directory.standings().clone();
     Ok(notices.tell(move |heard| standings.heard(heard)).follow())
+}
+
+/// Starts who writes refusals into the audit trail and lets go of old records.
+fn keep(config: &NodeConfig, application: &Running, refusals: Refusals, clock: Clock) -> Keeper {
+    Keeper::start(KeeperConfig {
+        node: config.name.clone(),
+        trail: application.host.trail(),
+        admin: application.host.admin().clone(),
+        refusals,
+        clock,
+        retention_days: config.audit.retention_days,
+    })
 }
 
 fn place(config: &NodeConfig, meta: &ClusterMeta, store: Arc<dyn Store>, clock: Clock) -> Place {

@@ -24,7 +24,7 @@ use crate::edge::{
     self, BindError, Browsers, Edge, EdgeConfig, EdgeTls, ResetKey, TokenKey, WEB_PATH,
 };
 use crate::gateway::{Gateway, Service};
-use crate::identity::{Authenticator, DevelopmentToken, ResumeKey, Secret, Tokens};
+use crate::identity::{Authenticator, DevelopmentToken, Logins, ResumeKey, Secret, Tokens};
 use crate::operate::bridge::{Started, about, bind_bridge, metrics};
 use crate::operate::config::NodeConfig;
 use crate::operate::failure::CommandFailure;
@@ -35,6 +35,7 @@ pub(super) struct Doors {
     pub(super) sessions: Sessions,
     service: Arc<dyn Service>,
     authenticator: Arc<dyn Authenticator>,
+    logins: Logins,
     clock: Clock,
     bridges: Addresses,
     /// Who was refused what, to be recorded.
@@ -56,7 +57,12 @@ impl Doors {
         let service: Arc<dyn Service> = Arc::new(gateway);
         let own = DevelopmentToken::new("admin", token);
         let issuers = config.issuers.clone();
-        let tokens = Tokens::new(own, issuers, application.directory.clone(), clock.clone());
+        let logins = Logins::new(
+            application.directory.clone(),
+            meta.session_key.as_bytes(),
+            format!("selvedge:{}", meta.cluster),
+        );
+        let tokens = Tokens::issued_here(own, issuers, &logins, clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
         let bridges = others.bridges.clone();
         let inside = Inside {
@@ -72,6 +78,7 @@ impl Doors {
             sessions: sessions.map_err(|error| CommandFailure::failed(chain(&error)))?,
             service,
             authenticator,
+            logins,
             clock: clock.clone(),
             bridges,
             refusals,
@@ -127,6 +134,7 @@ impl Ports {
                     sessions: doors.sessions,
                     service: doors.service,
                     authenticator: doors.authenticator,
+                    logins: doors.logins,
                     clock: doors.clock,
                     health: started.health(&config.name),
                     about: Arc::new(about(config, meta, for_browsers(config, &edge, quic))),

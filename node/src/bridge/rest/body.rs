@@ -27,17 +27,7 @@ pub(crate) async fn json<T: DeserializeOwned>(
     bytes_max: usize,
 ) -> Result<Option<T>, Problem> {
     let is_gzip = is_gzip(request)?;
-    let body = match timeout(BODY_TIME_MAX, collect(request, payload, bytes_max)).await {
-        Ok(body) => body?,
-        Err(_) => {
-            let message = format!(
-                "the body did not come within {} s; send it again, or less of it",
-                BODY_TIME_MAX.as_secs()
-            );
-            let failure = Failure::field(ErrorCode::DeadlineExceeded, "body", message);
-            return Err(Problem::with_status(failure, StatusCode::REQUEST_TIMEOUT));
-        }
-    };
+    let body = bytes(request, payload, bytes_max).await?;
     if body.is_empty() {
         return Ok(None);
     }
@@ -64,6 +54,25 @@ pub(crate) async fn required<T: DeserializeOwned>(
         );
         failure.into()
     })
+}
+
+/// A body as it is, of whatever type.
+pub(crate) async fn bytes(
+    request: &HttpRequest,
+    payload: Payload,
+    bytes_max: usize,
+) -> Result<BytesMut, Problem> {
+    match timeout(BODY_TIME_MAX, collect(request, payload, bytes_max)).await {
+        Ok(body) => body,
+        Err(_) => {
+            let message = format!(
+                "the body did not come within {} s; send it again, or less of it",
+                BODY_TIME_MAX.as_secs()
+            );
+            let failure = Failure::field(ErrorCode::DeadlineExceeded, "body", message);
+            Err(Problem::with_status(failure, StatusCode::REQUEST_TIMEOUT))
+        }
+    }
 }
 
 /// JSON text as a value; what does not fit is named.

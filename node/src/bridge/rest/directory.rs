@@ -155,7 +155,7 @@ pub(crate) async fn close_sessions(call: Call) -> Result<HttpResponse, Problem> 
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn list(call: &Call, name: &str) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(call: &Call, name: &str) -> Result<HttpResponse, Problem> {
     let parameters = call.parameters(&["cursor", "limit"])?;
     let success = ask(call, name, &page(&parameters)?).await?;
     let Paged { cursor } = read(&success.body)?;
@@ -172,7 +172,7 @@ fn id(call: &Call) -> Result<Value, Problem> {
     Ok(json!({ "id": call.part("id")? }))
 }
 
-async fn ask(call: &Call, name: &str, body: &Value) -> Result<Success, Problem> {
+pub(super) async fn ask(call: &Call, name: &str, body: &Value) -> Result<Success, Problem> {
     let query = QueryCall {
         target: Target::Cluster,
         name: name.to_owned(),
@@ -183,7 +183,11 @@ async fn ask(call: &Call, name: &str, body: &Value) -> Result<Success, Problem> 
     Ok(call.inside.query(&call.caller, query).await?)
 }
 
-async fn tell(call: &Call, name: &str, body: &impl Serialize) -> Result<Success, Problem> {
+pub(super) async fn tell(
+    call: &Call,
+    name: &str,
+    body: &impl Serialize,
+) -> Result<Success, Problem> {
     let command = CommandCall {
         identity: identity::command(call, &Target::Cluster)?,
         target: Target::Cluster,
@@ -197,7 +201,7 @@ async fn tell(call: &Call, name: &str, body: &impl Serialize) -> Result<Success,
     done.map_err(condition::refused)
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         tracing::error!(%error, "an answer of the node is no JSON");
         answer::unreadable()

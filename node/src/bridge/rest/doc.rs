@@ -148,6 +148,27 @@ impl Doc {
         doc.refuses(&[408, 413, 415])
     }
 
+    /// Takes these members, as forms have them. All but the last are needed where there are several.
+    pub(crate) fn form(mut self, members: &[(&str, &str)]) -> Self {
+        let mut schema = ObjectBuilder::new().schema_type(Type::Object);
+        for (at, (name, what)) in members.iter().enumerate() {
+            let text = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some(*what));
+            schema = schema.property(*name, text.build());
+            if at == 0 || at + 1 < members.len() {
+                schema = schema.required(*name);
+            }
+        }
+        let content = ContentBuilder::new().schema(Some(schema.build())).build();
+        let body = RequestBodyBuilder::new()
+            .required(Some(Required::True))
+            .content("application/x-www-form-urlencoded", content)
+            .build();
+        self.operation = self.operation.request_body(Some(body));
+        self
+    }
+
     /// Answers with this in JSON.
     pub(crate) fn answers<T: ToSchema>(self, status: u16, what: &str, example: Value) -> Self {
         let (doc, reference) = self.reference::<T>();

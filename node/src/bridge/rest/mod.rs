@@ -17,6 +17,7 @@ mod doc;
 mod events;
 mod identity;
 mod limits;
+mod login;
 mod openapi;
 mod operations;
 mod parameters;
@@ -24,6 +25,8 @@ mod schema;
 mod sessions;
 mod streams;
 mod table;
+mod users;
+mod users_doc;
 
 pub(super) use doc::Doc;
 pub(super) use events::NO_BUFFERING;
@@ -32,7 +35,9 @@ pub(super) use table::Table;
 
 /// The API, version 1, and its description.
 pub(super) fn table(table: Table) -> Table {
-    described(of_directory(administered(of_actors(of_operations(table)))))
+    described(of_users(of_directory(administered(of_actors(
+        of_operations(table),
+    )))))
 }
 
 fn of_operations(table: Table) -> Table {
@@ -175,6 +180,37 @@ fn of_directory(table: Table) -> Table {
             directory::close_sessions,
             directory_doc::close_sessions,
         )
+}
+
+fn of_users(table: Table) -> Table {
+    let (user, password) = ("/v1/users/{id}", "/v1/users/{id}/password");
+    table
+        .get("/v1/users", users::users, users_doc::users)
+        .post("/v1/users", users::create, users_doc::create)
+        .get(user, users::user, users_doc::user)
+        .patch(user, users::change, users_doc::change)
+        .delete(user, users::remove, users_doc::remove)
+        .put(password, users::set_password, users_doc::set_password)
+        .get("/v1/users/{id}/logins", users::logins, users_doc::logins)
+        .delete(
+            "/v1/users/{id}/logins/{login}",
+            users::end_login,
+            users_doc::end_login,
+        )
+        .post("/v1/login", login::log_in, users_doc::log_in)
+        .post(
+            "/v1/password",
+            login::change_password,
+            users_doc::change_password,
+        )
+        .post("/oauth/token", login::token, users_doc::token)
+        .post("/oauth/revoke", login::revoke, users_doc::revoke)
+        .post(
+            "/oauth/introspect",
+            login::introspect,
+            users_doc::introspect,
+        )
+        .get("/.well-known/jwks.json", login::keys, users_doc::keys)
 }
 
 fn described(table: Table) -> Table {

@@ -51,6 +51,15 @@ impl Table {
         self.add(Method::POST, path, web::post().to(handler), doc)
     }
 
+    pub(crate) fn patch<F, A>(self, path: &'static str, handler: F, doc: fn() -> Doc) -> Self
+    where
+        F: Handler<A>,
+        A: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.add(Method::PATCH, path, web::patch().to(handler), doc)
+    }
+
     pub(crate) fn put<F, A>(self, path: &'static str, handler: F, doc: fn() -> Doc) -> Self
     where
         F: Handler<A>,

@@ -9,6 +9,8 @@ mod change;
 mod close;
 mod look;
 mod roles;
+mod user;
+mod users;
 
 use std::sync::Arc;
 
@@ -17,13 +19,20 @@ use selvedge_cluster::store::{self, Store, Transaction};
 use selvedge_protocol::limits::CREDENTIAL_READS_MAX;
 use selvedge_protocol::{ErrorCode, Failure, if_version};
 use tokio::sync::Semaphore;
+use uuid::{Builder, Uuid};
 
 use crate::gateway::failure;
 use crate::identity::Standings;
+use crate::identity::password::{Kept, Password, Passwords};
 pub use api_keys::{ApiKey, KeyMaker, MadeKey, NewKey};
 pub(super) use change::Change;
 pub(crate) use roles::unknown as no_such_role;
 pub use roles::{Made as RoleMade, RoleWrite, StoredRole};
+pub(super) use roles::{is_made, present};
+pub use user::{Email, NewUser, User, UserChange, UserState, Username};
+pub use users::UserAt;
+pub(crate) use users::unknown as no_such_user;
+pub(super) use users::{read as read_user, write as write_user};
 
 /// The directory, from one node. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +45,7 @@ struct Parts {
     standings: Standings,
     /// A permit for each look that a credential costs.
     looks: Semaphore,
+    passwords: Passwords,
 }
 
 /// A transaction with what was decided in it; one that was refused has written nothing.
@@ -46,6 +56,7 @@ impl Directory {
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
         Self(Arc::new(Parts {
             store,
+            passwords: Passwords::new(clock.clone()),
             clock,
             standings: Standings::default(),
             looks: Semaphore::new(CREDENTIAL_READS_MAX),
@@ -61,8 +72,29 @@ impl Directory {
         &*self.0.store
     }
 
+    /// What hashes passwords on this node: all that do share its turns.
+    pub(super) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    /// What is to be kept of a password for somebody of these names.
+    pub async fn keep(&self, password: Password, names: &[&str]) -> Result<Kept, Failure> {
+        password.check(names)?;
+        self.passwords().turn().await?.hash(password).await
+    }
+
+    /// A place at which credentials are looked up, in the caller's turn.
+    pub(super) fn looks(&self) -> &Semaphore {
+        &self.0.looks
+    }
+
     pub(super) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// An id that nobody has, which tells when it was made.
+    pub(super) fn new_id(&self, now_ms: u64) -> Uuid {
+        Builder::from_unix_timestamp_millis(now_ms, &self.clock().random_bytes()).into_uuid()
     }
 
     /// Decides and writes in one transaction. `body` may run several times.

@@ -27,6 +27,8 @@ pub struct Claims {
     pub expires_ms: u64,
     /// The token's `jti`, if it has one.
     pub token_id: Option<String>,
+    /// The login that it came of (`sid`), if it says so.
+    pub login: Option<String>,
 }
 
 /// What the tokens of an issuer must and may claim.
@@ -85,6 +87,7 @@ impl Rules {
             roles: self.roles(claims)?,
             expires_ms,
             token_id: label(claims, "jti")?,
+            login: label(claims, "sid")?,
         })
     }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use crate::identity::jwt::claims::{Claims, Rules, issuer};
 use crate::identity::jwt::key::Key;
 use crate::identity::jwt::keys::{Answer, Keys, Published};
+use crate::identity::jwt::own::OwnIssuer;
 use crate::identity::jwt::refused::{Fault, Refused};
 use crate::identity::jwt::source::{Source, SourceError};
 use crate::identity::jwt::table::IssuerConfig;
@@ -41,10 +42,12 @@ struct Issuer {
 }
 
 impl Issuers {
-    /// Knows these issuers. Keys are fetched when the first token of each comes; within a tokio runtime.
-    pub fn new(configs: Vec<IssuerConfig>, clock: &Clock) -> Self {
+    /// Knows these issuers, and the cluster itself where it is one. Keys are fetched when the first token of each comes;
+    /// within a tokio runtime.
+    pub fn new(configs: Vec<IssuerConfig>, own: Option<OwnIssuer>, clock: &Clock) -> Self {
         let parts = configs.into_iter().map(IssuerConfig::into_parts);
-        Self::with_sources(parts, clock)
+        // The last one of a name counts: nobody else speaks for the cluster.
+        Self::with_sources(parts.chain(own.map(OwnIssuer::into_parts)), clock)
     }
 
     /// The same with other places for their keys.

@@ -1,4 +1,4 @@
-//! Access tokens of foreign issuers: signed JWTs, verified as the resource server of OAuth 2 does it.
+//! Access tokens of foreign issuers, and of the cluster itself: signed JWTs, verified as the resource server of OAuth 2 does it.
 //!
 //! `issuers` is what the node asks. It has the token taken apart (`token`, `json`), looks for the key that its
 //! issuer has published (`keys`, a pure machine over a `key_set` of `key`s, fed by a `source`: a file, or HTTPS
@@ -13,6 +13,7 @@ mod json;
 mod key;
 mod key_set;
 mod keys;
+mod own;
 mod refused;
 mod source;
 mod table;
@@ -23,5 +24,6 @@ mod tests;
 
 pub use claims::Claims;
 pub use issuers::Issuers;
+pub use own::OwnIssuer;
 pub use refused::{Fault, Refused};
 pub use table::{ClaimPath, IssuerConfig, IssuerTable, WrongIssuer};

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use selvedge_cluster::store;
 use selvedge_protocol::limits::{KEY_SET_BYTES_MAX, KEY_SET_VALUES_MAX, KEYS_FETCH_MS_MAX};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
@@ -42,6 +43,10 @@ pub(super) enum SourceError {
     Issuer,
     #[error("the discovery document has no jwks_uri that may be asked: {0}")]
     JwksUri(&'static str),
+    #[error("the cluster's own keys cannot be read")]
+    Store(#[from] store::Error),
+    #[error("the cluster has no keys yet: nobody has logged in")]
+    None,
     #[error("the keys were not there within {KEYS_FETCH_MS_MAX} ms")]
     Late,
 }

@@ -175,7 +175,7 @@ fn keys(keys: &[Value]) -> String {
 }
 
 /// Text without its quotes; nothing is a dash.
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -183,7 +183,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-fn words(value: &Value) -> String {
+pub(super) fn words(value: &Value) -> String {
     let words: Vec<_> = value.as_array().into_iter().flatten().map(word).collect();
     match words.is_empty() {
         true => "-".to_owned(),
@@ -192,7 +192,7 @@ fn words(value: &Value) -> String {
 }
 
 /// All pages of a list.
-async fn all(client: &ClientFlags, query: &str) -> Result<Vec<Value>, CommandFailure> {
+pub(super) async fn all(client: &ClientFlags, query: &str) -> Result<Vec<Value>, CommandFailure> {
     let client = connect(client).await?;
     let mut items = Vec::new();
     let mut cursor = Value::Null;
@@ -210,7 +210,11 @@ async fn all(client: &ClientFlags, query: &str) -> Result<Vec<Value>, CommandFai
     Ok(items)
 }
 
-async fn ask(client: &ClientFlags, query: &str, body: Value) -> Result<Value, CommandFailure> {
+pub(super) async fn ask(
+    client: &ClientFlags,
+    query: &str,
+    body: Value,
+) -> Result<Value, CommandFailure> {
     let client = connect(client).await?;
     let answer = look(&client, query, body).await?;
     client.close().await;
@@ -223,7 +227,11 @@ async fn look(client: &Client, query: &str, body: Value) -> Result<Value, Comman
     answer.map_err(failed)
 }
 
-async fn tell(client: &ClientFlags, command: &str, body: Value) -> Result<Value, CommandFailure> {
+pub(super) async fn tell(
+    client: &ClientFlags,
+    command: &str,
+    body: Value,
+) -> Result<Value, CommandFailure> {
     let client = connect(client).await?;
     let told = {
         let session = client.session();

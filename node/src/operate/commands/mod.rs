@@ -14,4 +14,5 @@ pub(crate) mod op;
 pub(crate) mod policy;
 pub(crate) mod schedule;
 pub(crate) mod serve;
+pub(crate) mod user;
 pub(crate) mod worker;

@@ -31,7 +31,7 @@ use selvedge_node::audit::{Keeper, KeeperConfig, Refusals};
 use selvedge_node::bridge::{About, Bridge, BridgeConfig, Health, Inside, Origins, Part, RunError};
 use selvedge_node::demo_app;
 use selvedge_node::gateway::Gateway;
-use selvedge_node::identity::{Authenticator, Principal, ResumeKey, Role};
+use selvedge_node::identity::{Authenticator, Logins, Principal, ResumeKey, Role};
 use selvedge_node::session::{self, SessionConfig, Sessions, no_other_nodes};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 use tokio::runtime::Handle;
@@ -128,7 +128,12 @@ impl Node {
             sessions: sessions.clone(),
             service,
             authenticator,
-            clock: clock.clone(),
+            logins: Logins::new(
+                application.directory.clone(),
+                &[7; 32],
+                "selvedge:test".to_owned(),
+            ),
+            clock,
             health: Health::new(look),
             about: Arc::new(about()),
             metrics: metrics(),

@@ -1,6 +1,6 @@
 //! The description of the API, held to the answers of a node; and the page that shows it, which needs nobody else.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Node;
@@ -189,6 +189,7 @@ async fn answers_are_as_described() {
     let made = http.post("/v1/api-keys", &new).await;
     api.holds("post", "/v1/api-keys", &made);
     let key = made.header("location").to_owned();
+    hold_users(&node, &api).await;
     for (path, template) in [
         ("/v1/operations", "/v1/operations"),
         ("/v1/operations/o", item),
@@ -276,4 +277,90 @@ async fn the_page_needs_nobody_else() {
         );
     }
     node.stop().await;
+}
+
+/// The answers of the paths of users, logins and tokens.
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
+async fn hold_users(node: &Node, api: &Described) {
+    let (http, nobody) = (node.admin(), node.nobody());
+    let password = "some words in a row";
+    let ann = json!({ "username": "ann", "email": "ann@example.org", "roles": ["viewer"], "password": password });
+    for new in [
+        &ann,
+        &ann,
+        &json!({ "username": "b", "password": "short" }),
+        &json!({}),
+    ] {
+        api.holds("post", "/v1/users", &http.post("/v1/users", new).await);
+    }
+    let bare = http.post("/v1/users", &json!({ "username": "b" })).await;
+    api.holds("post", "/v1/users", &bare);
+    let user = "/v1/users/{id}";
+    for path in ["/v1/users/ann", "/v1/users/none"] {
+        api.holds("get", user, &http.get(path).await);
+        api.holds("get", user, &nobody.get(path).await);
+        let patch = http.header("content-type", "application/json");
+        let patched = patch
+            .send(Method::PATCH, path, r#"{"roles":[]}"#.into())
+            .await;
+        api.holds("patch", user, &patched);
+        let body = json!({ "password": password });
+        let set = http.put(&format!("{path}/password"), &body).await;
+        api.holds("put", "/v1/users/{id}/password", &set);
+    }
+    api.holds("get", "/v1/users", &http.get("/v1/users").await);
+    let mut login = json!({ "username": "ann", "password": password });
+    let granted = nobody.post("/v1/login", &login).await;
+    api.holds("post", "/v1/login", &granted);
+    assert_eq!(granted.header("cache-control"), "no-store");
+    let granted = granted.json();
+    login["password"] = json!("wrong");
+    api.holds("post", "/v1/login", &nobody.post("/v1/login", &login).await);
+    let logins = http.get("/v1/users/ann/logins").await;
+    api.holds("get", "/v1/users/{id}/logins", &logins);
+    let form = "application/x-www-form-urlencoded";
+    let form = |http: &crate::bridge::client::Http| http.header("content-type", form);
+    let refresh = granted["refreshToken"].as_str().unwrap();
+    let refresh = format!("grant_type=refresh_token&refresh_token={refresh}");
+    for body in [refresh.as_str(), "grant_type=none", ""] {
+        let answer = form(&nobody)
+            .send(Method::POST, "/oauth/token", body.to_owned().into())
+            .await;
+        api.holds("post", "/oauth/token", &answer);
+    }
+    for body in ["token=a", ""] {
+        let answer = form(&nobody)
+            .send(Method::POST, "/oauth/revoke", body.into())
+            .await;
+        api.holds("post", "/oauth/revoke", &answer);
+        let answer = form(&http)
+            .send(Method::POST, "/oauth/introspect", body.into())
+            .await;
+        api.holds("post", "/oauth/introspect", &answer);
+    }
+    let keys = nobody.get("/.well-known/jwks.json").await;
+    api.holds("get", "/.well-known/jwks.json", &keys);
+    assert_eq!(keys.json()["keys"][0]["alg"], "EdDSA");
+    let mut change =
+        json!({ "username": "ann", "password": password, "newPassword": "other words in a row" });
+    let changed = nobody.post("/v1/password", &change).await;
+    api.holds("post", "/v1/password", &changed);
+    change["newPassword"] = json!("short");
+    change["password"] = json!("other words in a row");
+    let changed = nobody.post("/v1/password", &change).await;
+    api.holds("post", "/v1/password", &changed);
+    let ended = format!(
+        "/v1/users/ann/logins/{}",
+        granted["login"].as_str().unwrap()
+    );
+    for path in [ended.as_str(), "/v1/users/ann/logins/none"] {
+        api.holds(
+            "delete",
+            "/v1/users/{id}/logins/{login}",
+            &http.delete(path).await,
+        );
+    }
+    for path in ["/v1/users/ann", "/v1/users/ann"] {
+        api.holds("delete", user, &http.delete(path).await);
+    }
 }

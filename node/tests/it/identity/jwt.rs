@@ -46,7 +46,11 @@ fn issuers(issuer: &str, jwks: Option<&str>) -> Issuers {
         table.push_str(&format!("jwks = {jwks:?}\n"));
     }
     let table: IssuerTable = toml::from_str(&table).unwrap();
-    Issuers::new(IssuerConfig::all(vec![table]).unwrap(), &Clock::system())
+    Issuers::new(
+        IssuerConfig::all(vec![table]).unwrap(),
+        None,
+        &Clock::system(),
+    )
 }
 
 async fn verify(issuers: &Issuers, token: &str) -> Result<Claims, Refused> {

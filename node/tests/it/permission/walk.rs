@@ -73,6 +73,13 @@ impl Ask {
         }
     }
 
+    fn patch(self, path: &'static str, body: &'static str) -> Self {
+        Self {
+            rest: Some((Method::PATCH, path, body)),
+            ..self
+        }
+    }
+
     fn delete(self, path: &'static str) -> Self {
         Self {
             rest: Some((Method::DELETE, path, "")),
@@ -104,6 +111,7 @@ fn asks() -> Vec<Ask> {
         administration(),
         of_the_directory(),
         of_limits(),
+        of_users(),
     ]
     .into_iter()
     .flatten()
@@ -384,6 +392,51 @@ fn of_the_directory() -> Vec<Ask> {
         ask("session:write")
             .command("cluster", "session.close-all", r#"{"principal":"nobody"}"#)
             .delete("/v1/sessions?principal=nobody"),
+    ]
+}
+
+fn of_users() -> Vec<Ask> {
+    const ID: &str = r#"{"id":"nobody"}"#;
+    vec![
+        ask("user:read")
+            .query("cluster", "user.list", "{}")
+            .get("/v1/users"),
+        ask("user:read")
+            .query("cluster", "user.get", ID)
+            .get("/v1/users/nobody")
+            .behind("not_found"),
+        ask("user:read")
+            .query("cluster", "login.list", ID)
+            .get("/v1/users/nobody/logins")
+            .behind("not_found"),
+        // Names that there are already are a conflict, so each way has one that is none.
+        ask("user:write")
+            .command("cluster", "user.create", r#"{"username":"-"}"#)
+            .post("/v1/users", r#"{"username":"-"}"#)
+            .behind("invalid"),
+        ask("user:write")
+            .command("cluster", "user.set", r#"{"id":"nobody","enabled":false}"#)
+            .patch("/v1/users/nobody", r#"{"enabled":false}"#)
+            .behind("not_found"),
+        ask("user:write")
+            .command(
+                "cluster",
+                "user.set-password",
+                r#"{"id":"nobody","password":"some words in a row"}"#,
+            )
+            .put(
+                "/v1/users/nobody/password",
+                r#"{"password":"some words in a row"}"#,
+            )
+            .behind("not_found"),
+        ask("user:write")
+            .command("cluster", "user.remove", ID)
+            .delete("/v1/users/nobody")
+            .behind("not_found"),
+        ask("user:write")
+            .command("cluster", "login.end", r#"{"id":"nobody","login":"none"}"#)
+            .delete("/v1/users/nobody/logins/none")
+            .behind("not_found"),
     ]
 }
 

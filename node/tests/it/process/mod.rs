@@ -20,6 +20,7 @@ mod schedules;
 mod session;
 mod storage;
 mod traffic;
+mod users;
 mod verbs;
 mod verify;
 mod worker;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use selvedge_cluster::Clock;
+use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_node::bridge::{
     About, Bridge, BridgeConfig, Health, Inside, Origins, RunError, WebSocketConfig,
 };
 use selvedge_node::gateway::Service;
-use selvedge_node::identity::{DevelopmentToken, Secret};
+use selvedge_node::identity::{DevelopmentToken, Directory, Logins, Secret};
 use selvedge_node::session::{SessionConfig, Sessions};
 use selvedge_protocol::frame::{ClientFrame, Reply, ServerFrame, Welcome};
 use selvedge_protocol::{Failure, codec, json};
@@ -48,8 +50,16 @@ pub(crate) struct Node {
     pub(crate) stand: Stand,
     pub(crate) sessions: Sessions,
     pub(crate) address: SocketAddr,
+    _files: tempfile::TempDir,
     shutdown: oneshot::Sender<()>,
     running: JoinHandle<Result<(), RunError>>,
+}
+
+/// Nobody logs in at such a node, but a bridge has somebody to ask.
+fn logins(files: &Path) -> Logins {
+    let store = Arc::new(Embedded::open(EmbeddedConfig::new(files)).unwrap());
+    let directory = Directory::new(store, Clock::system());
+    Logins::new(directory, &[7; 32], "selvedge:test".to_owned())
 }
 
 impl Node {
@@ -67,7 +77,9 @@ impl Node {
         config.drain = Duration::from_secs(5);
         config.websocket = websocket;
         config.origins = Origins::new(vec!["https://app.example".to_owned()]).unwrap();
+        let files = tempfile::tempdir().unwrap();
         let inside = Inside {
+            logins: logins(files.path()),
             runtime: tokio::runtime::Handle::current(),
             sessions: sessions.clone(),
             service,
@@ -93,6 +105,7 @@ impl Node {
             let _ = stopped.await;
         }));
         Self {
+            _files: files,
             stand,
             sessions,
             address,

@@ -121,6 +121,11 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// Its process, where it runs.
+    pub(crate) fn node(&self) -> &Node {
+        self.node.as_ref().expect("it runs")
+    }
+
     /// Starts it where it was before.
     pub(crate) fn start(&mut self) {
         let mut command = selvedge();
