@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod ownership;
 pub mod peer;
 pub mod plan;
+pub mod privacy;
 pub mod slot;
 pub mod store;
 

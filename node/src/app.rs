@@ -12,6 +12,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Kind, Kinds, ScopedAddress};
 use selvedge_cluster::forward::Forward;
 use selvedge_cluster::peer::Inbound;
+use selvedge_cluster::privacy::KeyWrapper;
 use selvedge_cluster::store::keys::Shards;
 use selvedge_cluster::store::{self, Store};
 use selvedge_protocol::limits::OPERATION_PARTING_MS;
@@ -33,6 +34,7 @@ pub struct Application {
     worker_lease: Duration,
     step_grace: Duration,
     local_limits: LocalLimits,
+    key_wrapper: Option<Arc<dyn KeyWrapper>>,
 }
 
 /// Puts an [`Application`] together.
@@ -41,6 +43,7 @@ pub struct Builder {
     kinds: Kinds,
     handlers: HashMap<OperationType, (Arc<dyn ErasedHandler>, Policy)>,
     wrong: Option<BuildError>,
+    key_wrapper: Option<Arc<dyn KeyWrapper>>,
 }
 
 /// Why an application cannot be built: a defect of its own code, or a wrong setting.
@@ -114,6 +117,15 @@ impl Application {
     /// The operation types that it has handlers for.
     pub fn operations(&self) -> impl Iterator<Item = &OperationType> {
         self.handlers.keys()
+    }
+
+    /// The kinds whose actors are always about somebody.
+    pub(crate) fn personal_kinds(&self) -> Vec<&'static str> {
+        self.kinds.personal()
+    }
+
+    pub(crate) fn key_wrapper(&self) -> Option<Arc<dyn KeyWrapper>> {
+        self.key_wrapper.clone()
     }
 
     /// How long a worker may be silent before its step is given to another.
@@ -232,6 +244,14 @@ impl Builder {
         self
     }
 
+    /// Has the keys of subjects wrapped by this, a service that keeps keys for one, in place of those of the node's
+    /// configuration.
+    #[must_use]
+    pub fn key_wrapper(mut self, wrapper: Arc<dyn KeyWrapper>) -> Self {
+        self.key_wrapper = Some(wrapper);
+        self
+    }
+
     /// The application, or what is wrong with it.
     pub fn build(self) -> Result<Application, BuildError> {
         match self.wrong {
@@ -242,6 +262,7 @@ impl Builder {
                 worker_lease: WORKER_LEASE,
                 step_grace: Duration::from_millis(OPERATION_PARTING_MS),
                 local_limits: LocalLimits::default(),
+                key_wrapper: self.key_wrapper,
             }),
         }
     }

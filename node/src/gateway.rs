@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::app::Running;
 use crate::audit::Refusals;
-use crate::gateway::cluster::Asked;
+use crate::gateway::subject::{Asked, is_subject};
 use crate::identity::{Directory, Permission, Principal, Request, Scope, authorize, scope};
 use crate::limit::{Allowance, Bearer, LimitName, Limits};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
@@ -35,7 +35,10 @@ mod cluster;
 mod directory;
 pub(crate) mod failure;
 mod limit;
+mod subject;
 mod users;
+
+pub(crate) use subject::SUBJECT;
 
 /// Answers what clients ask. One gateway does, or layers around it.
 pub trait Service: Send + Sync + 'static {
@@ -326,6 +329,9 @@ impl Service for Gateway {
             return fail(reply, failure);
         }
         match &call.target {
+            Target::Actor(address) if is_subject(address) => {
+                Asked::new(address, &call.name, &call.body, caller).command(&self.host, reply);
+            }
             Target::Actor(address) => {
                 let address = address.clone();
                 self.command_actor(caller, address, call, reply);
@@ -335,7 +341,7 @@ impl Service for Gateway {
                 self.command_operation(caller, id, call, reply);
             }
             Target::Cluster => {
-                let asked = Asked {
+                let asked = cluster::Asked {
                     name: &call.name,
                     body: &call.body,
                     principal: &caller.principal.name,
@@ -371,6 +377,9 @@ impl Service for Gateway {
         }
         let tenant = || caller.principal.tenant.clone();
         match call.target {
+            Target::Actor(address) if is_subject(&address) => {
+                Asked::new(&address, &call.name, &call.body, caller).query(&self.host, reply);
+            }
             Target::Actor(address) => match self.public(caller, address) {
                 Ok(actor) => {
                     let request = QueryRequest {
@@ -411,7 +420,7 @@ impl Service for Gateway {
                     .list(tenant(), &call.name, &call.body, reply);
             }
             Target::Cluster => {
-                let asked = Asked {
+                let asked = cluster::Asked {
                     name: &call.name,
                     body: &call.body,
                     principal: &caller.principal.name,

@@ -12,7 +12,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::bulletin::{self, Follower, News};
 use selvedge_cluster::store::record::{self, Record};
 use selvedge_cluster::store::{self, Store, Transaction};
-use selvedge_protocol::Tenant;
+use selvedge_protocol::{SubjectId, Tenant};
 use serde::{Deserialize, Serialize};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -50,6 +50,11 @@ pub enum Notice {
     Closed {
         tenant: Tenant,
         principal: String,
+    },
+    /// What was stored about a subject is erased.
+    Subject {
+        tenant: Tenant,
+        subject: SubjectId,
     },
 }
 
@@ -230,8 +235,15 @@ mod tests {
             (
                 "closed",
                 Notice::Closed {
-                    tenant,
+                    tenant: tenant.clone(),
                     principal: text("p"),
+                },
+            ),
+            (
+                "subject",
+                Notice::Subject {
+                    tenant,
+                    subject: SubjectId::new("s").unwrap(),
                 },
             ),
         ];

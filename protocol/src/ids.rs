@@ -141,6 +141,12 @@ text_id!(
     OperationId, "operation id", "1 to 128 of A-Z, a-z, 0-9, '.', '_', ':' and '-'",
     is_chosen_id
 );
+text_id!(
+    /// The person that data is about, unique within its tenant. Chosen by the application: a pseudonym, for it is
+    /// stored in the clear.
+    SubjectId, "subject", "1 to 128 of A-Z, a-z, 0-9, '.', '_', ':' and '-'",
+    is_chosen_id
+);
 
 fn is_kind(text: &str) -> bool {
     text.len() <= limits::KIND_BYTES_MAX

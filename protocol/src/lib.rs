@@ -24,5 +24,5 @@ pub mod version;
 pub use error::{ErrorCode, Failure};
 pub use ids::{
     ActorAddress, ActorKey, ActorKind, CommandId, IdError, OperationId, OperationType, SessionId,
-    Target, Tenant,
+    SubjectId, Target, Tenant,
 };

@@ -580,3 +580,28 @@ pub const CREDENTIALS_KNOWN_MS: u64 = 60_000;
 pub const CREDENTIAL_READS_MAX: usize = 64;
 /// How long one waits for its turn and its look, milliseconds: its client waits for a Welcome.
 pub const CREDENTIAL_READ_MS_MAX: u64 = 5_000;
+
+/// Wrapping keys that a node may have: the one that wraps, and those before it whose keys are wrapped anew.
+pub const WRAPPING_KEYS_MAX: usize = 16;
+/// The name of a wrapping key: that of a service is a path of some hundred bytes.
+pub const WRAPPING_KEY_NAME_BYTES_MAX: usize = 512;
+/// A key of a subject as it is wrapped: services that keep keys add some hundred bytes.
+pub const WRAPPED_KEY_BYTES_MAX: usize = 4 * 1024;
+/// Keys of subjects that a node has in memory, each some 700 bytes with its names: those of all who are active.
+pub const SUBJECT_KEYS_CACHED_MAX: usize = 16_384;
+/// Rows of the application's own that go with an actor when its subject is erased: an operation with its labels has
+/// thirty.
+pub const SUBJECT_TRACES_MAX: usize = 64;
+/// Actors of a subject that one request erases or looks through: each takes a few transactions.
+pub const SUBJECT_ACTORS_PAGE_MAX: usize = 64;
+/// Rows of an actor that are read at a time to be erased or exported: the largest of them fit into a transaction.
+pub const SUBJECT_ROWS_PAGE_MAX: usize = 64;
+/// Subjects of one page of their list.
+pub const SUBJECTS_PAGE_MAX: usize = 256;
+/// Keys that one request wraps anew: a service that keeps keys takes some milliseconds for each.
+pub const REWRAP_PAGE_MAX: usize = 64;
+/// What somebody may have said yes or no to, of one subject: forms have some ten purposes.
+pub const CONSENTS_MAX: usize = 256;
+/// A purpose that somebody consents to, and what is noted with it.
+pub const CONSENT_PURPOSE_BYTES_MAX: usize = 128;
+pub const CONSENT_NOTE_BYTES_MAX: usize = 1_024;

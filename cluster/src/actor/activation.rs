@@ -4,19 +4,21 @@
 //! One whose actor came to rest may stay as the slot's spare: to take another actor in costs a fraction
 //! of a spawn, with its mailboxes and the two wake-ups of its supervisor.
 
+mod personal;
+mod refused;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use selvedge_protocol::frame::{Consistency, Outcome};
-use selvedge_protocol::limits::STORE_COMMIT_MS_MAX;
 use selvedge_protocol::{ErrorCode, Failure};
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
-use crate::actor::commit::{Completion, Hold, Refused, commit};
+use crate::actor::attendance::Attending;
+use crate::actor::commit::{Completion, Done, Hold, Refused, commit};
 use crate::actor::core::Core;
 use crate::actor::hosted::AnyKind;
 use crate::actor::load::{Failed, load, look_up, unknown, unreadable};
@@ -25,11 +27,10 @@ use crate::actor::mailbox::Caller;
 use crate::actor::proof;
 use crate::actor::request::{CommandRequest, QueryRequest};
 use crate::metrics;
+use crate::privacy::{DataKey, ScopedSubject};
 use crate::slot::{BASE_AGE_MAX, Proof, Slot};
-use crate::store::{self, Version};
+use crate::store::Version;
 
-/// A commit that is older than this takes no effect any more.
-const COMMIT_MAX: Duration = Duration::from_millis(STORE_COMMIT_MS_MAX);
 /// How long decisions wait for company that may be lost without harm.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -50,7 +51,9 @@ pub(crate) enum Message {
     },
     /// Nothing but to be activated.
     Wake(Caller),
-    CommitFinished(Result<Version, Refused>),
+    CommitFinished(Result<Done, Refused>),
+    /// Whom it is about was erased.
+    Erased(ScopedSubject),
     /// What waited for company has waited long enough.
     Flush,
     /// Who waited for it elsewhere has been answered: it may be that nobody does any more.
@@ -75,6 +78,11 @@ pub(crate) struct Running {
     /// The epoch of the slot when the actor was loaded.
     epoch: u64,
     base: Option<Base>,
+    /// Under which the last commit was sealed, if it was.
+    key: Option<Arc<DataKey>>,
+    attending: Option<Attending>,
+    /// That of the attendance when the state was loaded.
+    generation: u64,
     phase: Phase,
     is_flush_coming: bool,
     /// Held so that its many small parts are freed here and not on the store's one thread.
@@ -115,6 +123,9 @@ impl Actor for Activation {
             name: hosting.name,
             epoch: 0,
             base: None,
+            key: None,
+            attending: None,
+            generation: 0,
             phase: Phase::Loading(hosting.kind),
             is_flush_coming: false,
             committing: None,
@@ -170,6 +181,7 @@ impl Running {
             return Ok(());
         };
         self.epoch = self.slot().epoch();
+        self.generation = self.core.attendance.generation();
         self.base = Some(Base {
             at: self.core.clock.monotonic(),
             is_commit: false,
@@ -179,7 +191,7 @@ impl Running {
                 let mut machine = Box::new(Machine::new(loaded));
                 let told = machine.tell_committed();
                 self.phase = Phase::Ready(machine);
-                if told == Err(Broken) {
+                if told.and_then(|()| self.attend(myself)) == Err(Broken) {
                     self.end(myself);
                 }
                 Ok(())
@@ -255,6 +267,10 @@ impl Running {
             Message::Flush => {
                 self.is_flush_coming = false;
                 self.start_commit(myself);
+                return Step::Done;
+            }
+            Message::Erased(of) => {
+                self.erased(myself, &of);
                 return Step::Done;
             }
             // As after every message.
@@ -341,7 +357,8 @@ impl Running {
                 let hold = Hold {
                     slot: self.name.slot,
                     epoch: self.epoch,
-                    base: self.base(myself, batch.base),
+                    base: self.base(myself, &batch),
+                    key: self.key.clone(),
                 };
                 commit(&self.core, hold, batch, completion);
             }
@@ -350,11 +367,15 @@ impl Running {
     }
 
     /// From which version on the store is to check the next commit: `base`, unless that is too long ago.
-    fn base(&self, myself: &ActorRef<Message>, base: Version) -> Option<Version> {
-        let known = self.base?;
+    fn base(&self, myself: &ActorRef<Message>, batch: &Batch) -> Option<Version> {
+        let (known, base) = (self.base?, batch.base);
         let now = self.core.clock.monotonic();
         if now.saturating_duration_since(known.at) < BASE_AGE_MAX {
             return Some(base);
+        }
+        if batch.personal.is_some() {
+            // What is known of the slot later than that says nothing of the subject's key.
+            return None;
         }
         // Until it has committed, a commit of an activation before it may still come.
         let slot = self.slot();
@@ -366,7 +387,7 @@ impl Running {
     fn commit_finished(
         &mut self,
         myself: &ActorRef<Message>,
-        result: Result<Version, Refused>,
+        result: Result<Done, Refused>,
     ) -> Step {
         let (machine, is_ending) = match &mut self.phase {
             Phase::Ready(machine) => (machine, false),
@@ -374,8 +395,8 @@ impl Running {
             Phase::Loading(_) | Phase::Failed(_) => return Step::Done,
         };
         self.committing = None;
-        let base = match result {
-            Ok(base) => base,
+        let Done { version: base, key } = match result {
+            Ok(done) => done,
             Err(refused) => {
                 self.commit_refused(myself, &refused);
                 return Step::Done;
@@ -399,6 +420,7 @@ impl Running {
             at,
             is_commit: true,
         });
+        self.key = key;
         slot.hub.publish(&self.name.actor, &finished.events);
         if finished.is_end {
             slot.hub.let_go(&self.name.actor);
@@ -416,7 +438,10 @@ impl Running {
             self.leave(myself);
             return Step::Done;
         }
-        if told == Err(Broken) {
+        if finished.is_end {
+            self.attending = None;
+        }
+        if told == Err(Broken) || (self.key.is_some() && self.attend(myself) == Err(Broken)) {
             self.end(myself);
             return Step::Done;
         }
@@ -429,74 +454,6 @@ impl Running {
         self.proceed(myself, progress)
     }
 
-    fn commit_refused(&mut self, myself: &ActorRef<Message>, refused: &Refused) {
-        metrics::commit_failed();
-        // It may have been committed all the same: whoever loads the actor next has to look.
-        self.slot().doubt();
-        let actor = &self.name.actor.address;
-        match refused {
-            Refused::Fenced(epoch) => {
-                metrics::commit_fenced();
-                self.core.commits_fenced.fetch_add(1, Ordering::Relaxed);
-                warn!(%actor, "commit refused: the slot has another owner");
-                self.slot().lose(*epoch);
-            }
-            Refused::Outdated => {
-                debug!(%actor, "commit refused: the actor was written to");
-                // By a commit whose answer did not come.
-                follow_up(&self.core, &self.name);
-            }
-            Refused::Store(store::Error::TooLarge { what, bytes, limit }) => {
-                error!(%actor, what, bytes, limit, "commit is over the store's limits");
-                if let Phase::Ready(machine) = &mut self.phase {
-                    machine.refuse_in_flight();
-                }
-            }
-            Refused::Store(error @ store::Error::Full { .. }) => {
-                if self.core.may_tell_trouble() {
-                    warn!(%actor, %error, "commit refused");
-                }
-                if let Phase::Ready(machine) = &mut self.phase {
-                    machine.fail_in_flight(&Failure::new(
-                        ErrorCode::Unavailable,
-                        "the disk of the node is full; nothing is lost, send it again once there is space",
-                    ));
-                }
-            }
-            Refused::Store(error @ store::Error::Unavailable(_)) => {
-                if self.core.may_tell_trouble() {
-                    warn!(%actor, %error, "commit refused");
-                }
-                if let Phase::Ready(machine) = &mut self.phase {
-                    machine.fail_in_flight(&Failure::new(
-                        ErrorCode::Unavailable,
-                        "the store cannot be reached at the moment; nothing was done, send it again",
-                    ));
-                }
-            }
-            Refused::Store(error) => {
-                if self.core.may_tell_trouble() {
-                    warn!(%actor, %error, "commit failed");
-                }
-                self.follow_up_in_doubt();
-            }
-        }
-        // What was in flight is reloaded from the store: nothing is guessed.
-        self.leave(myself);
-    }
-
-    /// Follows up a commit whose answer did not come, now and once nothing can come of it any more.
-    fn follow_up_in_doubt(&self) {
-        follow_up(&self.core, &self.name);
-        let (core, name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
-        self.core.runtime.spawn(async move {
-            tokio::time::sleep(COMMIT_MAX).await;
-            if let Some(core) = core.upgrade() {
-                follow_up(&core, &name);
-            }
-        });
-    }
-
     /// Lets the actor go if nothing more is expected of it and nobody waits for it.
     fn rest(&mut self, myself: &ActorRef<Message>) {
         let Phase::Ready(machine) = &self.phase else {
@@ -506,6 +463,7 @@ impl Running {
             return;
         }
         metrics::passivated(1);
+        (self.key, self.attending) = (None, None);
         self.phase = Phase::Loading(None);
         if !self.slot().keep_spare(myself) {
             myself.stop(None);
@@ -545,12 +503,3 @@ impl Running {
 
 /// A failed activation comes back after this, if it is one that shall be awake.
 const AWAKE_AGAIN_MS: u64 = 1_000;
-
-/// A commit may have been done whose activation did not hear of it: nobody has published its events, set its timers
-/// or sent its messages. Subscribers and chores look for themselves.
-fn follow_up(core: &Core, name: &Name) {
-    let slot = &core.slots[usize::from(name.slot)];
-    slot.hub.let_go(&name.actor);
-    core.schedule(&slot.timers, 0);
-    core.schedule(&slot.outbox, 0);
-}

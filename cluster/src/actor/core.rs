@@ -13,6 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::Clock;
 use crate::actor::activation::{Activation, Hosting, Message};
+use crate::actor::attendance::Attendance;
 use crate::actor::chore::InWork;
 use crate::actor::host::HostConfig;
 use crate::actor::hosted::Kinds;
@@ -50,6 +51,7 @@ pub(crate) struct Core {
     /// A chore became due earlier than the loop of chores knows.
     pub(crate) chores: Notify,
     pub(crate) in_work: InWork,
+    pub(crate) attendance: Arc<Attendance>,
     /// For what has to wait where nothing may.
     pub(crate) runtime: Handle,
     /// The way to the actors of other nodes, once there is one.
@@ -118,6 +120,7 @@ impl Core {
             trouble_told_next_ms: AtomicU64::new(0),
             chores: Notify::new(),
             in_work: InWork::default(),
+            attendance: Arc::default(),
             runtime: Handle::current(),
             forward: OnceLock::new(),
         })

@@ -28,6 +28,7 @@ use crate::actor::work::Work;
 use crate::audit::Trail;
 use crate::forward::{Forward, ForwardConfig};
 use crate::membership::Admin;
+use crate::privacy::{ScopedSubject, Subjects};
 use crate::slot::{Slot, Standing};
 use crate::store::keys::{Key, KeyRange};
 use crate::store::{self, Isolation, Store};
@@ -371,6 +372,29 @@ impl Host {
         Ok(keys.collect())
     }
 
+    /// The subjects whose data it stores; `None`: it has no keys for such.
+    pub fn subjects(&self) -> Option<Subjects> {
+        let keys = self.core.store.subject_keys()?.clone();
+        let slots = self.core.config.slots;
+        Some(Subjects::new(keys, self.core.clock.clone(), slots))
+    }
+
+    /// A subject was erased: what is in memory of it goes, and so do the activations that have any.
+    pub fn subject_erased(&self, of: &ScopedSubject) {
+        if let Some(keys) = self.core.store.subject_keys() {
+            keys.forget(of);
+        }
+        self.core.attendance.erased(of);
+    }
+
+    /// Any subject may have been: notices were missed.
+    pub fn subjects_lost(&self) {
+        if let Some(keys) = self.core.store.subject_keys() {
+            keys.forget_all();
+        }
+        self.core.attendance.lost();
+    }
+
     /// What operators ask of the cluster and tell it.
     pub fn admin(&self) -> &Admin {
         &self.core.admin
@@ -403,7 +427,6 @@ impl Host {
             .is_some_and(|kind| kind.is_public())
     }
 
-    #[cfg(test)]
     pub(crate) fn core(&self) -> &Core {
         &self.core
     }

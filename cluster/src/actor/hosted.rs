@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_protocol::{ErrorCode, Failure};
+use selvedge_protocol::{ErrorCode, Failure, SubjectId};
 
 use crate::actor::kind::{Context, Effects, Incoming, Kind, Refusal, Stand};
 use crate::actor::request::ScopedAddress;
+use crate::store::keys::Key;
 
 /// Kinds to be hosted, by name.
 #[derive(Default)]
@@ -21,6 +22,14 @@ impl Kinds {
     pub fn with<K: Kind>(mut self, kind: K) -> Self {
         self.0.insert(K::NAME, Arc::new(Registered(Arc::new(kind))));
         self
+    }
+
+    /// The names of kinds that are always about somebody, in order.
+    pub fn personal(&self) -> Vec<&'static str> {
+        let kinds = self.0.iter().filter(|(_, kind)| kind.is_personal());
+        let mut names: Vec<_> = kinds.map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<dyn AnyKind>> {
@@ -40,6 +49,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn decode(&self, format: u8, bytes: &[u8]) -> Result<Box<dyn State>, String>;
     fn is_public(&self) -> bool;
     fn hears_refusals(&self) -> bool;
+    fn is_personal(&self) -> bool;
 }
 
 impl std::fmt::Debug for dyn AnyKind {
@@ -72,6 +82,9 @@ pub(crate) trait State: Send + Sync {
     fn format(&self) -> u8;
     fn committed(&mut self, actor: &ScopedAddress, stand: Stand);
     fn is_at_rest(&self, is_awake: bool) -> bool;
+    fn subject(&self, actor: &ScopedAddress) -> Option<SubjectId>;
+    fn traces(&self, actor: &ScopedAddress) -> Vec<Key>;
+    fn erased(&mut self, actor: &ScopedAddress);
 }
 
 struct Registered<K>(Arc<K>);
@@ -102,6 +115,10 @@ impl<K: Kind> AnyKind for Registered<K> {
     fn hears_refusals(&self) -> bool {
         self.0.hears_refusals()
     }
+
+    fn is_personal(&self) -> bool {
+        K::PERSONAL
+    }
 }
 
 impl<K: Kind> State for Hosted<K> {
@@ -131,6 +148,18 @@ impl<K: Kind> State for Hosted<K> {
 
     fn is_at_rest(&self, is_awake: bool) -> bool {
         self.kind.is_at_rest(&self.state, is_awake)
+    }
+
+    fn subject(&self, actor: &ScopedAddress) -> Option<SubjectId> {
+        self.kind.subject(actor, &self.state)
+    }
+
+    fn traces(&self, actor: &ScopedAddress) -> Vec<Key> {
+        self.kind.traces(actor, &self.state)
+    }
+
+    fn erased(&mut self, actor: &ScopedAddress) {
+        self.kind.erased(actor, &mut self.state);
     }
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use selvedge_protocol::{ActorAddress, ErrorCode, Failure, SessionId, Tenant};
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure, SessionId, SubjectId, Tenant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,10 @@ pub trait Kind: Send + Sync + 'static {
 
     /// The format version that is written with each state.
     const FORMAT: u8 = 1;
+
+    /// Whether its actors are always about somebody: a node without a wrapping key refuses to run such a kind. Of one
+    /// that has [subjects](Kind::subject) and does not say so, commands that would store personal data are refused.
+    const PERSONAL: bool = false;
 
     /// Decides a command. On `Err` the state must be as it was. A panic ends the activation: nothing
     /// of the command is kept and the caller is told `internal`.
@@ -79,6 +83,27 @@ pub trait Kind: Send + Sync + 'static {
     /// Whether actors of this kind are listed and may be addressed by clients.
     fn is_public(&self) -> bool {
         true
+    }
+
+    /// Whom the actor is about. All that it stores from then on lies under a key of that person: state, events,
+    /// outcomes, timers, messages, payloads. It never changes but with the end of the actor; what was stored before it
+    /// was known stays as it is. Asked at activation and with each commit; must be cheap.
+    fn subject(&self, actor: &ScopedAddress, state: &Self::State) -> Option<SubjectId> {
+        let _ = (actor, state);
+        None
+    }
+
+    /// The rows of the kind's own, such as indexes, that go when the subject is erased: all that it ever writes of this
+    /// actor, for by then nobody knows which are there. At most
+    /// [`SUBJECT_TRACES_MAX`](selvedge_protocol::limits::SUBJECT_TRACES_MAX).
+    fn traces(&self, actor: &ScopedAddress, state: &Self::State) -> Vec<Key> {
+        let _ = (actor, state);
+        Vec::new()
+    }
+
+    /// Called when the subject was erased, before the activation ends: the place to stop what is at work for it.
+    fn erased(&self, actor: &ScopedAddress, state: &mut Self::State) {
+        let _ = (actor, state);
     }
 }
 

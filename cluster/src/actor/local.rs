@@ -244,7 +244,10 @@ impl fmt::Debug for LocalSubscription {
 }
 
 /// The events of a row, which holds those of one commit under the seq of the last.
-fn row(key: &[u8], value: &[u8]) -> Result<impl Iterator<Item = StoredEvent>, store::Error> {
+pub(crate) fn row(
+    key: &[u8],
+    value: &[u8],
+) -> Result<impl Iterator<Item = StoredEvent>, store::Error> {
     let failed = |reason: String| store::Error::Record {
         key: EventsRecord::NAME.to_owned(),
         reason,

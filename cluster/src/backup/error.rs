@@ -26,6 +26,10 @@ pub enum BackupError {
     #[error("there is no cluster in this store")]
     Nothing,
     #[error(
+        "this has more than keys of subjects; give a file that `selvedge backup keys` has made"
+    )]
+    NoKeys,
+    #[error(
         "the store is not empty; restore into a new directory, or under a new name in the database"
     )]
     Occupied,

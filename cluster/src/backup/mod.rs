@@ -13,8 +13,8 @@ mod restore;
 mod tally;
 
 pub use error::BackupError;
-pub use read::create;
-pub use restore::restore;
+pub use read::{create, create_keys};
+pub use restore::{KeysRestored, restore, restore_keys};
 pub use tally::FamilyTotal;
 
 use std::io::Read;

@@ -13,8 +13,9 @@ use crate::Clock;
 use crate::store::keys::{Family, KeyRange};
 use crate::store::{self, Isolation, Order, Range, Store};
 
-/// Copies a store into a file. The nodes that have used it are stopped; see the module. `progress` hears how many keys
-/// were copied so far.
+/// Copies a store into a file, but for the keys of subjects: what is personal is cipher text in it, and goes with those
+/// keys. The nodes that have used the store are stopped; see the module. `progress` hears how many keys were copied so
+/// far.
 pub async fn create(
     store: &dyn Store,
     clock: &Clock,
@@ -32,11 +33,34 @@ pub async fn create(
     let mut walk = Walk::over(everything());
     while let Some(pairs) = walk.next(store).await? {
         for (key, value) in pairs {
-            writer.add(&key, &value)?;
+            if Family::of(&key) != Some(Family::SubjectKey) {
+                writer.add(&key, &value)?;
+            }
         }
         progress(writer.keys());
     }
     quiet.end(store).await?;
+    writer.finish()
+}
+
+/// Copies the keys of subjects into a file of their own, as they are: wrapped. To be made again and again in place of
+/// the one before, for a subject that is erased later is so in the copies of its data as well, once no older copy of
+/// its key is left.
+pub async fn create_keys(
+    store: &dyn Store,
+    clock: &Clock,
+    out: impl Write,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Contents, BackupError> {
+    let mut writer = Writer::begin(out, clock.wall_ms())?;
+    let keys = KeyRange::family(Family::SubjectKey);
+    let mut walk = Walk::over(keys.read(PAIRS_MAX, Isolation::Snapshot));
+    while let Some(pairs) = walk.next(store).await? {
+        for (key, value) in pairs {
+            writer.add(&key, &value)?;
+        }
+        progress(writer.keys());
+    }
     writer.finish()
 }
 

@@ -10,6 +10,7 @@ use super::read::{Walk, everything};
 use super::tally::Tally;
 use super::{BackupError, Contents, FamilyTotal};
 use crate::Clock;
+use crate::store::keys::Family;
 use crate::store::migration::restoring;
 use crate::store::{self, Isolation, Range, Store, Transaction, run_repeatable};
 
@@ -37,6 +38,55 @@ pub async fn restore(
     compare(&stored(store).await?, &contents.families)?;
     surely(store, |transaction| transaction.clear(&restoring())).await?;
     Ok(contents)
+}
+
+/// What was done with a copy of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysRestored {
+    pub contents: Contents,
+    /// How many of them were not there. The others stay as they are: erased, or of later.
+    pub restored: u64,
+}
+
+/// Restores the keys of subjects that are not in a store. What is there is never changed: a subject that was erased
+/// stays so. To be done before nodes start on what was restored.
+pub async fn restore_keys(
+    store: &dyn Store,
+    clock: &Clock,
+    input: impl Read,
+    progress: &mut dyn FnMut(u64),
+) -> Result<KeysRestored, BackupError> {
+    let mut reader = Reader::open(input)?;
+    let (mut keys, mut restored) = (0, 0);
+    while let Some(pairs) = reader.next()? {
+        let foreign = |(key, _): &(Bytes, Bytes)| Family::of(key) != Some(Family::SubjectKey);
+        if pairs.iter().any(foreign) {
+            return Err(BackupError::NoKeys);
+        }
+        let pairs = &pairs;
+        let (added, _) = run_repeatable(store, clock, |mut transaction| async move {
+            let mut added = 0;
+            for (key, value) in pairs {
+                if transaction
+                    .get(key, Isolation::Serializable)
+                    .await?
+                    .is_none()
+                {
+                    transaction.set(key, value);
+                    added += 1;
+                }
+            }
+            Ok((transaction, added))
+        })
+        .await?;
+        restored += added;
+        keys += pairs.len() as u64;
+        progress(keys);
+    }
+    Ok(KeysRestored {
+        contents: reader.contents()?,
+        restored,
+    })
 }
 
 /// Makes sure that there is nothing but the mark: looks and clears at once, so that nobody's store is cleared.

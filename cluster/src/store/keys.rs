@@ -41,6 +41,9 @@
 //! token family    (30, tenant, principal, id)
 //! signing key     (31, id)
 //! limit           (32, tenant, scope, name)
+//! subject key     (33, tenant, subject)
+//! subject actor   (34, tenant, subject, kind, key)
+//! consent         (35, tenant, subject, purpose)
 //! ```
 //!
 //! The shard is there in clusters whose indexes have more than one: see [`Shards`].
@@ -176,10 +179,13 @@ pub enum Family {
     TokenFamily = 30,
     SigningKey = 31,
     Limit = 32,
+    SubjectKey = 33,
+    SubjectActor = 34,
+    Consent = 35,
 }
 
 impl Family {
-    const ALL: [Self; 32] = [
+    const ALL: [Self; 35] = [
         Self::Meta,
         Self::Migration,
         Self::SlotFence,
@@ -212,6 +218,9 @@ impl Family {
         Self::TokenFamily,
         Self::SigningKey,
         Self::Limit,
+        Self::SubjectKey,
+        Self::SubjectActor,
+        Self::Consent,
     ];
 
     /// The family that a key belongs to, if it is one of these: not all of the key need be understood.
@@ -265,6 +274,9 @@ impl Family {
             Self::TokenFamily => "token family",
             Self::SigningKey => "signing key",
             Self::Limit => "limit",
+            Self::SubjectKey => "subject key",
+            Self::SubjectActor => "subject actor",
+            Self::Consent => "consent",
         }
     }
 }
@@ -406,6 +418,16 @@ impl KeyRange {
         Self::after(&pack(Family::TokenFamily, &(tenant.as_str(), principal)))
     }
 
+    /// The actors that hold something about a person.
+    pub fn subject_actors(tenant: &Tenant, subject: &str) -> Self {
+        Self::after(&pack(Family::SubjectActor, &(tenant.as_str(), subject)))
+    }
+
+    /// What a person has said to uses of that.
+    pub fn consents(tenant: &Tenant, subject: &str) -> Self {
+        Self::after(&pack(Family::Consent, &(tenant.as_str(), subject)))
+    }
+
     /// The first `limit` pairs of the range, in ascending order.
     pub fn read(&self, limit: usize, isolation: Isolation) -> Range {
         Range {
@@ -451,6 +473,7 @@ pub enum TenantFamily {
     ApiKey,
     TokenFamily,
     Limit,
+    SubjectKey,
 }
 
 impl TenantFamily {
@@ -462,6 +485,7 @@ impl TenantFamily {
             Self::ApiKey => Family::ApiKey,
             Self::TokenFamily => Family::TokenFamily,
             Self::Limit => Family::Limit,
+            Self::SubjectKey => Family::SubjectKey,
         }
     }
 }

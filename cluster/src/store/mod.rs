@@ -25,6 +25,8 @@ use std::ops::Bound;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+use crate::privacy::SubjectKeys;
+
 /// A commit's place in the order of all commits. Later is larger; gaps are usual.
 pub type Version = u64;
 
@@ -54,6 +56,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Whether commits can succeed at the moment, and why not: for readiness.
     fn health(&self) -> Result<(), Error>;
+
+    /// The keys under which personal data is to be sealed; `None` where nothing is unsealed, so that nothing personal
+    /// can be stored.
+    fn subject_keys(&self) -> Option<&SubjectKeys> {
+        None
+    }
 }
 
 /// One transaction. Reads see its own writes. Dropped without `commit`, it leaves no trace.

@@ -12,5 +12,6 @@ mod forward;
 mod membership;
 mod ownership;
 mod peer;
+mod privacy;
 mod simulation;
 mod store;

@@ -1,4 +1,4 @@
-//! The demo application: a counter, a room, a register, the digest of bytes, an import in five steps, outgoing
+//! The demo application: a counter, a room, a register, a profile of a person, the digest of bytes, an import in five steps, outgoing
 //! calls and sagas. It ships with the binary and shows how an application is written; `selvedge verify` writes
 //! to its counters and registers.
 
@@ -6,12 +6,14 @@ mod counter;
 mod digest;
 mod import;
 mod log;
+mod profile;
 mod register;
 mod room;
 
 pub use counter::{Count, Counter};
 pub use digest::DigestHandler;
 pub use import::ImportHandler;
+pub use profile::{Fields, Profile};
 pub(crate) use register::REGISTER_ITEMS_MAX;
 pub use register::{Register, Registered};
 pub use room::{Message, Messages, Room};
@@ -44,6 +46,7 @@ pub fn application() -> Result<Application, BuildError> {
         .kind(Counter)
         .kind(Room)
         .kind(Register)
+        .kind(Profile)
         .operation("digest", digest, Policy::default())
         .operation("import", import, Policy::default())
         .operation("http", http, Policy::default())

@@ -8,6 +8,7 @@ use std::fmt;
 use selvedge_cluster::actor::Kind;
 use selvedge_protocol::{ActorKind, Target, task_payload};
 
+use crate::gateway::SUBJECT;
 use crate::operation::{OperationKind, ScheduleKind};
 use crate::processing::PolicyKind;
 
@@ -30,6 +31,8 @@ pub enum Resource {
     ApiKey,
     /// Who logs in with a password of this cluster, and their logins.
     User,
+    /// Persons that data is about.
+    Subject,
 }
 
 /// What is done to it.
@@ -85,7 +88,7 @@ pub const TABLE: &[Entry] = {
     use Action::{Administer, Read, Tell, Work, Write};
     use Resource::{
         Actor, ApiKey, Audit, Cluster, Config, Limit, Operation, Policy, Role, Schedule, Session,
-        User,
+        Subject, User,
     };
     &[
         entry(Operation, Read, "read, list and watch operations"),
@@ -170,6 +173,16 @@ pub const TABLE: &[Entry] = {
             User,
             Write,
             "make, change and remove users, set their passwords and end their logins",
+        ),
+        entry(
+            Subject,
+            Read,
+            "list subjects and their consents, and export what is stored about one",
+        ),
+        entry(
+            Subject,
+            Write,
+            "erase subjects, record their consents and wrap their keys anew",
         ),
     ]
 };
@@ -264,7 +277,7 @@ impl fmt::Display for Permission {
 
 impl Resource {
     /// Each of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Operation,
         Self::Actor,
         Self::Schedule,
@@ -277,6 +290,7 @@ impl Resource {
         Self::Role,
         Self::ApiKey,
         Self::User,
+        Self::Subject,
     ];
 
     /// The name in rules and refusals.
@@ -294,6 +308,7 @@ impl Resource {
             Self::Role => "role",
             Self::ApiKey => "api-key",
             Self::User => "user",
+            Self::Subject => "subject",
         }
     }
 
@@ -303,6 +318,7 @@ impl Resource {
             OperationKind::NAME => Self::Operation,
             ScheduleKind::NAME => Self::Schedule,
             PolicyKind::NAME => Self::Policy,
+            SUBJECT => Self::Subject,
             _ => Self::Actor,
         }
     }
@@ -370,6 +386,8 @@ mod tests {
             (Request::Command, actor("policy/*"), "policy:write"),
             (query, actor("policy/*"), "policy:read"),
             (Request::Subscribe, actor("policy/*"), "policy:read"),
+            (Request::Command, actor("subject/a"), "subject:write"),
+            (query, actor("subject/a"), "subject:read"),
             (Request::Command, actor("operation/a"), "operation:write"),
             (query, actor("operation/a"), "operation:read"),
             (Request::Command, actor("schedules/a"), "actor:write"),

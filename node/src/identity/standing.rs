@@ -134,7 +134,7 @@ impl Standings {
                 (Basis::Principal { tenant, name }, CLOSED)
             }
             // Whoever verifies tokens hears of keys; who has come by one that is retired stays for its term.
-            Notice::SigningKey { .. } | Notice::Limit { .. } => return,
+            Notice::SigningKey { .. } | Notice::Limit { .. } | Notice::Subject { .. } => return,
         };
         self.0.lock().end(&basis, state);
     }

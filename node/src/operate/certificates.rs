@@ -12,6 +12,7 @@ use selvedge_protocol::error::chain;
 
 use crate::operate::authority::{Authority, AuthorityError, DAY_MS, Subject, in_force};
 use crate::operate::failure::CommandFailure;
+use crate::operate::privacy::ensure_development;
 use crate::operate::tls_files::TlsFiles;
 
 /// Where the development files of a data directory are.
@@ -22,6 +23,8 @@ pub(crate) struct DevelopmentFiles {
     /// What browsers see, which take it for its hash.
     pub(crate) browsers: TlsFiles,
     pub(crate) token: PathBuf,
+    /// The key under which those of subjects are wrapped.
+    pub(crate) privacy: PathBuf,
 }
 
 impl DevelopmentFiles {
@@ -41,6 +44,7 @@ impl DevelopmentFiles {
                 key: dir.join("browser.key"),
             },
             token: dir.join("token"),
+            privacy: dir.join("privacy.key"),
         };
         // The token is written last: if it is there, the others are complete.
         let generated = match files.token.exists() {
@@ -49,6 +53,7 @@ impl DevelopmentFiles {
         };
         generated
             .and_then(|()| files.renew_browsers(&Clock::system()))
+            .and_then(|()| Ok(ensure_development(&files.privacy)?))
             .map_err(|error| {
                 CommandFailure::failed(format!("development certificates: {error}"))
             })?;

@@ -7,6 +7,7 @@ mod directory;
 mod limit;
 mod load;
 mod node_flags;
+mod subject;
 mod user;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use directory::{Key, Role, Session};
 pub(crate) use limit::{Limit, LimitNamed};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
+pub(crate) use subject::{Consent, ConsentOf, Subject};
 pub(crate) use user::{Named, User};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
@@ -99,6 +101,9 @@ pub(crate) enum Command {
     /// Close sessions.
     #[command(subcommand)]
     Session(Session),
+    /// Hand out or erase what is stored about a person, and record consents.
+    #[command(subcommand)]
+    Subject(Subject),
     /// Copy a store into a file and back, also into a store of another kind.
     #[command(subcommand)]
     Backup(Backup),

@@ -22,6 +22,7 @@ use crate::operate::fdb_table::FdbTable;
 use crate::operate::identity_table::IdentityTable;
 use crate::operate::limits_table::LimitsTable;
 use crate::operate::origin::{Origins, flag_or_variable};
+use crate::operate::privacy::PrivacyTable;
 use crate::operate::session_table::SessionTable;
 use crate::operate::tls_files::{TlsConfig, TlsTable};
 
@@ -50,6 +51,7 @@ pub(crate) struct NodeConfig {
     pub(crate) bridge: BridgeTable,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) identity: IdentityTable,
+    pub(crate) privacy: PrivacyTable,
     /// Those of `identity`, checked.
     #[serde(skip)]
     pub(crate) issuers: Vec<IssuerConfig>,
@@ -104,6 +106,7 @@ struct File {
     token_file: Option<PathBuf>,
     identity: IdentityTable,
     limits: LimitsTable,
+    privacy: PrivacyTable,
     drain_seconds: Option<u32>,
     reserve_mib: Option<u32>,
     connections_max: Option<u32>,
@@ -163,6 +166,7 @@ impl NodeConfig {
             identity: file.identity,
             local_limits: file.limits.checked(|key| origins.of(key))?,
             limits: file.limits,
+            privacy: file.privacy,
             drain_seconds: within(&by("drain_seconds"), file.drain_seconds, 30, 1..=3_600)?,
             reserve_mib: within(&by("reserve_mib"), file.reserve_mib, 64, 1..=1_048_576)?,
             connections_max: within(

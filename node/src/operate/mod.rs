@@ -23,6 +23,7 @@ mod others;
 mod output;
 mod peer;
 mod ports;
+mod privacy;
 mod profile;
 mod readiness;
 mod session_table;
@@ -132,6 +133,7 @@ async fn run(
         Command::Role(role) => commands::directory::role(printer, role).await,
         Command::Key(key) => commands::directory::key(printer, key).await,
         Command::Session(session) => commands::directory::session(printer, session).await,
+        Command::Subject(subject) => commands::subject::run(printer, subject).await,
         Command::Backup(backup) => commands::backup::run(printer, backup).await,
         Command::Bench(bench) => bench::run(printer, build(application)?, bench).await,
         Command::Verify(flags) => verify::run(printer, flags).await,

@@ -1,7 +1,7 @@
 //! A node: what it starts, in which order, and how it stops.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,10 @@ use futures::future::{Either, select};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use selvedge_cluster::Clock;
-use selvedge_cluster::actor::HostConfig;
+use selvedge_cluster::actor::{Host, HostConfig};
 use selvedge_cluster::membership::{Leave, Role};
 use selvedge_cluster::peer::{Listener, PeerFiles};
+use selvedge_cluster::privacy::ScopedSubject;
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::migration::{ClusterMeta, prepare};
 use selvedge_protocol::error::chain;
@@ -23,7 +24,7 @@ use crate::app::{Application, Place, Running};
 use crate::audit::{Keeper, KeeperConfig, Refusals};
 use crate::edge::{BindError, BrowserTls, EdgeTls};
 use crate::identity::{Directory, Secret};
-use crate::notice::{Following, Notices};
+use crate::notice::{Following, Heard, Notice, Notices};
 use crate::operate::bridge::{Started, metrics};
 use crate::operate::certificates::usable_dir;
 use crate::operate::config::NodeConfig;
@@ -31,6 +32,7 @@ use crate::operate::failure::CommandFailure;
 use crate::operate::membership::{Membership, MembershipParts, Own};
 use crate::operate::others::nobody_yet;
 use crate::operate::ports::{ClientAddresses, Doors, Ports, Serving};
+use crate::operate::privacy::{unsealed, wrapper};
 use crate::operate::store::OpenStore;
 use crate::operate::tls_files::TlsFiles;
 
@@ -61,6 +63,8 @@ pub(crate) struct NodeFiles {
     /// What browsers see in its place.
     pub(crate) browsers: Option<TlsFiles>,
     pub(crate) peer: Option<PeerFiles>,
+    /// The key of a development node under which those of subjects are wrapped, where no other is given.
+    pub(crate) development_key: Option<PathBuf>,
 }
 
 impl Node {
@@ -77,6 +81,7 @@ impl Node {
             .as_ref()
             .map(|tls| check(config, tls, files.browsers.as_ref()))
             .transpose()?;
+        let wrapper = wrapper(config, &application, files.development_key.as_deref())?;
         usable_dir(&config.origin("data_dir"), &config.data_dir)?;
         if config.has(Role::Bridge) {
             // First of all: what is counted before there is somebody who counts is counted by nobody for good.
@@ -89,9 +94,10 @@ impl Node {
             .await
             .map_err(|error| CommandFailure::failed(chain(&error)))?;
         let operations: Vec<String> = application.operations().map(ToString::to_string).collect();
-        let place = place(config, &meta, store.shared(), clock.clone());
+        let unsealed = unsealed(store.shared(), wrapper);
+        let place = place(config, &meta, unsealed, clock.clone());
         let application = run(application, config, place, listener.is_none()).await?;
-        let following = follow(&application.directory, store.shared(), clock.clone()).await?;
+        let following = follow(&application, store.shared(), clock.clone()).await?;
         let (tellers, others) = nobody_yet();
         let started = Started::new(store.shared());
         let doors = Doors::open(config, &meta, token, &application, &clock, others).await?;
@@ -252,14 +258,38 @@ async fn run(
 
 /// Tells whoever keeps copies of what is changed anywhere in the cluster, from before they read anything.
 async fn follow(
-    directory: &Directory,
+    application: &Running,
     store: Arc<dyn Store>,
     clock: Clock,
 ) -> Result<Following, CommandFailure> {
     let notices = Notices::begin(store, clock).await;
     let notices = notices.map_err(|error| CommandFailure::failed(chain(&error)))?;
-    let standings = directory.standings().clone();
-    Ok(notices.tell(move |heard| standings.heard(heard)).follow())
+    let standings = application.directory.standings().clone();
+    let host = application.host.clone();
+    let notices = notices.tell(move |heard| standings.heard(heard));
+    Ok(notices
+        .tell(move |heard| subject_heard(&host, heard))
+        .follow())
+}
+
+/// Ends what is in memory of subjects that were erased.
+fn subject_heard(host: &Host, heard: Heard<'_>) {
+    match heard {
+        Heard::Notice(Notice::Subject { tenant, subject }) => host.subject_erased(&ScopedSubject {
+            tenant: tenant.clone(),
+            subject: subject.clone(),
+        }),
+        Heard::Notice(
+            Notice::User { .. }
+            | Notice::Role { .. }
+            | Notice::ApiKey { .. }
+            | Notice::TokenFamily { .. }
+            | Notice::SigningKey { .. }
+            | Notice::Limit { .. }
+            | Notice::Closed { .. },
+        ) => {}
+        Heard::Lost => host.subjects_lost(),
+    }
 }
 
 /// Starts who writes refusals into the audit trail and lets go of old records.

@@ -1,6 +1,7 @@
 //! Operations that other actors call: the submit that a call becomes, the end that is told to the caller,
 //! the cancel that reaches what it calls. Messages of the outbox, so each arrives effectively once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::operation::kind::{CANCEL, OperationKind};
 use crate::operation::record::{Fault, Parent, Record, Wait, WaitOn};
+use crate::operation::subject;
 
 /// From an actor that calls an operation: a [`ChildSubmit`].
 pub(crate) const SUBMIT_CHILD: &str = "submit.child";
@@ -83,6 +85,11 @@ pub(super) fn called(
         operation_type,
         input: &input,
         priority: record.priority,
+        labels: record
+            .labels
+            .get_key_value(subject::LABEL)
+            .into_iter()
+            .collect(),
     })
     .map_err(|error| fault("invalid_call", error.to_string()))?;
     let body = json::encode(&ChildSubmit {
@@ -114,6 +121,9 @@ struct Submit<'a> {
     operation_type: &'a OperationType,
     input: &'a RawValue,
     priority: i32,
+    /// What it is called with is about whom the caller is about.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'a String, &'a String>,
 }
 
 /// Tells whoever called the operation how it has ended.

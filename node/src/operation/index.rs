@@ -30,6 +30,16 @@ pub(super) fn created(record: &Record, shards: Shards) -> Vec<Row> {
         .collect()
 }
 
+/// The keys of all rows that an operation ever has in the indexes.
+pub(super) fn traces(record: &Record, shards: Shards) -> Vec<Key> {
+    let rows = created(record, shards).into_iter().map(|(key, _)| key);
+    let statuses = Status::ALL
+        .into_iter()
+        .filter(|status| *status != record.status);
+    rows.chain(statuses.map(|status| key(record, shards, Index::Status(ordinal_of(status)))))
+        .collect()
+}
+
 /// Clears all rows of an operation.
 pub(super) fn forgotten(record: &Record, shards: Shards) -> Vec<Row> {
     let rows = created(record, shards).into_iter();

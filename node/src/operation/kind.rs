@@ -14,9 +14,10 @@ use selvedge_cluster::actor::kind::{MESSAGE_REFUSED, Stand, Urgency, json};
 use selvedge_cluster::actor::{
     AuditEntry, Context, Effects, Incoming, Kind, Origin, Refusal, ScopedAddress,
 };
+use selvedge_cluster::store::keys::Key;
 use selvedge_protocol::frame::Success;
 use selvedge_protocol::limits::LABEL_BYTES_MAX;
-use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationType};
+use selvedge_protocol::{ActorAddress, ErrorCode, Failure, OperationType, SubjectId};
 
 use crate::operation::child::{CHILD_FINISHED, SUBMIT_CHILD};
 use crate::operation::record::{Payload, Record, Waiting};
@@ -25,7 +26,7 @@ use crate::operation::retention::{self, TIMER_FORGET};
 use crate::operation::submission::Submission;
 use crate::operation::view::Frame;
 use crate::operation::wait::{AWAIT, FINAL, Waiters};
-use crate::operation::{index, machine, record, service, verb, view, why};
+use crate::operation::{index, machine, record, service, subject, verb, view, why};
 use crate::processing::{Control, InvalidInput, Offer, Pools, RunBy, STREAMED_TO_WORKERS};
 
 /// From clients.
@@ -489,6 +490,26 @@ impl Kind for OperationKind {
 
     fn hears_refusals(&self) -> bool {
         true
+    }
+
+    /// Labels never change, so neither does whom it is about.
+    fn subject(&self, _actor: &ScopedAddress, state: &OperationState) -> Option<SubjectId> {
+        subject::of(state.record.as_ref()?)
+    }
+
+    fn traces(&self, _actor: &ScopedAddress, state: &OperationState) -> Vec<Key> {
+        let record = state.record.as_ref();
+        record.map_or_else(Vec::new, |record| {
+            index::traces(record, self.pools.index_shards())
+        })
+    }
+
+    /// What is at work goes on to its next report, which is refused; nothing begins any more.
+    fn erased(&self, actor: &ScopedAddress, state: &mut OperationState) {
+        self.pools.streams().remove(actor);
+        if let Some(control) = &state.control {
+            control.stop();
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod retention;
 mod scan;
 mod schedule;
 mod service;
+mod subject;
 mod submission;
 mod verb;
 mod view;

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::operation::child::ChildParent;
 use crate::operation::record::{Payload, Record, Waiting};
+use crate::operation::subject;
 use crate::processing::Policy;
 
 /// The body of a submit whose payload is streamed: the node wraps what the client sent.
@@ -107,6 +108,7 @@ impl Submission {
                 ));
             }
         }
+        subject::check(&body.labels)?;
         Ok(Self {
             run_at_ms: moment("runAt", body.run_at.as_deref())?,
             deadline_ms: moment("deadline", body.deadline.as_deref())?,

@@ -47,6 +47,7 @@ impl Machine {
             clear: vec![prefix.parts(), prefix.events(), prefix.payload_chunks()],
             writes,
             audited,
+            personal: self.personal_end(),
         }
     }
 
@@ -54,6 +55,7 @@ impl Machine {
     pub(super) fn begin_anew(&mut self) {
         (self.seq, self.outbox, self.version) = (0, 0, 0);
         (self.chunks, self.has_parts) = (0, false);
+        (self.subject, self.is_indexed) = (None, false);
         self.memory = Memory::default();
         self.expired = Vec::new();
     }

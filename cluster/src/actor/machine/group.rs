@@ -7,6 +7,7 @@ use bytes::Bytes;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::{SessionId, Tenant};
 
+use crate::actor::machine::Personal;
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{EventRecord, EventsRecord, Stored};
 use crate::actor::request::StoredEvent;
@@ -34,6 +35,8 @@ pub(crate) struct Batch {
     pub(crate) writes: Vec<Write>,
     /// `None`: the audit trail says nothing of it.
     pub(crate) audited: Option<Audited>,
+    /// `None`: it is nobody's data.
+    pub(crate) personal: Option<Personal>,
 }
 
 /// What an audit trail says of a batch.

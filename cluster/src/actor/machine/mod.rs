@@ -7,6 +7,8 @@ mod effects;
 mod end;
 mod group;
 mod memory;
+mod personal;
+mod stored;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,22 +16,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_protocol::frame::{Outcome, Success};
-use selvedge_protocol::limits::{
-    ACTOR_BATCH_BYTES_MAX, ACTOR_BATCH_MAX, STATE_BYTES_MAX, STATE_CHUNK_BYTES,
-};
-use selvedge_protocol::{ErrorCode, Failure, SessionId, if_version};
+use selvedge_protocol::limits::{ACTOR_BATCH_BYTES_MAX, ACTOR_BATCH_MAX, STATE_BYTES_MAX};
+use selvedge_protocol::{ErrorCode, Failure, SubjectId, if_version};
 use tokio::time::Instant;
 
 use effects::{Asked, NODE};
 pub(crate) use group::{Batch, Finished, Group, Write};
 pub(crate) use memory::{LookUp, Memory, New, Recall};
+pub(crate) use personal::{Index, Personal};
 
 use crate::actor::hosted::{State, defect};
 use crate::actor::kind::{Context, Incoming, Origin, Stand};
 use crate::actor::mailbox::Caller;
-use crate::actor::record::{ActorRecord, SessionRecord, Stored, StoredState, TimerEntry};
+use crate::actor::record::{ActorRecord, Stored, StoredState, TimerEntry};
 use crate::actor::request::{CommandRequest, QueryRequest, ScopedAddress};
-use crate::store::keys::{ActorPath, ActorPrefix, Key, KeyRange};
+use crate::store::keys::{ActorPath, ActorPrefix, Key};
 use crate::store::{self, Version};
 
 /// Who an actor is.
@@ -119,6 +120,10 @@ pub(crate) struct Machine {
     /// Whether any part was ever stored beside the record.
     has_parts: bool,
     base: Version,
+    /// Whom it is about, once that is known: it stays so.
+    subject: Option<SubjectId>,
+    /// Whether this activation has seen to it that the subject's things are found.
+    is_indexed: bool,
     expired: Vec<Write>,
     pending: Option<Box<Group>>,
     in_flight: Option<Box<Group>>,
@@ -157,6 +162,8 @@ impl Machine {
             },
             has_parts: record.has_parts,
             base: loaded.base,
+            subject: None,
+            is_indexed: false,
             expired: loaded.expired,
             pending: None,
             in_flight: None,
@@ -255,6 +262,7 @@ impl Machine {
             self.refuse_too_large(*group);
             return Err(Broken);
         };
+        let personal = self.personal()?;
         let mut writes = std::mem::take(&mut group.rows);
         writes.append(&mut self.expired);
         writes.extend(group.event_rows(&self.name.prefix));
@@ -282,6 +290,7 @@ impl Machine {
             clear,
             writes,
             audited,
+            personal,
         }))
     }
 
@@ -485,69 +494,6 @@ impl Machine {
         self.version + u64::from(self.in_flight.is_some()) + u64::from(self.pending.is_some())
     }
 
-    /// The state to be written, unless it is stored in chunks and has not changed.
-    fn stored_state(&self, changed: bool) -> Result<Option<Bytes>, TooLarge> {
-        if !changed && self.chunks > 0 {
-            return Ok(None);
-        }
-        let state = catch_unwind(AssertUnwindSafe(|| self.state.encode())).map_err(|_| TooLarge)?;
-        if state.len() > STATE_BYTES_MAX {
-            return Err(TooLarge);
-        }
-        Ok(Some(state))
-    }
-
-    /// Where the state is after this commit, and what is to be cleared for it.
-    fn write_state(
-        &mut self,
-        state: Option<Bytes>,
-        changed: bool,
-        writes: &mut Vec<Write>,
-    ) -> (StoredState, Vec<KeyRange>) {
-        let had_chunks = self.chunks > 0;
-        let stored = match state {
-            None => StoredState::Chunks(self.chunks),
-            Some(state) if state.len() <= STATE_CHUNK_BYTES => {
-                self.chunks = 0;
-                StoredState::Here(state)
-            }
-            Some(state) => {
-                let mut count = 0;
-                for start in (0..state.len()).step_by(STATE_CHUNK_BYTES) {
-                    let end = state.len().min(start + STATE_CHUNK_BYTES);
-                    writes.push(Write {
-                        key: self.name.prefix.state(count),
-                        value: Some(state.slice(start..end)),
-                    });
-                    count += 1;
-                }
-                self.chunks = count;
-                self.has_parts = true;
-                StoredState::Chunks(count)
-            }
-        };
-        let cleared = (had_chunks && changed).then(|| self.name.prefix.state_chunks());
-        (stored, cleared.into_iter().collect())
-    }
-
-    fn record(
-        &self,
-        state: StoredState,
-        session: Option<(SessionId, SessionRecord)>,
-    ) -> ActorRecord {
-        ActorRecord {
-            state_format: self.state.format(),
-            seq: self.seq,
-            version: self.version + 1,
-            outbox: self.outbox,
-            awake: self.awake,
-            timers: self.timers.clone(),
-            session,
-            state,
-            has_parts: self.has_parts,
-        }
-    }
-
     /// A state that cannot be stored: the one command that made it so is refused for good; of several
     /// nobody knows which one did, so each may try again, alone.
     fn refuse_too_large(&mut self, group: Group) {
@@ -576,8 +522,6 @@ struct Firing {
     due_ms: u64,
     body: Bytes,
 }
-
-struct TooLarge;
 
 pub(crate) fn is_late(deadline: Option<Instant>, now: Moment) -> bool {
     deadline.is_some_and(|deadline| deadline < now.instant)

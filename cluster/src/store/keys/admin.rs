@@ -2,7 +2,7 @@
 //!
 //! Who changes such a row does it in one transaction with its audit record and, where nodes keep a copy, its notice.
 
-use selvedge_protocol::ids::Tenant;
+use selvedge_protocol::ids::{ActorAddress, Tenant};
 
 use super::{Family, Key, pack};
 
@@ -35,6 +35,20 @@ pub enum AdminKey {
     },
     /// A key under which the cluster signs tokens.
     SigningKey { id: String },
+    /// The key of what is stored about a person, or that there was one.
+    SubjectKey { tenant: Tenant, subject: String },
+    /// An actor that holds something about a person.
+    SubjectActor {
+        tenant: Tenant,
+        subject: String,
+        address: ActorAddress,
+    },
+    /// What a person has said to a use of that.
+    Consent {
+        tenant: Tenant,
+        subject: String,
+        purpose: String,
+    },
 }
 
 impl AdminKey {
@@ -63,6 +77,28 @@ impl AdminKey {
                 &(tenant.as_str(), scope.as_str(), name.as_str()),
             ),
             Self::SigningKey { id } => pack(Family::SigningKey, &(id.as_str(),)),
+            Self::SubjectKey { tenant, subject } => of_tenant(Family::SubjectKey, tenant, subject),
+            Self::SubjectActor {
+                tenant,
+                subject,
+                address,
+            } => pack(
+                Family::SubjectActor,
+                &(
+                    tenant.as_str(),
+                    subject.as_str(),
+                    address.kind.as_str(),
+                    address.key.as_str(),
+                ),
+            ),
+            Self::Consent {
+                tenant,
+                subject,
+                purpose,
+            } => pack(
+                Family::Consent,
+                &(tenant.as_str(), subject.as_str(), purpose.as_str()),
+            ),
         }
     }
 }

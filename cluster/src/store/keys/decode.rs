@@ -65,13 +65,7 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
             let actor = actor((slot, tenant, kind, key))?;
             Key::Payload { actor, chunk }
         }
-        Family::Catalog => {
-            let (tenant, kind, key): (Text<'_>, Text<'_>, Text<'_>) = tuple(rest)?;
-            Key::Catalog {
-                tenant: Tenant::new(tenant)?,
-                address: address(&kind, &key)?,
-            }
-        }
+        Family::Catalog => catalog(rest)?,
         Family::OperationByTime
         | Family::OperationByStatus
         | Family::OperationByType
@@ -85,7 +79,10 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
         | Family::ApiKey
         | Family::TokenFamily
         | Family::Limit
-        | Family::SigningKey => admin(family, rest)?.into(),
+        | Family::SigningKey
+        | Family::SubjectKey
+        | Family::SubjectActor
+        | Family::Consent => admin(family, rest)?.into(),
         Family::Node
         | Family::Beat
         | Family::ControllerLease
@@ -102,6 +99,14 @@ fn timer(rest: &[u8]) -> Result<Key, Reason> {
         actor: actor((slot, tenant, kind, key))?,
         due_ms,
         name: name.into_owned(),
+    })
+}
+
+fn catalog(rest: &[u8]) -> Result<Key, Reason> {
+    let (tenant, kind, key): (Text<'_>, Text<'_>, Text<'_>) = tuple(rest)?;
+    Ok(Key::Catalog {
+        tenant: Tenant::new(tenant)?,
+        address: address(&kind, &key)?,
     })
 }
 
@@ -165,7 +170,26 @@ fn admin(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
             let id = id.into_owned();
             AdminKey::SigningKey { id }
         }
-        Family::User | Family::Username | Family::Role | Family::ApiKey => named(family, rest)?,
+        Family::SubjectActor => {
+            let (tenant, subject, kind, key): (Text<'_>, Text<'_>, Text<'_>, Text<'_>) =
+                tuple(rest)?;
+            AdminKey::SubjectActor {
+                tenant: Tenant::new(tenant)?,
+                subject: subject.into_owned(),
+                address: address(&kind, &key)?,
+            }
+        }
+        Family::Consent => {
+            let (tenant, subject, purpose) = of_tenant(rest)?;
+            AdminKey::Consent {
+                tenant,
+                subject,
+                purpose,
+            }
+        }
+        Family::User | Family::Username | Family::Role | Family::ApiKey | Family::SubjectKey => {
+            named(family, rest)?
+        }
         _ => {
             let () = tuple(rest)?;
             AdminKey::NoticeBell
@@ -180,6 +204,10 @@ fn named(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
         Family::User => AdminKey::User { tenant, id: name },
         Family::Username => AdminKey::Username { tenant, name },
         Family::Role => AdminKey::Role { tenant, name },
+        Family::SubjectKey => AdminKey::SubjectKey {
+            tenant,
+            subject: name,
+        },
         _ => AdminKey::ApiKey { tenant, id: name },
     })
 }

@@ -133,6 +133,17 @@ fn of_admin() -> impl Strategy<Value = Key> {
             id
         }),
         texts().prop_map(|id| AdminKey::SigningKey { id }),
+        named().prop_map(|(tenant, subject)| AdminKey::SubjectKey { tenant, subject }),
+        (named(), actors()).prop_map(|((tenant, subject), actor)| AdminKey::SubjectActor {
+            tenant,
+            subject,
+            address: actor.address,
+        }),
+        twice().prop_map(|(tenant, subject, purpose)| AdminKey::Consent {
+            tenant,
+            subject,
+            purpose,
+        }),
         twice().prop_map(|(tenant, scope, name)| AdminKey::Limit {
             tenant,
             scope,
@@ -456,6 +467,40 @@ fn keys_of_administration_are_persisted_so() {
             }
             .into(),
             "1520 027400 026e00 026e00",
+        ),
+    ];
+    hold_to(&golden);
+}
+
+#[test]
+fn keys_of_personal_data_are_persisted_so() {
+    let named = || "n".to_owned();
+    let golden = [
+        (
+            AdminKey::SubjectKey {
+                tenant: tenant(),
+                subject: named(),
+            }
+            .into(),
+            "1521 027400 026e00",
+        ),
+        (
+            AdminKey::SubjectActor {
+                tenant: tenant(),
+                subject: named(),
+                address: "k/l".parse().unwrap(),
+            }
+            .into(),
+            "1522 027400 026e00 026b00 026c00",
+        ),
+        (
+            AdminKey::Consent {
+                tenant: tenant(),
+                subject: named(),
+                purpose: named(),
+            }
+            .into(),
+            "1523 027400 026e00 026e00",
         ),
     ];
     hold_to(&golden);

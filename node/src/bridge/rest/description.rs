@@ -11,15 +11,17 @@ use crate::bridge::rest::condition::TAG;
 use crate::bridge::rest::doc::{Doc, chars, number, one_of, text};
 use crate::bridge::rest::schema::{
     ActorPage, ActorState, AuditPage, AuditVerified, ClusterNode, ClusterPlan, ClusterStatus,
-    ClusterWhy, Config, Nothing, OperationPage, OperationShown, Removed, Reply, WhyShown,
+    ClusterWhy, Config, ConsentShown, Nothing, OperationPage, OperationShown, Removed, Reply,
+    SubjectErased, SubjectExport, SubjectPage, SubjectShown, WhyShown,
 };
-use crate::bridge::rest::{actors, audit, cluster, operations, sessions};
+use crate::bridge::rest::{actors, audit, cluster, operations, sessions, subjects};
 
 const OPERATIONS: &str = "operations";
 const ACTORS: &str = "actors";
 const SESSIONS: &str = "sessions";
 const CLUSTER: &str = "cluster";
 const AUDIT: &str = "audit";
+const SUBJECTS: &str = "subjects";
 const NODE: &str = "node";
 
 pub(super) fn submit() -> Doc {
@@ -476,3 +478,67 @@ fn a_node() -> Value {
 }
 
 pub(super) const LINK: [(&str, &str); 1] = [("Link", "The next page, as `rel=\"next\"`.")];
+
+pub(super) fn subjects() -> Doc {
+    let example = json!({
+        "items": [{
+            "subject": "p-17", "state": "present", "createdAt": "2026-01-31T12:00:00Z", "wrappedBy": "k1",
+        }],
+        "cursor": null,
+    });
+    let api = Doc::api(
+        "listSubjects",
+        SUBJECTS,
+        "Lists the persons that data is about, by id.",
+    );
+    paged(api).answers_with::<SubjectPage>(200, "A page.", example, &LINK)
+}
+
+pub(super) fn subject_get() -> Doc {
+    let api = Doc::api("getSubject", SUBJECTS, "What a person has consented to.");
+    let example = json!({ "subject": "p-17", "consents": [a_consent()] });
+    with_subject(api).answers::<SubjectShown>(200, "It.", example)
+}
+
+pub(super) fn subject_export() -> Doc {
+    let example = json!({
+        "subject": "p-17", "tenant": "default",
+        "items": [{ "actor": "profile/p-17", "state": { "fields": {} }, "seq": 1, "version": 1 }],
+    });
+    let what = "Everything that is stored about a person, streamed; audited.";
+    let api = Doc::api("exportSubject", SUBJECTS, what);
+    with_subject(api).answers::<SubjectExport>(
+        200,
+        "Each item has one of `state`, `event`, `payload`, `consent` and `audit`.",
+        example,
+    )
+}
+
+pub(super) fn subject_erase() -> Doc {
+    let what = "Erases what is stored about a person, for good. May be repeated, and goes on where it was.";
+    let api = with_subject(Doc::api("eraseSubject", SUBJECTS, what));
+    let example = json!({ "subject": "p-17", "erased": "now", "actors": 3 });
+    api.body::<Nothing>(Required::False, json!({}))
+        .answers::<SubjectErased>(200, "The key is destroyed, and all is cleared.", example)
+        .refuses(&[404])
+}
+
+pub(super) fn subject_consent() -> Doc {
+    let what = "Records what a person says to a use of the data; audited.";
+    let api = with_subject(Doc::api("setConsent", SUBJECTS, what));
+    let example = json!({ "purpose": "newsletter", "granted": true, "note": "by letter" });
+    api.body::<subjects::Consent>(Required::True, example)
+        .answers::<ConsentShown>(200, "As it is recorded.", a_consent())
+        .refuses(&[413])
+}
+
+fn a_consent() -> Value {
+    json!({
+        "purpose": "newsletter", "granted": true, "at": "2026-01-31T12:00:00Z", "by": "ann", "note": "by letter",
+    })
+}
+
+fn with_subject(api: Doc) -> Doc {
+    let pattern = format!("^[A-Za-z0-9._:-]{{1,{CHOSEN_ID_BYTES_MAX}}}$");
+    api.path("id", text(&pattern), "The id of the person: a pseudonym.")
+}

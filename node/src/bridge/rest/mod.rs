@@ -24,6 +24,7 @@ mod parameters;
 mod schema;
 mod sessions;
 mod streams;
+mod subjects;
 mod table;
 mod users;
 mod users_doc;
@@ -35,8 +36,8 @@ pub(super) use table::Table;
 
 /// The API, version 1, and its description.
 pub(super) fn table(table: Table) -> Table {
-    described(of_users(of_directory(administered(of_actors(
-        of_operations(table),
+    described(of_subjects(of_users(of_directory(administered(
+        of_actors(of_operations(table)),
     )))))
 }
 
@@ -211,6 +212,27 @@ fn of_users(table: Table) -> Table {
             users_doc::introspect,
         )
         .get("/.well-known/jwks.json", login::keys, users_doc::keys)
+}
+
+fn of_subjects(table: Table) -> Table {
+    table
+        .get("/v1/subjects", subjects::list, description::subjects)
+        .get("/v1/subjects/{id}", subjects::get, description::subject_get)
+        .get(
+            "/v1/subjects/{id}/export",
+            subjects::export,
+            description::subject_export,
+        )
+        .post(
+            "/v1/subjects/{id}/erase",
+            subjects::erase,
+            description::subject_erase,
+        )
+        .post(
+            "/v1/subjects/{id}/consents",
+            subjects::consent,
+            description::subject_consent,
+        )
 }
 
 fn described(table: Table) -> Table {

@@ -336,3 +336,68 @@ pub(crate) struct AuditVerified {
     pub number: Option<u64>,
     pub message: Option<String>,
 }
+
+/// A person that data is about.
+#[derive(ToSchema)]
+#[schema(as = SubjectEntry)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubjectEntry {
+    pub subject: String,
+    /// `present`, or `erased`.
+    pub state: String,
+    #[schema(format = DateTime)]
+    pub created_at: Option<String>,
+    #[schema(format = DateTime)]
+    pub erased_at: Option<String>,
+    /// The name of the key that wraps that of the person.
+    pub wrapped_by: Option<String>,
+}
+
+/// A page of persons, by id.
+#[derive(ToSchema)]
+pub(crate) struct SubjectPage {
+    pub items: Vec<SubjectEntry>,
+    /// Where the next page begins; `null` after the last.
+    #[schema(required = true)]
+    pub cursor: Option<String>,
+}
+
+/// What a person has consented to.
+#[derive(ToSchema)]
+#[schema(as = Subject)]
+pub(crate) struct SubjectShown {
+    pub subject: String,
+    pub consents: Vec<ConsentShown>,
+}
+
+/// What a person has said last to a use of the data.
+#[derive(ToSchema)]
+#[schema(as = Consent)]
+pub(crate) struct ConsentShown {
+    pub purpose: String,
+    pub granted: bool,
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// Who recorded it.
+    pub by: String,
+    pub note: String,
+}
+
+/// Everything that is stored about a person.
+#[derive(ToSchema)]
+pub(crate) struct SubjectExport {
+    pub subject: String,
+    pub tenant: String,
+    #[schema(required = true)]
+    pub items: Vec<Value>,
+}
+
+/// What came of an erasure.
+#[derive(ToSchema)]
+pub(crate) struct SubjectErased {
+    pub subject: String,
+    /// `now`, or `before` if it had been erased.
+    pub erased: String,
+    /// How many actors were gone through.
+    pub actors: u64,
+}

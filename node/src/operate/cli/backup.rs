@@ -10,8 +10,18 @@ use super::NodeFlags;
 pub(crate) enum Backup {
     /// Copy a store into a file. The nodes of its cluster have to be stopped.
     ///
-    /// The file holds all that the store does, secrets included: keep it like the store.
+    /// The file holds all that the store does, secrets included: keep it like the store. The keys of subjects are left
+    /// out, so that what is stored about people is cipher text in it: `selvedge backup keys` copies those.
     Create(OfStore),
+    /// Copy the keys of subjects into a file of their own, in place of the one before.
+    ///
+    /// Do not keep older copies: a subject that is erased is so in backups of its data as well, once no copy of its key
+    /// is left. The keys are wrapped: the file is of use only with the wrapping keys of the nodes, which are kept
+    /// elsewhere.
+    Keys(OfStore),
+    /// Put keys of subjects back into a restored store, before nodes start on it. What is there is never changed: who
+    /// was erased stays so.
+    RestoreKeys(OfStore),
     /// Write a backup into an empty store, and compare what is there then.
     Restore(OfStore),
     /// Read a backup to its end, and show what it has.

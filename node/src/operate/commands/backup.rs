@@ -20,15 +20,26 @@ use crate::operate::store::OpenStore;
 
 pub(crate) async fn run(printer: Printer, command: Backup) -> Result<(), CommandFailure> {
     match command {
-        Backup::Create(flags) => create(printer, flags).await,
+        Backup::Create(flags) => create(printer, flags, Of::Data).await,
+        Backup::Keys(flags) => create(printer, flags, Of::Keys).await,
+        Backup::RestoreKeys(flags) => restore_keys(printer, flags).await,
         Backup::Restore(flags) => restore(printer, flags).await,
         Backup::Verify { file } => verify(printer, &file),
     }
 }
 
-async fn create(printer: Printer, flags: OfStore) -> Result<(), CommandFailure> {
+/// What is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// All but the keys of subjects.
+    Data,
+    /// Those. A copy takes the place of the one before, which is not to be kept.
+    Keys,
+}
+
+async fn create(printer: Printer, flags: OfStore, of: Of) -> Result<(), CommandFailure> {
     let file = flags.file;
-    if file.exists() {
+    if of == Of::Data && file.exists() {
         return Err(CommandFailure::usage(format!(
             "{} is there already; give another name",
             file.display()
@@ -42,7 +53,11 @@ async fn create(printer: Printer, flags: OfStore) -> Result<(), CommandFailure> 
         let mut progress = |keys| counter.at(keys);
         let buffered = BufWriter::new(&out);
         let clock = Clock::system();
-        let contents = backup::create(&*store.shared(), &clock, buffered, &mut progress).await?;
+        let store = &*store.shared();
+        let contents = match of {
+            Of::Data => backup::create(store, &clock, buffered, &mut progress).await?,
+            Of::Keys => backup::create_keys(store, &clock, buffered, &mut progress).await?,
+        };
         out.sync_all()?;
         fs::rename(&part, &file)?;
         // The name is as durable as what it names.
@@ -113,6 +128,29 @@ fn whoever() -> String {
     format!("local|{name}")
 }
 
+async fn restore_keys(printer: Printer, flags: OfStore) -> Result<(), CommandFailure> {
+    let file = flags.file;
+    let input = opened(&file)?;
+    checked(printer, &file)?;
+    let (config, store) = open(flags.store.into(), Creates::No).await?;
+    let mut counter = printer.counter("keys restored");
+    let mut progress = |keys| counter.at(keys);
+    let clock = Clock::system();
+    let restored = backup::restore_keys(&*store.shared(), &clock, input, &mut progress).await;
+    counter.finish();
+    store.close().await;
+    let restored = restored.map_err(|error| failure(&config, &file, &error))?;
+    let (keys, all) = (restored.restored, restored.contents.keys());
+    let told = serde_json::json!({ "file": file, "restored": keys, "keys": all });
+    printer.result(&told, |_| {
+        format!(
+            "{}: {keys} of {all} keys were not there and are now",
+            file.display()
+        )
+    });
+    Ok(())
+}
+
 fn verify(printer: Printer, file: &Path) -> Result<(), CommandFailure> {
     let contents = checked(printer, file)?;
     told(printer, file, &contents);
@@ -173,6 +211,7 @@ fn failure(config: &NodeConfig, file: &Path, error: &BackupError) -> CommandFail
             CommandFailure::new(Exit::Refused, format!("{store}: {said}"))
         }
         BackupError::File(_)
+        | BackupError::NoKeys
         | BackupError::Foreign
         | BackupError::Newer { .. }
         | BackupError::Damaged { .. } => CommandFailure::failed(format!("{file}: {said}")),

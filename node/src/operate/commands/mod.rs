@@ -14,5 +14,6 @@ pub(crate) mod op;
 pub(crate) mod policy;
 pub(crate) mod schedule;
 pub(crate) mod serve;
+pub(crate) mod subject;
 pub(crate) mod user;
 pub(crate) mod worker;

@@ -84,6 +84,7 @@ async fn start_with_development_files(
         tls: shows_certificate(config).then(|| own.unwrap_or(&files.tls).clone()),
         browsers: browsers.cloned(),
         peer: peer::of_development(config)?,
+        development_key: Some(files.privacy.clone()),
     };
     let node = Node::start(
         config,
@@ -159,6 +160,7 @@ pub(crate) async fn start(
         tls,
         browsers,
         peer,
+        development_key: None,
     };
     let node = Node::start(&config, &files, Secret::new(token), application).await?;
     let ready = Ready {
@@ -224,7 +226,8 @@ pub(crate) fn credentials(
         )
     })?;
     let token = token.ok_or_else(|| missing("token_file", "the file of a credential"))?;
-    warn_of_open(printer, config.token_file.iter().chain([&tls.key]));
+    let secrets = config.token_file.iter().chain([&tls.key]);
+    warn_of_open(printer, secrets.chain(&config.privacy.key_file));
     Ok((tls, token))
 }
 

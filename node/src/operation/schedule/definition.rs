@@ -14,6 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::operation::record::Payload;
+use crate::operation::subject;
 use crate::operation::submission::Submission;
 
 /// The body of `create` and `update`.
@@ -117,6 +118,12 @@ impl Definition {
             return Err(Refusal::invalid("maxRuns", message));
         }
         check_note("note", self.note.as_deref())?;
+        if self.operation.labels.contains_key(subject::LABEL) {
+            // The input of its operations stays with it, in the clear.
+            let message =
+                "a schedule is about nobody: submit what is, from an operation that it runs";
+            return Err(Refusal::invalid("operation.labels.subject", message));
+        }
         let bytes = serde_json::to_vec(self).map_or(usize::MAX, |text| text.len());
         if bytes > SCHEDULE_DEFINITION_BYTES_MAX {
             return Err(Refusal(Failure::field(

@@ -112,6 +112,7 @@ fn asks() -> Vec<Ask> {
         of_the_directory(),
         of_limits(),
         of_users(),
+        of_subjects(),
     ]
     .into_iter()
     .flatten()
@@ -249,6 +250,50 @@ fn of_ours() -> Vec<Ask> {
             .graphql(
                 "mutation { sendCommand(kind: \"policy\", key: \"digest\", command: \"reset\") { seq } }",
             ),
+    ]
+}
+
+/// Of a node that has no key for personal data.
+fn of_subjects() -> Vec<Ask> {
+    vec![
+        ask("subject:read")
+            .query("subject/*", "list", "{}")
+            .get("/v1/subjects")
+            .behind("rejected"),
+        ask("subject:read")
+            .query("subject/ann", "get", "{}")
+            .get("/v1/subjects/ann")
+            .behind("rejected"),
+        ask("subject:read")
+            .query("subject/ann", "state", "{}")
+            .get("/v1/actors/subject/ann")
+            .graphql("{ actor(kind: \"subject\", key: \"ann\") { state } }")
+            .behind("rejected"),
+        ask("subject:read")
+            .query("subject/ann", "export", "{}")
+            .get("/v1/subjects/ann/export")
+            .behind("rejected"),
+        ask("subject:write")
+            .command("subject/ann", "erase", "{}")
+            .post("/v1/subjects/ann/erase", "")
+            .graphql(
+                "mutation { sendCommand(kind: \"subject\", key: \"ann\", command: \"erase\") { seq } }",
+            )
+            .behind("rejected"),
+        ask("subject:write")
+            .command("subject/ann", "consent", r#"{"purpose":"mail","granted":true}"#)
+            .post(
+                "/v1/subjects/ann/consents",
+                r#"{"purpose":"mail","granted":true}"#,
+            )
+            .behind("rejected"),
+        ask("subject:write")
+            .command("subject/*", "rewrap", "{}")
+            .post(
+                "/v1/actors/subject/*/commands",
+                r#"{"command":"rewrap","body":{}}"#,
+            )
+            .behind("rejected"),
     ]
 }
 

@@ -16,6 +16,7 @@ mod keys;
 mod kill;
 mod metrics;
 mod policy;
+mod privacy;
 mod schedules;
 mod session;
 mod storage;

@@ -71,6 +71,7 @@ impl Directory {
         storage.tls.edge = None;
         storage.tls.browsers = None;
         storage.token_file = None;
+        storage.privacy.key_file = None;
         let storage = self.write_node(storage, &peers)?;
         let nodes = layout.nodes.iter().map(|place| {
             let node = self.of_node(config, place, layout, development);
@@ -110,6 +111,8 @@ impl Directory {
             node.tls.browsers.get_or_insert_with(browsers);
         }
         node.token_file = Some(development.token.clone());
+        let privacy = || development.privacy.clone();
+        node.privacy.key_file.get_or_insert_with(privacy);
         node
     }
 
