@@ -554,6 +554,48 @@ pub const SIGNING_KEY_AHEAD_MS: u64 = 2 * KEYS_AGE_MS_MAX;
 /// replaced by hand.
 pub const SIGNING_KEYS_MAX: usize = 16;
 
+/// A password's characters. What is all that somebody shows has fifteen or more (NIST SP 800-63B-4, 3.1.1.2); at the
+/// most, twice what the standard asks to be taken.
+pub const PASSWORD_CHARS_MIN: usize = 15;
+pub const PASSWORD_CHARS_MAX: usize = 128;
+/// Its bytes as they come: the longest of four bytes each.
+pub const PASSWORD_BYTES_MAX: usize = 4 * PASSWORD_CHARS_MAX;
+/// Passwords that a node hashes at a time: 19 MiB and a core each, so that logins leave the rest of the node alone.
+pub const PASSWORD_HASHES_MAX: usize = 2;
+/// Logins that wait for that: what two cores hash in a second or two.
+pub const PASSWORD_WAITING_MAX: usize = 64;
+/// How long they wait, milliseconds: people have gone by then.
+pub const PASSWORD_WAIT_MS_MAX: u64 = 5_000;
+/// Failed logins that a node remembers, in buckets of some 32 bytes: far more than it can hash passwords for in an
+/// hour from any number of places.
+pub const LOGIN_BUCKETS_MAX: usize = 131_072;
+
+/// Users of a tenant, counted where one is added.
+pub const USERS_TENANT_MAX: usize = 10_000;
+/// A user's name: part of a store key and of what people read.
+pub const USERNAME_BYTES_MAX: usize = 64;
+/// An address of mail (RFC 5321, with its brackets left out).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Places from where a user has logged in that are known for it: home, work, some on the way.
+pub const USER_PLACES_MAX: usize = 8;
+/// Logins of one user that go on at a time, each a family of refresh tokens; the one that was quiet for longest ends.
+pub const TOKEN_FAMILIES_USER_MAX: usize = 32;
+/// How long an access token is good for, milliseconds: some minutes, since it is not asked for each time elsewhere.
+pub const ACCESS_TOKEN_MS: u64 = 5 * 60_000;
+/// How long a login goes on at the most, and without being used, milliseconds: a month and a week.
+pub const LOGIN_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+pub const LOGIN_IDLE_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// How long the refresh token before the present one gets the same answer again, milliseconds: a client whose answer
+/// was lost tries again within this.
+pub const REFRESH_REPEAT_MS: u64 = 10_000;
+/// How long the cluster signs with one key, milliseconds: a month.
+pub const SIGNING_KEY_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// How long before that the next one is published, milliseconds: longer than anybody keeps a set of keys.
+pub const SIGNING_KEY_AHEAD_MS: u64 = 2 * KEYS_AGE_MS_MAX;
+/// Signing keys that there are at a time: the present one, the next, those that still verify, and some that were
+/// replaced by hand.
+pub const SIGNING_KEYS_MAX: usize = 16;
+
 /// Roles that a tenant may make beside those that are built in: more than a person keeps apart.
 pub const ROLES_MAX: usize = 256;
 /// The name of a role: as that of a kind.

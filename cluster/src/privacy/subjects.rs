@@ -134,9 +134,10 @@ impl Subjects {
         after: Option<u64>,
     ) -> Result<Trail, store::Error> {
         let mut transaction = self.keys.store().begin();
+        let chain = (&of.tenant).into();
         let page = audit::page(
             &mut *transaction,
-            &of.tenant,
+            &chain,
             after,
             Order::Ascending,
             AUDIT_PAGE_MAX,

@@ -133,7 +133,7 @@ impl Node {
                 &[7; 32],
                 "selvedge:test".to_owned(),
             ),
-            clock,
+            clock: clock.clone(),
             health: Health::new(look),
             about: Arc::new(about()),
             metrics: metrics(),

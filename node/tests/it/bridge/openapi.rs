@@ -1,6 +1,6 @@
 //! The description of the API, held to the answers of a node; and the page that shows it, which needs nobody else.
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::Node;

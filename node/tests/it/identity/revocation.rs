@@ -2,7 +2,7 @@
 //! roles that change, sessions that are closed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -186,7 +186,7 @@ async fn a_revoked_key_is_nobody_s_within_a_second_on_any_node() {
     for round in 0..3 {
         let (id, key) = cluster.key(&["viewer"]).await;
         let sessions = cluster.sessions(&key).await;
-        let began = Instant::now();
+        let began = cluster.clock.monotonic();
         let directory = &cluster.nodes[round].directory;
         let revoked = directory
             .revoke_api_key(&admin(), Scope::Any, &id, None)
@@ -234,7 +234,7 @@ async fn a_role_that_changes_is_in_force_for_sessions_that_go_on() {
     cluster.role("teller", &["actor:tell"]).await;
     let (_, key) = cluster.key(&["teller"]).await;
     let sessions = cluster.sessions(&key).await;
-    let began = Instant::now();
+    let began = cluster.clock.monotonic();
     cluster.role("teller", &["actor:read"]).await;
     for failure in all_ended(&sessions).await {
         assert_eq!(failure.code, ErrorCode::Unavailable);
