@@ -223,6 +223,8 @@ mod tests {
         ("api-key:write", "A"),
         ("user:read", "A"),
         ("user:write", "A"),
+        ("subject:read", "A"),
+        ("subject:write", "A"),
     ];
 
     fn pairs() -> impl Iterator<Item = Permission> {

@@ -63,7 +63,7 @@ async fn an_export_is_verified_without_a_node() {
     assert_eq!(verified(&lines[1..], Some((3, hash.clone())))["first"], 2);
     for (lines, expect) in [
         (&lines[..], Some((2, hash.clone()))),
-        (&lines[..2], Some((3, hash.clone()))),
+        (&lines[..2], Some((3, hash))),
         (&[lines[0].clone(), lines[2].clone()][..], None),
         (&[lines[1].clone(), lines[0].clone()][..], None),
         (&[lines[0].clone(), lines[0].clone()][..], None),
