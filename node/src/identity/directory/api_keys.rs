@@ -63,7 +63,7 @@ pub(super) struct KeyRecord {
     name: String,
     pub(super) hash: SecretHash,
     pub(super) roles: Vec<String>,
-    created_by: String,
+    pub(super) created_by: String,
     created_ms: u64,
     pub(super) expires_ms: Option<u64>,
     pub(super) last_used_ms: Option<u64>,

@@ -74,6 +74,12 @@ impl Directory {
         }
         let standing = self.standings().extend(&standing, made);
         let roles = present(&mut *transaction, &shown.tenant, &key.roles).await?;
+        let (maker, standing) = self
+            .maker(&shown.tenant, &key.created_by, &standing)
+            .await?;
+        let Some(roles) = maker.bound(roles) else {
+            return Ok(None);
+        };
         self.note_use(shown, &key, now_ms);
         let principal = Principal::new(name, tenant(), roles).resting_on(standing);
         Ok(Some(match key.expires_ms {

@@ -8,6 +8,7 @@ mod api_keys;
 mod change;
 mod close;
 mod look;
+mod maker;
 mod roles;
 mod user;
 mod users;

@@ -188,6 +188,80 @@ async fn a_key_may_what_its_roles_give_at_present() {
 }
 
 #[tokio::test]
+async fn a_key_may_no_more_than_its_maker_at_present() {
+    let world = World::new();
+    let directory = &world.directory;
+    world
+        .set(&admin(), "writer", &["actor:write", "actor:read"])
+        .await
+        .unwrap();
+    let user = NewUser {
+        username: Username::new("ann").unwrap(),
+        email: None,
+        roles: ["writer", "admin"].map(str::to_owned).to_vec(),
+        password: None,
+    };
+    let ann = directory.create_user(&admin(), user).await.unwrap();
+    let as_ann = Principal::new(ann.principal(), tenant(), [Role::ADMIN]);
+    let key = world.make(&as_ann, &["writer", "viewer"]).await.unwrap();
+    let came = world.come(&key.text).await.unwrap();
+    assert!(may(&came, Resource::Actor, Action::Write));
+    assert!(may(&came, Resource::Session, Action::Read));
+    let change = async |change: UserChange| {
+        let at = UserAt {
+            id: ann.id,
+            version: None,
+        };
+        directory.change_user(&admin(), at, change).await.unwrap();
+    };
+    let mut follower = Follower::begin(Arc::clone(&world.store), world.clock.clone())
+        .await
+        .unwrap();
+    // Who is demoted takes the key along, and whoever has come by it hears of that.
+    change(UserChange {
+        roles: Some(vec!["writer".to_owned()]),
+        ..UserChange::default()
+    })
+    .await;
+    world.hear(&mut follower).await;
+    assert!(came.check_present(&world.clock).is_err());
+    let came = world.come(&key.text).await.unwrap();
+    assert!(may(&came, Resource::Actor, Action::Write));
+    assert!(!may(&came, Resource::Session, Action::Read));
+    // So is who loses a part of a role.
+    world
+        .set(&admin(), "writer", &["actor:read"])
+        .await
+        .unwrap();
+    world.hear(&mut follower).await;
+    assert!(came.check_present(&world.clock).is_err());
+    let came = world.come(&key.text).await.unwrap();
+    assert!(!may(&came, Resource::Actor, Action::Write));
+    // Nobody's keys let anybody in.
+    change(UserChange {
+        state: Some(UserState::Disabled),
+        ..UserChange::default()
+    })
+    .await;
+    world.hear(&mut follower).await;
+    assert!(came.check_present(&world.clock).is_err());
+    let refused = world.come(&key.text).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Unauthenticated);
+    change(UserChange {
+        state: Some(UserState::Enabled),
+        ..UserChange::default()
+    })
+    .await;
+    assert!(world.come(&key.text).await.is_ok());
+    let at = UserAt {
+        id: ann.id,
+        version: None,
+    };
+    directory.remove_user(&admin(), at).await.unwrap();
+    assert!(world.come(&key.text).await.is_err());
+}
+
+#[tokio::test]
 async fn a_key_that_was_revoked_or_removed_or_has_expired_is_nobody_s() {
     let world = World::new();
     let mut follower = Follower::begin(Arc::clone(&world.store), world.clock.clone())

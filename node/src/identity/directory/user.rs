@@ -210,7 +210,7 @@ impl User {
 
     /// The name of the principal that it is. No subject of a foreign issuer has such a one, and no operator.
     pub fn principal(&self) -> String {
-        format!("user:{}", self.username.as_str())
+        format!("{USER_PREFIX}{}", self.username.as_str())
     }
 
     fn end_logins(&mut self, now_ms: u64) {
@@ -229,6 +229,9 @@ fn in_order(mut roles: Vec<String>) -> Vec<String> {
     roles.dedup();
     roles
 }
+
+/// What the name of a user's principal begins with. No issuer's does: theirs have a `|`, which no username has.
+pub(super) const USER_PREFIX: &str = "user:";
 
 #[cfg(test)]
 mod tests {
