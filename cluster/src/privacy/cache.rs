@@ -57,12 +57,11 @@ impl Cache {
         self.keys.remove(of);
     }
 
-    /// Of this subject if it is not this one, without a word about others.
-    pub(super) fn outdated(&mut self, of: &ScopedSubject, present: Option<&[u8; 16]>) {
-        if let Some(known) = self.keys.get(of)
-            && Some(known.id()) != present
-        {
-            self.keys.remove(of);
+    /// The key of a subject was seen to be this one, or none: any other goes, and none that is being fetched at the
+    /// moment is kept, for it may be from before.
+    pub(super) fn seen(&mut self, of: &ScopedSubject, present: Option<&[u8; 16]>) {
+        if present.is_none() || self.keys.get(of).map(|key| key.id()) != present {
+            self.forget(of);
         }
     }
 
@@ -117,9 +116,12 @@ mod tests {
         assert!(cache.find(&of).is_none());
         cache.keep(&of, &key(&of), cache.generation());
         assert!(cache.find(&of).is_some());
-        cache.outdated(&of, Some(&[1; 16]));
+        cache.seen(&of, Some(&[1; 16]));
         assert!(cache.find(&of).is_some());
-        cache.outdated(&of, None);
+        let fetched = cache.generation();
+        cache.seen(&of, None);
+        assert!(cache.find(&of).is_none());
+        cache.keep(&of, &key(&of), fetched);
         assert!(cache.find(&of).is_none());
     }
 }

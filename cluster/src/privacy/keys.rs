@@ -32,7 +32,7 @@ struct Inner {
 }
 
 /// A key of a subject in memory. Its bytes are overwritten when nobody has it any more.
-pub(crate) struct DataKey {
+pub struct DataKey {
     id: KeyId,
     of: ScopedSubject,
     key: LessSafeKey,
@@ -65,9 +65,22 @@ impl DataKey {
         &self.row
     }
 
+    /// A key that is nowhere else, to try what sealing costs.
+    pub fn random(of: &ScopedSubject) -> Self {
+        Self::new([0; 16], of, &random_key())
+    }
+
     /// The value of a row, sealed.
-    pub(crate) fn seal(&self, row: &[u8], value: &[u8]) -> Bytes {
+    pub fn seal(&self, row: &[u8], value: &[u8]) -> Bytes {
         seal(&self.key, (&self.id, &self.of.subject), row, value)
+    }
+
+    /// The value again; `None`: it was not sealed for this row under this key.
+    pub fn open(&self, row: &[u8], value: &[u8]) -> Option<Bytes> {
+        match Form::of(value) {
+            Form::Sealed(sealed) => sealed.open(&self.key, row),
+            Form::Plain | Form::Escaped(_) | Form::Damaged => None,
+        }
     }
 }
 
@@ -108,19 +121,22 @@ impl SubjectKeys {
         of: &ScopedSubject,
         now_ms: u64,
     ) -> Result<Present, store::Error> {
-        let generation = self.0.cache.lock().generation();
         let at = row(of);
         let stored = transaction.get(&at, Isolation::Serializable).await?;
         let stored = stored.map(|value| record::decode::<SubjectKey>(&at, &value));
         let stored = stored.transpose()?;
         let id = stored.as_ref().and_then(SubjectKey::present);
-        self.0.cache.lock().outdated(of, id);
+        let generation = {
+            let mut cache = self.0.cache.lock();
+            cache.seen(of, id);
+            cache.generation()
+        };
         let key = match &stored {
             Some(SubjectKey::Present {
                 id, by, wrapped, ..
             }) => match self.cached(of, id) {
                 Some(key) => key,
-                None => self.unwrap(of, id, (by, wrapped)).await?,
+                None => self.open_key(of, id, (by, wrapped)).await?,
             },
             Some(SubjectKey::Erased { .. }) => self.make(transaction, of, now_ms).await?,
             None => {
@@ -163,7 +179,7 @@ impl SubjectKeys {
         id: &KeyId,
         secret: &SecretKey,
     ) -> Result<Wrapped, store::Error> {
-        let wrapped = self.0.wrapper.wrap(secret, &bound(of, id)).await;
+        let wrapped = self.0.wrapper.wrap_key(secret, &bound(of, id)).await;
         let wrapped = wrapped.map_err(|error| unusable(of, &error))?;
         if wrapped.bytes.len() > WRAPPED_KEY_BYTES_MAX {
             return Err(store::Error::TooLarge {
@@ -185,11 +201,11 @@ impl SubjectKeys {
             by: by.to_owned(),
             bytes: wrapped.to_vec(),
         };
-        let secret = self.0.wrapper.unwrap(&wrapped, &bound(of, id)).await;
+        let secret = self.0.wrapper.unwrap_key(&wrapped, &bound(of, id)).await;
         secret.map_err(|error| unusable(of, &error))
     }
 
-    async fn unwrap(
+    async fn open_key(
         &self,
         of: &ScopedSubject,
         id: &KeyId,
@@ -255,7 +271,7 @@ impl SubjectKeys {
             Some(SubjectKey::Present {
                 id, by, wrapped, ..
             }) if id == sealed.key => {
-                let key = self.unwrap(of, &id, (&by, &wrapped)).await?;
+                let key = self.open_key(of, &id, (&by, &wrapped)).await?;
                 self.0.cache.lock().keep(of, &key, generation);
                 Ok(Some(key))
             }

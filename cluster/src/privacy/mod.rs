@@ -28,7 +28,7 @@ mod wrapping;
 
 pub use consent::{Consent, ConsentChange, consents, set_consent};
 pub use erase::{Erased, Erasure, Swept, erase, sweep};
-pub use keys::SubjectKeys;
+pub use keys::{DataKey, SubjectKeys};
 pub use list::{KeyState, SubjectShown, actors_of, subjects};
 pub use rewrap::{Rewrapped, rewrap};
 pub use subjects::{Subjects, Trail};
@@ -36,7 +36,7 @@ pub use unsealing::Unsealing;
 pub use wrapping::{KeyWrapper, SecretKey, WrapError, Wrapped, WrappingKeys, WrongKeys};
 
 pub(crate) use envelope::{escaped, is_sealed_family};
-pub(crate) use keys::{DataKey, Present};
+pub(crate) use keys::Present;
 pub(crate) use list::actor_row;
 pub(crate) use record::SubjectActor;
 

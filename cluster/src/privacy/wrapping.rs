@@ -22,10 +22,10 @@ pub trait KeyWrapper: Send + Sync + fmt::Debug + 'static {
 
     /// Wraps a key under the current one. `bound` is to be authenticated with it, so that a wrapped key is of no use
     /// in another place.
-    async fn wrap(&self, key: &SecretKey, bound: &[u8]) -> Result<Wrapped, WrapError>;
+    async fn wrap_key(&self, key: &SecretKey, bound: &[u8]) -> Result<Wrapped, WrapError>;
 
     /// The key again.
-    async fn unwrap(&self, wrapped: &Wrapped, bound: &[u8]) -> Result<SecretKey, WrapError>;
+    async fn unwrap_key(&self, wrapped: &Wrapped, bound: &[u8]) -> Result<SecretKey, WrapError>;
 }
 
 /// A key as it is stored.
@@ -172,7 +172,7 @@ impl KeyWrapper for WrappingKeys {
         self.first().name.clone()
     }
 
-    async fn wrap(&self, key: &SecretKey, bound: &[u8]) -> Result<Wrapped, WrapError> {
+    async fn wrap_key(&self, key: &SecretKey, bound: &[u8]) -> Result<Wrapped, WrapError> {
         let Named { name, key: by } = self.first();
         let mut nonce = [0; NONCE_BYTES];
         let filled = rand::fill(&mut nonce);
@@ -192,7 +192,7 @@ impl KeyWrapper for WrappingKeys {
         })
     }
 
-    async fn unwrap(&self, wrapped: &Wrapped, bound: &[u8]) -> Result<SecretKey, WrapError> {
+    async fn unwrap_key(&self, wrapped: &Wrapped, bound: &[u8]) -> Result<SecretKey, WrapError> {
         let named = self.0.iter().find(|named| named.name == wrapped.by);
         let named = named.ok_or_else(|| WrapError::Unknown(wrapped.by.clone()))?;
         let damaged = || WrapError::Damaged(wrapped.by.clone());
@@ -231,20 +231,20 @@ mod tests {
         let one = WrappingKeys::parse(&old).unwrap();
         let both = WrappingKeys::parse(&format!("# keys\n{}{}", *new, *old)).unwrap();
         let secret = random_key();
-        let wrapped = one.wrap(&secret, b"here").await.unwrap();
-        assert_eq!(both.unwrap(&wrapped, b"here").await.unwrap(), secret);
+        let wrapped = one.wrap_key(&secret, b"here").await.unwrap();
+        assert_eq!(both.unwrap_key(&wrapped, b"here").await.unwrap(), secret);
         assert_eq!((&*wrapped.by, &*both.current()), ("old", "new"));
-        let elsewhere = both.unwrap(&wrapped, b"there").await;
+        let elsewhere = both.unwrap_key(&wrapped, b"there").await;
         assert_eq!(elsewhere, Err(WrapError::Damaged("old".to_owned())));
-        let wrapped = both.wrap(&secret, b"here").await.unwrap();
-        let unknown = one.unwrap(&wrapped, b"here").await;
+        let wrapped = both.wrap_key(&secret, b"here").await.unwrap();
+        let unknown = one.unwrap_key(&wrapped, b"here").await;
         assert_eq!(unknown, Err(WrapError::Unknown("new".to_owned())));
         for at in 0..wrapped.bytes.len() {
             let mut changed = wrapped.clone();
             changed.bytes[at] ^= 1;
-            assert!(both.unwrap(&changed, b"here").await.is_err());
+            assert!(both.unwrap_key(&changed, b"here").await.is_err());
             changed.bytes.truncate(at);
-            assert!(both.unwrap(&changed, b"here").await.is_err());
+            assert!(both.unwrap_key(&changed, b"here").await.is_err());
         }
     }
 

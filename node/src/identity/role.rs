@@ -202,6 +202,8 @@ mod tests {
         ("cluster:read", "OAC"),
         ("cluster:administer", "C"),
         ("config:read", "C"),
+        ("subject:read", "A"),
+        ("subject:write", "A"),
     ];
 
     fn pairs() -> impl Iterator<Item = Permission> {

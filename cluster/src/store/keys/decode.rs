@@ -64,13 +64,7 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
             let actor = actor((slot, tenant, kind, key))?;
             Key::Payload { actor, chunk }
         }
-        Family::Catalog => {
-            let (tenant, kind, key): (Text<'_>, Text<'_>, Text<'_>) = tuple(rest)?;
-            Key::Catalog {
-                tenant: Tenant::new(tenant)?,
-                address: address(&kind, &key)?,
-            }
-        }
+        Family::Catalog => catalog(rest)?,
         Family::OperationByTime
         | Family::OperationByStatus
         | Family::OperationByType
@@ -104,6 +98,14 @@ fn timer(rest: &[u8]) -> Result<Key, Reason> {
         actor: actor((slot, tenant, kind, key))?,
         due_ms,
         name: name.into_owned(),
+    })
+}
+
+fn catalog(rest: &[u8]) -> Result<Key, Reason> {
+    let (tenant, kind, key): (Text<'_>, Text<'_>, Text<'_>) = tuple(rest)?;
+    Ok(Key::Catalog {
+        tenant: Tenant::new(tenant)?,
+        address: address(&kind, &key)?,
     })
 }
 

@@ -82,7 +82,7 @@ async fn erase(
         .await?;
         actors += page["actors"].as_u64().unwrap_or(0);
         counter.at(actors);
-        first.get_or_insert(page["erased"].clone());
+        first.get_or_insert_with(|| page["erased"].clone());
         after = page["cursor"].clone();
         if after.is_null() {
             break;

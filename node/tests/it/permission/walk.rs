@@ -90,8 +90,10 @@ impl Ask {
 
 /// Everything that can be asked, but for ephemeral messages and the word of a worker that it is ready.
 fn asks() -> Vec<Ask> {
-    [of_operations(), of_actors(), of_ours(), administration()]
+    let others = [of_ours(), administration(), of_subjects()];
+    [of_operations(), of_actors()]
         .into_iter()
+        .chain(others)
         .flatten()
         .collect()
 }
@@ -227,6 +229,50 @@ fn of_ours() -> Vec<Ask> {
             .graphql(
                 "mutation { sendCommand(kind: \"policy\", key: \"digest\", command: \"reset\") { seq } }",
             ),
+    ]
+}
+
+/// Of a node that has no key for personal data.
+fn of_subjects() -> Vec<Ask> {
+    vec![
+        ask("subject:read")
+            .query("subject/*", "list", "{}")
+            .get("/v1/subjects")
+            .behind("rejected"),
+        ask("subject:read")
+            .query("subject/ann", "get", "{}")
+            .get("/v1/subjects/ann")
+            .behind("rejected"),
+        ask("subject:read")
+            .query("subject/ann", "state", "{}")
+            .get("/v1/actors/subject/ann")
+            .graphql("{ actor(kind: \"subject\", key: \"ann\") { state } }")
+            .behind("rejected"),
+        ask("subject:read")
+            .query("subject/ann", "export", "{}")
+            .get("/v1/subjects/ann/export")
+            .behind("rejected"),
+        ask("subject:write")
+            .command("subject/ann", "erase", "{}")
+            .post("/v1/subjects/ann/erase", "")
+            .graphql(
+                "mutation { sendCommand(kind: \"subject\", key: \"ann\", command: \"erase\") { seq } }",
+            )
+            .behind("rejected"),
+        ask("subject:write")
+            .command("subject/ann", "consent", r#"{"purpose":"mail","granted":true}"#)
+            .post(
+                "/v1/subjects/ann/consents",
+                r#"{"purpose":"mail","granted":true}"#,
+            )
+            .behind("rejected"),
+        ask("subject:write")
+            .command("subject/*", "rewrap", "{}")
+            .post(
+                "/v1/actors/subject/*/commands",
+                r#"{"command":"rewrap","body":{}}"#,
+            )
+            .behind("rejected"),
     ]
 }
 

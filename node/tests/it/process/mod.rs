@@ -14,6 +14,7 @@ mod issuers;
 mod kill;
 mod metrics;
 mod policy;
+mod privacy;
 mod schedules;
 mod session;
 mod storage;
