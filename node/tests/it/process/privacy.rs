@@ -126,28 +126,7 @@ async fn a_subject_is_erased_under_load_and_nothing_readable_of_it_is_left() {
     let payload = payload.display().to_string();
     let node = debug(&data);
     let access = node.access();
-    for subject in ["ann", "ben"] {
-        submit(&access, subject, &payload);
-        access.ask(&[
-            "subject",
-            "consent",
-            "grant",
-            subject,
-            "mail",
-            "--note",
-            "by letter",
-        ]);
-    }
-    let client = access.connect().await;
-    set(&client, "ann", &format!("{MARK} ann 0")).await;
-    client.close().await;
-    let (events, said, mut operations) = exported(&access, "ann");
-    operations.sort_unstable();
-    assert_eq!(
-        (events, operations),
-        (1, vec!["ran-ann".to_owned(), "waits-ann".to_owned()])
-    );
-    assert_eq!(said, Some(format!("{MARK} ann 0")));
+    begin(&access, &payload).await;
     assert!(node.stop("TERM").success());
     backup("create", &path("old"), &data);
 
@@ -175,16 +154,7 @@ async fn a_subject_is_erased_under_load_and_nothing_readable_of_it_is_left() {
     };
     let (of_ann, of_ben, of_cy, ()) = tokio::join!(load("ann"), load("ben"), load("cy"), erasing);
     assert!(of_ann > 0 && of_ben > 0 && of_cy > 0);
-    // Of what was written after it, with a new key.
-    access.ask(&["subject", "erase", "ann"]);
-    assert_eq!(exported(&access, "ann"), (0, None, Vec::new()));
-    for id in ["waits-ann", "ran-ann"] {
-        fail(&mut access.client(&["op", "get", id]), 3);
-    }
-    let listed = access.ask(&["op", "list", "--label", "subject=ann"]);
-    assert_eq!(listed["items"], json!([]), "{listed}");
-    let listed = access.ask(&["actor", "list", "profile"]);
-    assert!(!listed.to_string().contains("ann"), "{listed}");
+    of_ann_is_nothing(&access);
     for (subject, done) in [("ben", of_ben), ("cy", of_cy)] {
         let (events, said, _) = exported(&access, subject);
         assert_eq!(
@@ -192,8 +162,6 @@ async fn a_subject_is_erased_under_load_and_nothing_readable_of_it_is_left() {
             (done, Some(format!("{MARK} {subject} {done}")))
         );
     }
-    let said = access.ask(&["subject", "consent", "list", "ann"]);
-    assert_eq!(said[0]["granted"], true, "{said}");
     // As it is after a crash, with all of its journal.
     node.kill();
     backup("create", &path("fresh"), &data);
@@ -218,7 +186,54 @@ async fn a_subject_is_erased_under_load_and_nothing_readable_of_it_is_left() {
     }
     store.close();
     drop(store);
+    old_backup_has_nobody_who_was_erased(scratch.path());
+}
 
+/// Something about two subjects.
+async fn begin(access: &Access, payload: &str) {
+    for subject in ["ann", "ben"] {
+        submit(access, subject, payload);
+        access.ask(&[
+            "subject",
+            "consent",
+            "grant",
+            subject,
+            "mail",
+            "--note",
+            "by letter",
+        ]);
+    }
+    let client = access.connect().await;
+    set(&client, "ann", &format!("{MARK} ann 0")).await;
+    client.close().await;
+    let (events, said, mut operations) = exported(access, "ann");
+    operations.sort_unstable();
+    assert_eq!(
+        (events, operations),
+        (1, vec!["ran-ann".to_owned(), "waits-ann".to_owned()])
+    );
+    assert_eq!(said, Some(format!("{MARK} ann 0")));
+}
+
+fn of_ann_is_nothing(access: &Access) {
+    // Of what was written after it, with a new key.
+    access.ask(&["subject", "erase", "ann"]);
+    assert_eq!(exported(access, "ann"), (0, None, Vec::new()));
+    for id in ["waits-ann", "ran-ann"] {
+        fail(&mut access.client(&["op", "get", id]), 3);
+    }
+    let listed = access.ask(&["op", "list", "--label", "subject=ann"]);
+    assert_eq!(listed["items"], json!([]), "{listed}");
+    let listed = access.ask(&["actor", "list", "profile"]);
+    assert!(!listed.to_string().contains("ann"), "{listed}");
+    let said = access.ask(&["subject", "consent", "list", "ann"]);
+    assert_eq!(said[0]["granted"], true, "{said}");
+}
+
+/// Of the data directory `a` and its backup `old`.
+fn old_backup_has_nobody_who_was_erased(scratch: &Path) {
+    let path = |name: &str| scratch.join(name);
+    let data = path("a");
     // An old backup has what it had, but for who was erased since.
     backup("keys", &path("keys"), &data);
     backup("restore", &path("old"), &path("b"));
