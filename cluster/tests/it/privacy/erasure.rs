@@ -64,7 +64,8 @@ async fn what_was_erased_is_not_there_and_then_cleared_and_the_rest_is_untouched
 
     let tenant = Tenant::default_tenant();
     let mut transaction = world.inner.begin();
-    let trail = audit::page(&mut *transaction, &tenant, None, Order::Ascending, 10);
+    let chain = (&tenant).into();
+    let trail = audit::page(&mut *transaction, &chain, None, Order::Ascending, 10);
     let trail = trail.await.unwrap();
     let told: Vec<_> = trail
         .iter()
