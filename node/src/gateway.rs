@@ -11,14 +11,13 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, future};
 use selvedge_cluster::actor::{
     CommandRequest, Host, Identity, Kind, Origin, QueryRequest, ReplyTo, ScopedAddress,
-    Subscription, SubscriptionItem, kind,
+    Subscription, SubscriptionItem,
 };
 use selvedge_cluster::audit::{Entry, Outcome as Ended};
-use selvedge_protocol::frame::{Consistency, Outcome, Since, Success};
+use selvedge_protocol::frame::{Consistency, Outcome, Since};
 use selvedge_protocol::{
-    ActorAddress, ActorKind, ErrorCode, Failure, IdError, OperationId, SessionId, Target, Tenant,
+    ActorAddress, ErrorCode, Failure, IdError, OperationId, SessionId, Target, Tenant,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -30,6 +29,7 @@ use crate::limit::{Allowance, Bearer, LimitName, Limits};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
 
+mod actors;
 pub(crate) mod audit;
 mod cluster;
 mod directory;
@@ -38,6 +38,7 @@ mod limit;
 mod subject;
 mod users;
 
+pub use actors::ACTOR_PAGE_MAX;
 pub(crate) use subject::SUBJECT;
 
 /// Answers what clients ask. One gateway does, or layers around it.
@@ -300,39 +301,6 @@ impl Gateway {
         }
         None
     }
-
-    fn list_actors(&self, caller: &Caller, body: &[u8], reply: ReplyTo) {
-        let request = match serde_json::from_slice::<ListActors>(body) {
-            Ok(request) => request,
-            Err(error) => {
-                return fail(reply, failure::body(&error));
-            }
-        };
-        let permission = Permission::to_list(&request.kind);
-        let permitted = self.authorize(caller, permission);
-        let take = || caller.allowance.take(LimitName::Queries);
-        if let Err(failure) = permitted.and_then(|()| take()) {
-            return fail(reply, failure);
-        }
-        let host = self.host.clone();
-        let tenant = caller.principal.tenant.clone();
-        tokio::spawn(async move {
-            let limit = request
-                .limit
-                .unwrap_or(PAGE_LEN_DEFAULT)
-                .clamp(1, ACTOR_PAGE_MAX);
-            let after = request.after.as_deref();
-            let outcome = match host.list(&tenant, &request.kind, after, limit).await {
-                Ok(keys) => Outcome::Success(Success {
-                    body: kind::json::encode(&ActorPage { keys }),
-                    seq: 0,
-                    version: 0,
-                }),
-                Err(error) => Outcome::Failure(failure::store(&error)),
-            };
-            reply.answer(outcome);
-        });
-    }
 }
 
 impl Service for Gateway {
@@ -524,27 +492,6 @@ impl Service for Gateway {
             .allowance(&principal.tenant, &principal.name, bearer)
     }
 }
-
-/// The body of the query `list` on [`Target::Actors`].
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ListActors {
-    kind: ActorKind,
-    /// Keys after this one.
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-/// Its answer: keys in order. Less than `limit` means that there are no more.
-#[derive(Debug, Serialize)]
-struct ActorPage {
-    keys: Vec<String>,
-}
-
-/// A page of a listing, where nothing is said.
-const PAGE_LEN_DEFAULT: usize = 50;
-/// A page of keys of 512 bytes must fit into a frame: 100 of them in JSON take 52 kB.
-pub const ACTOR_PAGE_MAX: usize = 100;
 
 /// The actor that an operation is.
 fn operation(tenant: Tenant, id: &OperationId) -> Result<ScopedAddress, Failure> {

@@ -7,7 +7,14 @@
 //! policy.set, policy.reset                        the patch before and after
 //! schedule.create|update|pause|resume|delete      what runs when, never its input
 //! operation.cancel|pause|resume|retry|signal      by somebody else than who submitted it
-//! session.close                                   before it takes effect
+//! session.close, session.close-all                one before it takes effect; those of a principal
+//! role.set|remove                                 the rules before and after
+//! api-key.create|revoke|remove                    never the key
+//! user.create|change|set-password|remove          never the password
+//! user.login, refused; login.end                  of users that there are
+//! limit.set|delete                                the rate before and after
+//! subject.export|erase|rewrap                     of whom, never what is known of them
+//! subject.consent.grant|withdraw                  to what
 //! cluster.drain|undrain|remove                    in the chain of the cluster
 //! backup.create|restore                           in the chain of the cluster, after their end
 //! audit.trim                                      how many records went, and up to which

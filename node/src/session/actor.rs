@@ -3,6 +3,8 @@
 //! Connections send it whole batches of frames through a [`SessionHandle`]; it asks the gateway and
 //! pushes what is to be sent onto its link, again as whole batches. It never waits for either.
 
+mod credential;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::gateway::{Caller, CommandCall, CommandPayload, QueryCall, Service};
-use crate::identity::{Permission, Request as Wanted, Term, authorize};
+use crate::identity::{Permission, Request as Wanted, authorize};
 use crate::session::alarm::{Alarm, is_asking};
 use crate::session::elsewhere::{Elsewhere, Told};
 use crate::session::handle::{ConnectionNumber, PayloadCommand};
@@ -298,38 +300,6 @@ impl State {
         self.caller.allowance = allowance;
         self.alarm.asked(Instant::now());
         self.set_alarm(myself, connection);
-    }
-
-    fn look_at_credential(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
-        if !self.is_current(connection) || !self.is_let_in(myself) {
-            return;
-        }
-        match self.alarm.check_idle() {
-            Ok(()) => self.set_alarm(myself, connection),
-            Err(failure) => {
-                self.end(End::Failed(failure));
-                self.work.leave();
-                myself.stop(None);
-            }
-        }
-    }
-
-    fn set_alarm(&mut self, myself: &ActorRef<Message>, connection: ConnectionNumber) {
-        let principal = self.caller.principal.clone();
-        let term = Term::new(Some(principal), self.clock.clone());
-        self.alarm.set(term, myself, connection);
-    }
-
-    /// Whether the credential holds. Where it has expired the connection ends; with another the client may resume.
-    fn is_let_in(&mut self, myself: &ActorRef<Message>) -> bool {
-        match self.caller.principal.check_present(&self.clock) {
-            Ok(()) => true,
-            Err(failure) => {
-                self.service.expired(&self.caller.principal);
-                self.expel(myself, failure);
-                false
-            }
-        }
     }
 
     /// A client that has come back is served: it had nowhere else to go.
