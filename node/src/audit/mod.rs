@@ -12,6 +12,7 @@
 //! api-key.create|revoke|remove                    never the key
 //! user.create|change|set-password|remove          never the password
 //! user.login, refused; login.end                  of users that there are
+//! signing-key.create|remove                       by the cluster itself
 //! limit.set|delete                                the rate before and after
 //! subject.export|erase|rewrap                     of whom, never what is known of them
 //! subject.consent.grant|withdraw                  to what

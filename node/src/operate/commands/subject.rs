@@ -40,7 +40,16 @@ pub(crate) async fn run(printer: Printer, command: Subject) -> Result<(), Comman
             let shown = ask(&client, named.subject.as_str(), "get", json!({})).await?;
             client.close().await;
             printer.result(&shown["consents"], |consents| {
-                rows(consents, &["purpose", "granted", "at", "by", "note"])
+                rows(
+                    consents,
+                    &[
+                        ("PURPOSE", "purpose"),
+                        ("GRANTED", "granted"),
+                        ("AT", "at"),
+                        ("BY", "by"),
+                        ("NOTE", "note"),
+                    ],
+                )
             });
             Ok(())
         }
@@ -54,7 +63,13 @@ async fn list(printer: Printer, flags: &ClientFlags, body: Value) -> Result<(), 
     printer.result(&page, |page| {
         let mut text = rows(
             &page["items"],
-            &["subject", "state", "createdAt", "erasedAt", "wrappedBy"],
+            &[
+                ("SUBJECT", "subject"),
+                ("STATE", "state"),
+                ("CREATED", "createdAt"),
+                ("ERASED", "erasedAt"),
+                ("WRAPPED BY", "wrappedBy"),
+            ],
         );
         if let Some(cursor) = page["cursor"].as_str() {
             text.push_str(&format!("\nmore: --cursor {cursor}"));
@@ -250,16 +265,22 @@ fn target(key: &str) -> Result<Target, CommandFailure> {
     }))
 }
 
-/// A table of some fields of each.
-fn rows(items: &Value, fields: &[&str]) -> String {
+/// A table of some fields of each, under their headings.
+fn rows(items: &Value, fields: &[(&str, &str)]) -> String {
     let word = |value: &Value| match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let heading = fields.iter().map(|field| field.to_uppercase()).collect();
+    let heading = fields.iter().map(|(heading, _)| (*heading).to_owned());
+    let heading = heading.collect();
     let items = items.as_array().into_iter().flatten();
-    let rows = items.map(|item| fields.iter().map(|field| word(&item[*field])).collect());
+    let rows = items.map(|item| {
+        fields
+            .iter()
+            .map(|(_, field)| word(&item[*field]))
+            .collect()
+    });
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
     table(&rows)
 }
