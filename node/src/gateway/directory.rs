@@ -269,6 +269,10 @@ impl Page {
         let limit = self.limit.unwrap_or(OPERATION_PAGE_DEFAULT);
         let limit = limit.clamp(1, OPERATION_PAGE_MAX);
         let after = self.cursor.unwrap_or_default();
+        if after.len() > CURSOR_BYTES_MAX {
+            let message = "give the cursor of the page before, or none";
+            return Err(Failure::field(ErrorCode::Invalid, "cursor", message));
+        }
         let mut all = all.skip_while(|(name, _)| *name <= after).peekable();
         let (mut items, mut cursor, mut bytes) = (Vec::new(), None, 0);
         while let Some((name, item)) = all.next() {
@@ -367,3 +371,6 @@ fn outcome(answer: Answer) -> Outcome {
 /// What goes into an answer before the next page begins: with the largest item a role can be, 8 KiB, still within the
 /// 64 KiB of a frame.
 const PAGE_BYTES: usize = 40 * 1024;
+
+/// What a cursor may have: it is the name or id of what a page ended with.
+const CURSOR_BYTES_MAX: usize = 1_024;

@@ -8,7 +8,7 @@ use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, Param
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
 /// A description in the making.
 pub(crate) struct Doc {
@@ -177,10 +177,12 @@ impl Doc {
             .example(Some(example))
             .build();
         let response = common(ResponseBuilder::new().description(what));
-        doc.response(
-            status,
-            response.content("application/json", content).build(),
-        )
+        let mut response = response.content("application/json", content);
+        if status >= 400 {
+            // What is refused before it is known what it asks for.
+            response = response.content("application/problem+json", problem());
+        }
+        doc.response(status, response.build())
     }
 
     /// The same, with these headers beside.
@@ -227,9 +229,7 @@ impl Doc {
             if !statuses.contains(&status) || self.statuses.contains(&status) {
                 continue;
             }
-            let content = ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name("Problem")))
-                .build();
+            let content = problem();
             let mut response = common(ResponseBuilder::new().description(what));
             match status {
                 401 => {
@@ -275,6 +275,12 @@ fn common(response: ResponseBuilder) -> ResponseBuilder {
                 "By what the node's log has the request: the trace of `traceparent`, or a new id.",
             ),
         )
+}
+
+fn problem() -> Content {
+    ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .build()
 }
 
 fn header(what: &str) -> utoipa::openapi::header::Header {
