@@ -58,8 +58,8 @@ pub trait Service: Send + Sync + 'static {
     fn tell(&self, caller: &Caller, target: &Target, name: &str, data: &Bytes);
     /// Hears that somebody was refused by whoever authorises what never comes here. Must be cheap.
     fn denied(&self, principal: &Principal, permission: Permission);
-    /// Hears that somebody came with a credential that has expired. Must be cheap.
-    fn expired(&self, principal: &Principal);
+    /// Hears why a principal does not hold any more: its credential has expired, or something of it has changed. Must be cheap.
+    fn ended(&self, principal: &Principal, failure: &Failure);
     /// Records in the audit trail what somebody is about to do that nothing else is committed of.
     fn record(&self, caller: &Caller, act: Act) -> BoxFuture<'static, Result<(), Failure>>;
     /// What somebody may use, for the [`Caller`] that is made of it.
@@ -465,9 +465,9 @@ impl Service for Gateway {
         }
     }
 
-    fn expired(&self, principal: &Principal) {
+    fn ended(&self, principal: &Principal, failure: &Failure) {
         if let Some(refusals) = &self.refusals {
-            refusals.note_expired(principal);
+            refusals.note_ended(principal, failure);
         }
     }
 

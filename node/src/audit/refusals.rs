@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use selvedge_cluster::Clock;
 use selvedge_cluster::audit::{Chain, Entry, Outcome};
 use selvedge_protocol::limits::{REFUSALS_MAX, REFUSALS_MS};
-use selvedge_protocol::{ErrorCode, time};
+use selvedge_protocol::{ErrorCode, Failure, time};
 
 use crate::identity::{Permission, Principal};
 use crate::metrics;
@@ -68,8 +68,12 @@ impl Refusals {
         });
     }
 
-    /// Counts that somebody came with a credential that has expired.
-    pub fn note_expired(&self, principal: &Principal) {
+    /// Counts that somebody came, or stayed, with a credential that has expired. One that only has to be judged anew, since
+    /// something of it has changed, is refused nothing yet.
+    pub fn note_ended(&self, principal: &Principal, failure: &Failure) {
+        if failure.code != ErrorCode::Unauthenticated {
+            return;
+        }
         self.note(Refusal {
             chain: Chain::from(&principal.tenant),
             principal: Arc::clone(&principal.name),

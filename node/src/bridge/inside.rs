@@ -72,7 +72,7 @@ impl Inside {
         }?;
         principal
             .check_present(&self.clock)
-            .inspect_err(|_| self.service.expired(&principal))?;
+            .inspect_err(|failure| self.service.ended(&principal, failure))?;
         Ok(principal)
     }
 

@@ -151,7 +151,7 @@ impl Sessions {
             .await?;
         principal
             .check_present(&shared.inside.clock)
-            .inspect_err(|_| shared.inside.service.expired(&principal))?;
+            .inspect_err(|failure| shared.inside.service.ended(&principal, failure))?;
         let opened = self.admit(&principal, resume)?;
         let service = &shared.inside.service;
         let allowance = service.allowance(&principal, Bearer::Connection)?;

@@ -15,6 +15,22 @@ fn refusal(name: &str) -> Refusal {
 }
 
 #[test]
+fn who_is_to_be_judged_anew_is_refused_nothing() {
+    let refusals = Refusals::new(Clock::manual(1_000_000, 1));
+    let ann = Principal::new("ann", Tenant::default_tenant(), []);
+    for code in [ErrorCode::Unavailable, ErrorCode::PermissionDenied] {
+        refusals.note_ended(&ann, &Failure::new(code, "it has changed"));
+    }
+    assert!(refusals.all().is_empty());
+    let expired = Failure::new(ErrorCode::Unauthenticated, "it has expired");
+    refusals.note_ended(&ann, &expired);
+    let [counted] = &refusals.all()[..] else {
+        panic!("one is counted");
+    };
+    assert_eq!(counted.entry().action, "session.open");
+}
+
+#[test]
 fn a_minute_of_one_kind_is_one_record_with_a_count() {
     let mut counts = Counts::default();
     for ms in 0..1_000 {

@@ -39,7 +39,7 @@ impl State {
         match self.caller.principal.check_present(&self.clock) {
             Ok(()) => true,
             Err(failure) => {
-                self.service.expired(&self.caller.principal);
+                self.service.ended(&self.caller.principal, &failure);
                 self.expel(myself, failure);
                 false
             }

@@ -139,7 +139,7 @@ impl Stand {
 impl Service for Stand {
     fn denied(&self, _: &Principal, _: Permission) {}
 
-    fn expired(&self, _: &Principal) {}
+    fn ended(&self, _: &Principal, _: &Failure) {}
 
     fn record(&self, _: &Caller, _: Act) -> BoxFuture<'static, Result<(), Failure>> {
         future::ready(Ok(())).boxed()
