@@ -52,7 +52,6 @@ impl Default for LocalLimits {
                 100_000,       // submissions
                 100_000,       // subscriptions: a session has 1,000 at a time
                 400_000,       // datagrams
-                10,            // logins
             ]),
             // Principals stand for whole fleets of devices, on as many connections: what a node can do at all.
             principal: per_second([
@@ -63,7 +62,6 @@ impl Default for LocalLimits {
                 1_000_000,     // submissions
                 1_000_000,     // subscriptions
                 1_000_000,     // datagrams
-                10,            // logins
             ]),
         }
     }

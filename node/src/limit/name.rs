@@ -25,8 +25,6 @@ pub enum LimitName {
     Subscriptions,
     /// Ephemeral messages: those over the limit are lost.
     Datagrams,
-    /// Logins that failed.
-    Logins,
 }
 
 /// For whom a limit holds.
@@ -85,9 +83,8 @@ impl LimitName {
         Self::Submissions,
         Self::Subscriptions,
         Self::Datagrams,
-        Self::Logins,
     ];
-    pub(super) const COUNT: usize = 8;
+    pub(super) const COUNT: usize = 7;
 
     /// As people, rows and metrics have it.
     pub const fn name(self) -> &'static str {
@@ -99,7 +96,6 @@ impl LimitName {
             Self::Submissions => "submissions",
             Self::Subscriptions => "subscriptions",
             Self::Datagrams => "datagrams",
-            Self::Logins => "logins",
         }
     }
 
@@ -251,7 +247,10 @@ mod tests {
             assert_eq!(name.name().parse(), Ok(name));
         }
         let error = "jumps".parse::<LimitName>().unwrap_err();
-        assert!(error.to_string().contains("datagrams, logins"), "{error}");
+        assert!(
+            error.to_string().contains("subscriptions, datagrams"),
+            "{error}"
+        );
     }
 
     #[test]

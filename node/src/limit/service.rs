@@ -134,13 +134,6 @@ impl Limits {
         }))
     }
 
-    /// Counts a login that failed, against who it was for and its tenant, or refuses to try more of them. Only for
-    /// names that exist, as each takes an account: names that nobody has go by the address that they come from.
-    pub fn login_failed(&self, tenant: &Tenant, principal: &Arc<str>) -> Result<(), Failure> {
-        let allowance = self.allowance(tenant, principal, Bearer::Request)?;
-        allowance.take(LimitName::Logins)
-    }
-
     /// All limits that are set, as they are stored.
     pub(crate) async fn list(&self) -> Result<Vec<Limit>, store::Error> {
         rows::all(&*self.0.store).await

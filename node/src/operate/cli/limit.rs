@@ -57,6 +57,6 @@ pub(crate) enum Limit {
 pub(crate) struct LimitNamed {
     /// tenant:NAME, tenant:* (each that has none of its own), principal:NAME or principal:*.
     pub(crate) scope: String,
-    /// bytes, frames, commands, queries, submissions, subscriptions, datagrams or logins.
+    /// bytes, frames, commands, queries, submissions, subscriptions or datagrams.
     pub(crate) limit: String,
 }

@@ -170,7 +170,7 @@ async fn answers_are_as_described() {
     ] {
         api.holds("post", template, &http.post(path, body).await);
     }
-    let limit = "/v1/limits/principal:ann/logins";
+    let limit = "/v1/limits/principal:ann/datagrams";
     let template = "/v1/limits/{scope}/{name}";
     for body in [json!({ "rate": "9/s" }), json!({ "rate": "9" }), json!({})] {
         let answer = http
@@ -214,11 +214,11 @@ async fn answers_are_as_described() {
         ("/v1/limits", "/v1/limits"),
         ("/v1/limits/top", "/v1/limits/top"),
         (
-            "/v1/limits/principal:ann/logins",
+            "/v1/limits/principal:ann/datagrams",
             "/v1/limits/{scope}/{name}",
         ),
         (
-            "/v1/limits/principal:none/logins",
+            "/v1/limits/principal:none/datagrams",
             "/v1/limits/{scope}/{name}",
         ),
         ("/v1/audit", "/v1/audit"),
@@ -247,7 +247,7 @@ async fn answers_are_as_described() {
     }
     let gone = http.delete("/v1/cluster/nodes/n").await;
     api.holds("delete", "/v1/cluster/nodes/{node}", &gone);
-    let deleted = http.delete("/v1/limits/principal:ann/logins").await;
+    let deleted = http.delete("/v1/limits/principal:ann/datagrams").await;
     api.holds("delete", "/v1/limits/{scope}/{name}", &deleted);
     node.stop().await;
 }

@@ -380,7 +380,7 @@ fn of_limits() -> Vec<Ask> {
                 "limit.set",
                 r#"{"scope":"tenant:other","limit":"queries","rate":"9/s"}"#,
             )
-            .put("/v1/limits/tenant:*/logins", r#"{"rate":"9/s"}"#),
+            .put("/v1/limits/tenant:*/datagrams", r#"{"rate":"9/s"}"#),
         ask("limit:administer")
             .command(
                 "cluster",
