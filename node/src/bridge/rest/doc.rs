@@ -177,11 +177,20 @@ impl Doc {
             .example(Some(example))
             .build();
         let response = common(ResponseBuilder::new().description(what));
-        let mut response = response.content("application/json", content);
-        if status >= 400 {
-            // What is refused before it is known what it asks for.
-            response = response.content("application/problem+json", problem());
-        }
+        let response = response.content("application/json", content);
+        doc.response(status, response.build())
+    }
+
+    /// Refuses with this in JSON, or with a problem what is refused before it is known what it asks for.
+    pub(crate) fn fails<T: ToSchema>(self, status: u16, what: &str, example: Value) -> Self {
+        let (doc, reference) = self.reference::<T>();
+        let content = ContentBuilder::new()
+            .schema(Some(reference))
+            .example(Some(example))
+            .build();
+        let response = common(ResponseBuilder::new().description(what))
+            .content("application/json", content)
+            .content("application/problem+json", problem());
         doc.response(status, response.build())
     }
 

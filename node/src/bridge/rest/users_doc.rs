@@ -257,7 +257,7 @@ pub(super) fn introspect() -> Doc {
     let answer = json!({ "active": false });
     api.form(&fields)
         .answers::<TokenState>(200, "What it is.", answer)
-        .answers::<TokenError>(400, "No token is shown.", an_error())
+        .fails::<TokenError>(400, "No token is shown.", an_error())
 }
 
 pub(super) fn keys() -> Doc {
@@ -272,8 +272,8 @@ pub(super) fn keys() -> Doc {
 }
 
 fn refuses(api: Doc) -> Doc {
-    api.answers::<TokenError>(400, "It is refused.", an_error())
-        .answers::<TokenError>(503, "It cannot be said now.", an_error())
+    api.fails::<TokenError>(400, "It is refused.", an_error())
+        .fails::<TokenError>(503, "It cannot be said now.", an_error())
 }
 
 fn an_error() -> Value {
