@@ -3,8 +3,8 @@
 //! nobody means.
 //!
 //! `cargo run --release -p selvedge-benches --example admission_figures`. Nodes and the sender of junk are processes of
-//! their own, started by this one with arguments, so that what they use can be told apart. With the argument
-//! `flood ADDRESS SECONDS` it is that sender alone.
+//! their own, started by this one with arguments, so that what they use can be told apart. With an argument one part alone is
+//! measured: `costs`, `crowd` or `flooded`. With `flood ADDRESS SECONDS` it is that sender alone.
 
 #![expect(clippy::print_stdout, reason = "figures are for people to read")]
 
@@ -26,6 +26,8 @@ use self::junk::Junk;
 
 type Failed = Box<dyn Error + Send + Sync>;
 
+/// What is measured, in this order.
+const PARTS: [&str; 3] = ["costs", "crowd", "flooded"];
 /// Handshakes that are accepted, and first packets that are not.
 const ACCEPTED: usize = 2_000;
 const TURNED_AWAY: usize = 40_000;
@@ -44,7 +46,8 @@ async fn main() -> Result<(), Failed> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [] => measure().await,
+        [] => measure(&PARTS).await,
+        [part] if PARTS.contains(part) => measure(&[part]).await,
         ["node", what, directory] => node::serve(what, Path::new(directory)).await,
         ["flood", address, seconds] => {
             let sent = Junk::make(JUNK_PER_SECOND * 2)
@@ -54,17 +57,23 @@ async fn main() -> Result<(), Failed> {
             println!("{sent}");
             Ok(())
         }
-        _ => Err("no arguments, or: flood ADDRESS SECONDS".into()),
+        _ => Err("no arguments; one of costs, crowd, flooded; or: flood ADDRESS SECONDS".into()),
     }
 }
 
-async fn measure() -> Result<(), Failed> {
+async fn measure(parts: &[&str]) -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let client = Client::new(directory.path())?;
-    costs(directory.path(), &client).await?;
-    crowd(directory.path(), &client).await?;
-    for sort in [Sort::Command, Sort::Query] {
-        flooded(directory.path(), &client, sort).await?;
+    if parts.contains(&"costs") {
+        costs(directory.path(), &client).await?;
+    }
+    if parts.contains(&"crowd") {
+        crowd(directory.path(), &client).await?;
+    }
+    if parts.contains(&"flooded") {
+        for sort in [Sort::Command, Sort::Query] {
+            flooded(directory.path(), &client, sort).await?;
+        }
     }
     Ok(())
 }

@@ -7,15 +7,15 @@
 //! ```
 //!
 //! A bucket lets some failures pass and then asks for a wait that doubles. So whoever guesses from elsewhere slows down
-//! others from elsewhere, and never the user at home. What it knows is of this node alone: over a cluster of n nodes, n times
-//! as many guesses pass.
+//! others from elsewhere, and never the user at home. What it knows is of this node alone. Past some failures of a user from
+//! elsewhere the nodes count together as well, so that n nodes are no n times as many guesses: see `Limits::try_password`.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
 use selvedge_protocol::Tenant;
-use selvedge_protocol::limits::LOGIN_BUCKETS_MAX;
+use selvedge_protocol::limits::{LOGIN_BUCKETS_MAX, LOGIN_TRIES_NODE};
 
 /// Where somebody logs in from: the network that an address is in, as wide as one subscriber or office has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,8 +106,7 @@ impl Of {
                 free: 4,
                 longest_ms: 15 * 60_000,
             },
-            // Many places guess at one user: 1,440 a day, far from what a password of fifteen characters needs. Longer
-            // waits would keep the user from every new place.
+            // Many places guess at one user: as many as all nodes let pass together.
             Self::User => Pace {
                 free: 20,
                 longest_ms: 60_000,
@@ -183,6 +182,16 @@ impl<S: BuildHasher> Throttle<S> {
             bucket.last_ms = now_ms;
         }
         Ok(())
+    }
+
+    /// Whether somebody is guessed at from elsewhere, as far as this node has seen: then what other nodes have seen counts too.
+    pub(super) fn is_guessed_at(&self, attempt: Attempt<'_>, now_ms: u64) -> bool {
+        let counted = self.counted(attempt).into_iter();
+        let mut of_user = counted.filter(|(of, _)| *of == Of::User);
+        of_user.any(|(_, key)| {
+            let bucket = self.buckets.get(&key);
+            bucket.is_some_and(|it| !it.is_forgotten(now_ms) && it.failures >= LOGIN_TRIES_NODE)
+        })
     }
 
     /// The login was good: its own failures are forgiven, and it counts for nothing in what it shares with others.

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use selvedge_protocol::limits::LIMIT_ACCOUNTS_MAX;
 
 use crate::limit::lease::Lease;
 use crate::limit::meter::Meter;
-use crate::limit::name::{LimitName, Party};
+use crate::limit::name::{Counted, LimitName, Party};
 use crate::limit::rules::Rules;
 
 /// The use of one party.
@@ -20,15 +19,17 @@ pub(super) struct Account {
     /// Of this node alone.
     pub(super) meters: Meters,
     leases: [Lease; LimitName::COUNT],
+    passwords: Lease,
 }
 
 /// What a node counts by itself, one for each thing.
 #[derive(Debug, Default)]
 pub(super) struct Meters([Meter; LimitName::COUNT]);
 
-/// All accounts.
-#[derive(Debug, Default)]
+/// All accounts of a sort.
+#[derive(Debug)]
 pub(super) struct Accounts {
+    max: usize,
     table: DashMap<Party, Arc<Account>>,
     /// Kept beside the table, whose own count looks at all of its parts.
     count: AtomicUsize,
@@ -54,6 +55,7 @@ impl Account {
             party,
             meters: Meters::default(),
             leases: std::array::from_fn(|_| Lease::default()),
+            passwords: Lease::default(),
         }
     }
 
@@ -61,24 +63,42 @@ impl Account {
         &self.leases[name as usize]
     }
 
+    pub(super) const fn counted(&self, counted: Counted) -> &Lease {
+        match counted {
+            Counted::Limit(name) => self.lease(name),
+            Counted::Passwords => &self.passwords,
+        }
+    }
+
     fn set(&self, rules: &Rules) {
         for name in LimitName::ALL {
             self.lease(name).set(rules.of(&self.party, name));
         }
+        let passwords = rules.rate(&self.party, Counted::Passwords);
+        self.passwords.set(passwords);
     }
 
     fn is_as_new(&self, now_ns: u64) -> bool {
-        self.meters.are_full(now_ns) && self.leases.iter().all(Lease::is_settled)
+        let mut leases = self.leases.iter().chain([&self.passwords]);
+        self.meters.are_full(now_ns) && leases.all(Lease::is_settled)
     }
 }
 
 impl Accounts {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max,
+            table: DashMap::new(),
+            count: AtomicUsize::new(0),
+        }
+    }
+
     /// The account of a party, made if there is none.
     pub(super) fn of(&self, party: &Party, rules: &Rules) -> Result<Arc<Account>, Full> {
         if let Some(account) = self.table.get(party) {
             return Ok(Arc::clone(&account));
         }
-        if self.count.load(Ordering::Relaxed) >= LIMIT_ACCOUNTS_MAX {
+        if self.count.load(Ordering::Relaxed) >= self.max {
             return Err(Full);
         }
         match self.table.entry(party.clone()) {
@@ -134,7 +154,7 @@ mod tests {
 
     #[test]
     fn to_come_back_resets_nothing() {
-        let (accounts, rules) = (Accounts::default(), Rules::default());
+        let (accounts, rules) = (Accounts::new(10), Rules::default());
         rules.replace(HashMap::from([(
             LimitId {
                 scope: Scope::Principals(Tenant::default_tenant()),
@@ -169,7 +189,7 @@ mod tests {
 
     #[test]
     fn rules_that_change_reach_accounts_that_are_there() {
-        let (accounts, rules) = (Accounts::default(), Rules::default());
+        let (accounts, rules) = (Accounts::new(10), Rules::default());
         let ann = accounts.of(&party("ann"), &rules).unwrap();
         let lease = ann.lease(LimitName::Queries);
         assert_eq!(lease.take(), Taken::Free);

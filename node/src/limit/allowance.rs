@@ -145,7 +145,7 @@ impl Inner {
     fn take_leased(&self, account: &Arc<Account>, name: LimitName) -> Taken {
         let taken = account.lease(name).take();
         if taken == Taken::GrantedTend {
-            Shared::tend(&self.shared, account, name);
+            Shared::tend(&self.shared, account, name.into());
         }
         taken
     }
@@ -164,7 +164,7 @@ impl Inner {
         meter.charge(now_ns, paces.principal[at], tokens);
         for account in [&self.principal, &self.tenant] {
             if account.lease(name).charge(tokens) == Taken::GrantedTend {
-                Shared::tend(&self.shared, account, name);
+                Shared::tend(&self.shared, account, name.into());
             }
         }
     }

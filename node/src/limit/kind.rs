@@ -62,7 +62,7 @@ impl LimitKind {
             let key = actor.address.key.as_str();
             Party::of_key(&actor.tenant, key)
         });
-        let rate = party.and_then(|(party, name)| self.rules.of(&party, name));
+        let rate = party.and_then(|(party, counted)| self.rules.rate(&party, counted));
         let Some(rate) = rate else {
             // It was taken away, of which the node that asks will hear; or set, of which this one will.
             return Err(Refusal::rejected("no such limit is in force here"));

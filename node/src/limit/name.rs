@@ -27,6 +27,14 @@ pub enum LimitName {
     Datagrams,
 }
 
+/// What the nodes of a cluster count together: what limits can be set for, and what always is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    Limit(LimitName),
+    /// Passwords that are tried as somebody from where they have not logged in before.
+    Passwords,
+}
+
 /// For whom a limit holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
@@ -165,6 +173,32 @@ impl fmt::Display for LimitName {
     }
 }
 
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit(name) => name.fmt(f),
+            Self::Passwords => f.write_str(PASSWORDS),
+        }
+    }
+}
+
+impl FromStr for Counted {
+    type Err = WrongName;
+
+    fn from_str(text: &str) -> Result<Self, WrongName> {
+        match text {
+            PASSWORDS => Ok(Self::Passwords),
+            name => Ok(Self::Limit(name.parse()?)),
+        }
+    }
+}
+
+impl From<LimitName> for Counted {
+    fn from(name: LimitName) -> Self {
+        Self::Limit(name)
+    }
+}
+
 impl fmt::Display for LimitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.scope, self.name)
@@ -183,24 +217,24 @@ impl Party {
         }
     }
 
-    /// The key of the actor that owns its tokens of this name, within its tenant.
-    pub(super) fn key(&self, name: LimitName) -> String {
+    /// The key of the actor that owns its tokens of these things, within its tenant.
+    pub(super) fn key(&self, counted: Counted) -> String {
         match &self.principal {
-            None => format!("{name}/tenant"),
-            Some(principal) => format!("{name}/principal/{principal}"),
+            None => format!("{counted}/tenant"),
+            Some(principal) => format!("{counted}/principal/{principal}"),
         }
     }
 
     /// What such a key names.
-    pub(super) fn of_key(tenant: &Tenant, key: &str) -> Option<(Self, LimitName)> {
-        let (name, party) = key.split_once('/')?;
+    pub(super) fn of_key(tenant: &Tenant, key: &str) -> Option<(Self, Counted)> {
+        let (counted, party) = key.split_once('/')?;
         let principal = match party.split_once('/') {
             None if party == "tenant" => None,
             Some(("principal", principal)) => Some(principal.into()),
             None | Some(_) => return None,
         };
         let tenant = tenant.clone();
-        Some((Self { tenant, principal }, name.parse().ok()?))
+        Some((Self { tenant, principal }, counted.parse().ok()?))
     }
 }
 
@@ -215,6 +249,9 @@ impl Level {
         }
     }
 }
+
+/// As keys have it.
+const PASSWORDS: &str = "passwords";
 
 #[cfg(test)]
 mod tests {
@@ -265,8 +302,11 @@ mod tests {
         ] {
             assert_eq!(Party::of_key(&tenant, key), None, "{key}");
         }
-        let (party, name) = Party::of_key(&tenant, "commands/tenant").unwrap();
-        assert_eq!((party.principal, name), (None, LimitName::Commands));
+        let (party, counted) = Party::of_key(&tenant, "commands/tenant").unwrap();
+        assert_eq!(
+            (party.principal, counted),
+            (None, LimitName::Commands.into())
+        );
     }
 
     #[test]
@@ -275,11 +315,12 @@ mod tests {
             tenant: Tenant::default_tenant(),
             principal: Some("p".repeat(LABEL_BYTES_MAX).into()),
         };
-        for name in LimitName::ALL {
-            let key = party.key(name);
+        let limits = LimitName::ALL.map(Counted::Limit);
+        for counted in limits.into_iter().chain([Counted::Passwords]) {
+            let key = party.key(counted);
             assert!(selvedge_protocol::ActorKey::new(key.clone()).is_ok());
             let read = Party::of_key(&party.tenant, &key);
-            assert_eq!(read, Some((party.clone(), name)));
+            assert_eq!(read, Some((party.clone(), counted)));
         }
     }
 }

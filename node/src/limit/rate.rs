@@ -41,6 +41,15 @@ impl Rate {
         }
     }
 
+    /// So many an hour, and no more than a burst of them at once.
+    pub(super) const fn per_hour(tokens: u64, burst: u64) -> Self {
+        Self {
+            tokens,
+            per: Per::Hour,
+            burst,
+        }
+    }
+
     /// The same with another burst.
     pub fn with_burst(self, burst: u64) -> Result<Self, WrongRate> {
         match (1..=LIMIT_RATE_MAX).contains(&burst) {

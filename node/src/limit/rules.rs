@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use selvedge_protocol::limits::{LOGIN_TRIES_BURST, LOGIN_TRIES_HOUR};
 
-use crate::limit::name::{LimitId, LimitName, Party};
+use crate::limit::name::{Counted, LimitId, LimitName, Party};
 use crate::limit::rate::Rate;
 
 /// A cheap handle.
@@ -28,7 +29,18 @@ impl Rules {
         let mut scopes = party.scopes().into_iter();
         scopes.find_map(|scope| rules.get(&LimitId { scope, name }).copied())
     }
+
+    /// The rate of what is counted together.
+    pub(super) fn rate(&self, party: &Party, counted: Counted) -> Option<Rate> {
+        match counted {
+            Counted::Limit(name) => self.of(party, name),
+            Counted::Passwords => Some(PASSWORDS),
+        }
+    }
 }
+
+/// Of one user, over the cluster.
+const PASSWORDS: Rate = Rate::per_hour(LOGIN_TRIES_HOUR, LOGIN_TRIES_BURST);
 
 #[cfg(test)]
 mod tests {

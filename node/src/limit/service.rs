@@ -13,7 +13,9 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::Host;
 use selvedge_cluster::bulletin::{Follower, News};
 use selvedge_cluster::store::{self, Store, record};
-use selvedge_protocol::limits::{LIMIT_RETRY_MS, LIMIT_SWEEP_MS};
+use selvedge_protocol::limits::{
+    LIMIT_ACCOUNTS_MAX, LIMIT_RETRY_MS, LIMIT_SWEEP_MS, LOGIN_TRIES_USERS_MAX,
+};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -22,7 +24,8 @@ use tokio::time::{sleep, sleep_until};
 use crate::limit::account::{Account, Accounts, Full, Meters};
 use crate::limit::allowance::{Allowance, Inner};
 use crate::limit::local::{LocalLimits, Paces};
-use crate::limit::name::{LimitId, LimitName, Party};
+use crate::limit::lease::Taken;
+use crate::limit::name::{Counted, LimitId, Party};
 use crate::limit::rate::Rate;
 use crate::limit::rows::{self, Change, Limit, SetError};
 use crate::limit::rules::Rules;
@@ -66,6 +69,8 @@ pub(super) struct Shared {
     store: Arc<dyn Store>,
     rules: Rules,
     accounts: Accounts,
+    /// Of those as whom passwords are tried, apart: whoever guesses keeps nobody out of sessions.
+    tried: Accounts,
     /// The main runtime: tokens are taken on threads of the bridge as well.
     runtime: Handle,
     /// How long owners take to answer, smoothed.
@@ -93,7 +98,8 @@ impl Limits {
             top: Mutex::default(),
             store,
             rules,
-            accounts: Accounts::default(),
+            accounts: Accounts::new(LIMIT_ACCOUNTS_MAX),
+            tried: Accounts::new(LOGIN_TRIES_USERS_MAX),
             runtime: Handle::current(),
             way_ns: AtomicU64::new(WAY_NS_FIRST),
             is_stopping: AtomicBool::new(false),
@@ -132,6 +138,32 @@ impl Limits {
             tenant: account(None)?,
             shared: Arc::clone(shared),
         }))
+    }
+
+    /// Whether one more password may be tried as somebody, of all that the nodes of the cluster try; or when to come back.
+    /// `name` is the same on all nodes, and whoever it names need not be there. A node that counts for as many as it may lets
+    /// it through: it counts by itself as well.
+    pub fn try_password(&self, tenant: &Tenant, name: Arc<str>) -> Result<(), Duration> {
+        let shared = &self.0;
+        let party = Party {
+            tenant: tenant.clone(),
+            principal: Some(name),
+        };
+        let Ok(account) = shared.tried.of(&party, &shared.rules) else {
+            return Ok(());
+        };
+        let lease = account.counted(Counted::Passwords);
+        match lease.take() {
+            Taken::Free | Taken::Granted => Ok(()),
+            Taken::GrantedTend => {
+                Shared::tend(shared, &account, Counted::Passwords);
+                Ok(())
+            }
+            Taken::Refused => {
+                let wait_ns = lease.wait_ns(shared.ticks.now_ns());
+                Err(Duration::from_nanos(wait_ns))
+            }
+        }
     }
 
     /// All limits that are set, as they are stored.
@@ -176,9 +208,9 @@ impl Limits {
 }
 
 impl Shared {
-    /// Has somebody tell the owner of a limit what is owed.
-    pub(super) fn tend(this: &Arc<Self>, account: &Arc<Account>, name: LimitName) {
-        let tending = tend(Arc::downgrade(this), Arc::clone(account), name);
+    /// Has somebody tell the owner of what is counted together what is owed.
+    pub(super) fn tend(this: &Arc<Self>, account: &Arc<Account>, counted: Counted) {
+        let tending = tend(Arc::downgrade(this), Arc::clone(account), counted);
         this.runtime.spawn(tending);
     }
 
@@ -217,7 +249,9 @@ async fn follow(shared: Arc<Shared>, mut follower: Follower) {
             news = follower.next() => news,
             () = sleep_until(next_sweep) => {
                 next_sweep = shared.clock.monotonic() + sweep;
-                shared.accounts.sweep(shared.ticks.now_ns());
+                let now_ns = shared.ticks.now_ns();
+                shared.accounts.sweep(now_ns);
+                shared.tried.sweep(now_ns);
                 continue;
             }
         };

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::limit::account::Account;
 use crate::limit::kind::{LimitKind, Take, Took};
-use crate::limit::name::LimitName;
+use crate::limit::name::Counted;
 use crate::limit::service::Shared;
 
 /// Why the owner took nothing.
@@ -32,8 +32,8 @@ enum Unpaid {
 }
 
 /// Until nothing is owed, or the limits of this node are gone.
-pub(super) async fn tend(shared: Weak<Shared>, account: Arc<Account>, name: LimitName) {
-    let lease = account.lease(name);
+pub(super) async fn tend(shared: Weak<Shared>, account: Arc<Account>, counted: Counted) {
+    let lease = account.counted(counted);
     let gather = Duration::from_millis(LIMIT_GATHER_MS);
     let mut is_cut_off = false;
     loop {
@@ -48,13 +48,13 @@ pub(super) async fn tend(shared: Weak<Shared>, account: Arc<Account>, name: Limi
         let asked_ns = shared.ticks.now_ns();
         let way_ns = shared.way_ns();
         lease.asked(asked_ns, way_ns);
-        let told = ask(&shared, &account, name, owed).await;
+        let told = ask(&shared, &account, counted, owed).await;
         let now_ns = shared.ticks.now_ns();
         let wait = match told {
             Ok(took) => {
                 shared.note_way(now_ns.saturating_sub(asked_ns));
                 if std::mem::take(&mut is_cut_off) {
-                    tracing::info!(party = ?account.party, %name, "the owner of a limit answers again");
+                    tracing::info!(party = ?account.party, %counted, "the owner of a limit answers again");
                 }
                 let next_ns = took.next_us.saturating_mul(1_000);
                 // Whoever comes back then finds what the next question brought.
@@ -67,7 +67,7 @@ pub(super) async fn tend(shared: Weak<Shared>, account: Arc<Account>, name: Limi
             Err(error) => {
                 if !std::mem::replace(&mut is_cut_off, true) {
                     let party = &account.party;
-                    tracing::warn!(?party, %name, %error, "the owner of a limit cannot be asked; the node goes on with what it has");
+                    tracing::warn!(?party, %counted, %error, "the owner of a limit cannot be asked; the node goes on with what it has");
                 }
                 let retry_ns = LIMIT_RETRY_MS * 1_000_000;
                 lease.cut_off(now_ns, retry_ns + 2 * way_ns);
@@ -82,10 +82,10 @@ pub(super) async fn tend(shared: Weak<Shared>, account: Arc<Account>, name: Limi
 async fn ask(
     shared: &Shared,
     account: &Account,
-    name: LimitName,
+    counted: Counted,
     owed: u64,
 ) -> Result<Took, Unpaid> {
-    let actor = owner(account, name)?;
+    let actor = owner(account, counted)?;
     let within = Duration::from_millis(LIMIT_ASK_MS_MAX);
     let query = QueryRequest {
         actor,
@@ -108,14 +108,14 @@ async fn ask(
 }
 
 /// The actor that has the tokens.
-fn owner(account: &Account, name: LimitName) -> Result<ScopedAddress, Unpaid> {
+fn owner(account: &Account, counted: Counted) -> Result<ScopedAddress, Unpaid> {
     let party = &account.party;
     let unnamed = |error: IdError| Unpaid::Unnamed(error.to_string());
     Ok(ScopedAddress {
         tenant: party.tenant.clone(),
         address: ActorAddress {
             kind: ActorKind::new(LimitKind::NAME).map_err(unnamed)?,
-            key: ActorKey::new(party.key(name)).map_err(unnamed)?,
+            key: ActorKey::new(party.key(counted)).map_err(unnamed)?,
         },
     })
 }

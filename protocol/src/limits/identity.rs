@@ -56,6 +56,16 @@ pub const PASSWORD_WAIT_MS_MAX: u64 = 5_000;
 /// Failed logins that a node remembers, in buckets of some 32 bytes: far more than it can hash passwords for in an
 /// hour from any number of places.
 pub const LOGIN_BUCKETS_MAX: usize = 131_072;
+/// Passwords that are tried as one user from where it has not logged in before: what each node lets pass before it asks the
+/// others, as people mistype.
+pub const LOGIN_TRIES_NODE: u32 = 5;
+/// And what all nodes together let pass after that, an hour. No password of fifteen characters is found at 1,440 a day; less
+/// would let who guesses keep the user from every new place.
+pub const LOGIN_TRIES_HOUR: u64 = 60;
+/// Of which so many may come at once, when nobody has tried for long.
+pub const LOGIN_TRIES_BURST: u64 = 20;
+/// Users whom a node counts so with the others at a time, at about a kilobyte each: more are counted by the node alone.
+pub const LOGIN_TRIES_USERS_MAX: usize = 20_000;
 /// Users of a tenant, counted where one is added.
 pub const USERS_TENANT_MAX: usize = 10_000;
 /// A user's name: part of a store key and of what people read.

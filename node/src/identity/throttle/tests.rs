@@ -164,3 +164,21 @@ fn a_place_is_a_network() {
     assert_ne!(of("2001:db8:1::1"), of("2001:db8:2::1"));
     assert_ne!(of("192.0.2.1").to_bytes(), of("::1").to_bytes());
 }
+
+#[test]
+fn who_is_guessed_at_from_elsewhere_is_known_as_such_for_an_hour() {
+    let (mut throttle, now_ms) = (throttle(), 1_000_000);
+    for number in 0..5 {
+        assert!(!throttle.is_guessed_at(ann(number), now_ms));
+        assert_eq!(throttle.begin(ann(number), now_ms), Ok(()));
+    }
+    assert!(throttle.is_guessed_at(ann(9), now_ms));
+    // Whoever is at home, or somebody else, is not.
+    assert!(!throttle.is_guessed_at(at_home(9), now_ms));
+    let bob = attempt(&Tenant::default_tenant(), "bob", place(9));
+    assert!(!throttle.is_guessed_at(bob, now_ms));
+    assert!(!throttle.is_guessed_at(ann(9), now_ms + FORGOTTEN_MS));
+    // One of them was good.
+    throttle.succeeded(ann(4));
+    assert!(!throttle.is_guessed_at(ann(9), now_ms));
+}

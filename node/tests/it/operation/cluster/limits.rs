@@ -176,3 +176,37 @@ async fn a_node_without_the_owner_goes_on_with_what_it_has() {
     };
     timeout(PATIENCE, served).await.unwrap();
 }
+
+/// However many nodes somebody guesses at, together they let pass what one would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_are_tried_at_one_rate_over_all_nodes() {
+    let mut cluster = Cluster::new().await;
+    let mut nodes = Vec::new();
+    for name in ["node-1", "node-2", "node-3"] {
+        nodes.push(cluster.node(name, &[Role::Core, Role::Processing]).await);
+    }
+    let all: Vec<&Node> = nodes.iter().collect();
+    cluster.give_all_to(&nodes[0]).await;
+    cluster.tell(&all);
+    let tenant = Tenant::default_tenant();
+    let passed = |name: &str| {
+        let tries = nodes.iter().flat_map(|node| {
+            let limits = &node.running.limits;
+            (0..100).filter(|_| limits.try_password(&tenant, name.into()).is_ok())
+        });
+        tries.count()
+    };
+    // One of each node before it hears of the owner, who has nothing yet.
+    assert_eq!(passed("ann"), nodes.len());
+    let mut ticks = interval(Duration::from_millis(5));
+    let end = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < end {
+        ticks.tick().await;
+        for node in &nodes {
+            let wait = node.running.limits.try_password(&tenant, "ann".into());
+            assert!(wait.unwrap_err() <= Duration::from_secs(61));
+        }
+    }
+    // Somebody else is another matter.
+    assert_eq!(passed("bob"), nodes.len());
+}

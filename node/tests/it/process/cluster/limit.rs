@@ -66,6 +66,39 @@ async fn disturb(members: &mut [Member], owner: &str, began: Instant) {
     tokio::task::block_in_place(|| owner.start());
 }
 
+/// To connect anew, from another port, to another node, or to change the address of a connection is no way to get more.
+async fn comes_again(accesses: &[Access]) {
+    let set = accesses[0].ask(&["limit", "set", "principal:admin", "commands", "3/h"]);
+    assert_eq!(set["batch"], 1, "{set}");
+    let in_force = Instant::now() + Duration::from_secs(1);
+    tokio::time::sleep_until(in_force).await;
+    let mut accepted = 0;
+    for round in 0..3 {
+        let before = accepted;
+        for (number, access) in accesses.iter().enumerate() {
+            let client = connect(access, "default").await;
+            let target = actor(&format!("counter/again-{number}")).unwrap();
+            for _ in 0..3 {
+                let command = client.session().command(target.clone(), "add", json!({ "by": 1 }));
+                match command.deadline(Duration::from_millis(250)).send().await {
+                    Ok(_) => accepted += 1,
+                    Err(CallError::Failure(failure)) => {
+                        assert_eq!(failure.field.as_deref(), Some("principal.commands"));
+                    }
+                    Err(CallError::OutcomeUnknown | CallError::Timeout) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+                client.rebind().unwrap();
+            }
+            client.close().await;
+        }
+        // The burst, and a batch of each node.
+        assert!((1..=3 + 3).contains(&accepted), "{accepted}");
+        assert!(round == 0 || accepted == before, "{accepted} after {before}");
+    }
+    accesses[0].ask(&["limit", "delete", "principal:admin", "commands"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_tenant_has_its_rate_and_no_more_while_the_owner_is_killed() {
     let cluster = Cluster::new();
@@ -135,6 +168,8 @@ async fn a_tenant_has_its_rate_and_no_more_while_the_owner_is_killed() {
     for client in clients {
         client.close().await;
     }
+    accesses[0].ask(&["limit", "delete", "tenant:default", "commands"]);
+    comes_again(&self::accesses(&members)).await;
     for member in &mut members {
         member.leave();
     }
