@@ -151,6 +151,22 @@ impl SubjectKeys {
         Ok(Present { key, generation })
     }
 
+    /// The value of a row that is no actor's and is about a subject, as it is to be written by this transaction, which
+    /// conflicts with the erasure of the subject.
+    ///
+    /// # Errors
+    /// Those of the store, and of who wraps.
+    pub async fn seal(
+        &self,
+        transaction: &mut dyn Transaction,
+        of: &ScopedSubject,
+        (row, value): (&[u8], &[u8]),
+        now_ms: u64,
+    ) -> Result<Bytes, store::Error> {
+        let present = self.present(transaction, of, now_ms).await?;
+        Ok(present.key.seal(row, value))
+    }
+
     /// The transaction in which it was seen or made has committed.
     pub(crate) fn keep(&self, present: &Present) {
         let key = &present.key;
@@ -335,8 +351,22 @@ fn tenant(row: &[u8]) -> Option<Tenant> {
         | Key::Operation { .. }
         | Key::Audit { .. }
         | Key::AuditHead { .. }
-        | Key::Admin(_)
         | Key::Cluster(_) => None,
+        Key::Admin(key) => match key {
+            AdminKey::User { tenant, .. } => Some(tenant),
+            AdminKey::Notice { .. }
+            | AdminKey::NoticeBell
+            | AdminKey::Username { .. }
+            | AdminKey::Role { .. }
+            | AdminKey::ApiKey { .. }
+            | AdminKey::TokenFamily { .. }
+            | AdminKey::Limit { .. }
+            | AdminKey::SigningKey { .. }
+            | AdminKey::SubjectKey { .. }
+            | AdminKey::SubjectActor { .. }
+            | AdminKey::Consent { .. }
+            | AdminKey::UserByName { .. } => None,
+        },
     }
 }
 
