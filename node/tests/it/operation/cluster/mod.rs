@@ -1,5 +1,6 @@
 //! Operations of several nodes on one store, over real sockets. Who is there and owns what is told by hand.
 
+mod erased;
 mod hostile;
 mod lent;
 mod limits;
