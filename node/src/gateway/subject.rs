@@ -8,7 +8,8 @@ use selvedge_cluster::actor::export::{Exported, Part, Place};
 use selvedge_cluster::actor::{Host, ReplyTo};
 use selvedge_cluster::audit::AuditRecord;
 use selvedge_cluster::privacy::{
-    Consent, ConsentChange, Erased, Erasure, KeyState, ScopedSubject, SubjectShown, Subjects,
+    Consent, ConsentChange, Erased, Erasure, KeyState, Rewrapped, ScopedSubject, SubjectShown,
+    Subjects,
 };
 use selvedge_cluster::store::record;
 use selvedge_protocol::frame::{Outcome, Success};
@@ -19,11 +20,12 @@ use selvedge_protocol::{ActorAddress, ActorKey, ErrorCode, Failure, SubjectId, T
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::gateway::directory::api_key;
 use crate::gateway::users::{login_shown, user_shown};
 use crate::gateway::{Caller, Gateway, failure};
-use crate::identity::{Directory, user_of};
+use crate::identity::{Directory, SealedUsers, user_of};
 use crate::notice::Notice;
 
 /// The kind under which subjects are addressed. No application has actors of it.
@@ -163,24 +165,22 @@ impl Asked {
 
     /// The keys first; past the last of them, users that were stored before users were sealed.
     async fn rewrap(&self, directory: &Directory, subjects: &Subjects) -> Result<Value, Failure> {
-        let List { after, .. } = parse(&self.body)?;
+        let Rewrap { after } = parse(&self.body)?;
         let principal = &self.caller.principal;
-        let rewrapped = subjects.rewrap(&principal.tenant, &principal.name, after.as_ref());
-        let rewrapped = rewrapped.await.map_err(|error| failure::store(&error))?;
-        let (sealed, next) = match rewrapped.next {
-            Some(next) => (0, Some(next)),
-            None => {
-                let users = directory.seal_users(&principal.tenant).await?;
-                // Whichever subject it goes on after: all keys have been looked at.
-                (users.sealed, users.more)
-            }
+        if let Some(user) = after.as_deref().and_then(|it| it.strip_prefix(USERS)) {
+            let after = Uuid::try_parse(user).map_err(|_| no_cursor())?;
+            let users = directory.seal_users(&principal.tenant, Some(after)).await?;
+            return Ok(rewrapped(None, &users));
+        }
+        let after = after.map(SubjectId::new).transpose();
+        let after = after.map_err(|_| no_cursor())?;
+        let keys = subjects.rewrap(&principal.tenant, &principal.name, after.as_ref());
+        let keys = keys.await.map_err(|error| failure::store(&error))?;
+        let users = match keys.next {
+            Some(_) => SealedUsers::default(),
+            None => directory.seal_users(&principal.tenant, None).await?,
         };
-        Ok(json!({
-            "rewrapped": rewrapped.keys,
-            "looked": rewrapped.looked,
-            "sealedUsers": sealed,
-            "cursor": next,
-        }))
+        Ok(rewrapped(Some(keys), &users))
     }
 
     async fn erase(
@@ -316,6 +316,34 @@ fn subjects(host: &Host) -> Result<Subjects, Failure> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
+
+/// What was done by a page of `rewrap`, and where the next one begins.
+fn rewrapped(keys: Option<Rewrapped>, users: &SealedUsers) -> Value {
+    let (rewrapped, looked, subject) =
+        keys.map_or((0, 0, None), |it| (it.keys, it.looked, it.next));
+    let user = users.next.map(|id| format!("{USERS}{id}"));
+    json!({
+        "rewrapped": rewrapped,
+        "looked": looked,
+        "sealedUsers": users.sealed,
+        "cursor": subject.map(|it| it.to_string()).or(user),
+    })
+}
+
+fn no_cursor() -> Failure {
+    let message = "give the cursor of the page before, or none";
+    Failure::field(ErrorCode::Invalid, "after", message)
+}
+
+/// What the cursors of `rewrap` begin with that are about users, as no subject does.
+const USERS: &str = "+";
+
+/// A page of `rewrap`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rewrap {
+    after: Option<String>,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -35,6 +35,7 @@ pub(super) use change::Change;
 pub(crate) use roles::unknown as no_such_role;
 pub use roles::{Made as RoleMade, RoleWrite, StoredRole};
 pub(super) use roles::{is_made, present};
+pub(crate) use seal::SealedUsers;
 pub(crate) use user::user_of;
 pub use user::{Email, NewUser, User, UserChange, UserState, Username};
 pub use users::UserAt;

@@ -3,7 +3,7 @@
 //!
 //! The mark of a name is an HMAC under a key of the cluster. That key is in the store as well, so whoever has all of the
 //! store can try names one by one, and finds none that was erased: its row is gone. Rows of an earlier version have the
-//! name itself; they are read, and replaced when their user is changed or sealed.
+//! name itself; they are read, and replaced when their user is written.
 
 use std::fmt;
 
@@ -91,11 +91,6 @@ impl Names {
 }
 
 const MARK_BYTES: usize = 16;
-
-/// The id in a row of an earlier version.
-pub(super) fn id_in(key: &[u8], row: &[u8]) -> Result<Uuid, store::Error> {
-    Ok(record::decode::<Named>(key, row)?.0)
-}
 
 /// Clears the row of an earlier version, if there is one: a store writes down which keys it clears, and this one is a name.
 async fn clear_earlier(

@@ -1,35 +1,39 @@
 //! How users are stored: sealed under the key of the subject that each is, where the store has such keys, and in the
 //! clear elsewhere. Called by all that writes a user; reading needs nothing, for the store unseals.
 
+use std::ops::Bound;
+
 use selvedge_cluster::privacy::ScopedSubject;
-use selvedge_cluster::store::keys::{KeyRange, TenantFamily};
+use selvedge_cluster::store::keys::{AdminKey, Key, KeyRange, TenantFamily};
 use selvedge_cluster::store::{self, Isolation, Transaction, record};
 use selvedge_protocol::limits::REWRAP_PAGE_MAX;
-use selvedge_protocol::{Failure, SubjectId, Tenant};
+use selvedge_protocol::{Failure, Tenant};
 use uuid::Uuid;
 
 use crate::gateway::failure;
 use crate::identity::directory::Directory;
-use crate::identity::directory::names::id_in;
 use crate::identity::directory::user::{User, subject_of};
 use crate::identity::directory::users::{read, user_key};
 
-/// What was done to users of an earlier version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What was done to users that were in the clear.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SealedUsers {
     pub(crate) sealed: usize,
-    /// The last one, where there may be more.
-    pub(crate) more: Option<SubjectId>,
+    /// After whom to go on; `None`: there are no more.
+    pub(crate) next: Option<Uuid>,
 }
 
 impl Directory {
-    /// Writes a user as it is now.
+    /// Writes a user as it is now, and the row that it is found by.
     pub(in crate::identity) async fn write_user(
         &self,
         transaction: &mut dyn Transaction,
         tenant: &Tenant,
         user: &User,
     ) -> Result<(), store::Error> {
+        self.names()
+            .set(transaction, tenant, (&user.username, user.id))
+            .await?;
         let (row, value) = (user_key(tenant, user.id), record::encode(user));
         let value = match self.store().subject_keys() {
             None => value,
@@ -42,47 +46,50 @@ impl Directory {
         Ok(())
     }
 
-    /// The same, and the row that it is found by.
-    pub(super) async fn write_named_user(
+    /// Seals those of some users, after one, that are in the clear: stored by an earlier version, or when there was no key.
+    pub(crate) async fn seal_users(
         &self,
-        transaction: &mut dyn Transaction,
         tenant: &Tenant,
-        user: &User,
-    ) -> Result<(), store::Error> {
-        self.names()
-            .set(transaction, tenant, (&user.username, user.id))
-            .await?;
-        self.write_user(transaction, tenant, user).await
-    }
-
-    /// Seals some of the users that an earlier version has stored, and hides their names. Those are the ones that are
-    /// still found by a name in the clear.
-    pub(crate) async fn seal_users(&self, tenant: &Tenant) -> Result<SealedUsers, Failure> {
-        let clear = KeyRange::of_tenant(TenantFamily::Username, tenant);
-        let page = clear.read(REWRAP_PAGE_MAX, Isolation::Snapshot);
-        let rows = self.store().begin().range(page).await;
-        let rows = rows.map_err(|error| failure::store(&error))?;
-        let mut last = None;
-        for (key, row) in &rows {
-            let id = id_in(key, row).map_err(|error| failure::store(&error))?;
+        after: Option<Uuid>,
+    ) -> Result<SealedUsers, Failure> {
+        let failed = |error: store::Error| failure::store(&error);
+        let Some(keys) = self.store().subject_keys() else {
+            return Ok(SealedUsers::default());
+        };
+        let all = KeyRange::of_tenant(TenantFamily::User, tenant);
+        let mut range = all.read(REWRAP_PAGE_MAX, Isolation::Snapshot);
+        if let Some(after) = after {
+            range.begin = Bound::Excluded(user_key(tenant, after).into());
+        }
+        let (clear, last) = keys.in_the_clear(range).await.map_err(failed)?;
+        for key in &clear {
+            let id = id_in(key).map_err(failed)?;
             self.transact(|mut transaction| async move {
-                // Gone with a user that is not there any more, or set anew with one that is.
-                transaction.clear(key);
                 let user = read(&mut *transaction, tenant, id, Isolation::Serializable).await?;
                 if let Some(user) = &user {
-                    self.write_named_user(&mut *transaction, tenant, user)
-                        .await?;
+                    self.write_user(&mut *transaction, tenant, user).await?;
                 }
                 Ok((transaction, Ok(())))
             })
             .await?;
-            last = Some(subject_of(id));
         }
         Ok(SealedUsers {
-            sealed: rows.len(),
-            more: last.filter(|_| rows.len() == REWRAP_PAGE_MAX),
+            sealed: clear.len(),
+            next: last.as_deref().map(id_in).transpose().map_err(failed)?,
         })
     }
+}
+
+/// The user that a row is of.
+fn id_in(key: &[u8]) -> Result<Uuid, store::Error> {
+    let id = match Key::decode(key) {
+        Ok(Key::Admin(AdminKey::User { id, .. })) => Uuid::try_parse(&id).ok(),
+        Ok(_) | Err(_) => None,
+    };
+    id.ok_or_else(|| store::Error::Record {
+        key: key.escape_ascii().to_string(),
+        reason: "it is not the key of a user".to_owned(),
+    })
 }
 
 /// The subject that a user of a tenant is.

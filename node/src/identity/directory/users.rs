@@ -210,7 +210,7 @@ impl Directory {
             let message = format!("a tenant has up to {USERS_TENANT_MAX} users; remove some");
             return Ok(Err(Failure::new(ErrorCode::LimitExceeded, message)));
         }
-        self.write_named_user(transaction, tenant, &user).await?;
+        self.write_user(transaction, tenant, &user).await?;
         let detail = json!({ "id": user.id, "roles": user.roles });
         let now_ms = user.created_ms;
         leave(transaction, by, "user.create", &user, detail, now_ms).await?;
@@ -246,14 +246,14 @@ impl Directory {
                 if !user.change(change, now_ms) {
                     return Ok(Ok(user));
                 }
-                self.write_named_user(transaction, tenant, &user).await?;
+                self.write_user(transaction, tenant, &user).await?;
                 let detail =
                     json!({ "id": user.id, "before": told(&before), "after": told(&user) });
                 ("user.change", detail)
             }
             Deed::SetPassword(password) => {
                 user.set_password(password, now_ms);
-                self.write_named_user(transaction, tenant, &user).await?;
+                self.write_user(transaction, tenant, &user).await?;
                 ("user.set-password", json!({ "id": user.id }))
             }
             Deed::Remove => {

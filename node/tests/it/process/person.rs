@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
+use super::kill::Production;
 use super::privacy::{backup, debug, holding, rest};
-use super::{Access, Guarded, Node, fail};
+use super::{Access, Guarded, Node, append, fail};
 
 /// What a user is called, and where it is written to.
 const USERNAME: &str = "marker.of.a.person";
@@ -144,4 +145,40 @@ fn a_user_is_erased_under_load_and_nothing_readable_of_it_is_left() {
     for text in [USERNAME, EMAIL] {
         assert_eq!(holding(&places, text), Vec::<PathBuf>::new(), "{text}");
     }
+}
+
+#[test]
+fn users_are_in_the_clear_until_there_is_a_key_and_the_log_says_so() {
+    let scratch = tempfile::tempdir().unwrap();
+    let production = Production::new(scratch.path());
+    let start = |key: Option<&str>| {
+        let log = scratch.path().join("log");
+        let mut command = production.command("127.0.0.1:0");
+        command.stderr(append(&log));
+        command.envs(key.map(|key| ("SELVEDGE_PRIVACY_KEY", key)));
+        let node = Node::spawn(&mut command);
+        let told = std::fs::read_to_string(&log).unwrap();
+        let is_told = told.contains("users are stored in the clear");
+        assert_eq!(is_told, key.is_none(), "{told}");
+        std::fs::remove_file(&log).unwrap();
+        node
+    };
+    let node = start(None);
+    let access = production.access(&node);
+    let made = access.ask(&["user", "add", USERNAME, "--email", EMAIL]);
+    node.kill();
+    let key = format!("k1:{}", "5a".repeat(32));
+    let node = start(Some(&key));
+    let access = production.access(&node);
+    assert_eq!(access.ask(&["user", "get", USERNAME]), made);
+    let subjects = ["subject", "list"];
+    assert_eq!(access.ask(&subjects)["items"], json!([]));
+    for expected in [1, 0] {
+        let done = access.ask(&["subject", "rewrap"]);
+        assert_eq!(done["sealedUsers"], expected, "{done}");
+    }
+    let listed = access.ask(&subjects);
+    let subject = format!("user:{}", made["id"].as_str().unwrap());
+    assert_eq!(listed["items"][0]["subject"], subject, "{listed}");
+    assert_eq!(access.ask(&["user", "get", USERNAME]), made);
 }

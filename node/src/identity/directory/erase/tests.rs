@@ -170,20 +170,33 @@ async fn users_of_an_earlier_version_are_read_and_sealed() {
     assert!(!world.holds(NAME).await && !world.holds("other@").await);
     let found = world.directory.user_named(&acme(), &name()).await.unwrap();
     assert_eq!(found, Some(changed));
-    assert_eq!(world.directory.seal_users(&acme()).await.unwrap().sealed, 0);
+    let left = world.directory.seal_users(&acme(), None).await.unwrap();
+    assert_eq!((left.sealed, left.next), (0, None));
 }
 
 #[tokio::test]
-async fn users_of_an_earlier_version_are_sealed_without_a_change() {
+async fn users_in_the_clear_are_sealed_without_a_change() {
     let world = World::new();
     let ann = world.ann_of_an_earlier_version().await;
+    // Of this version, when there was no key.
+    let admin = admin();
+    let made = world.clear.create_user(&admin, new("ben.of.the.mark"));
+    let ben = made.await.unwrap();
+    assert!(world.holds("ben.of.the.mark").await);
+    let cy = world.directory.create_user(&admin, new("cy")).await;
+    let cy = cy.unwrap();
     let other = Tenant::default_tenant();
-    assert_eq!(world.directory.seal_users(&other).await.unwrap().sealed, 0);
-    let sealed = world.directory.seal_users(&acme()).await.unwrap();
-    assert_eq!((sealed.sealed, sealed.more), (1, None));
-    assert!(!world.holds(NAME).await && !world.holds(EMAIL).await);
+    for (tenant, expected) in [(&other, 0), (&acme(), 2), (&acme(), 0)] {
+        let sealed = world.directory.seal_users(tenant, None).await.unwrap();
+        assert_eq!((sealed.sealed, sealed.next), (expected, None));
+    }
+    for text in [NAME, EMAIL, "of.the.mark"] {
+        assert!(!world.holds(text).await, "{text}");
+    }
     let found = world.directory.user_named(&acme(), &name()).await.unwrap();
-    assert_eq!(found, Some(ann));
+    assert_eq!(found, Some(ann.clone()));
+    let listed = world.directory.users(&acme(), None, 10).await.unwrap();
+    assert_eq!(listed, [ann, ben, cy]);
 }
 
 /// A key of this user's.
