@@ -10,6 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use selvedge_cluster::Clock;
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_node::identity::{
     Authenticator, DevelopmentToken, Directory, KeyMaker, NewKey, Principal, Role, Secret, Tokens,
 };
@@ -21,7 +22,7 @@ fn credentials(criterion: &mut Criterion) {
     let store: Arc<dyn Store> =
         Arc::new(Embedded::open(EmbeddedConfig::new(files.path())).unwrap());
     let clock = Clock::system();
-    let directory = Directory::new(store, clock.clone());
+    let directory = Directory::new(store, clock.clone(), &SessionKey::new([7; 32]));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let key = runtime.block_on(async {
         let by = &Principal::new("admin", Tenant::default_tenant(), [Role::ADMIN]);

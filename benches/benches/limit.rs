@@ -45,6 +45,7 @@ impl Node {
                 },
                 index_shards: meta.index_shards,
                 store,
+                key: meta.session_key,
                 clock,
             };
             let application = demo_app::application().unwrap_or_else(|error| panic!("{error}"));

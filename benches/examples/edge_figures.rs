@@ -407,6 +407,7 @@ async fn serve_edge(directory: &Path) -> Result<(), Failed> {
         },
         index_shards: meta.index_shards,
         store,
+        key: meta.session_key,
         clock: clock.clone(),
     };
     let application = demo_app::application()?.start(place).await?;

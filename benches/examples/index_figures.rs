@@ -239,6 +239,7 @@ async fn pages(name: &str, store: Arc<dyn Store>, shards: Shards) -> Result<(), 
         host,
         index_shards: shards,
         store: Arc::clone(&store),
+        key: meta.session_key.clone(),
         clock,
     };
     let node = Application::builder().build()?.start(place).await?;

@@ -167,6 +167,7 @@ async fn start(
         },
         index_shards: meta.index_shards,
         store,
+        key: meta.session_key,
         clock: clock.clone(),
     };
     let application = Application::builder()

@@ -14,8 +14,9 @@ use selvedge_cluster::forward::Forward;
 use selvedge_cluster::peer::Inbound;
 use selvedge_cluster::privacy::KeyWrapper;
 use selvedge_cluster::store::keys::Shards;
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_cluster::store::{self, Store};
-use selvedge_protocol::limits::OPERATION_PARTING_MS;
+use selvedge_protocol::limits::{OPERATION_PARTING_MS, RETENTION_MS};
 use selvedge_protocol::{IdError, OperationType, Tenant};
 use tokio::task::JoinHandle;
 
@@ -61,6 +62,10 @@ pub enum BuildError {
         name: OperationType,
         flaw: &'static str,
     },
+    #[error(
+        "the retention of the kind {0} is shorter than that of command ids: use at least 24 hours"
+    )]
+    Retention(&'static str),
     /// Something that the application reads for itself, a variable for example, has a wrong value.
     #[error("{name} is wrong: {remedy}")]
     Setting {
@@ -80,6 +85,8 @@ pub struct Place {
     /// Shards of each index of operations, as fixed in the store when it was created.
     pub index_shards: Shards,
     pub store: Arc<dyn Store>,
+    /// The secret of the cluster that the store is of.
+    pub key: SessionKey,
     pub clock: Clock,
 }
 
@@ -182,10 +189,14 @@ impl Application {
             .with(PolicyKind::new(pools.clone()))
             .with(ScheduleKind);
         let Place {
-            host, store, clock, ..
+            host,
+            store,
+            key,
+            clock,
+            ..
         } = place;
         let (its_store, its_clock) = (Arc::clone(&store), clock.clone());
-        let directory = Directory::new(Arc::clone(&store), clock.clone());
+        let directory = Directory::new(Arc::clone(&store), clock.clone(), &key);
         let host = match owned {
             Owned::All => Host::start(host, its_store, its_clock, kinds).await?,
             Owned::Taken => Host::idle(host, its_store, its_clock, kinds).await?,
@@ -217,6 +228,11 @@ impl Builder {
     /// Adds an actor kind.
     #[must_use]
     pub fn kind<K: Kind>(mut self, kind: K) -> Self {
+        let is_short = |kept: Duration| kept < Duration::from_millis(RETENTION_MS);
+        if kind.retention().is_some_and(is_short) {
+            self.wrong = Some(BuildError::Retention(K::NAME));
+            return self;
+        }
         self.kinds = self.kinds.with(kind);
         self
     }

@@ -207,7 +207,7 @@ impl Gateway {
             Err(failure) => return fail(reply, failure),
         };
         match self.authorize(caller, asked.permission()) {
-            Ok(()) => asked.answer(self.host.trail(), &caller.principal.tenant, reply),
+            Ok(()) => asked.answer(self, &caller.principal.tenant, reply),
             Err(failure) => fail(reply, failure),
         }
     }
@@ -319,7 +319,7 @@ impl Service for Gateway {
         }
         match &call.target {
             Target::Actor(address) if is_subject(address) => {
-                Asked::new(address, &call.name, &call.body, caller).command(&self.host, reply);
+                Asked::new(address, &call.name, &call.body, caller).command(self, reply);
             }
             Target::Actor(address) => {
                 let address = address.clone();
@@ -355,7 +355,7 @@ impl Service for Gateway {
         let tenant = || caller.principal.tenant.clone();
         match call.target {
             Target::Actor(address) if is_subject(&address) => {
-                Asked::new(&address, &call.name, &call.body, caller).query(&self.host, reply);
+                Asked::new(&address, &call.name, &call.body, caller).query(self, reply);
             }
             Target::Actor(address) => match self.public(caller, address) {
                 Ok(actor) => {

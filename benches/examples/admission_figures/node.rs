@@ -72,6 +72,7 @@ pub(crate) async fn serve(what: &str, directory: &Path) -> Result<(), Failed> {
         },
         index_shards: meta.index_shards,
         store,
+        key: meta.session_key,
         clock: clock.clone(),
     };
     let application = demo_app::application()?.start(place).await?;

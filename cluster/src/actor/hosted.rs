@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use selvedge_protocol::limits::RETENTION_MS;
 use selvedge_protocol::{ErrorCode, Failure, SubjectId};
 
 use crate::actor::kind::{Context, Effects, Incoming, Kind, Refusal, Stand};
@@ -20,7 +22,13 @@ impl Kinds {
     /// Adds a kind. One of the same name is replaced.
     #[must_use]
     pub fn with<K: Kind>(mut self, kind: K) -> Self {
-        self.0.insert(K::NAME, Arc::new(Registered(Arc::new(kind))));
+        let kept = kind.retention();
+        let kind = Registered {
+            // What is shorter would have late repeats of commands applied again.
+            kept: kept.map(|kept| kept.max(Duration::from_millis(RETENTION_MS))),
+            kind: Arc::new(kind),
+        };
+        self.0.insert(K::NAME, Arc::new(kind));
         self
     }
 
@@ -50,6 +58,7 @@ pub(crate) trait AnyKind: Send + Sync {
     fn is_public(&self) -> bool;
     fn hears_refusals(&self) -> bool;
     fn is_personal(&self) -> bool;
+    fn retention(&self) -> Option<Duration>;
 }
 
 impl std::fmt::Debug for dyn AnyKind {
@@ -85,9 +94,14 @@ pub(crate) trait State: Send + Sync {
     fn subject(&self, actor: &ScopedAddress) -> Option<SubjectId>;
     fn traces(&self, actor: &ScopedAddress) -> Vec<Key>;
     fn erased(&mut self, actor: &ScopedAddress);
+    /// It is as one that was never stored.
+    fn forget(&mut self);
 }
 
-struct Registered<K>(Arc<K>);
+struct Registered<K> {
+    kind: Arc<K>,
+    kept: Option<Duration>,
+}
 
 struct Hosted<K: Kind> {
     kind: Arc<K>,
@@ -97,27 +111,31 @@ struct Hosted<K: Kind> {
 impl<K: Kind> AnyKind for Registered<K> {
     fn fresh(&self) -> Box<dyn State> {
         Box::new(Hosted {
-            kind: Arc::clone(&self.0),
+            kind: Arc::clone(&self.kind),
             state: K::State::default(),
         })
     }
 
     fn decode(&self, format: u8, bytes: &[u8]) -> Result<Box<dyn State>, String> {
-        let state = self.0.decode(format, bytes)?;
-        let kind = Arc::clone(&self.0);
+        let state = self.kind.decode(format, bytes)?;
+        let kind = Arc::clone(&self.kind);
         Ok(Box::new(Hosted { kind, state }))
     }
 
     fn is_public(&self) -> bool {
-        self.0.is_public()
+        self.kind.is_public()
     }
 
     fn hears_refusals(&self) -> bool {
-        self.0.hears_refusals()
+        self.kind.hears_refusals()
     }
 
     fn is_personal(&self) -> bool {
         K::PERSONAL
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        self.kept
     }
 }
 
@@ -160,6 +178,10 @@ impl<K: Kind> State for Hosted<K> {
 
     fn erased(&mut self, actor: &ScopedAddress) {
         self.kind.erased(actor, &mut self.state);
+    }
+
+    fn forget(&mut self) {
+        self.state = K::State::default();
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_protocol::{ActorAddress, ErrorCode, Failure, SessionId, SubjectId, Tenant};
@@ -93,7 +94,17 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
-    /// The rows of the kind's own, such as indexes, that go when the subject is erased: all that it ever writes of this
+    /// How long an actor is kept after the last commit that changed it; `None`: for good. Then it ends by itself, with
+    /// the rows of its own that are its [traces](Kind::traces): as by [`Effects::is_end`], and in the audit trail if it is
+    /// about a subject. It may be kept by one twenty-fourth longer, and for as long as its node's clock is behind. No
+    /// shorter than the 24 hours for which command ids are, which end with the actor: the late repeat of a command would
+    /// be applied again. Asked once; one that is changed, or added to a kind that had none, holds for each actor from its
+    /// next change on, and a longer one at once.
+    fn retention(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The rows of the kind's own, such as indexes, that go when the subject is erased or the retention is over: all that it ever writes of this
     /// actor, for by then nobody knows which are there. At most
     /// [`SUBJECT_TRACES_MAX`](selvedge_protocol::limits::SUBJECT_TRACES_MAX).
     fn traces(&self, actor: &ScopedAddress, state: &Self::State) -> Vec<Key> {

@@ -111,6 +111,7 @@ async fn try_load(core: &Core, name: &Arc<Name>, kind: &dyn AnyKind) -> Result<L
         record: parts.record,
         memory: parts.memory,
         expired: parts.expired,
+        retention: kind.retention(),
         base,
     })
 }

@@ -59,7 +59,12 @@ pub async fn erase(
     Ok(erased)
 }
 
-async fn destroy(
+/// The same as part of a transaction that removes what is no actor's; whoever commits it [forgets](SubjectKeys::forget)
+/// the key then.
+///
+/// # Errors
+/// Those of the store.
+pub async fn destroy(
     transaction: &mut dyn Transaction,
     now_ms: u64,
     erasure: Erasure<'_>,
@@ -74,6 +79,19 @@ async fn destroy(
     };
     let tombstone = SubjectKey::Erased { id, at_ms: now_ms };
     transaction.set(&at, &record::encode(&tombstone));
+    note(transaction, now_ms, erasure).await?;
+    Ok(Erased::Now)
+}
+
+/// Leaves the traces of an erasure where there was no key: what was removed was in the clear.
+///
+/// # Errors
+/// Those of the store.
+pub async fn note(
+    transaction: &mut dyn Transaction,
+    now_ms: u64,
+    erasure: Erasure<'_>,
+) -> Result<(), store::Error> {
     let entry = Entry {
         at_ms: now_ms,
         principal: erasure.principal.to_owned(),
@@ -83,8 +101,7 @@ async fn destroy(
         detail: String::new(),
     };
     audit::append(transaction, &erasure.of.tenant, entry).await?;
-    bulletin::announce(transaction, now_ms, erasure.notice).await?;
-    Ok(Erased::Now)
+    bulletin::announce(transaction, now_ms, erasure.notice).await
 }
 
 /// What was cleared.

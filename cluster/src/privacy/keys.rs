@@ -18,7 +18,7 @@ use super::record::SubjectKey;
 use super::wrapping::{KeyWrapper, SecretKey, WrapError, Wrapped, random_key, usable};
 use crate::store::keys::{ActorPath, AdminKey, Key, KeyRange};
 use crate::store::record;
-use crate::store::{self, Isolation, Store, Transaction};
+use crate::store::{self, Isolation, Range, Store, Transaction};
 
 /// The keys of subjects, as a node knows them. A cheap handle.
 #[derive(Clone)]
@@ -149,6 +149,42 @@ impl SubjectKeys {
             }
         };
         Ok(Present { key, generation })
+    }
+
+    /// The value of a row that is no actor's and is about a subject, as it is to be written by this transaction, which
+    /// conflicts with the erasure of the subject.
+    ///
+    /// # Errors
+    /// Those of the store, and of who wraps.
+    pub async fn seal(
+        &self,
+        transaction: &mut dyn Transaction,
+        of: &ScopedSubject,
+        (row, value): (&[u8], &[u8]),
+        now_ms: u64,
+    ) -> Result<Bytes, store::Error> {
+        let present = self.present(transaction, of, now_ms).await?;
+        Ok(present.key.seal(row, value))
+    }
+
+    /// Of the rows of a range, the keys of those that are not sealed; and the last key of all, where there may be more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn in_the_clear(
+        &self,
+        range: Range,
+    ) -> Result<(Vec<Bytes>, Option<Bytes>), store::Error> {
+        let limit = range.limit;
+        let rows = self.0.store.begin().range(range).await?;
+        let last = rows.last().filter(|_| rows.len() == limit);
+        let last = last.map(|(key, _)| key.clone());
+        let is_clear = |value: &[u8]| match Form::of(value) {
+            Form::Plain | Form::Escaped(_) => true,
+            Form::Sealed(_) | Form::Damaged => false,
+        };
+        let clear = rows.into_iter().filter(|(_, value)| is_clear(value));
+        Ok((clear.map(|(key, _)| key).collect(), last))
     }
 
     /// The transaction in which it was seen or made has committed.
@@ -335,8 +371,22 @@ fn tenant(row: &[u8]) -> Option<Tenant> {
         | Key::Operation { .. }
         | Key::Audit { .. }
         | Key::AuditHead { .. }
-        | Key::Admin(_)
         | Key::Cluster(_) => None,
+        Key::Admin(key) => match key {
+            AdminKey::User { tenant, .. } => Some(tenant),
+            AdminKey::Notice { .. }
+            | AdminKey::NoticeBell
+            | AdminKey::Username { .. }
+            | AdminKey::Role { .. }
+            | AdminKey::ApiKey { .. }
+            | AdminKey::TokenFamily { .. }
+            | AdminKey::Limit { .. }
+            | AdminKey::SigningKey { .. }
+            | AdminKey::SubjectKey { .. }
+            | AdminKey::SubjectActor { .. }
+            | AdminKey::Consent { .. }
+            | AdminKey::UserByName { .. } => None,
+        },
     }
 }
 

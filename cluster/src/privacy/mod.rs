@@ -27,7 +27,7 @@ mod unsealing;
 mod wrapping;
 
 pub use consent::{Consent, ConsentChange, consents, set_consent};
-pub use erase::{Erased, Erasure, Swept, erase, sweep};
+pub use erase::{Erased, Erasure, Swept, destroy, erase, note, sweep};
 pub use keys::{DataKey, SubjectKeys};
 pub use list::{KeyState, SubjectShown, actors_of, subjects};
 pub use rewrap::{Rewrapped, rewrap};

@@ -124,7 +124,7 @@ impl Subjects {
         .map(drop)
     }
 
-    /// The audit records about a subject, among the next ones after a number.
+    /// The audit records about a subject, and of what it did itself as a principal, among the next ones after a number.
     ///
     /// # Errors
     /// Those of the store.
@@ -146,8 +146,15 @@ impl Subjects {
         let last = records.last().map(|record| record.number);
         let next = last.filter(|_| records.len() == AUDIT_PAGE_MAX);
         records.retain(|record| {
-            let Entry { action, target, .. } = &record.entry;
-            action.starts_with("subject.") && *target == of.subject.as_str()
+            let Entry {
+                action,
+                target,
+                principal,
+                ..
+            } = &record.entry;
+            let is_about = action.starts_with("subject.") && *target == of.subject.as_str();
+            // A user is its own subject: what it did is about it as well.
+            is_about || *principal == of.subject.as_str()
         });
         Ok(Trail { records, next })
     }

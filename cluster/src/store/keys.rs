@@ -182,10 +182,11 @@ pub enum Family {
     SubjectKey = 33,
     SubjectActor = 34,
     Consent = 35,
+    UserByName = 38,
 }
 
 impl Family {
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 36] = [
         Self::Meta,
         Self::Migration,
         Self::SlotFence,
@@ -221,6 +222,7 @@ impl Family {
         Self::SubjectKey,
         Self::SubjectActor,
         Self::Consent,
+        Self::UserByName,
     ];
 
     /// The family that a key belongs to, if it is one of these: not all of the key need be understood.
@@ -277,6 +279,7 @@ impl Family {
             Self::SubjectKey => "subject key",
             Self::SubjectActor => "subject actor",
             Self::Consent => "consent",
+            Self::UserByName => "user by name",
         }
     }
 }
@@ -474,6 +477,7 @@ pub enum TenantFamily {
     TokenFamily,
     Limit,
     SubjectKey,
+    UserByName,
 }
 
 impl TenantFamily {
@@ -486,6 +490,7 @@ impl TenantFamily {
             Self::TokenFamily => Family::TokenFamily,
             Self::Limit => Family::Limit,
             Self::SubjectKey => Family::SubjectKey,
+            Self::UserByName => Family::UserByName,
         }
     }
 }

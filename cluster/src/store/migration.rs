@@ -48,6 +48,10 @@ impl fmt::Debug for ClusterId {
 pub struct SessionKey([u8; 32]);
 
 impl SessionKey {
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -17,9 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::bridge::health::{About, Health};
 use crate::bridge::lane;
-use crate::gateway::{Act, Caller, CommandCall, QueryCall, Service};
+use crate::gateway::{Act, Caller, CommandCall, QueryCall, Service, failure};
 use crate::identity::{
     Authenticator, ClientName, Grant, Login, Logins, NotRefreshed, Password, Principal, Term,
+    user_of,
 };
 use crate::session::{Addresses, LinkSender, SessionHandle, Sessions, Transport};
 
@@ -106,6 +107,17 @@ impl Inside {
         let logins = self.logins.clone();
         self.within(async move { logins.log_out(&token).await })
             .await?
+    }
+
+    /// The name that somebody logs in with, if they are a user of the cluster.
+    pub(super) async fn username(&self, of: &Principal) -> Result<Option<String>, Failure> {
+        let Some(id) = user_of(&of.name) else {
+            return Ok(None);
+        };
+        let (directory, tenant) = (self.logins.directory().clone(), of.tenant.clone());
+        let found = self.within(async move { directory.user(&tenant, id).await });
+        let found = found.await?.map_err(|error| failure::store(&error))?;
+        Ok(found.map(|user| user.username.as_str().to_owned()))
     }
 
     /// The keys that the cluster's tokens are verified with.

@@ -1,6 +1,7 @@
 //! A profile: what is known of the person that its key names. Shows how an application has data about people.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_cluster::actor::kind::json;
@@ -96,6 +97,11 @@ impl Kind for Profile {
 
     fn decode(&self, _format: u8, bytes: &[u8]) -> Result<Fields, String> {
         json::decode(bytes)
+    }
+
+    /// What nobody has touched for a year is not needed.
+    fn retention(&self) -> Option<Duration> {
+        Some(Duration::from_secs(365 * 24 * 60 * 60))
     }
 
     fn subject(&self, actor: &ScopedAddress, _state: &Fields) -> Option<SubjectId> {

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::gateway::cluster::{json, outcome, parse};
-use crate::gateway::failure;
-use crate::identity::{Action, Permission, Resource};
+use crate::gateway::{Gateway, failure};
+use crate::identity::{Action, Directory, Permission, Resource};
 
 /// The name of the query of records.
 pub(super) const PAGE: &str = "audit.page";
@@ -98,13 +98,18 @@ impl Asked {
     }
 
     /// Answers it, as somebody of this tenant. Never waits.
-    pub(super) fn answer(self, trail: Trail, tenant: &Tenant, reply: ReplyTo) {
+    pub(super) fn answer(mut self, gateway: &Gateway, tenant: &Tenant, reply: ReplyTo) {
         let chain = match self.of {
             Of::Tenant => Chain::from(tenant),
             Of::Cluster => Chain::Cluster,
         };
+        let (gateway, tenant) = (gateway.clone(), tenant.clone());
         tokio::spawn(async move {
-            let answer = self.query.answer(&trail, &chain).await;
+            let named = self.query.name(&gateway.directory, &tenant).await;
+            let answer = match named {
+                Ok(()) => self.query.answer(&gateway.host.trail(), &chain).await,
+                Err(refused) => Err(refused),
+            };
             let answer: Outcome = outcome(answer);
             reply.answer(answer);
         });
@@ -112,6 +117,20 @@ impl Asked {
 }
 
 impl Query {
+    /// Has who is named by a username named as records have it.
+    async fn name(&mut self, directory: &Directory, tenant: &Tenant) -> Result<(), Failure> {
+        let Self::Page { search, .. } = self else {
+            return Ok(());
+        };
+        let Some(principal) = &search.principal else {
+            return Ok(());
+        };
+        let named = directory.principal_named(tenant, principal).await;
+        let named = named.map_err(|error| failure::store(&error))?;
+        search.principal = Some(named.ok_or_else(|| failure::no_such_principal("principal"))?);
+        Ok(())
+    }
+
     async fn answer(self, trail: &Trail, chain: &Chain) -> Result<Vec<u8>, Failure> {
         match self {
             Self::Page { search, form } => {

@@ -116,10 +116,7 @@ impl Query {
                 let key = directory.api_key(by, scope, &id).await?;
                 json(&api_key(&key), key.version)
             }
-            Self::OfUsers(query) => {
-                any(scope)?;
-                query.answer(directory, by).await
-            }
+            Self::OfUsers(query) => query.answer(directory, by, scope).await,
         }
     }
 }
@@ -183,16 +180,16 @@ impl Command {
                 json(&json!({ "id": id, "removed": true }), 0)
             }
             Self::CloseSessions(OfPrincipal { principal }) => {
-                if scope == Scope::Own && principal != *by.name {
+                let named = directory.principal_named(&by.tenant, &principal).await;
+                let named = named.map_err(|error| failure::store(&error))?;
+                if scope == Scope::Own && named.as_deref() != Some(&*by.name) {
                     any(scope)?;
                 }
+                let principal = named.ok_or_else(|| failure::no_such_principal("principal"))?;
                 directory.close_sessions(by, &principal).await?;
                 json(&json!({ "principal": principal, "closed": true }), 0)
             }
-            Self::OfUsers(command) => {
-                any(scope)?;
-                command.answer(directory, by, if_version).await
-            }
+            Self::OfUsers(command) => command.answer(directory, (by, scope), if_version).await,
         }
     }
 }
@@ -299,7 +296,7 @@ fn role(role: &StoredRole) -> Value {
     })
 }
 
-fn api_key(key: &ApiKey) -> Value {
+pub(super) fn api_key(key: &ApiKey) -> Value {
     json!({
         "id": key.id,
         "name": key.name,
@@ -328,7 +325,7 @@ fn request(identity: Identity) -> Result<Vec<u8>, Failure> {
 }
 
 /// That it is given for all of the tenant: these have no owners.
-fn any(scope: Scope) -> Result<(), Failure> {
+pub(super) fn any(scope: Scope) -> Result<(), Failure> {
     match scope {
         Scope::Any => Ok(()),
         Scope::Own => Err(Failure::new(

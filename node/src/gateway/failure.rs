@@ -65,3 +65,9 @@ pub(super) fn no_such(target: &Target, name: &str) -> Failure {
         format!("{target} has no {name:?}"),
     )
 }
+
+/// Somebody was named who is no user.
+pub(crate) fn no_such_principal(field: &str) -> Failure {
+    let message = "there is no user of this name; see `selvedge user list`";
+    Failure::field(ErrorCode::NotFound, field, message)
+}

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::{Caller, Gateway, failure};
-use crate::identity::{Action, Permission, Principal, Resource, authorize};
+use crate::identity::{Action, Directory, Permission, Principal, Resource, authorize};
 use crate::limit::{Limit, LimitId, Limits, Rate, Refused, Scope, SetError};
 
 /// What is asked about limits.
@@ -40,9 +40,9 @@ pub(super) fn query(gateway: &Gateway, caller: &Caller, asked: &Asked<'_>, reply
     match parse_query(gateway, caller, asked) {
         Err(failure) => reply.answer(Outcome::Failure(failure)),
         Ok(query) => {
-            let limits = gateway.limits.clone();
+            let gateway = gateway.clone();
             tokio::spawn(async move {
-                reply.answer(outcome(answer(query, &limits, &principal).await));
+                reply.answer(outcome(answer(query, &gateway, &principal).await));
             });
         }
     }
@@ -54,10 +54,13 @@ pub(super) fn command(gateway: &Gateway, caller: &Caller, asked: &Asked<'_>, rep
     match parse_command(gateway, caller, asked) {
         Err(failure) => reply.answer(Outcome::Failure(failure)),
         Ok((id, rate)) => {
-            let limits = gateway.limits.clone();
-            tracing::info!(principal = &*principal.name, limit = %id, ?rate, "a limit is changed");
+            let gateway = gateway.clone();
             tokio::spawn(async move {
-                reply.answer(outcome(change(&limits, id, rate, &principal).await));
+                let changed = match named(&gateway.directory, id).await {
+                    Ok(id) => change(&gateway.limits, id, rate, &principal).await,
+                    Err(refused) => Err(refused),
+                };
+                reply.answer(outcome(changed));
             });
         }
     }
@@ -164,7 +167,26 @@ fn read_rate(text: &str, burst: Option<u64>) -> Result<Rate, Failure> {
     }
 }
 
-async fn answer(query: Query, limits: &Limits, principal: &Principal) -> Result<Vec<u8>, Failure> {
+/// The limit with its principal named as it is everywhere: a user by its id.
+async fn named(directory: &Directory, id: LimitId) -> Result<LimitId, Failure> {
+    let Scope::Principal(tenant, principal) = &id.scope else {
+        return Ok(id);
+    };
+    let named = directory.principal_named(tenant, principal).await;
+    let named = named.map_err(|error| failure::store(&error))?;
+    let named = named.ok_or_else(|| failure::no_such_principal("scope"))?;
+    Ok(LimitId {
+        scope: Scope::Principal(tenant.clone(), named.into()),
+        ..id
+    })
+}
+
+async fn answer(
+    query: Query,
+    gateway: &Gateway,
+    principal: &Principal,
+) -> Result<Vec<u8>, Failure> {
+    let limits = &gateway.limits;
     match query {
         Query::List => {
             let all = limits
@@ -180,6 +202,7 @@ async fn answer(query: Query, limits: &Limits, principal: &Principal) -> Result<
             })
         }
         Query::Get(id) => {
+            let id = named(&gateway.directory, id).await?;
             let found = limits
                 .get(&id)
                 .await
@@ -203,6 +226,7 @@ async fn change(
     rate: Option<Rate>,
     principal: &Principal,
 ) -> Result<Vec<u8>, Failure> {
+    tracing::info!(principal = &*principal.name, limit = %id, ?rate, "a limit is changed");
     let changed = limits.change(id.clone(), rate, &principal.name).await;
     let before = changed.map_err(|error| match error {
         SetError::Store(error) => failure::store(&error),

@@ -8,7 +8,8 @@ use selvedge_cluster::actor::export::{Exported, Part, Place};
 use selvedge_cluster::actor::{Host, ReplyTo};
 use selvedge_cluster::audit::AuditRecord;
 use selvedge_cluster::privacy::{
-    Consent, ConsentChange, Erased, Erasure, KeyState, ScopedSubject, SubjectShown, Subjects,
+    Consent, ConsentChange, Erased, Erasure, KeyState, Rewrapped, ScopedSubject, SubjectShown,
+    Subjects,
 };
 use selvedge_cluster::store::record;
 use selvedge_protocol::frame::{Outcome, Success};
@@ -19,8 +20,12 @@ use selvedge_protocol::{ActorAddress, ActorKey, ErrorCode, Failure, SubjectId, T
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::gateway::{Caller, failure};
+use crate::gateway::directory::api_key;
+use crate::gateway::users::{login_shown, user_shown};
+use crate::gateway::{Caller, Gateway, failure};
+use crate::identity::{Directory, SealedUsers, user_of};
 use crate::notice::Notice;
 
 /// The kind under which subjects are addressed. No application has actors of it.
@@ -53,33 +58,45 @@ impl Asked {
     }
 
     /// Answers a query. Never waits.
-    pub(super) fn query(self, host: &Host, reply: ReplyTo) {
-        let host = host.clone();
-        tokio::spawn(async move { reply.answer(outcome(self.answer_query(&host).await)) });
+    pub(super) fn query(self, gateway: &Gateway, reply: ReplyTo) {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { reply.answer(outcome(self.answer_query(&gateway).await)) });
     }
 
     /// Executes a command. Never waits. Each may be repeated, so they need no memory of ids.
-    pub(super) fn command(self, host: &Host, reply: ReplyTo) {
-        let host = host.clone();
-        tokio::spawn(async move { reply.answer(outcome(self.answer_command(&host).await)) });
+    pub(super) fn command(self, gateway: &Gateway, reply: ReplyTo) {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { reply.answer(outcome(self.answer_command(&gateway).await)) });
     }
 
-    async fn answer_query(&self, host: &Host) -> Result<Value, Failure> {
-        let subjects = subjects(host)?;
+    async fn answer_query(&self, gateway: &Gateway) -> Result<Value, Failure> {
+        let subjects = subjects(&gateway.host)?;
         match (self.name.as_str(), self.key.as_str()) {
             ("list", ALL) => self.list(&subjects).await,
-            ("get" | "state", _) => self.get(&subjects).await,
-            ("export", _) => self.export(host, &subjects).await,
+            ("get" | "state", _) => {
+                let of = self.of(&gateway.directory).await?;
+                self.get(&subjects, of).await
+            }
+            ("export", _) => {
+                let of = self.of(&gateway.directory).await?;
+                self.export(gateway, &subjects, of).await
+            }
             (name, _) => Err(self.no_such(name)),
         }
     }
 
-    async fn answer_command(&self, host: &Host) -> Result<Value, Failure> {
-        let subjects = subjects(host)?;
+    async fn answer_command(&self, gateway: &Gateway) -> Result<Value, Failure> {
+        let subjects = subjects(&gateway.host)?;
         match (self.name.as_str(), self.key.as_str()) {
-            ("rewrap", ALL) => self.rewrap(&subjects).await,
-            ("erase", _) => self.erase(host, &subjects).await,
-            ("consent", _) => self.consent(&subjects).await,
+            ("rewrap", ALL) => self.rewrap(&gateway.directory, &subjects).await,
+            ("erase", _) => {
+                let of = self.of(&gateway.directory).await?;
+                self.erase(gateway, &subjects, of).await
+            }
+            ("consent", _) => {
+                let of = self.of(&gateway.directory).await?;
+                self.consent(&subjects, of).await
+            }
             (name, _) => Err(self.no_such(name)),
         }
     }
@@ -96,18 +113,21 @@ impl Asked {
         Ok(json!({ "items": items, "cursor": cursor }))
     }
 
-    async fn get(&self, subjects: &Subjects) -> Result<Value, Failure> {
+    async fn get(&self, subjects: &Subjects, of: ScopedSubject) -> Result<Value, Failure> {
         parse::<Nothing>(&self.body)?;
-        let of = self.of()?;
         let consents = subjects.consents(&of).await;
         let consents = consents.map_err(|error| failure::store(&error))?;
         let consents: Vec<_> = consents.into_iter().map(told).collect();
         Ok(json!({ "subject": of.subject, "consents": consents }))
     }
 
-    async fn export(&self, host: &Host, subjects: &Subjects) -> Result<Value, Failure> {
+    async fn export(
+        &self,
+        gateway: &Gateway,
+        subjects: &Subjects,
+        of: ScopedSubject,
+    ) -> Result<Value, Failure> {
         let Export { cursor } = parse(&self.body)?;
-        let of = self.of()?;
         let failed = |error| failure::store(&error);
         let (items, next) = match cursor {
             None => {
@@ -116,11 +136,14 @@ impl Asked {
                 let consents = subjects.consents(&of).await.map_err(failed)?;
                 let consents = consents.into_iter().map(told);
                 let items = consents.map(|consent| json!({ "consent": consent }));
-                (items.collect(), Some(Cursor::Actors { at: None }))
+                let mut items: Vec<_> = items.collect();
+                items.extend(of_user(&gateway.directory, &of).await?);
+                (items, Some(Cursor::Actors { at: None }))
             }
             Some(Cursor::Actors { at }) => {
                 let from = at.map(Place::from);
-                let page = host.export(&of, from.as_ref()).await.map_err(failed)?;
+                let page = gateway.host.export(&of, from.as_ref());
+                let page = page.await.map_err(failed)?;
                 match page.at {
                     None => (Vec::new(), Some(Cursor::Audit { after: 0 })),
                     Some((actor, next)) => {
@@ -140,37 +163,46 @@ impl Asked {
         Ok(json!({ "items": items, "cursor": next }))
     }
 
-    async fn rewrap(&self, subjects: &Subjects) -> Result<Value, Failure> {
-        let List { after, .. } = parse(&self.body)?;
+    /// The keys first; past the last of them, users that were stored before users were sealed.
+    async fn rewrap(&self, directory: &Directory, subjects: &Subjects) -> Result<Value, Failure> {
+        let Rewrap { after } = parse(&self.body)?;
         let principal = &self.caller.principal;
-        let rewrapped = subjects.rewrap(&principal.tenant, &principal.name, after.as_ref());
-        let rewrapped = rewrapped.await.map_err(|error| failure::store(&error))?;
-        Ok(json!({
-            "rewrapped": rewrapped.keys,
-            "looked": rewrapped.looked,
-            "cursor": rewrapped.next,
-        }))
+        if let Some(user) = after.as_deref().and_then(|it| it.strip_prefix(USERS)) {
+            let after = Uuid::try_parse(user).map_err(|_| no_cursor())?;
+            let users = directory.seal_users(&principal.tenant, Some(after)).await?;
+            return Ok(rewrapped(None, &users));
+        }
+        let after = after.map(SubjectId::new).transpose();
+        let after = after.map_err(|_| no_cursor())?;
+        let keys = subjects.rewrap(&principal.tenant, &principal.name, after.as_ref());
+        let keys = keys.await.map_err(|error| failure::store(&error))?;
+        let users = match keys.next {
+            Some(_) => SealedUsers::default(),
+            None => directory.seal_users(&principal.tenant, None).await?,
+        };
+        Ok(rewrapped(Some(keys), &users))
     }
 
-    async fn erase(&self, host: &Host, subjects: &Subjects) -> Result<Value, Failure> {
+    async fn erase(
+        &self,
+        gateway: &Gateway,
+        subjects: &Subjects,
+        of: ScopedSubject,
+    ) -> Result<Value, Failure> {
         let Erase { after } = parse(&self.body)?;
-        let of = self.of()?;
-        let notice = Notice::Subject {
-            tenant: of.tenant.clone(),
-            subject: of.subject.clone(),
+        let erased = match (user_of(of.subject.as_str()), &after) {
+            (Some(id), None) => {
+                let by = &self.caller.principal;
+                gateway.directory.erase_user(by, id).await?
+            }
+            // The pages that follow are about its actors.
+            (Some(_), Some(_)) | (None, _) => self.destroy(subjects, &of).await?,
         };
-        let erasure = Erasure {
-            of: &of,
-            principal: &self.caller.principal.name,
-            notice: &record::encode(&notice),
-        };
-        let erased = subjects.erase(erasure).await;
-        let erased = erased.map_err(|error| failure::store(&error))?;
         if erased == Erased::Nothing {
             let message = format!("nothing is stored about a subject {}", of.subject);
             return Err(Failure::field(ErrorCode::NotFound, "subject", message));
         }
-        host.subject_erased(&of);
+        gateway.host.subject_erased(&of);
         let swept = subjects.sweep(&of, after.as_ref()).await;
         let swept = swept.map_err(|error| failure::store(&error))?;
         Ok(json!({
@@ -184,13 +216,26 @@ impl Asked {
         }))
     }
 
-    async fn consent(&self, subjects: &Subjects) -> Result<Value, Failure> {
+    async fn destroy(&self, subjects: &Subjects, of: &ScopedSubject) -> Result<Erased, Failure> {
+        let notice = Notice::Subject {
+            tenant: of.tenant.clone(),
+            subject: of.subject.clone(),
+        };
+        let erasure = Erasure {
+            of,
+            principal: &self.caller.principal.name,
+            notice: &record::encode(&notice),
+        };
+        let erased = subjects.erase(erasure).await;
+        erased.map_err(|error| failure::store(&error))
+    }
+
+    async fn consent(&self, subjects: &Subjects, of: ScopedSubject) -> Result<Value, Failure> {
         let SetConsent {
             purpose,
             granted,
             note,
         } = parse(&self.body)?;
-        let of = self.of()?;
         // What ids are made of: it is named on command lines and in paths.
         if purpose.len() > CONSENT_PURPOSE_BYTES_MAX || SubjectId::new(&purpose).is_err() {
             let message = "use 1 to 128 of A-Z, a-z, 0-9, '.', '_', ':' and '-'";
@@ -216,13 +261,18 @@ impl Asked {
         }
     }
 
-    fn of(&self) -> Result<ScopedSubject, Failure> {
-        let subject = SubjectId::new(self.key.as_str());
+    /// Who it is about: a user may be named by its username.
+    async fn of(&self, directory: &Directory) -> Result<ScopedSubject, Failure> {
+        let tenant = &self.caller.principal.tenant;
+        let named = directory.principal_named(tenant, self.key.as_str()).await;
+        let named = named.map_err(|error| failure::store(&error))?;
+        // An application may have given somebody such an id itself.
+        let subject = SubjectId::new(named.as_deref().unwrap_or(self.key.as_str()));
         let invalid = |error: selvedge_protocol::IdError| {
             Failure::field(ErrorCode::Invalid, "subject", error.to_string())
         };
         Ok(ScopedSubject {
-            tenant: self.caller.principal.tenant.clone(),
+            tenant: tenant.clone(),
             subject: subject.map_err(invalid)?,
         })
     }
@@ -238,6 +288,23 @@ impl Asked {
     }
 }
 
+/// What is stored of a subject that is a user: itself, its logins, and the API keys that it has made.
+async fn of_user(directory: &Directory, of: &ScopedSubject) -> Result<Vec<Value>, Failure> {
+    let Some(id) = user_of(of.subject.as_str()) else {
+        return Ok(Vec::new());
+    };
+    let found = directory.user(&of.tenant, id).await;
+    let Some(user) = found.map_err(|error| failure::store(&error))? else {
+        return Ok(Vec::new());
+    };
+    let logins = directory.logins(&of.tenant, &user).await?;
+    let keys = directory.api_keys_of(&of.tenant, &user).await?;
+    let mut items = vec![json!({ "user": user_shown(&user) })];
+    items.extend(logins.iter().map(|it| json!({ "login": login_shown(it) })));
+    items.extend(keys.iter().map(|it| json!({ "apiKey": api_key(it) })));
+    Ok(items)
+}
+
 /// What is stored about people needs a key.
 fn subjects(host: &Host) -> Result<Subjects, Failure> {
     host.subjects().ok_or_else(|| {
@@ -249,6 +316,34 @@ fn subjects(host: &Host) -> Result<Subjects, Failure> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
+
+/// What was done by a page of `rewrap`, and where the next one begins.
+fn rewrapped(keys: Option<Rewrapped>, users: &SealedUsers) -> Value {
+    let (rewrapped, looked, subject) =
+        keys.map_or((0, 0, None), |it| (it.keys, it.looked, it.next));
+    let user = users.next.map(|id| format!("{USERS}{id}"));
+    json!({
+        "rewrapped": rewrapped,
+        "looked": looked,
+        "sealedUsers": users.sealed,
+        "cursor": subject.map(|it| it.to_string()).or(user),
+    })
+}
+
+fn no_cursor() -> Failure {
+    let message = "give the cursor of the page before, or none";
+    Failure::field(ErrorCode::Invalid, "after", message)
+}
+
+/// What the cursors of `rewrap` begin with that are about users, as no subject does.
+const USERS: &str = "+";
+
+/// A page of `rewrap`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rewrap {
+    after: Option<String>,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,17 +1,18 @@
 //! Queries and commands about users and their logins: their bodies and answers, see `wire.md`. What they do is
-//! [`Directory`]'s; all of it is about the caller's tenant, and needs the permission for all of its users.
+//! [`Directory`]'s; all of it is about the caller's tenant. Who has the permission for what is its own alone is answered
+//! about itself: it sees itself and its logins, ends those and changes its address of mail, and nothing else.
 
 use selvedge_protocol::limits::{OPERATION_PAGE_DEFAULT, OPERATION_PAGE_MAX};
-use selvedge_protocol::{Failure, time};
+use selvedge_protocol::{ErrorCode, Failure, time};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::gateway::directory::{Answer, json, parse};
+use crate::gateway::directory::{Answer, any, json, parse};
 use crate::gateway::failure;
 use crate::identity::{
-    Directory, Email, Kept, LoginShown, NewUser, Password, Principal, User, UserAt, UserChange,
-    UserState, Username, no_such_user,
+    Directory, Email, Kept, LoginShown, NewUser, Password, Principal, Scope, User, UserAt,
+    UserChange, UserState, Username, no_such_user, user_of,
 };
 
 #[derive(Debug)]
@@ -41,15 +42,27 @@ impl Query {
         })
     }
 
-    pub(super) async fn answer(self, directory: &Directory, by: &Principal) -> Answer {
+    pub(super) async fn answer(
+        self,
+        directory: &Directory,
+        by: &Principal,
+        scope: Scope,
+    ) -> Answer {
         match self {
-            Self::List(page) => page.answer(directory, by).await,
+            Self::List(page) => match scope {
+                Scope::Any => page.answer(directory, by).await,
+                Scope::Own => {
+                    let itself = itself(directory, by).await?;
+                    let items: Vec<_> = itself.iter().map(user_shown).collect();
+                    json(&json!({ "items": items, "cursor": null }), 0)
+                }
+            },
             Self::Get(Which { id }) => {
-                let user = find(directory, by, &id).await?;
+                let user = find(directory, (by, scope), &id).await?;
                 json(&user_shown(&user), user.version)
             }
             Self::Logins(Which { id }) => {
-                let user = find(directory, by, &id).await?;
+                let user = find(directory, (by, scope), &id).await?;
                 let logins = directory.logins(&by.tenant, &user).await?;
                 let items: Vec<_> = logins.iter().map(login_shown).collect();
                 // All are on one page.
@@ -75,7 +88,7 @@ impl Command {
     pub(super) async fn answer(
         self,
         directory: &Directory,
-        by: &Principal,
+        (by, scope): (&Principal, Scope),
         if_version: Option<u64>,
     ) -> Answer {
         let at = |user: &User| UserAt {
@@ -84,30 +97,37 @@ impl Command {
         };
         match self {
             Self::Create(create) => {
+                any(scope)?;
                 let user = directory
                     .create_user(by, create.checked(directory).await?)
                     .await?;
                 json(&user_shown(&user), user.version)
             }
             Self::Set(set) => {
-                let user = find(directory, by, &set.id).await?;
+                let user = find(directory, (by, scope), &set.id).await?;
+                set.check(scope)?;
                 let changed = directory.change_user(by, at(&user), set.checked()?).await?;
                 json(&user_shown(&changed), changed.version)
             }
             Self::SetPassword(SetPassword { id, password }) => {
+                any(scope).map_err(|refused| Failure {
+                    message: ASK_FOR_PRESENT.to_owned(),
+                    ..refused
+                })?;
                 let password = Password::new(password)?;
-                let user = find(directory, by, &id).await?;
+                let user = find(directory, (by, scope), &id).await?;
                 let kept = keep(directory, password, &user.username, user.email.as_ref()).await?;
                 let changed = directory.set_password(by, at(&user), kept).await?;
                 json(&user_shown(&changed), changed.version)
             }
             Self::Remove(Which { id }) => {
-                let user = find(directory, by, &id).await?;
+                any(scope)?;
+                let user = find(directory, (by, scope), &id).await?;
                 directory.remove_user(by, at(&user)).await?;
                 json(&json!({ "id": user.id, "removed": true }), 0)
             }
             Self::EndLogin(EndLogin { id, login }) => {
-                let user = find(directory, by, &id).await?;
+                let user = find(directory, (by, scope), &id).await?;
                 directory.end_login(by, &user, &login).await?;
                 json(&json!({ "id": login, "ended": true }), 0)
             }
@@ -183,6 +203,10 @@ impl Create {
     async fn checked(self, directory: &Directory) -> Result<NewUser, Failure> {
         let password = self.password.map(Password::new).transpose()?;
         let username = Username::new(&self.username)?;
+        if Uuid::try_parse(username.as_str()).is_ok() {
+            let message = "a username has not the form of an id, for users are named by either";
+            return Err(Failure::field(ErrorCode::Invalid, "username", message));
+        }
         let email = self.email.as_deref().map(Email::new).transpose()?;
         let password = match password {
             Some(password) => Some(keep(directory, password, &username, email.as_ref()).await?),
@@ -198,6 +222,17 @@ impl Create {
 }
 
 impl Set {
+    /// That who may change itself alone changes nothing that others decide about.
+    fn check(&self, scope: Scope) -> Result<(), Failure> {
+        let field = match (scope, &self.roles, self.enabled) {
+            (Scope::Any, _, _) | (Scope::Own, None, None) => return Ok(()),
+            (Scope::Own, Some(_), _) => "roles",
+            (Scope::Own, None, Some(_)) => "enabled",
+        };
+        let message = "nobody decides this about themselves; ask somebody who has user:write";
+        Err(Failure::field(ErrorCode::PermissionDenied, field, message))
+    }
+
     fn checked(self) -> Result<UserChange, Failure> {
         let email = match self.email {
             None => None,
@@ -244,8 +279,29 @@ async fn keep(
     directory.keep(password, &names).await
 }
 
-/// The user of an id or a name.
-async fn find(directory: &Directory, by: &Principal, id: &str) -> Result<User, Failure> {
+/// The user that somebody is, if it is one.
+async fn itself(directory: &Directory, by: &Principal) -> Result<Option<User>, Failure> {
+    let Some(id) = user_of(&by.name) else {
+        return Ok(None);
+    };
+    let found = directory.user(&by.tenant, id).await;
+    found.map_err(|error| failure::store(&error))
+}
+
+/// The user of an id or a name. To who may see itself alone, nobody else is there.
+async fn find(
+    directory: &Directory,
+    (by, scope): (&Principal, Scope),
+    id: &str,
+) -> Result<User, Failure> {
+    if scope == Scope::Own {
+        let itself = itself(directory, by).await?;
+        let is_named = |user: &User| {
+            let by_name = Username::new(id).is_ok_and(|name| name == user.username);
+            by_name || Uuid::try_parse(id).is_ok_and(|id| id == user.id)
+        };
+        return itself.filter(is_named).ok_or_else(no_such_user);
+    }
     let found = match (Uuid::try_parse(id), Username::new(id)) {
         (Ok(id), _) => directory.user(&by.tenant, id).await,
         (Err(_), Ok(name)) => directory.user_named(&by.tenant, &name).await,
@@ -255,7 +311,7 @@ async fn find(directory: &Directory, by: &Principal, id: &str) -> Result<User, F
     found.ok_or_else(no_such_user)
 }
 
-fn user_shown(user: &User) -> Value {
+pub(super) fn user_shown(user: &User) -> Value {
     json!({
         "id": user.id,
         "createdAt": time::format(user.created_ms),
@@ -269,7 +325,7 @@ fn user_shown(user: &User) -> Value {
     })
 }
 
-fn login_shown(login: &LoginShown) -> Value {
+pub(super) fn login_shown(login: &LoginShown) -> Value {
     json!({
         "id": login.id,
         "client": login.client,
@@ -280,6 +336,10 @@ fn login_shown(login: &LoginShown) -> Value {
         "reason": login.reason,
     })
 }
+
+/// A credential that was stolen does not make its holder the owner of what it is of.
+const ASK_FOR_PRESENT: &str =
+    "another password for oneself needs the present one: send both to POST /v1/password";
 
 /// Users on one page: with the longest names, addresses and thirty-two roles each they fit into an answer.
 const PAGE_USERS_MAX: usize = 200;

@@ -28,7 +28,7 @@ pub use directory::{
     ApiKey, Directory, Email, KeyMaker, MadeKey, NewKey, NewUser, RoleMade, RoleWrite, StoredRole,
     User, UserAt, UserChange, UserState, Username,
 };
-pub(crate) use directory::{no_such_role, no_such_user};
+pub(crate) use directory::{SealedUsers, no_such_role, no_such_user, user_of};
 pub use issue::{ClientName, Grant, Login, LoginShown, Logins, NotRefreshed};
 pub use password::{Kept, Password};
 pub use permission::{Action, Entry, Holder, Owner, Permission, Request, Resource, TABLE};

@@ -168,12 +168,18 @@ pub const TABLE: &[Entry] = {
             owner: Owner::Known,
             ..entry(ApiKey, Write, "make, revoke and remove API keys")
         },
-        entry(User, Read, "see users and their logins"),
-        entry(
-            User,
-            Write,
-            "make, change and remove users, set their passwords and end their logins",
-        ),
+        Entry {
+            owner: Owner::Known,
+            ..entry(User, Read, "see users and their logins")
+        },
+        Entry {
+            owner: Owner::Known,
+            ..entry(
+                User,
+                Write,
+                "make, change and remove users, set their passwords and end their logins",
+            )
+        },
         entry(
             Subject,
             Read,

@@ -37,21 +37,23 @@ pub enum Scope {
 pub static BUILT_IN: [Role; 4] = [Role::VIEWER, Role::OPERATOR, Role::DEVELOPER, Role::ADMIN];
 
 impl Role {
-    /// Reads what is the tenant's.
+    /// Reads what is the tenant's. Like all that are built in, it lets a user see to itself.
     pub const VIEWER: Self = Self::built_in("viewer", {
-        use Resource::{Actor, Operation, Policy, Schedule, Session};
+        use Resource::{Actor, Operation, Policy, Schedule, Session, User};
         &[
             Rule::any(Operation, Action::Read),
             Rule::any(Actor, Action::Read),
             Rule::any(Schedule, Action::Read),
             Rule::any(Policy, Action::Read),
             Rule::any(Session, Action::Read),
+            Rule::own(User, Action::Read),
+            Rule::own(User, Action::Write),
         ]
     });
 
     /// Keeps things going: a viewer that sees to operations, schedules, policies and sessions.
     pub const OPERATOR: Self = Self::built_in("operator", {
-        use Resource::{Actor, Cluster, Limit, Operation, Policy, Schedule, Session};
+        use Resource::{Actor, Cluster, Limit, Operation, Policy, Schedule, Session, User};
         &[
             Rule::any(Limit, Action::Read),
             Rule::any(Operation, Action::Read),
@@ -64,12 +66,14 @@ impl Role {
             Rule::any(Session, Action::Read),
             Rule::any(Session, Action::Write),
             Rule::any(Cluster, Action::Read),
+            Rule::own(User, Action::Read),
+            Rule::own(User, Action::Write),
         ]
     });
 
     /// Builds on it: a viewer that uses actors, operations and schedules, and has workers.
     pub const DEVELOPER: Self = Self::built_in("developer", {
-        use Resource::{Actor, Operation, Policy, Schedule, Session};
+        use Resource::{Actor, Operation, Policy, Schedule, Session, User};
         &[
             Rule::any(Operation, Action::Read),
             Rule::any(Operation, Action::Write),
@@ -81,6 +85,8 @@ impl Role {
             Rule::any(Schedule, Action::Write),
             Rule::any(Policy, Action::Read),
             Rule::any(Session, Action::Read),
+            Rule::own(User, Action::Read),
+            Rule::own(User, Action::Write),
         ]
     });
 
@@ -125,6 +131,14 @@ impl Rule {
             resource: Some(resource),
             action: Some(action),
             scope: Scope::Any,
+        }
+    }
+
+    /// The same of what is one's own.
+    pub const fn own(resource: Resource, action: Action) -> Self {
+        Self {
+            scope: Scope::Own,
+            ..Self::any(resource, action)
         }
     }
 
@@ -195,7 +209,7 @@ mod tests {
     use super::*;
 
     /// Each pair that exists and what the built-in roles may of it: V(iewer), O(perator), D(eveloper), A(dmin); and
-    /// C, an administrator of the cluster without any role.
+    /// C, an administrator of the cluster without any role. A small letter may it of what is its own.
     const EXPECTED: &[(&str, &str)] = &[
         ("operation:read", "VODA"),
         ("operation:write", "ODA"),
@@ -221,8 +235,8 @@ mod tests {
         ("role:write", "A"),
         ("api-key:read", "A"),
         ("api-key:write", "A"),
-        ("user:read", "A"),
-        ("user:write", "A"),
+        ("user:read", "vodA"),
+        ("user:write", "vodA"),
         ("subject:read", "A"),
         ("subject:write", "A"),
     ];
@@ -248,7 +262,9 @@ mod tests {
             let holding = expected.map_or("", |(_, holding)| *holding);
             for (letter, grants) in holders {
                 let scope = grants.scope(permission);
-                let expected = holding.contains(letter).then_some(Scope::Any);
+                let own = holding.contains(letter.to_ascii_lowercase());
+                let own = own.then_some(Scope::Own);
+                let expected = holding.contains(letter).then_some(Scope::Any).or(own);
                 assert_eq!(scope, expected, "{name} {letter}");
             }
         }
@@ -264,8 +280,10 @@ mod tests {
         };
         let grants = Grants::of(&[Role::new("own", vec![all_own])]);
         for permission in pairs() {
-            let is_owned = matches!(permission.resource, Resource::Session | Resource::ApiKey)
-                && permission.entry().is_some();
+            let is_owned = matches!(
+                permission.resource,
+                Resource::Session | Resource::ApiKey | Resource::User
+            ) && permission.entry().is_some();
             let expected = is_owned.then_some(Scope::Own);
             assert_eq!(grants.scope(permission), expected, "{permission}");
         }

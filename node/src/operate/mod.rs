@@ -149,9 +149,10 @@ fn build(
 ) -> Result<Application, CommandFailure> {
     application().map_err(|error| match &error {
         BuildError::Setting { .. } => CommandFailure::usage(chain(&error)),
-        BuildError::Name(_) | BuildError::Twice(_) | BuildError::Policy { .. } => {
-            CommandFailure::failed(chain(&error))
-        }
+        BuildError::Name(_)
+        | BuildError::Twice(_)
+        | BuildError::Policy { .. }
+        | BuildError::Retention(_) => CommandFailure::failed(chain(&error)),
     })
 }
 

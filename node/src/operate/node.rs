@@ -314,6 +314,7 @@ fn place(config: &NodeConfig, meta: &ClusterMeta, store: Arc<dyn Store>, clock: 
         host,
         index_shards: meta.index_shards,
         store,
+        key: meta.session_key.clone(),
         clock,
     }
 }

@@ -62,7 +62,13 @@ pub(super) fn unsealed(
     wrapper: Option<Arc<dyn KeyWrapper>>,
 ) -> Arc<dyn Store> {
     match wrapper {
-        None => store,
+        None => {
+            tracing::warn!(
+                "no key for personal data: users are stored in the clear, and what is about subjects is refused; set \
+                 privacy.key_file or SELVEDGE_PRIVACY_KEY"
+            );
+            store
+        }
         Some(wrapper) => Arc::new(Unsealing::new(SubjectKeys::new(store, wrapper))),
     }
 }

@@ -10,6 +10,7 @@ use selvedge_protocol::limits::{
 use tracing::error;
 
 use crate::actor::kind::{AuditEntry, Effects, Message, NewEvent, Refusal, TimerChange, Urgency};
+use crate::actor::machine::retention::TIMER;
 use crate::actor::machine::{Broken, Group, Machine, New, Write, internal};
 use crate::actor::mailbox::Caller;
 use crate::actor::record::{OutboxRecord, Stored, TimerEntry, TimerRecord};
@@ -101,8 +102,9 @@ impl Machine {
                 value: awake.then(bytes::Bytes::new),
             });
         }
-        if effects.is_end {
-            self.end(&mut group);
+        match effects.is_end {
+            true => self.end(&mut group),
+            false => self.keep_longer(now_ms, &mut group),
         }
         for (key, value) in effects.rows {
             group.bytes += value.as_ref().map_or(0, bytes::Bytes::len);
@@ -150,7 +152,7 @@ impl Machine {
         self.has_parts |= kept.iter().any(|row| row.value.is_some());
     }
 
-    fn change_timer(&mut self, change: TimerChange, group: &mut Group) {
+    pub(super) fn change_timer(&mut self, change: TimerChange, group: &mut Group) {
         let (name, set) = match change {
             TimerChange::Set { name, due_ms, body } => (name, Some((due_ms, body))),
             TimerChange::Cancel { name } => (name, None),
@@ -235,10 +237,21 @@ impl Machine {
         if effects.timers.iter().any(is_wrong_timer) {
             return Some("a timer's name or body is too long");
         }
-        if self.timers.len() + effects.timers.len() > ACTOR_TIMERS_MAX {
+        if effects.timers.iter().any(is_reserved) {
+            return Some("a timer has the name of the host's own");
+        }
+        let own = self.timers.iter().filter(|it| it.name == TIMER).count();
+        if self.timers.len() - own + effects.timers.len() > ACTOR_TIMERS_MAX {
             return Some("there are too many timers");
         }
         None
+    }
+}
+
+/// Whether a change is to the timer that the host sets itself.
+fn is_reserved(change: &TimerChange) -> bool {
+    match change {
+        TimerChange::Set { name, .. } | TimerChange::Cancel { name } => name == TIMER,
     }
 }
 

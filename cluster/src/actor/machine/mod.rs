@@ -8,11 +8,13 @@ mod end;
 mod group;
 mod memory;
 mod personal;
+mod retention;
 mod stored;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_protocol::frame::{Outcome, Success};
@@ -102,6 +104,8 @@ pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     /// Rows past their retention.
     pub(crate) expired: Vec<Write>,
+    /// How long it is kept without a change.
+    pub(crate) retention: Option<Duration>,
     pub(crate) base: Version,
 }
 
@@ -125,6 +129,7 @@ pub(crate) struct Machine {
     /// Whether this activation has seen to it that the subject's things are found.
     is_indexed: bool,
     expired: Vec<Write>,
+    retention: Option<Duration>,
     pending: Option<Box<Group>>,
     in_flight: Option<Box<Group>>,
     /// What waits for room in the next commit, or for a look-up.
@@ -165,6 +170,7 @@ impl Machine {
             subject: None,
             is_indexed: false,
             expired: loaded.expired,
+            retention: loaded.retention,
             pending: None,
             in_flight: None,
             backlog: VecDeque::new(),
@@ -438,6 +444,9 @@ impl Machine {
             self.answer_when_committed(caller, outcome);
             return Ok(());
         };
+        if timer.name == retention::TIMER {
+            return self.decide_retention(now, (index, timer), caller);
+        }
         let name = Arc::clone(&self.name);
         let incoming = Incoming {
             name: &timer.name,

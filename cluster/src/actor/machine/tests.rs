@@ -141,6 +141,7 @@ fn load(rows: &BTreeMap<Vec<u8>, Bytes>) -> Machine {
         record,
         memory,
         expired: Vec::new(),
+        retention: None,
         base: 0,
     })
 }

@@ -15,7 +15,7 @@ pub enum AdminKey {
     NoticeBell,
     /// A user, by id.
     User { tenant: Tenant, id: String },
-    /// Which user has a name.
+    /// Which user has a name, in the clear: as it was before names were hidden.
     Username { tenant: Tenant, name: String },
     /// A role that the tenant has made.
     Role { tenant: Tenant, name: String },
@@ -49,6 +49,8 @@ pub enum AdminKey {
         subject: String,
         purpose: String,
     },
+    /// Which user has a name. The mark is made of the name and tells it to nobody.
+    UserByName { tenant: Tenant, mark: String },
 }
 
 impl AdminKey {
@@ -99,6 +101,7 @@ impl AdminKey {
                 Family::Consent,
                 &(tenant.as_str(), subject.as_str(), purpose.as_str()),
             ),
+            Self::UserByName { tenant, mark } => of_tenant(Family::UserByName, tenant, mark),
         }
     }
 }

@@ -4,4 +4,5 @@ mod commits;
 mod erasure;
 mod export;
 mod rest;
+mod retention;
 mod world;

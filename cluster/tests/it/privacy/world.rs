@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_cluster::Clock;
@@ -27,8 +28,11 @@ pub(super) const MARK: &str = "MARKER-of-what-is-said";
 pub(super) const SLOTS: u16 = 16;
 
 /// The kind `diary`, of whoever its key says: all that is told it, it tells everybody.
-#[derive(Debug)]
-pub(super) struct Diary;
+#[derive(Debug, Default)]
+pub(super) struct Diary {
+    /// How long one is kept that nobody writes.
+    pub(super) kept: Option<Duration>,
+}
 
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(super) struct Pages {
@@ -113,6 +117,10 @@ impl Kind for Diary {
         json::decode(bytes)
     }
 
+    fn retention(&self) -> Option<Duration> {
+        self.kept
+    }
+
     fn subject(&self, actor: &ScopedAddress, _state: &Pages) -> Option<SubjectId> {
         let (subject, _) = actor.address.key.as_str().split_once('/')?;
         SubjectId::new(subject).ok()
@@ -160,13 +168,26 @@ impl World {
         Node { host, keys }
     }
 
+    /// The same, whose diaries are kept for so long.
+    pub(super) async fn keeping(&self, kept: Duration) -> Node {
+        let keys = self.keys();
+        let store = Arc::new(Unsealing::new(keys.clone()));
+        let diary = Diary { kept: Some(kept) };
+        let host = self.start("node-1", store, diary).await;
+        Node { host, keys }
+    }
+
     pub(super) async fn host(&self, name: &str, store: Arc<dyn Store>) -> Host {
+        self.start(name, store, Diary::default()).await
+    }
+
+    async fn start(&self, name: &str, store: Arc<dyn Store>, diary: Diary) -> Host {
         let config = HostConfig {
             node: name.to_owned(),
             idle_ms: 60_000,
             slots: SLOTS,
         };
-        let kinds = Kinds::default().with(Diary);
+        let kinds = Kinds::default().with(diary);
         Host::start(config, store, self.clock.clone(), kinds)
             .await
             .unwrap()

@@ -509,7 +509,7 @@ pub(super) fn subject_export() -> Doc {
     let api = Doc::api("exportSubject", SUBJECTS, what);
     with_subject(api).answers::<SubjectExport>(
         200,
-        "Each item has one of `state`, `event`, `payload`, `consent` and `audit`.",
+        "Each item has one of `state`, `event`, `payload`, `consent`, `user`, `login`, `apiKey` and `audit`.",
         example,
     )
 }

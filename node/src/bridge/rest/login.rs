@@ -208,11 +208,12 @@ pub(crate) async fn introspect(call: Call, payload: Payload) -> Result<HttpRespo
     let found = call.inside.authenticate(token, None).await;
     let active = match found {
         Ok(found) if found.tenant == principal.tenant && !found.sees_all_tenants() => {
+            let username = call.inside.username(&found).await?;
             let roles: Vec<_> = found.roles().iter().map(|role| role.name()).collect();
             json!({
                 "active": true,
                 "token_type": BEARER,
-                "username": &*found.name,
+                "username": username.as_deref().unwrap_or(&found.name),
                 "sub": &*found.name,
                 "tenant": found.tenant.as_str(),
                 "scope": roles.join(" "),

@@ -129,8 +129,8 @@ impl Directory {
                 }
                 transaction.set(&key_of(&by.tenant, id), &record::encode(&made));
                 let expires = made.expires_ms.map(time::format);
-                let detail =
-                    json!({ "name": made.name, "roles": made.roles, "expiresAt": expires });
+                // Not its name: whoever made it may have put theirs into it.
+                let detail = json!({ "roles": made.roles, "expiresAt": expires });
                 // Nobody knows of it yet, so nobody has a copy.
                 let change = Change {
                     notice: None,
@@ -165,8 +165,7 @@ impl Directory {
                 key.revoked_ms = Some(now_ms);
                 key.version += 1;
                 transaction.set(&key_of(&by.tenant, id), &record::encode(&key));
-                let detail = json!({ "name": key.name });
-                change(by, "api-key.revoke", id, detail)
+                change(by, "api-key.revoke", id, Value::Null)
                     .leave(&mut *transaction, now_ms)
                     .await?;
             }
@@ -186,13 +185,11 @@ impl Directory {
         let now_ms = self.clock().wall_ms();
         self.transact(|mut transaction| async move {
             let found = visible(&mut *transaction, by, scope, id).await?;
-            let key = match found.and_then(|it| it.at_version(if_version)) {
-                Ok(key) => key,
-                Err(refused) => return Ok((transaction, Err(refused))),
-            };
+            if let Err(refused) = found.and_then(|it| it.at_version(if_version)) {
+                return Ok((transaction, Err(refused)));
+            }
             transaction.clear(&key_of(&by.tenant, id));
-            let detail = json!({ "name": key.name });
-            change(by, "api-key.remove", id, detail)
+            change(by, "api-key.remove", id, Value::Null)
                 .leave(&mut *transaction, now_ms)
                 .await?;
             Ok((transaction, Ok(())))

@@ -5,7 +5,7 @@ use selvedge_protocol::Tenant;
 
 use crate::identity::directory::Directory;
 use crate::identity::directory::roles::{is_made, present};
-use crate::identity::directory::user::{USER_PREFIX, Username};
+use crate::identity::directory::user::{USER_PREFIX, user_of};
 use crate::identity::{Basis, Principal, Role, Standing};
 
 /// The maker of a key.
@@ -41,20 +41,23 @@ impl Directory {
         created_by: &str,
         standing: &Standing,
     ) -> Result<(Maker, Standing), store::Error> {
-        let username = created_by.strip_prefix(USER_PREFIX).map(Username::new);
-        let Some(Ok(username)) = username else {
+        if !created_by.starts_with(USER_PREFIX) {
             return Ok((Maker::Elsewhere, standing.clone()));
+        }
+        let maker = match user_of(created_by) {
+            Some(id) => Some(id),
+            // As an earlier version wrote it.
+            None => self.id_of_principal(tenant, created_by).await?,
         };
-        let Some(user) = self.user_named(tenant, &username).await? else {
+        let Some(id) = maker else {
             return Ok((Maker::Gone, standing.clone()));
         };
-        let id = user.id;
         let on_user = Basis::User {
             tenant: tenant.clone(),
             id: id.to_string(),
         };
         let standing = self.standings().extend(standing, [on_user]);
-        // Again, now that a change is heard of.
+        // Now that a change is heard of.
         let Some(user) = self.user(tenant, id).await?.filter(|it| it.is_enabled()) else {
             return Ok((Maker::Gone, standing));
         };

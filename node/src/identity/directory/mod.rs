@@ -7,15 +7,19 @@
 mod api_keys;
 mod change;
 mod close;
+mod erase;
 mod look;
 mod maker;
+mod names;
 mod roles;
+mod seal;
 mod user;
 mod users;
 
 use std::sync::Arc;
 
 use selvedge_cluster::Clock;
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_cluster::store::{self, Store, Transaction};
 use selvedge_protocol::limits::CREDENTIAL_READS_MAX;
 use selvedge_protocol::{ErrorCode, Failure, if_version};
@@ -24,16 +28,19 @@ use uuid::{Builder, Uuid};
 
 use crate::gateway::failure;
 use crate::identity::Standings;
+use crate::identity::directory::names::Names;
 use crate::identity::password::{Kept, Password, Passwords};
 pub use api_keys::{ApiKey, KeyMaker, MadeKey, NewKey};
 pub(super) use change::Change;
 pub(crate) use roles::unknown as no_such_role;
 pub use roles::{Made as RoleMade, RoleWrite, StoredRole};
 pub(super) use roles::{is_made, present};
+pub(crate) use seal::SealedUsers;
+pub(crate) use user::user_of;
 pub use user::{Email, NewUser, User, UserChange, UserState, Username};
 pub use users::UserAt;
+pub(super) use users::read as read_user;
 pub(crate) use users::unknown as no_such_user;
-pub(super) use users::{read as read_user, write as write_user};
 
 /// The directory, from one node. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,20 +54,23 @@ struct Parts {
     /// A permit for each look that a credential costs.
     looks: Semaphore,
     passwords: Passwords,
+    names: Names,
 }
 
 /// A transaction with what was decided in it; one that was refused has written nothing.
 pub(super) type Decided<T> = Result<(Box<dyn Transaction>, Result<T, Failure>), store::Error>;
 
 impl Directory {
-    /// That of a store. Whoever makes it hands [`Directory::standings`] what is heard of changes.
-    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
+    /// That of a store, of the cluster with this key. Whoever makes it hands [`Directory::standings`] what is heard of
+    /// changes. Where the store unseals, what users are is sealed; elsewhere it is in the clear.
+    pub fn new(store: Arc<dyn Store>, clock: Clock, key: &SessionKey) -> Self {
         Self(Arc::new(Parts {
             store,
             passwords: Passwords::new(clock.clone()),
             clock,
             standings: Standings::default(),
             looks: Semaphore::new(CREDENTIAL_READS_MAX),
+            names: Names::of_cluster(key),
         }))
     }
 
@@ -71,6 +81,11 @@ impl Directory {
 
     pub(super) fn store(&self) -> &dyn Store {
         &*self.0.store
+    }
+
+    /// Where users are found by their names.
+    pub(super) fn names(&self) -> &Names {
+        &self.0.names
     }
 
     /// What hashes passwords on this node: all that do share its turns.

@@ -7,6 +7,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::audit;
 use selvedge_cluster::bulletin::{Follower, News};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_cluster::store::record::{self, golden};
 use selvedge_cluster::store::{Order, Store};
 use selvedge_protocol::limits::{API_KEYS_MAX, ROLES_MAX};
@@ -35,7 +36,7 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(store);
         let clock = Clock::manual(NOW, 1);
         Self {
-            directory: Directory::new(Arc::clone(&store), clock.clone()),
+            directory: Directory::new(Arc::clone(&store), clock.clone(), &SessionKey::new([7; 32])),
             clock,
             store,
             _files: files,

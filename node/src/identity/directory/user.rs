@@ -3,7 +3,7 @@
 
 use selvedge_cluster::store::record::Record;
 use selvedge_protocol::limits::{EMAIL_BYTES_MAX, USER_PLACES_MAX, USERNAME_BYTES_MAX};
-use selvedge_protocol::{ErrorCode, Failure};
+use selvedge_protocol::{ErrorCode, Failure, SubjectId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -208,9 +208,10 @@ impl User {
         self.state == UserState::Enabled
     }
 
-    /// The name of the principal that it is. No subject of a foreign issuer has such a one, and no operator.
+    /// The name of the principal that it is: without its username, for it stands in audit records and beside what the
+    /// user makes. No subject of a foreign issuer has such a one, and no operator.
     pub fn principal(&self) -> String {
-        format!("{USER_PREFIX}{}", self.username.as_str())
+        principal_of(self.id)
     }
 
     fn end_logins(&mut self, now_ms: u64) {
@@ -228,6 +229,27 @@ fn in_order(mut roles: Vec<String>) -> Vec<String> {
     roles.sort();
     roles.dedup();
     roles
+}
+
+/// The name of the principal that the user of an id is.
+pub(super) fn principal_of(id: Uuid) -> String {
+    format!("{USER_PREFIX}{id}")
+}
+
+/// The subject that the user of an id is: what is stored of it lies under the key of that one.
+pub(super) fn subject_of(id: Uuid) -> SubjectId {
+    match SubjectId::new(principal_of(id)) {
+        Ok(subject) => subject,
+        // Of letters, digits, a colon and hyphens, and short.
+        Err(error) => panic!("the user {id} is no subject: {error}"),
+    }
+}
+
+/// The id of the user that a subject, or a principal, is.
+pub(crate) fn user_of(name: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(name.strip_prefix(USER_PREFIX)?).ok()?;
+    // Of the forms that an id may be written in, one names it.
+    (principal_of(id) == name).then_some(id)
 }
 
 /// What the name of a user's principal begins with. No issuer's does: theirs have a `|`, which no username has.
@@ -294,6 +316,18 @@ mod tests {
             let refused = Username::new(wrong).unwrap_err();
             assert_eq!(refused.field.as_deref(), Some("username"), "{wrong:?}");
             assert!(!refused.message.contains(char::is_control));
+        }
+    }
+
+    #[test]
+    fn a_user_is_a_subject_and_a_principal_without_its_name() {
+        let ann = ann();
+        assert_eq!(ann.principal(), subject_of(ann.id).as_str());
+        assert!(!ann.principal().contains("ann"));
+        assert_eq!(user_of(&ann.principal()), Some(ann.id));
+        let simple = format!("user:{}", ann.id.simple());
+        for other in ["user:ann", "ann", "user:", "key:7", &simple] {
+            assert_eq!(user_of(other), None, "{other}");
         }
     }
 

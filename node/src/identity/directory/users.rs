@@ -6,18 +6,20 @@
 use std::ops::Bound;
 
 use selvedge_cluster::store::keys::{AdminKey, Key, KeyRange, TenantFamily};
-use selvedge_cluster::store::record::{self, Record};
+use selvedge_cluster::store::record;
 use selvedge_cluster::store::{self, Isolation, Transaction};
 use selvedge_protocol::limits::{PRINCIPAL_ROLES_MAX, USERS_TENANT_MAX};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::gateway::failure;
 use crate::identity::Principal;
 use crate::identity::directory::roles::{check_name, may_grant, present};
-use crate::identity::directory::user::{NewUser, User, UserChange, Username};
+use crate::identity::directory::seal::scoped;
+use crate::identity::directory::user::{
+    NewUser, USER_PREFIX, User, UserChange, Username, principal_of, user_of,
+};
 use crate::identity::directory::{Change, Directory, check_version, invalid};
 use crate::identity::password::Kept;
 use crate::notice::Notice;
@@ -39,7 +41,7 @@ enum Deed {
 }
 
 /// What comes of deciding: of refusals nothing is written.
-type Decision<T> = Result<Result<T, Failure>, store::Error>;
+pub(super) type Decision<T> = Result<Result<T, Failure>, store::Error>;
 
 impl Directory {
     /// A user of a tenant.
@@ -54,12 +56,44 @@ impl Directory {
         name: &Username,
     ) -> Result<Option<User>, store::Error> {
         let mut transaction = self.store().begin();
-        let key = name_key(tenant, name);
-        let Some(id) = transaction.get(&key, Isolation::Snapshot).await? else {
+        let found = self
+            .names()
+            .find(&mut *transaction, tenant, name, Isolation::Snapshot);
+        let Some(id) = found.await? else {
             return Ok(None);
         };
-        let id = record::decode::<Named>(&key, &id)?.0;
         read(&mut *transaction, tenant, id, Isolation::Snapshot).await
+    }
+
+    /// The name of a principal as it is everywhere: of a user that somebody names by its username, with the id in that
+    /// one's place. `None`: there is no such user.
+    pub async fn principal_named(
+        &self,
+        tenant: &Tenant,
+        principal: &str,
+    ) -> Result<Option<String>, store::Error> {
+        let Some(name) = principal.strip_prefix(USER_PREFIX) else {
+            return Ok(Some(principal.to_owned()));
+        };
+        match (Uuid::try_parse(name), Username::new(name)) {
+            // Of one that is not there any more as well: what is about it may be looked for.
+            (Ok(id), _) => Ok(Some(principal_of(id))),
+            (Err(_), Ok(name)) => {
+                let user = self.user_named(tenant, &name).await?;
+                Ok(user.map(|user| user.principal()))
+            }
+            (Err(_), Err(_)) => Ok(None),
+        }
+    }
+
+    /// The user that the name of a principal names, by its id or its username.
+    pub(super) async fn id_of_principal(
+        &self,
+        tenant: &Tenant,
+        principal: &str,
+    ) -> Result<Option<Uuid>, store::Error> {
+        let named = self.principal_named(tenant, principal).await?;
+        Ok(named.as_deref().and_then(user_of))
     }
 
     /// Users in the order in which they were made, after one of them.
@@ -86,7 +120,7 @@ impl Directory {
         let made = store::run_repeatable(self.store(), self.clock(), |mut transaction| {
             let user = User::new(id, new.clone(), now_ms);
             async move {
-                let made = create(&mut *transaction, by, user).await?;
+                let made = self.create(&mut *transaction, by, user).await?;
                 Ok((transaction, made))
             }
         });
@@ -116,7 +150,12 @@ impl Directory {
 
     /// Removes a user with all that it has.
     pub async fn remove_user(&self, by: &Principal, at: UserAt) -> Result<(), Failure> {
-        self.do_to_user(by, at, Deed::Remove).await.map(drop)
+        let of = scoped(&by.tenant, at.id);
+        let removed = self.do_to_user(by, at, Deed::Remove).await;
+        if let Some(keys) = self.store().subject_keys() {
+            keys.forget(&of);
+        }
+        removed.map(drop)
     }
 
     async fn do_to_user(&self, by: &Principal, at: UserAt, deed: Deed) -> Result<User, Failure> {
@@ -124,7 +163,7 @@ impl Directory {
         let done = store::run(self.store(), self.clock(), |mut transaction| {
             let (at, deed) = (at.clone(), deed.clone());
             async move {
-                let done = act(&mut *transaction, by, &at, deed, now_ms).await?;
+                let done = self.act(&mut *transaction, by, &at, deed, now_ms).await?;
                 Ok((transaction, done))
             }
         });
@@ -133,97 +172,102 @@ impl Directory {
     }
 }
 
-async fn create(transaction: &mut dyn Transaction, by: &Principal, user: User) -> Decision<User> {
-    let tenant = &by.tenant;
-    if let Err(refused) = may_give(transaction, by, &user.roles).await? {
-        return Ok(Err(refused));
-    }
-    let key = name_key(tenant, &user.username);
-    if let Some(taken) = transaction.get(&key, Isolation::Serializable).await? {
-        if record::decode::<Named>(&key, &taken)?.0 == user.id {
+impl Directory {
+    async fn create(
+        &self,
+        transaction: &mut dyn Transaction,
+        by: &Principal,
+        user: User,
+    ) -> Decision<User> {
+        let tenant = &by.tenant;
+        if let Err(refused) = may_give(transaction, by, &user.roles).await? {
+            return Ok(Err(refused));
+        }
+        let serializable = Isolation::Serializable;
+        let named = self
+            .names()
+            .find(transaction, tenant, &user.username, serializable);
+        match named.await? {
             // The commit before this one happened, and nobody heard of it.
-            return Ok(Ok(user));
+            Some(id) if id == user.id => return Ok(Ok(user)),
+            // A restored backup may have the name of somebody who was erased since.
+            Some(id) if read(transaction, tenant, id, serializable).await?.is_some() => {
+                let name = user.username.as_str();
+                let message = format!("there is a user {name} already; take another name");
+                let taken = Failure::field(ErrorCode::Conflict, "username", message);
+                return Ok(Err(taken));
+            }
+            Some(_) | None => {}
         }
-        let name = user.username.as_str();
-        let message = format!("there is a user {name} already; take another name");
-        return Ok(Err(Failure::field(
-            ErrorCode::Conflict,
-            "username",
-            message,
-        )));
+        // Who makes many at once may get some more than these. Names are counted: they are small, and never sealed.
+        let mut count = 0;
+        for family in [TenantFamily::UserByName, TenantFamily::Username] {
+            let all = KeyRange::of_tenant(family, tenant);
+            let counted = transaction.range(all.read(USERS_TENANT_MAX, Isolation::Snapshot));
+            count += counted.await?.len();
+        }
+        if count >= USERS_TENANT_MAX {
+            let message = format!("a tenant has up to {USERS_TENANT_MAX} users; remove some");
+            return Ok(Err(Failure::new(ErrorCode::LimitExceeded, message)));
+        }
+        self.write_user(transaction, tenant, &user).await?;
+        let detail = json!({ "id": user.id, "roles": user.roles });
+        let now_ms = user.created_ms;
+        leave(transaction, by, "user.create", &user, detail, now_ms).await?;
+        Ok(Ok(user))
     }
-    // Who makes many at once may get some more than these.
-    let all = KeyRange::of_tenant(TenantFamily::Username, tenant);
-    let counted = transaction.range(all.read(USERS_TENANT_MAX, Isolation::Snapshot));
-    if counted.await?.len() >= USERS_TENANT_MAX {
-        let message = format!("a tenant has up to {USERS_TENANT_MAX} users; remove some");
-        return Ok(Err(Failure::new(ErrorCode::LimitExceeded, message)));
-    }
-    transaction.set(&key, &record::encode(&Named(user.id)));
-    write(transaction, tenant, &user);
-    let detail = json!({ "id": user.id, "roles": user.roles });
-    leave(
-        transaction,
-        by,
-        "user.create",
-        &user,
-        detail,
-        user.created_ms,
-    )
-    .await?;
-    Ok(Ok(user))
-}
 
-async fn act(
-    transaction: &mut dyn Transaction,
-    by: &Principal,
-    at: &UserAt,
-    deed: Deed,
-    now_ms: u64,
-) -> Decision<User> {
-    let tenant = &by.tenant;
-    let Some(before) = read(transaction, tenant, at.id, Isolation::Serializable).await? else {
-        return Ok(Err(unknown()));
-    };
-    if let Err(refused) = check_version(at.version, before.version) {
-        return Ok(Err(refused));
-    }
-    if let Err(refused) = may_touch(transaction, by, &before).await? {
-        return Ok(Err(refused));
-    }
-    let mut user = before.clone();
-    let (action, detail) = match deed {
-        Deed::Change(change) => {
-            if let Some(roles) = &change.roles
-                && let Err(refused) = may_give(transaction, by, roles).await?
-            {
-                return Ok(Err(refused));
+    async fn act(
+        &self,
+        transaction: &mut dyn Transaction,
+        by: &Principal,
+        at: &UserAt,
+        deed: Deed,
+        now_ms: u64,
+    ) -> Decision<User> {
+        let tenant = &by.tenant;
+        let Some(before) = read(transaction, tenant, at.id, Isolation::Serializable).await? else {
+            return Ok(Err(unknown()));
+        };
+        if let Err(refused) = check_version(at.version, before.version) {
+            return Ok(Err(refused));
+        }
+        if let Err(refused) = may_touch(transaction, by, &before).await? {
+            return Ok(Err(refused));
+        }
+        let mut user = before.clone();
+        let (action, detail) = match deed {
+            Deed::Change(change) => {
+                if let Some(roles) = &change.roles
+                    && let Err(refused) = may_give(transaction, by, roles).await?
+                {
+                    return Ok(Err(refused));
+                }
+                if !user.change(change, now_ms) {
+                    return Ok(Ok(user));
+                }
+                self.write_user(transaction, tenant, &user).await?;
+                let detail =
+                    json!({ "id": user.id, "before": told(&before), "after": told(&user) });
+                ("user.change", detail)
             }
-            if !user.change(change, now_ms) {
-                return Ok(Ok(user));
+            Deed::SetPassword(password) => {
+                user.set_password(password, now_ms);
+                self.write_user(transaction, tenant, &user).await?;
+                ("user.set-password", json!({ "id": user.id }))
             }
-            write(transaction, tenant, &user);
-            let detail = json!({ "id": user.id, "before": told(&before), "after": told(&user) });
-            ("user.change", detail)
-        }
-        Deed::SetPassword(password) => {
-            user.set_password(password, now_ms);
-            write(transaction, tenant, &user);
-            ("user.set-password", json!({ "id": user.id }))
-        }
-        Deed::Remove => {
-            transaction.clear(&user_key(tenant, user.id));
-            transaction.clear(&name_key(tenant, &user.username));
-            let families = KeyRange::token_families(tenant, &user.id.to_string());
-            transaction.clear_range(&families.begin, &families.end);
-            (
-                "user.remove",
-                json!({ "id": user.id, "before": told(&before) }),
-            )
-        }
-    };
-    leave(transaction, by, action, &user, detail, now_ms).await?;
-    Ok(Ok(user))
+            Deed::Remove => {
+                self.clear_user(transaction, tenant, (user.id, Some(&user)))
+                    .await?;
+                self.destroy_if_alone(transaction, by, user.id, now_ms)
+                    .await?;
+                let detail = json!({ "id": user.id, "before": told(&before) });
+                ("user.remove", detail)
+            }
+        };
+        leave(transaction, by, action, &user, detail, now_ms).await?;
+        Ok(Ok(user))
+    }
 }
 
 /// What the audit trail has of a user. Addresses of mail are the person's own and not repeated there.
@@ -231,7 +275,7 @@ fn told(user: &User) -> Value {
     json!({ "roles": user.roles, "enabled": user.is_enabled() })
 }
 
-async fn leave(
+pub(super) async fn leave(
     transaction: &mut dyn Transaction,
     by: &Principal,
     action: &'static str,
@@ -243,7 +287,7 @@ async fn leave(
         tenant: &by.tenant,
         principal: &by.name,
         action,
-        target: user.username.as_str(),
+        target: &user.id.to_string(),
         detail,
         notice: Some(Notice::User {
             tenant: by.tenant.clone(),
@@ -264,23 +308,14 @@ pub(in crate::identity) async fn read(
     stored.map(|row| record::decode(&key, &row)).transpose()
 }
 
-pub(in crate::identity) fn write(transaction: &mut dyn Transaction, tenant: &Tenant, user: &User) {
-    transaction.set(&user_key(tenant, user.id), &record::encode(user));
-}
-
 /// Those of another tenant are not there, as if they were nowhere.
 pub(crate) fn unknown() -> Failure {
     Failure::field(ErrorCode::NotFound, "id", "there is no such user")
 }
 
-fn user_key(tenant: &Tenant, id: Uuid) -> Vec<u8> {
+pub(super) fn user_key(tenant: &Tenant, id: Uuid) -> Vec<u8> {
     let (tenant, id) = (tenant.clone(), id.to_string());
     Key::from(AdminKey::User { tenant, id }).encode()
-}
-
-fn name_key(tenant: &Tenant, name: &Username) -> Vec<u8> {
-    let (tenant, name) = (tenant.clone(), name.as_str().to_owned());
-    Key::from(AdminKey::Username { tenant, name }).encode()
 }
 
 /// Whether somebody may make others of these roles: there are such, and they give nothing that they have not themselves.
@@ -307,21 +342,13 @@ async fn may_give(
 }
 
 /// Whether somebody may change, take over by a password, or remove this user: it may nothing that they may not.
-async fn may_touch(
+pub(super) async fn may_touch(
     transaction: &mut dyn Transaction,
     by: &Principal,
     user: &User,
 ) -> Result<Result<(), Failure>, store::Error> {
     let roles = present(transaction, &by.tenant, &user.roles).await?;
     Ok(may_grant(by, &roles, "id"))
-}
-
-/// Whose a username is.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Named(Uuid);
-
-impl Record for Named {
-    const FORMAT: u8 = 1;
 }
 
 #[cfg(test)]

@@ -189,7 +189,14 @@ impl Logins {
         let begun = store::run_repeatable(parts.directory.store(), clock, |mut transaction| {
             let family = Family::begin(first, client.0.clone(), now_ms);
             async move {
-                let begun = begin(&mut *transaction, tenant, seen, family, note).await?;
+                let begun = begin(
+                    &parts.directory,
+                    &mut *transaction,
+                    (tenant, seen),
+                    family,
+                    note,
+                )
+                .await?;
                 Ok((transaction, begun))
             }
         });
@@ -341,7 +348,7 @@ impl Logins {
             at_ms: self.0.directory.clock().wall_ms(),
             principal: user.principal(),
             action: "user.login".to_owned(),
-            target: user.username.as_str().to_owned(),
+            target: user.id.to_string(),
             outcome: Outcome::Refused {
                 code: ErrorCode::Unauthenticated.name().to_owned(),
             },

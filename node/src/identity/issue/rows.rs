@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::gateway::failure;
 use crate::identity::Principal;
-use crate::identity::directory::{Change, Directory, User, read_user, write_user};
+use crate::identity::directory::{Change, Directory, User, read_user};
 use crate::identity::issue::family::{Family, Reason, Shown};
 use crate::identity::issue::refresh::RefreshToken;
 use crate::notice::Notice;
@@ -120,9 +120,9 @@ pub(super) struct ShownToken<'a> {
 
 /// Begins a login, if the user still is who was seen.
 pub(super) async fn begin(
+    directory: &Directory,
     transaction: &mut dyn Transaction,
-    tenant: &Tenant,
-    seen: &User,
+    (tenant, seen): (&Tenant, &User),
     family: Family,
     note: &(impl Fn(&mut User) + Send + Sync),
 ) -> Result<Option<User>, store::Error> {
@@ -132,7 +132,7 @@ pub(super) async fn begin(
     };
     user.password.clone_from(&seen.password);
     note(&mut user);
-    write_user(transaction, tenant, &user);
+    directory.write_user(transaction, tenant, &user).await?;
     make_room(transaction, tenant, &user, family.created_ms).await?;
     let at = LoginAt {
         tenant,
@@ -145,7 +145,7 @@ pub(super) async fn begin(
         tenant,
         principal: &user.principal(),
         action: "user.login",
-        target: user.username.as_str(),
+        target: &user.id.to_string(),
         detail,
         notice: None,
     };
@@ -225,7 +225,7 @@ pub(super) async fn show(
         }
         Shown::Repeated => Ok(Some(user)),
         Shown::Reused => {
-            tracing::warn!(user = user.username.as_str(), login = %family.id, "an old refresh token was shown; its login ends");
+            tracing::warn!(user = %user.id, login = %family.id, "an old refresh token was shown; its login ends");
             tell_end(transaction, &at, None, &family, now_ms).await?;
             transaction.set(&key(&at), &record::encode(&family));
             Ok(None)

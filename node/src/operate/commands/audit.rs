@@ -148,7 +148,12 @@ async fn follow(
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
+        tokio::select! {
+            _ = looks.tick() => {}
+            interrupted = tokio::signal::ctrl_c() => {
+                return interrupted.map_err(|error| CommandFailure::failed(error.to_string()));
+            }
+        }
         loop {
             let (items, cursor) = remote.page(body.clone()).await?;
             items.iter().for_each(line);

@@ -118,11 +118,12 @@ async fn erase(
 async fn rewrap(printer: Printer, flags: &ClientFlags) -> Result<(), CommandFailure> {
     let client = connect(flags).await?;
     let mut counter = printer.counter("keys looked at");
-    let (mut keys, mut looked, mut after) = (0, 0, Value::Null);
+    let (mut keys, mut looked, mut users, mut after) = (0, 0, 0, Value::Null);
     loop {
         let page = tell(&client, ALL, "rewrap", json!({ "after": after })).await?;
         keys += page["rewrapped"].as_u64().unwrap_or(0);
         looked += page["looked"].as_u64().unwrap_or(0);
+        users += page["sealedUsers"].as_u64().unwrap_or(0);
         counter.at(looked);
         after = page["cursor"].clone();
         if after.is_null() {
@@ -131,9 +132,13 @@ async fn rewrap(printer: Printer, flags: &ClientFlags) -> Result<(), CommandFail
     }
     counter.finish();
     client.close().await;
-    let told = json!({ "rewrapped": keys, "looked": looked });
+    let told = json!({ "rewrapped": keys, "looked": looked, "sealedUsers": users });
     printer.result(&told, |_| {
-        format!("{keys} of {looked} keys are wrapped anew")
+        let keys = format!("{keys} of {looked} keys are wrapped anew");
+        match users {
+            0 => keys,
+            users => format!("{keys}; {users} users that were in the clear are sealed"),
+        }
     });
     Ok(())
 }

@@ -8,6 +8,7 @@ use selvedge_cluster::actor::{CommandRequest, Host, HostConfig, Identity, Kinds}
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::keys::Shards;
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_protocol::OperationType;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::SLOTS_DEFAULT;
@@ -87,6 +88,7 @@ async fn policies_are_in_force_before_an_actor_tells_them() {
         host: config.clone(),
         index_shards: Shards::ONE,
         store: Arc::clone(&store),
+        key: SessionKey::new([7; 32]),
         clock: Clock::system(),
     };
     let application = Application::builder().operation("idle", Idle, Policy::default());

@@ -11,6 +11,7 @@ use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{AnswerSink, HostConfig, Identity, ReplyTo};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::keys::Shards;
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_protocol::frame::Outcome;
 use selvedge_protocol::limits::SLOTS_DEFAULT;
 use selvedge_protocol::{OperationId, OperationType, Tenant};
@@ -111,6 +112,7 @@ async fn node(handler: TwoSteps) -> (Running, tempfile::TempDir) {
         },
         index_shards: Shards::ONE,
         store: Arc::new(store),
+        key: SessionKey::new([7; 32]),
         clock: Clock::system(),
     };
     let application = Application::builder().operation("two", handler, policy);

@@ -80,6 +80,7 @@ impl Node {
             },
             index_shards: meta.index_shards,
             store: Arc::clone(&store) as Arc<dyn Store>,
+            key: meta.session_key,
             clock: clock.clone(),
         };
         let application = demo_app::application().unwrap();

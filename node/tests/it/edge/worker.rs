@@ -68,6 +68,7 @@ impl World {
             },
             index_shards: meta.index_shards,
             store,
+            key: meta.session_key,
             clock,
         };
         let application = Application::builder().build().unwrap().worker_lease(lease);

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use selvedge_cluster::Clock;
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_node::identity::{Action, Permission, Resource};
 use selvedge_node::identity::{
     Authenticator, DevelopmentToken, Directory, KeyMaker, NewKey, Principal, ResumeKey, Role,
@@ -51,7 +52,8 @@ struct Session {
 
 impl Node {
     async fn start(name: &str, store: Arc<dyn Store>, clock: &Clock) -> Self {
-        let directory = Directory::new(Arc::clone(&store), clock.clone());
+        let directory =
+            Directory::new(Arc::clone(&store), clock.clone(), &SessionKey::new([7; 32]));
         let notices = Notices::begin(store, clock.clone()).await.unwrap();
         let standings = directory.standings().clone();
         let following = notices.tell(move |heard| standings.heard(heard)).follow();

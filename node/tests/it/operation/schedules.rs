@@ -67,6 +67,7 @@ impl Ground {
             },
             index_shards: meta.index_shards,
             store,
+            key: meta.session_key,
             clock: clock.clone(),
         };
         let gate = Gate(Arc::clone(&self.gate));

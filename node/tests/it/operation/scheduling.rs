@@ -11,6 +11,7 @@ use selvedge_client::operation::{Operation, OperationStatus};
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{HostConfig, Identity};
 use selvedge_cluster::store::keys::Shards;
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_node::Application;
 use selvedge_node::app::{Builder, Place, Running};
 use selvedge_node::operation::{OperationCommand, OperationPayload};
@@ -59,6 +60,7 @@ async fn start(application: Builder, world: &World) -> Running {
         },
         index_shards: Shards::ONE,
         store: world.store(),
+        key: SessionKey::new([7; 32]),
         clock: Clock::system(),
     };
     application.build().unwrap().start(place).await.unwrap()

@@ -297,6 +297,7 @@ pub(crate) async fn start_at(
         host,
         index_shards: meta.index_shards,
         store,
+        key: meta.session_key,
         clock,
     };
     application.start(place).await

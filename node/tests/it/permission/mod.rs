@@ -6,6 +6,7 @@ pub(crate) mod people;
 mod resume;
 mod sessions;
 mod tenants;
+mod users;
 mod walk;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! `selvedge audit`: what it prints, that a record is as durable as its change, and that tampering is found.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use selvedge_cluster::audit::Chain;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
@@ -9,7 +11,7 @@ use selvedge_cluster::store::{Isolation, Store};
 use selvedge_protocol::Tenant;
 use serde_json::Value;
 
-use super::{Access, Node, fail, json, run, selvedge, text};
+use super::{Access, Guarded, Node, fail, json, run, selvedge, send_signal, text};
 
 fn actions(page: &Value) -> Vec<&str> {
     let items = page["items"].as_array().unwrap().iter();
@@ -143,4 +145,33 @@ fn what_is_done_to_the_store_is_in_the_chain_of_the_cluster() {
         assert!(target.ends_with("/copy"), "{target}");
         assert!(actions(&node.access().ask(&["audit", "list"])).is_empty());
     }
+}
+
+#[test]
+fn the_trail_is_followed_until_it_is_interrupted() {
+    let scratch = tempfile::tempdir().unwrap();
+    let node = Node::dev(&scratch.path().join("data"));
+    let access = node.access();
+    access.ask(&["policy", "set", "digest", r#"{"concurrency":2}"#]);
+    let mut follow = access.client(&["audit", "list", "--follow", "--from", "1"]);
+    let mut follow = Guarded(follow.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(follow.0.stdout.take().unwrap()).lines();
+    // Each is read before there is a next one: none waits for company.
+    let mut next = |number: u64, action: &str| {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(
+            (&line["number"], &line["action"]),
+            (&number.into(), &action.into()),
+            "{line}"
+        );
+    };
+    next(1, "policy.set");
+    access.ask(&["policy", "reset", "digest"]);
+    next(2, "policy.reset");
+    access.ask(&["policy", "set", "digest", r#"{"concurrency":3}"#]);
+    next(3, "policy.set");
+    send_signal(&follow.0, "INT");
+    let status = follow.0.wait().unwrap();
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(lines.next().is_none());
 }

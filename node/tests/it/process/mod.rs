@@ -15,6 +15,7 @@ mod issuers;
 mod keys;
 mod kill;
 mod metrics;
+mod person;
 mod policy;
 mod privacy;
 mod schedules;

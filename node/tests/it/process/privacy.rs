@@ -21,11 +21,11 @@ use super::{Access, Guarded, Node, PATIENCE, dev, fail, json, run, selvedge};
 const MARK: &str = "MARKER-of-what-was-said";
 
 /// A development node that logs all that it does.
-fn debug(data_dir: &Path) -> Node {
+pub(super) fn debug(data_dir: &Path) -> Node {
     Node::spawn(dev(data_dir).env("SELVEDGE_LOG", "debug"))
 }
 
-fn backup(verb: &str, file: &Path, data_dir: &Path) -> Value {
+pub(super) fn backup(verb: &str, file: &Path, data_dir: &Path) -> Value {
     let mut command = selvedge();
     command.args(["backup", verb, "--output", "json"]).arg(file);
     command.arg("--data-dir").arg(data_dir);
@@ -44,7 +44,7 @@ fn files(directory: &Path, all: &mut Vec<PathBuf>) {
 }
 
 /// The files in which a text is.
-fn holding(places: &[&Path], text: &str) -> Vec<PathBuf> {
+pub(super) fn holding(places: &[&Path], text: &str) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for place in places {
         match place.is_dir() {
@@ -396,7 +396,7 @@ fn what_a_node_without_a_key_refuses_it_says_with_what_to_do() {
 }
 
 /// A request to a node's HTTP address, and what it answers: the status, and the body in JSON.
-fn rest(node: &Node, method: &str, path: &str, body: &str) -> (u16, Value) {
+pub(super) fn rest(node: &Node, method: &str, path: &str, body: &str) -> (u16, Value) {
     let address = node.ready["http"].as_str().unwrap();
     let token = node.ready["token"].as_str().unwrap();
     let request = format!(

@@ -107,14 +107,27 @@ fn a_user_logs_in_goes_on_and_is_let_go() {
     assert_eq!(status, 200, "{granted}");
     let holder = with(&operator, of(&granted, "accessToken"));
     assert_eq!(holder.ask(&ADD)["reply"], json!({ "value": 1 }));
-    fail(&mut holder.client(&["user", "list"]), 4);
+    // Of users it sees itself.
+    let listed = holder.ask(&["user", "list"]);
+    assert_eq!(listed["items"], json!([ann]));
+    fail(&mut holder.client(&["role", "list"]), 4);
 
     // What it is to those who may ask, and to nobody else.
     let token = [("token", of(&granted, "accessToken"))];
     let (_, active) = form(&node, "/oauth/introspect", &token, Some(&operator.token));
     assert_eq!(
-        (&active["active"], of(&active, "sub"), of(&active, "scope")),
-        (&json!(true), "user:ann", "developer")
+        (
+            &active["active"],
+            of(&active, "username"),
+            of(&active, "sub"),
+            of(&active, "scope")
+        ),
+        (
+            &json!(true),
+            "ann",
+            &*format!("user:{}", of(&ann, "id")),
+            "developer"
+        )
     );
     let own = Some(of(&granted, "accessToken"));
     assert_eq!(form(&node, "/oauth/introspect", &token, own).0, 403);

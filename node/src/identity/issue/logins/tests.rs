@@ -5,6 +5,7 @@ use std::time::Duration;
 use selvedge_cluster::Clock;
 use selvedge_cluster::bulletin::{Follower, News};
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_cluster::store::{Order, Store, record};
 use selvedge_protocol::limits::{
     LOGIN_IDLE_MS_MAX, REFRESH_REPEAT_MS, SIGNING_KEY_MS, TOKEN_FAMILIES_USER_MAX, TOKEN_SKEW_MS,
@@ -34,7 +35,8 @@ impl World {
         let store: Arc<dyn Store> =
             Arc::new(Embedded::open(EmbeddedConfig::new(files.path().join("store"))).unwrap());
         let clock = Clock::manual(1_900_000_000_000, 1);
-        let directory = Directory::new(Arc::clone(&store), clock.clone());
+        let directory =
+            Directory::new(Arc::clone(&store), clock.clone(), &SessionKey::new([7; 32]));
         let own = OwnIssuer {
             name: ISSUER.to_owned(),
             directory: directory.clone(),
@@ -148,10 +150,8 @@ async fn who_has_the_password_gets_a_token_that_says_so() {
     let late = world.issuers.verify(grant.access.reveal(), late_ms).await;
     assert_eq!(late, Err(Refused::Expired));
     assert!(!format!("{grant:?}").contains(&grant.refresh.reveal()[10..40]));
-    assert_eq!(
-        world.audited().await,
-        ["admin user.create", "user:ann user.login"]
-    );
+    let logged_in = format!("{} user.login", ann.principal());
+    assert_eq!(world.audited().await, ["admin user.create", &*logged_in]);
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn whatever_is_wrong_the_answer_and_the_work_are_the_same() {
 #[tokio::test]
 async fn refused_logins_of_users_are_audited_without_what_was_typed() {
     let world = World::new();
-    world.user("ann").await;
+    let ann = world.user("ann").await;
     world
         .log_in("ann", "hunter2 hunter2 hunter2")
         .await
@@ -232,7 +232,8 @@ async fn refused_logins_of_users_are_audited_without_what_was_typed() {
     let told = tokio::time::timeout(Duration::from_secs(10), told)
         .await
         .unwrap();
-    assert_eq!(told[1], "user:ann user.login unauthenticated");
+    let refused = format!("{} user.login unauthenticated", ann.principal());
+    assert_eq!(told[1], refused);
 }
 
 #[tokio::test]
@@ -268,7 +269,7 @@ async fn guessing_is_slowed_down_and_the_user_at_home_is_not() {
 #[tokio::test]
 async fn a_login_goes_on_until_an_old_token_is_shown() {
     let world = World::new();
-    world.user("ann").await;
+    let ann = world.user("ann").await;
     let begun = world.log_in("ann", GOOD).await.unwrap();
     let mut follower = Follower::begin(Arc::clone(&world.store), world.clock.clone())
         .await
@@ -300,7 +301,8 @@ async fn a_login_goes_on_until_an_old_token_is_shown() {
         record::decode::<Notice>(b"", &notices[0]).unwrap(),
         expected
     );
-    assert_eq!(world.audited().await.last().unwrap(), "user:ann login.end");
+    let ended = format!("{} login.end", ann.principal());
+    assert_eq!(*world.audited().await.last().unwrap(), ended);
     // Another login of the same user is another one.
     assert!(world.log_in("ann", GOOD).await.is_ok());
 }
@@ -507,7 +509,7 @@ async fn a_token_is_its_user_with_the_roles_of_this_moment() {
     let principal = tokens(&world).authenticate(token, None).await.unwrap();
     assert_eq!(
         (&*principal.name, principal.tenant.as_str()),
-        ("user:ann", "acme")
+        (&*ann.principal(), "acme")
     );
     assert_eq!(principal.roles(), [Role::VIEWER]);
     // Not in another tenant, whatever is asked for.

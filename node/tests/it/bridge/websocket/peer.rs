@@ -13,6 +13,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use selvedge_cluster::Clock;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_node::bridge::{
     About, Bridge, BridgeConfig, Health, Inside, Origins, RunError, WebSocketConfig,
 };
@@ -58,7 +59,7 @@ pub(crate) struct Node {
 /// Nobody logs in at such a node, but a bridge has somebody to ask.
 fn logins(files: &Path) -> Logins {
     let store = Arc::new(Embedded::open(EmbeddedConfig::new(files)).unwrap());
-    let directory = Directory::new(store, Clock::system());
+    let directory = Directory::new(store, Clock::system(), &SessionKey::new([7; 32]));
     Logins::new(directory, &[7; 32], "selvedge:test".to_owned())
 }
 

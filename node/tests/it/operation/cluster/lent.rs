@@ -19,7 +19,7 @@ const PROCESSING: &[Role] = &[Role::Processing];
 const BOTH: &[Role] = &[Role::Core, Role::Processing];
 
 /// A node that owns all and runs nothing, and one that runs for it.
-async fn pair(cluster: &mut Cluster) -> (Node, Node) {
+pub(super) async fn pair(cluster: &mut Cluster) -> (Node, Node) {
     let owner = cluster.node("owner", CORE).await;
     let runner = cluster.node("runner", PROCESSING).await;
     cluster.give_all_to(&owner).await;
@@ -28,7 +28,7 @@ async fn pair(cluster: &mut Cluster) -> (Node, Node) {
 }
 
 /// Waits until `why` says that this node runs an operation.
-async fn runs_on(node: &Running, operation: &str, name: &str) {
+pub(super) async fn runs_on(node: &Running, operation: &str, name: &str) {
     let on = format!(" on {name}");
     let running = async {
         while !why(node, operation).await.summary.contains(&on) {

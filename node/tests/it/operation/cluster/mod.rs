@@ -1,5 +1,6 @@
 //! Operations of several nodes on one store, over real sockets. Who is there and owns what is told by hand.
 
+mod erased;
 mod hostile;
 mod lent;
 mod limits;
@@ -18,8 +19,10 @@ use selvedge_cluster::forward::ForwardConfig;
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
 use selvedge_cluster::peer::{Credentials, Inbound, Links, Listener, ListenerConfig};
 use selvedge_cluster::plan::{Candidate, Plan};
+use selvedge_cluster::privacy::{SubjectKeys, Unsealing, WrappingKeys};
 use selvedge_cluster::store::embedded::Embedded;
 use selvedge_cluster::store::keys::Shards;
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_cluster::store::{Store, migration};
 use selvedge_node::app::{Place, Running};
 use selvedge_node::processing::Neighbours;
@@ -42,6 +45,8 @@ pub(super) struct Cluster {
     plan: Plan,
     slots: u16,
     index_shards: Shards,
+    /// Of its nodes, where they have any.
+    wrapping: Option<String>,
 }
 
 /// One of them.
@@ -74,11 +79,20 @@ impl Cluster {
             plan: Plan::empty(meta.slots),
             slots: meta.slots,
             index_shards: meta.index_shards,
+            wrapping: None,
         }
     }
 
     pub(super) async fn new() -> Self {
         Self::of(World::new()).await
+    }
+
+    /// One whose nodes have a key for personal data.
+    pub(super) async fn with_keys() -> Self {
+        Self {
+            wrapping: Some(WrappingKeys::generate("k1").to_string()),
+            ..Self::new().await
+        }
     }
 
     /// A node that owns nothing; all nodes have to be told of it.
@@ -89,6 +103,14 @@ impl Cluster {
             percent: 0,
             is_exclusive: false,
         });
+        let store: Arc<dyn Store> = match &self.wrapping {
+            None => store,
+            Some(text) => {
+                let wrapping = WrappingKeys::parse(text).unwrap();
+                let keys = SubjectKeys::new(store, Arc::new(wrapping));
+                Arc::new(Unsealing::new(keys))
+            }
+        };
         let probe = Arc::new(Probe::new());
         let application = self.world.application(&probe);
         let operations = application.operations().map(ToString::to_string);
@@ -101,6 +123,7 @@ impl Cluster {
             },
             index_shards: self.index_shards,
             store,
+            key: SessionKey::new([7; 32]),
             clock: self.world.clock.clone(),
         };
         let running = application.start_idle(place).await.unwrap();

@@ -13,6 +13,7 @@ use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
 use selvedge_cluster::peer::{Credentials, Inbound, Listener, ListenerConfig};
 use selvedge_cluster::store::embedded::Embedded;
 use selvedge_cluster::store::keys::Shards;
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_cluster::store::{Store, migration};
 use selvedge_node::app::{Place, Running};
 use selvedge_node::processing::Neighbours;
@@ -94,6 +95,7 @@ impl Cluster {
             },
             index_shards: Shards::ONE,
             store: store(),
+            key: SessionKey::new([7; 32]),
             clock: clock.clone(),
         };
         let running = application.start_idle(place).await.unwrap();
