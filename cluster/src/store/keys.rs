@@ -44,6 +44,7 @@
 //! subject key     (33, tenant, subject)
 //! subject actor   (34, tenant, subject, kind, key)
 //! consent         (35, tenant, subject, purpose)
+//! revoked token   (36, tenant, id)
 //! ```
 //!
 //! The shard is there in clusters whose indexes have more than one: see [`Shards`].
@@ -182,10 +183,11 @@ pub enum Family {
     SubjectKey = 33,
     SubjectActor = 34,
     Consent = 35,
+    RevokedToken = 36,
 }
 
 impl Family {
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 36] = [
         Self::Meta,
         Self::Migration,
         Self::SlotFence,
@@ -221,6 +223,7 @@ impl Family {
         Self::SubjectKey,
         Self::SubjectActor,
         Self::Consent,
+        Self::RevokedToken,
     ];
 
     /// The family that a key belongs to, if it is one of these: not all of the key need be understood.
@@ -277,6 +280,7 @@ impl Family {
             Self::SubjectKey => "subject key",
             Self::SubjectActor => "subject actor",
             Self::Consent => "consent",
+            Self::RevokedToken => "revoked token",
         }
     }
 }
@@ -474,6 +478,7 @@ pub enum TenantFamily {
     TokenFamily,
     Limit,
     SubjectKey,
+    RevokedToken,
 }
 
 impl TenantFamily {
@@ -486,6 +491,7 @@ impl TenantFamily {
             Self::TokenFamily => Family::TokenFamily,
             Self::Limit => Family::Limit,
             Self::SubjectKey => Family::SubjectKey,
+            Self::RevokedToken => Family::RevokedToken,
         }
     }
 }

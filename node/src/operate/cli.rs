@@ -8,6 +8,7 @@ mod limit;
 mod load;
 mod node_flags;
 mod subject;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) use limit::{Limit, LimitNamed};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
 pub(crate) use subject::{Consent, ConsentOf, Subject};
+pub(crate) use token::{Token, WebFlags};
 pub(crate) use user::{Named, User};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
@@ -92,10 +94,13 @@ pub(crate) enum Command {
     /// Add, change and remove those who log in with a password.
     #[command(subcommand)]
     User(User),
+    /// Log in with a password, go on with a login, and see and revoke tokens, over HTTP.
+    #[command(subcommand)]
+    Token(Token),
     /// Make and change the roles of a tenant.
     #[command(subcommand)]
     Role(Role),
-    /// Make, list and revoke API keys.
+    /// Make, list and revoke API keys, and change the key that the cluster signs tokens with.
     #[command(subcommand)]
     Key(Key),
     /// Close sessions.

@@ -49,6 +49,8 @@ pub enum AdminKey {
         subject: String,
         purpose: String,
     },
+    /// An access token that is good for nothing any more, by its id.
+    RevokedToken { tenant: Tenant, id: String },
 }
 
 impl AdminKey {
@@ -99,6 +101,7 @@ impl AdminKey {
                 Family::Consent,
                 &(tenant.as_str(), subject.as_str(), purpose.as_str()),
             ),
+            Self::RevokedToken { tenant, id } => of_tenant(Family::RevokedToken, tenant, id),
         }
     }
 }

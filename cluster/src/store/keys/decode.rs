@@ -82,7 +82,8 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
         | Family::SigningKey
         | Family::SubjectKey
         | Family::SubjectActor
-        | Family::Consent => admin(family, rest)?.into(),
+        | Family::Consent
+        | Family::RevokedToken => admin(family, rest)?.into(),
         Family::Node
         | Family::Beat
         | Family::ControllerLease
@@ -187,9 +188,12 @@ fn admin(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
                 purpose,
             }
         }
-        Family::User | Family::Username | Family::Role | Family::ApiKey | Family::SubjectKey => {
-            named(family, rest)?
-        }
+        Family::User
+        | Family::Username
+        | Family::Role
+        | Family::ApiKey
+        | Family::SubjectKey
+        | Family::RevokedToken => named(family, rest)?,
         _ => {
             let () = tuple(rest)?;
             AdminKey::NoticeBell
@@ -204,6 +208,7 @@ fn named(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
         Family::User => AdminKey::User { tenant, id: name },
         Family::Username => AdminKey::Username { tenant, name },
         Family::Role => AdminKey::Role { tenant, name },
+        Family::RevokedToken => AdminKey::RevokedToken { tenant, id: name },
         Family::SubjectKey => AdminKey::SubjectKey {
             tenant,
             subject: name,
