@@ -4,7 +4,8 @@
 //! The login begins with its code, in a state that only the code and its verifier open. One whose code is not exchanged ends by
 //! itself, and a code that is shown again ends what came of it, by the rules of [`family`](super::family).
 
-use selvedge_cluster::store;
+use parking_lot::Mutex;
+use selvedge_cluster::store::{self, Isolation};
 use selvedge_protocol::Failure;
 use selvedge_protocol::limits::CODE_MS_MAX;
 use serde_json::json;
@@ -14,8 +15,8 @@ use crate::identity::Secret;
 use crate::identity::issue::family::{Awaited, Family, ForIdToken, Redeemer};
 use crate::identity::issue::logins::{ClientName, Grant, Login, Logins, NotRefreshed};
 use crate::identity::issue::pkce::Challenge;
-use crate::identity::issue::refresh::RefreshToken;
-use crate::identity::issue::rows::{Begun, redeem};
+use crate::identity::issue::refresh::{RefreshToken, SecretHash};
+use crate::identity::issue::rows::{Begun, LoginAt, read_family, redeem};
 use crate::identity::throttle::Place;
 
 /// What a client has asked for when it sent a user to the page.
@@ -85,23 +86,52 @@ impl Logins {
             challenge: challenge.0,
         };
         let (code, by, next_hash) = (&code, &by, first.hash());
-        let done = store::run_repeatable(
+        let seen = &Mutex::new(None);
+        let done = store::run(
             parts.directory.store(),
             parts.directory.clock(),
             |mut transaction| async move {
                 let begun = redeem(&mut *transaction, code, by, next_hash, now_ms).await?;
+                seen.lock().clone_from(&begun);
                 Ok((transaction, begun))
             },
         );
-        let done = done
-            .await
-            .map_err(|error| NotRefreshed::Failed(failure::store(&error)));
-        let begun = done?.0.ok_or(NotRefreshed::Refused)?;
+        let begun = match done.await {
+            Ok((begun, _)) => begun,
+            // It is not to be done again: that would be the second time that the code is shown.
+            Err(store::Error::CommitUnknown) => {
+                let was_taken = self.was_taken(code, next_hash).await;
+                let was_taken = was_taken.map_err(NotRefreshed::Failed)?;
+                let begun = seen.lock().take();
+                match was_taken {
+                    true => begun,
+                    false => {
+                        let unknown = failure::store(&store::Error::CommitUnknown);
+                        return Err(NotRefreshed::Failed(unknown));
+                    }
+                }
+            }
+            Err(error) => return Err(NotRefreshed::Failed(failure::store(&error))),
+        };
+        let begun = begun.ok_or(NotRefreshed::Refused)?;
         let granted = self.grant(&begun.user, &shown.client, &first).await;
         let mut granted = granted.map_err(NotRefreshed::Failed)?;
         let id_token = self.id_token(&begun, &shown.client, &first).await;
         granted.id_token = id_token.map_err(NotRefreshed::Failed)?;
         Ok(granted)
+    }
+
+    /// Whether the tokens of this hash are the first ones of the login that a code is of.
+    async fn was_taken(&self, code: &RefreshToken, first: SecretHash) -> Result<bool, Failure> {
+        let at = LoginAt {
+            tenant: &code.tenant,
+            user: code.user,
+            login: code.family,
+        };
+        let mut transaction = self.parts().directory.store().begin();
+        let family = read_family(&mut *transaction, &at, Isolation::Snapshot).await;
+        let family = family.map_err(|error| failure::store(&error))?;
+        Ok(family.is_some_and(|family| family.has_given(first)))
     }
 
     /// Who the user is, for the client and nobody else (OpenID Connect Core 1.0, 2).

@@ -266,6 +266,12 @@ impl Family {
         Shown::Reused
     }
 
+    /// Whether the token of this hash is the present one, and its first.
+    pub(super) fn has_given(&self, first: SecretHash) -> bool {
+        let is_first = self.generation == 1 && self.awaited.is_none() && self.ended.is_none();
+        is_first && verify_slices_are_equal(&self.current, &first).is_ok()
+    }
+
     /// Ends it, unless it has ended.
     pub(super) fn end(&mut self, reason: Reason, now_ms: u64) {
         let at_ms = now_ms;
@@ -369,6 +375,7 @@ mod tests {
         };
         assert_eq!(asked.nonce.as_deref(), Some("n"));
         let first = code.next(&secrets());
+        assert!(family.has_given(first.hash()) && !family.has_given(code.hash()));
         assert_eq!(show(&mut family, &first, 3_000), Shown::Rotated);
         // At once as well: who lost the answer logs in again.
         assert_eq!(

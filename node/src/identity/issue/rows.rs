@@ -119,7 +119,7 @@ pub(super) struct ShownToken<'a> {
 }
 
 /// A login whose code was exchanged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Begun {
     pub(super) user: User,
     /// When the user has shown the password.

@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use selvedge_protocol::error::chain;
@@ -156,15 +155,16 @@ impl Web {
     ) -> Result<Value, CommandFailure> {
         let url = Url::parse(&format!("{}{path}", self.url))
             .map_err(|error| CommandFailure::failed(error.to_string()))?;
-        let authorization = by
-            .map(|token| HeaderValue::try_from(format!("Bearer {token}")))
-            .transpose()
-            .map_err(|_| CommandFailure::usage("--token: it has characters that no token has"))?;
+        let is_plain = |token: &str| token.bytes().all(|byte| byte.is_ascii_graphic());
+        if !by.is_none_or(is_plain) {
+            let message = "--token: it has characters that no token has";
+            return Err(CommandFailure::usage(message));
+        }
         let posted = Posted {
             url,
             media,
             body,
-            authorization,
+            bearer: by.map(str::to_owned),
         };
         let answered = self.fetch.post(posted, TIME_MAX, 4 * TOKEN_BYTES_MAX).await;
         let (status, text) = answered.map_err(|error| {

@@ -2,10 +2,13 @@
 //! may say of both.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use url::form_urlencoded::Serializer;
 
 use super::{Access, Node, fail, json, run, selvedge, text};
 
@@ -37,6 +40,7 @@ fn file(scratch: &Path, name: &str, secret: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one login from its begin to its end")]
 fn a_user_logs_in_by_the_command_line_and_goes_on() {
     let scratch = tempfile::tempdir().unwrap();
     let (scratch, data) = (scratch.path(), scratch.path().join("data"));
@@ -218,4 +222,103 @@ fn what_is_configured_of_tokens_and_clients_is_in_force_or_named() {
         found.contains("\"https://node.example/oauth/token\""),
         "{found}"
     );
+}
+
+/// What a node answers to a form, its head before its body.
+fn post(address: &str, path: &str, members: &[(&str, &str)]) -> String {
+    let body = Serializer::new(String::new())
+        .extend_pairs(members)
+        .finish();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nOrigin: http://{address}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "all that is shown, one after the other"
+)]
+fn no_code_verifier_or_key_is_in_the_log_of_a_node_that_tells_all() {
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let scratch = tempfile::tempdir().unwrap();
+    let log = scratch.path().join("all.log");
+    let mut command = super::dev(&scratch.path().join("data"));
+    command
+        .env("SELVEDGE_LOG", "trace")
+        .stderr(super::append(&log));
+    let node = Node::spawn(&mut command);
+    let operator = node.access();
+    let password = file(scratch.path(), "password", GOOD);
+    operator.ask(&["user", "add", "ann", "--password-file", &password]);
+    let address = node.ready["http"].as_str().unwrap().to_owned();
+    let back = format!("http://{address}/");
+    let mut members = vec![
+        ("client_id", "console"),
+        ("redirect_uri", back.as_str()),
+        ("response_type", "code"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("scope", "openid"),
+    ];
+    let query = Serializer::new(String::new())
+        .extend_pairs(&members)
+        .finish();
+    let page = super::get(&address, &format!("/oauth/authorize?{query}"));
+    let (_, carried) = page.split_once("name=\"page\" value=\"").unwrap();
+    let carried = carried.split_once('"').unwrap().0.to_owned();
+    members.extend([
+        ("page", carried.as_str()),
+        ("username", "ann"),
+        ("password", GOOD),
+    ]);
+    let sent = post(&address, "/oauth/authorize", &members);
+    let (_, code) = sent
+        .split_once("?code=")
+        .unwrap_or_else(|| panic!("{sent}"));
+    let code = code.split_once('&').unwrap().0.to_owned();
+    let exchanged = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "console"),
+        ("redirect_uri", back.as_str()),
+        ("code", code.as_str()),
+        ("code_verifier", VERIFIER),
+    ];
+    let answer = post(&address, "/oauth/token", &exchanged);
+    let tokens: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let key = operator.ask(&["key", "create", "a", "--role", "viewer"]);
+    let secret = key["key"].as_str().unwrap();
+    let granted = [
+        ("grant_type", "client_credentials"),
+        ("client_id", key["id"].as_str().unwrap()),
+        ("client_secret", secret),
+    ];
+    let granted = post(&address, "/oauth/token", &granted);
+    assert!(granted.starts_with("HTTP/1.1 200"), "{granted}");
+    node.stop("INT");
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(told.contains("/oauth/token"), "it tells all");
+    let last = |text: &str| text.rsplit_once('.').unwrap().1.to_owned();
+    for (name, hidden) in [
+        ("the password", GOOD.to_owned()),
+        ("the code", last(&code)),
+        ("the verifier", VERIFIER.to_owned()),
+        ("the key", last(secret)),
+        ("an id token", last(tokens["id_token"].as_str().unwrap())),
+        (
+            "a refresh token",
+            last(tokens["refresh_token"].as_str().unwrap()),
+        ),
+    ] {
+        assert!(!told.contains(&hidden), "{name} is in the log");
+    }
 }

@@ -61,7 +61,7 @@ pub(crate) struct Posted {
     pub(crate) url: Url,
     pub(crate) media: &'static str,
     pub(crate) body: String,
-    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) bearer: Option<String>,
 }
 
 /// One request of a call: the first, or the one after a redirect.
@@ -142,9 +142,11 @@ impl Call {
         headers.insert(ACCEPT, HeaderValue::from_static(DOCUMENTS));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(posted.media));
-        if let Some(mut authorization) = posted.authorization {
-            authorization.set_sensitive(true);
-            headers.insert(AUTHORIZATION, authorization);
+        let bearer = posted.bearer.map(|token| format!("Bearer {token}"));
+        // What no header takes is nobody's token: who answers says so.
+        if let Some(Ok(mut bearer)) = bearer.map(HeaderValue::try_from) {
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
         }
         let all = (200..600).filter_map(|status| StatusCode::from_u16(status).ok());
         Self {

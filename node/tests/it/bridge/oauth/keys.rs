@@ -134,5 +134,5 @@ async fn who_is_no_key_gets_nothing() {
 }
 
 fn now_ms() -> u64 {
-    selvedge_cluster::Clock::system().wall_ms()
+    Clock::system().wall_ms()
 }

@@ -8,6 +8,7 @@ mod page;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use selvedge_cluster::Clock;
+use selvedge_node::bridge::{BridgeConfig, Origins};
 use selvedge_node::identity::{ClientTable, Clients, IssueConfig, TokensTable};
 use serde_json::{Value, json};
 use url::form_urlencoded::{Serializer, parse};
@@ -55,7 +56,9 @@ impl World {
     }
 
     async fn at(clock: Clock) -> Self {
-        let node = Node::of_users(clock, config(), |_| {}).await;
+        // Pages of clients are let through as such, not because they are listed.
+        let configure = |config: &mut BridgeConfig| config.origins = Origins::default();
+        let node = Node::of_users(clock, config(), configure).await;
         let ann = json!({ "username": "ann", "roles": ["viewer"], "password": GOOD });
         let made = node.admin().post("/v1/users", &ann).await;
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");

@@ -35,6 +35,7 @@ async fn the_page_is_framed_by_nobody_and_runs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "a table of places")]
 async fn nobody_is_sent_to_a_place_that_is_not_the_client_s() {
     let world = World::start().await;
     let own = format!("{}/", world.origin());
