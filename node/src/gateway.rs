@@ -24,7 +24,9 @@ use tokio::time::Instant;
 use crate::app::Running;
 use crate::audit::Refusals;
 use crate::gateway::subject::{Asked, is_subject};
-use crate::identity::{Directory, Permission, Principal, Request, Scope, authorize, scope};
+use crate::identity::{
+    Action, Directory, Logins, Permission, Principal, Request, Resource, Scope, authorize, scope,
+};
 use crate::limit::{Allowance, Bearer, LimitName, Limits};
 use crate::operation::{OperationCommand, OperationKind, OperationPayload, Operations};
 use crate::processing::PayloadBroken;
@@ -35,6 +37,7 @@ mod cluster;
 mod directory;
 pub(crate) mod failure;
 mod limit;
+mod signing_keys;
 mod subject;
 mod users;
 
@@ -149,6 +152,7 @@ pub struct Gateway {
     refusals: Option<Refusals>,
     limits: Limits,
     directory: Directory,
+    logins: Option<Logins>,
 }
 
 impl Gateway {
@@ -160,7 +164,15 @@ impl Gateway {
             refusals: None,
             limits: application.limits.clone(),
             directory: application.directory.clone(),
+            logins: None,
         }
+    }
+
+    /// The same where the cluster gives tokens itself.
+    #[must_use]
+    pub fn issuing(mut self, logins: Logins) -> Self {
+        self.logins = Some(logins);
+        self
     }
 
     /// The same with a place to note who is refused what.
@@ -308,6 +320,11 @@ impl Service for Gateway {
         if let Some(asked) = limit::Asked::of(&call.target, &call.name, &call.body) {
             // Who may change what depends on whose it is.
             return limit::command(self, caller, &asked, reply);
+        }
+        if let Some(asked) = signing_keys::Asked::of(&call) {
+            let needed = Permission::new(Resource::Cluster, Action::Administer);
+            let permitted = self.authorize(caller, needed);
+            return signing_keys::command(self.logins.as_ref(), caller, (permitted, asked), reply);
         }
         if let Some(needed) = in_directory(&call.target, &call.name) {
             let scope = self.scope(caller, needed);

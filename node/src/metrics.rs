@@ -9,6 +9,7 @@ use selvedge_protocol::{ErrorCode, OperationType};
 
 use crate::bridge::Process;
 use crate::edge::admission::Verdict;
+use crate::identity::{CredentialFault, LoginOutcome};
 use crate::limit::{Level, LimitName};
 use crate::processing::BreakerState;
 
@@ -28,6 +29,10 @@ pub const GUESTS_REFUSED: &str = "selvedge_guests_refused_total";
 
 /// Requests that were refused for who asks. Label: `code`.
 pub const REFUSED: &str = "selvedge_refused_total";
+/// Passwords that were shown. Label: `outcome` (ok, wrong, throttled, busy, failed).
+pub const LOGINS: &str = "selvedge_logins_total";
+/// Credentials that are nobody's. Label: `reason`.
+pub const CREDENTIALS_REFUSED: &str = "selvedge_credentials_refused_total";
 /// Requests that a limit refused, ephemeral messages that it dropped. Labels: `limit` (what is limited), `scope`.
 pub const LIMIT_REFUSED: &str = "selvedge_limit_refused_total";
 
@@ -53,6 +58,11 @@ pub const PROCESS_FILES: &str = "process_open_fds";
 /// Says what each metric is, to a recorder that is installed.
 pub fn describe() {
     describe_counter!(REFUSED, "requests that were refused for who asks");
+    describe_counter!(LOGINS, "passwords that were shown, by what became of it");
+    describe_counter!(
+        CREDENTIALS_REFUSED,
+        "credentials that are nobody's, by what is wrong with them"
+    );
     describe_counter!(
         BREAKER_CHANGES,
         "changes of breakers, by type and the state since"
@@ -100,6 +110,16 @@ pub fn describe() {
     describe_gauge!(PROCESS_MEMORY, Unit::Bytes, "memory that is in use");
     describe_gauge!(PROCESS_CPU, Unit::Seconds, "processor time that was used");
     describe_gauge!(PROCESS_FILES, "open files and sockets");
+}
+
+/// A password was shown.
+pub(crate) fn login(outcome: LoginOutcome) {
+    counter!(LOGINS, "outcome" => outcome.name()).increment(1);
+}
+
+/// A credential is nobody's.
+pub(crate) fn credential_refused(fault: CredentialFault) {
+    counter!(CREDENTIALS_REFUSED, "reason" => fault.name()).increment(1);
 }
 
 /// So many first packets came to this.

@@ -56,6 +56,11 @@ pub enum Notice {
         tenant: Tenant,
         subject: SubjectId,
     },
+    /// An access token was revoked by itself.
+    Token {
+        tenant: Tenant,
+        id: String,
+    },
 }
 
 impl Record for Notice {
@@ -242,8 +247,15 @@ mod tests {
             (
                 "subject",
                 Notice::Subject {
-                    tenant,
+                    tenant: tenant.clone(),
                     subject: SubjectId::new("s").unwrap(),
+                },
+            ),
+            (
+                "token",
+                Notice::Token {
+                    tenant,
+                    id: text("t"),
                 },
             ),
         ];

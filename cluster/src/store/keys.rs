@@ -44,6 +44,7 @@
 //! subject key     (33, tenant, subject)
 //! subject actor   (34, tenant, subject, kind, key)
 //! consent         (35, tenant, subject, purpose)
+//! revoked token   (36, tenant, id)
 //! ```
 //!
 //! The shard is there in clusters whose indexes have more than one: see [`Shards`].
@@ -183,6 +184,7 @@ pub enum Family {
     SubjectActor = 34,
     Consent = 35,
     UserByName = 38,
+    RevokedToken = 36,
 }
 
 impl Family {
@@ -223,6 +225,7 @@ impl Family {
         Self::SubjectActor,
         Self::Consent,
         Self::UserByName,
+        Self::RevokedToken,
     ];
 
     /// The family that a key belongs to, if it is one of these: not all of the key need be understood.
@@ -280,6 +283,7 @@ impl Family {
             Self::SubjectActor => "subject actor",
             Self::Consent => "consent",
             Self::UserByName => "user by name",
+            Self::RevokedToken => "revoked token",
         }
     }
 }
@@ -478,6 +482,7 @@ pub enum TenantFamily {
     Limit,
     SubjectKey,
     UserByName,
+    RevokedToken,
 }
 
 impl TenantFamily {
@@ -491,6 +496,7 @@ impl TenantFamily {
             Self::Limit => Family::Limit,
             Self::SubjectKey => Family::SubjectKey,
             Self::UserByName => Family::UserByName,
+            Self::RevokedToken => Family::RevokedToken,
         }
     }
 }

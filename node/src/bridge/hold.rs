@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::bridge::origin::is_loopback;
+use crate::bridge::own_origin::OwnOrigin;
 use crate::bridge::problem::Problem;
 use crate::bridge::rate_headers;
 use crate::bridge::version;
@@ -32,6 +33,7 @@ use crate::metrics;
 #[derive(Debug)]
 pub(super) struct Common {
     config: BridgeConfig,
+    own: OwnOrigin,
     /// Whether the port is for this machine alone.
     is_private: bool,
 }
@@ -64,8 +66,17 @@ impl Draining {
 struct RequestId(String);
 
 impl Common {
-    pub(super) const fn new(config: BridgeConfig, is_private: bool) -> Self {
-        Self { config, is_private }
+    pub(super) const fn new(config: BridgeConfig, own: OwnOrigin, is_private: bool) -> Self {
+        Self {
+            config,
+            own,
+            is_private,
+        }
+    }
+
+    /// Under which origin browsers reach the bridge.
+    pub(super) const fn own(&self) -> &OwnOrigin {
+        &self.own
     }
 
     /// Bytes of a request's body.
@@ -75,9 +86,7 @@ impl Common {
 
     /// Why a request is not served, whatever it asks for.
     fn refuses(&self, request: &HttpRequest, inside: &Inside) -> Option<Problem> {
-        // HTTP/2 has the host in its address.
-        let authority = request.uri().authority().map(|it| it.as_str());
-        let host = text(request, &HOST).or(authority);
+        let host = host(request);
         if self.is_private && !is_loopback(host) {
             return Some(Problem::from(Failure::field(
                 ErrorCode::PermissionDenied,
@@ -85,7 +94,8 @@ impl Common {
                 "this port serves this machine alone: ask for it by localhost or its loopback address",
             )));
         }
-        if !self.allows(text(request, &ORIGIN), host, inside) {
+        let origin = text(request, &ORIGIN);
+        if !self.allows(origin, host, inside) && !is_of_client(request, inside) {
             return Some(Problem::from(Failure::field(
                 ErrorCode::PermissionDenied,
                 "Origin",
@@ -107,9 +117,25 @@ impl Common {
     fn foreign(&self, request: &HttpRequest, inside: &Inside) -> Option<HeaderValue> {
         let origin = request.headers().get(ORIGIN)?;
         let text = origin.to_str().ok()?;
-        let may = self.config.origins.lists(text) || of_cluster(text, inside);
+        let may = self.config.origins.lists(text)
+            || of_cluster(text, inside)
+            || is_of_client(request, inside);
         may.then(|| origin.clone())
     }
+}
+
+/// Whom a request asks.
+pub(super) fn host(request: &HttpRequest) -> Option<&str> {
+    // HTTP/2 has the host in its address.
+    let authority = request.uri().authority().map(|it| it.as_str());
+    text(request, &HOST).or(authority)
+}
+
+/// Whether it comes from a page of a client that users log in with, for what such a page needs and nothing else.
+fn is_of_client(request: &HttpRequest, inside: &Inside) -> bool {
+    let origin = text(request, &ORIGIN);
+    FOR_CLIENTS.contains(&request.path())
+        && origin.is_some_and(|origin| inside.logins.clients().has_page_of(origin))
 }
 
 /// Whether it is of a page of another bridge.
@@ -287,6 +313,15 @@ static SAFE: [(HeaderName, HeaderValue); 7] = [
         PERMISSIONS_POLICY,
         HeaderValue::from_static("camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
     ),
+];
+
+/// What pages of clients ask for: their tokens, and what they verify them with.
+const FOR_CLIENTS: [&str; 5] = [
+    "/oauth/token",
+    "/oauth/revoke",
+    "/.well-known/jwks.json",
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
 ];
 
 /// How many headers an answer has beside its own, about.

@@ -19,8 +19,8 @@ use crate::bridge::health::{About, Health};
 use crate::bridge::lane;
 use crate::gateway::{Act, Caller, CommandCall, QueryCall, Service, failure};
 use crate::identity::{
-    Authenticator, ClientName, Grant, Login, Logins, NotRefreshed, Password, Principal, Term,
-    user_of,
+    Authenticator, ClientName, CodeAsked, CodeShown, Grant, KeyGrant, KeyNotGranted, Login, Logins,
+    NotRefreshed, NotRevoked, Password, Principal, Secret, Term, user_of,
 };
 use crate::session::{Addresses, LinkSender, SessionHandle, Sessions, Transport};
 
@@ -102,10 +102,14 @@ impl Inside {
         refreshed.await.map_err(NotRefreshed::Failed)?
     }
 
-    /// Ends the login that a refresh token is of.
-    pub(super) async fn log_out(&self, token: String) -> Result<(), Failure> {
+    /// Lets somebody in who has the password, as far as a code for a client.
+    pub(super) async fn authorize(
+        &self,
+        login: Login,
+        asked: CodeAsked,
+    ) -> Result<Secret, Failure> {
         let logins = self.logins.clone();
-        self.within(async move { logins.log_out(&token).await })
+        self.within(async move { logins.authorize(login, asked).await })
             .await?
     }
 
@@ -118,6 +122,31 @@ impl Inside {
         let found = self.within(async move { directory.user(&tenant, id).await });
         let found = found.await?.map_err(|error| failure::store(&error))?;
         Ok(found.map(|user| user.username.as_str().to_owned()))
+    }
+
+    /// Gives the first tokens of a login to who shows its code.
+    pub(super) async fn redeem(&self, shown: CodeShown) -> Result<Grant, NotRefreshed> {
+        let logins = self.logins.clone();
+        let redeemed = self.within(async move { logins.redeem(shown).await });
+        redeemed.await.map_err(NotRefreshed::Failed)?
+    }
+
+    /// Gives a token to who shows an API key.
+    pub(super) async fn grant_to_key(
+        &self,
+        id: String,
+        secret: Secret,
+    ) -> Result<KeyGrant, KeyNotGranted> {
+        let logins = self.logins.clone();
+        let granted = self.within(async move { logins.grant_to_key(&id, secret.reveal()).await });
+        granted.await.map_err(KeyNotGranted::Failed)?
+    }
+
+    /// Ends the login that a refresh token is of, or an access token alone.
+    pub(super) async fn revoke(&self, token: String) -> Result<(), NotRevoked> {
+        let logins = self.logins.clone();
+        let revoked = self.within(async move { logins.revoke(&token).await });
+        revoked.await.map_err(NotRevoked::Failed)?
     }
 
     /// The keys that the cluster's tokens are verified with.

@@ -12,6 +12,7 @@ mod hold;
 mod inside;
 mod lane;
 mod origin;
+mod own_origin;
 mod problem;
 mod rate_headers;
 mod rest;
@@ -53,6 +54,8 @@ pub struct BridgeConfig {
     pub keep_alive: Duration,
     /// Whose pages may use it from a browser, beside its own.
     pub origins: Origins,
+    /// Where browsers reach it, if that is not what they ask for.
+    pub public_url: Option<String>,
     /// Whether clients may ask for the GraphQL schema.
     pub graphql_introspection: Introspection,
     pub websocket: WebSocketConfig,
@@ -74,6 +77,7 @@ impl BridgeConfig {
             head: Duration::from_secs(5), // slow heads are attacks before they are slow links
             keep_alive: Duration::from_secs(60), // browsers come back within it
             origins: Origins::default(),
+            public_url: None,
             graphql_introspection: match address.ip().is_loopback() {
                 true => Introspection::On,
                 false => Introspection::Off, // what is not told is not tried

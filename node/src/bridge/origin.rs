@@ -41,7 +41,7 @@ impl Origins {
 }
 
 /// Whether the origin is where the request went. The scheme is left aside: a proxy may end TLS.
-fn is_own(origin: &str, host: Option<&str>) -> bool {
+pub(super) fn is_own(origin: &str, host: Option<&str>) -> bool {
     let (Ok(origin), Some(host)) = (Url::parse(origin), host) else {
         return false;
     };

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::bridge::graphql::Engine;
 use crate::bridge::hold::{Common, Draining, held};
+use crate::bridge::own_origin::{OwnOrigin, Scheme};
 use crate::bridge::rest::Streams;
 use crate::bridge::websocket::WebSockets;
 use crate::bridge::{BridgeConfig, Inside, lane, routes};
@@ -131,7 +132,12 @@ impl Bridge {
         let graphql = Data::new(Engine::new(config.graphql_introspection));
         let websockets = Data::new(WebSockets::new(config.websocket.clone()));
         let bytes_max = config.body_bytes_max;
-        let common = Data::new(Common::new(config, address.ip().is_loopback()));
+        let scheme = match &tls {
+            None => Scheme::Http,
+            Some(_) => Scheme::Https,
+        };
+        let own = OwnOrigin::new(config.public_url.as_deref(), inside.logins.issuer(), scheme);
+        let common = Data::new(Common::new(config, own, address.ip().is_loopback()));
         let inside = Data::new(inside);
         let (streams, draining) = (Data::new(Streams::default()), Data::new(draining));
         let application = move || {

@@ -354,7 +354,7 @@ pub(super) fn json(answer: &impl Serialize, version: u64) -> Answer {
     }
 }
 
-fn outcome(answer: Answer) -> Outcome {
+pub(super) fn outcome(answer: Answer) -> Outcome {
     match answer {
         Ok((body, version)) => Outcome::Success(Success {
             body: body.into(),

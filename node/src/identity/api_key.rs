@@ -47,6 +47,11 @@ impl<'a> ShownKey<'a> {
     pub(super) fn is(&self, hash: &SecretHash) -> bool {
         constant_time::verify_slices_are_equal(&hash_of(self.secret.0), hash).is_ok()
     }
+
+    /// What tokens of this key say of it.
+    pub(super) fn mark(&self) -> String {
+        mark(&hash_of(self.secret.0))
+    }
 }
 
 /// A new key: its text, to be shown once, and what is kept of it.
@@ -54,6 +59,13 @@ pub(super) fn make(tenant: &Tenant, id: &str, random: &[u8; 32]) -> (Secret, Sec
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
     let hash = hash_of(&secret);
     (Secret::new(format!("{PREFIX}{tenant}.{id}.{secret}")), hash)
+}
+
+/// What tells a key from one that has been made anew under its id; of the hash, so that nobody learns that.
+pub(super) fn mark(hash: &SecretHash) -> String {
+    let marked = digest(&SHA256, &[b"mark".as_slice(), hash].concat());
+    let bytes = marked.as_ref().iter().take(16);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a text has the form of an id.

@@ -7,6 +7,8 @@
 mod api_key;
 mod authenticator;
 mod authorize;
+mod clients;
+mod counted;
 mod directory;
 mod issue;
 pub mod jwt;
@@ -24,12 +26,20 @@ mod tokens;
 
 pub use authenticator::{Authenticator, DevelopmentToken};
 pub use authorize::{authorize, scope};
+pub(crate) use clients::form_action;
+pub use clients::{CONSOLE, Client, ClientTable, Clients, RedirectUri, WrongClient};
+pub(crate) use counted::{CredentialFault, LoginOutcome};
 pub use directory::{
     ApiKey, Directory, Email, KeyMaker, MadeKey, NewKey, NewUser, RoleMade, RoleWrite, StoredRole,
     User, UserAt, UserChange, UserState, Username,
 };
 pub(crate) use directory::{SealedUsers, no_such_role, no_such_user, user_of};
-pub use issue::{ClientName, Grant, Login, LoginShown, Logins, NotRefreshed};
+pub(crate) use issue::check_origin;
+pub use issue::{
+    Challenge, ClientName, CodeAsked, CodeShown, Grant, IdToken, IssueConfig, KeyGrant,
+    KeyNotGranted, Login, LoginShown, Logins, NotRefreshed, NotRevoked, PageWrong, Rotated,
+    Rotation, TokensTable, WrongTokens,
+};
 pub use password::{Kept, Password};
 pub use permission::{Action, Entry, Holder, Owner, Permission, Request, Resource, TABLE};
 pub use principal::Principal;

@@ -5,7 +5,7 @@
 //! here knows why something has changed or what it is now: who was voided comes again and is judged anew.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures::future::select_all;
@@ -28,6 +28,10 @@ pub enum Basis {
     TokenFamily { tenant: Tenant, id: String },
     /// A role, also one that there is not: it may come.
     Role { tenant: Tenant, name: String },
+    /// An access token of the cluster, by its id.
+    Token { tenant: Tenant, id: String },
+    /// The key that has signed it.
+    SigningKey { id: String },
 }
 
 /// Whether what a principal rests on is as it was. Cheap to clone; the default rests on nothing and never ends.
@@ -43,7 +47,14 @@ struct Flag {
 /// All that principals on this node rest on. Cheap to clone. Holds nothing by itself: a flag lives as long as a
 /// principal that rests on it, and those are bounded.
 #[derive(Debug, Clone, Default)]
-pub struct Standings(Arc<Mutex<Flags>>);
+pub struct Standings(Arc<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    flags: Mutex<Flags>,
+    /// How often the signing keys have changed, as far as it was heard of.
+    key_changes: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -113,7 +124,7 @@ impl Standings {
 
     /// The same, and on these as well.
     pub fn extend(&self, standing: &Standing, on: impl IntoIterator<Item = Basis>) -> Standing {
-        let mut flags = self.0.lock();
+        let mut flags = self.0.flags.lock();
         let further = on.into_iter().map(|basis| flags.flag(basis));
         Standing(standing.0.iter().cloned().chain(further).collect())
     }
@@ -122,7 +133,10 @@ impl Standings {
     pub fn heard(&self, heard: Heard<'_>) {
         let notice = match heard {
             Heard::Notice(notice) => notice,
-            Heard::Lost => return self.0.lock().end_all(),
+            Heard::Lost => {
+                self.0.key_changes.fetch_add(1, Ordering::AcqRel);
+                return self.0.flags.lock().end_all();
+            }
         };
         let (basis, state) = match notice.clone() {
             Notice::User { tenant, id } => (Basis::User { tenant, id }, CHANGED),
@@ -133,10 +147,19 @@ impl Standings {
                 let name = principal;
                 (Basis::Principal { tenant, name }, CLOSED)
             }
-            // Whoever verifies tokens hears of keys; who has come by one that is retired stays for its term.
-            Notice::SigningKey { .. } | Notice::Limit { .. } | Notice::Subject { .. } => return,
+            Notice::Token { tenant, id } => (Basis::Token { tenant, id }, CHANGED),
+            Notice::SigningKey { id } => {
+                self.0.key_changes.fetch_add(1, Ordering::AcqRel);
+                (Basis::SigningKey { id }, CHANGED)
+            }
+            Notice::Limit { .. } | Notice::Subject { .. } => return,
         };
-        self.0.lock().end(&basis, state);
+        self.0.flags.lock().end(&basis, state);
+    }
+
+    /// Another number once the signing keys of the cluster have changed: what was read of them before may be old.
+    pub(super) fn key_changes(&self) -> u64 {
+        self.0.key_changes.load(Ordering::Acquire)
     }
 }
 
@@ -275,6 +298,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_gone_ends_what_it_has_signed() {
+        let standings = Standings::default();
+        let id = || "k".to_owned();
+        let on = |id: String| standings.stand([Basis::SigningKey { id }]);
+        let (signed, other) = (on(id()), on("l".to_owned()));
+        let before = standings.key_changes();
+        told(&standings, &Notice::SigningKey { id: id() });
+        assert!(signed.check().is_err() && other.check().is_ok());
+        assert_ne!(standings.key_changes(), before);
+    }
+
+    #[test]
     fn what_was_missed_ends_everybody() {
         let standings = Standings::default();
         let all: Vec<_> = (0..10).map(|id| standings.stand([key(id)])).collect();
@@ -291,7 +326,7 @@ mod tests {
         for id in 100..100_000 {
             let _ = standings.stand([key(id)]);
         }
-        assert!(standings.0.lock().by_basis.len() <= 2 * SWEEP_MIN);
+        assert!(standings.0.flags.lock().by_basis.len() <= 2 * SWEEP_MIN);
         told(&standings, &key_changed(7));
         assert!(held[7].check().is_err() && held[8].check().is_ok());
     }

@@ -10,11 +10,14 @@ use selvedge_protocol::limits::{LABEL_BYTES_MAX, TOKEN_SKEW_MS};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 
 use crate::identity::api_key::ShownKey;
+use crate::identity::counted::CredentialFault;
+use crate::identity::directory::KEY_PRINCIPAL;
 use crate::identity::issue::Logins;
 use crate::identity::jwt::{Claims, IssuerConfig, Issuers, OwnIssuer};
 use crate::identity::known::Known;
 use crate::identity::role::{BUILT_IN, Role};
 use crate::identity::{Authenticator, Basis, DevelopmentToken, Directory, Principal};
+use crate::metrics;
 
 /// All of them.
 #[derive(Debug)]
@@ -71,18 +74,36 @@ impl Tokens {
     /// Whose a credential is that is not the operator's.
     async fn verify(&self, token: &str) -> Result<Principal, Failure> {
         if let Some(shown) = ShownKey::parse(token) {
-            return self.directory.principal_of_key(&shown).await;
+            let found = self.directory.principal_of_key(&shown).await;
+            return found.inspect_err(|failure| count(failure, CredentialFault::ApiKey));
         }
         match &self.issuers {
             Some(issuers) => {
-                let claims = issuers.verify(token, self.clock.wall_ms()).await?;
+                let verified = issuers.verify(token, self.clock.wall_ms()).await;
+                let claims = verified.inspect_err(|refused| {
+                    metrics::credential_refused(CredentialFault::of(*refused));
+                })?;
                 if self.cluster.as_ref() == Some(&claims.issuer) {
-                    return self.directory.principal_of_login(&claims).await;
+                    let found = self.of_cluster(&claims).await;
+                    return found.inspect_err(|failure| count(failure, CredentialFault::Revoked));
                 }
-                Ok(self.resting_on_itself(principal(&claims)?))
+                let principal = principal(&claims)
+                    .inspect_err(|failure| count(failure, CredentialFault::Malformed))?;
+                Ok(self.resting_on_itself(principal))
             }
             // It says what is to be done.
-            None => self.own.authenticate(token, None).await,
+            None => {
+                let own = self.own.authenticate(token, None).await;
+                own.inspect_err(|failure| count(failure, CredentialFault::Malformed))
+            }
+        }
+    }
+
+    /// Whose a token of the cluster is: a user's that has logged in, or that of an API key.
+    async fn of_cluster(&self, claims: &Claims) -> Result<Principal, Failure> {
+        match claims.subject.starts_with(KEY_PRINCIPAL) {
+            true => self.directory.principal_of_key_token(claims).await,
+            false => self.directory.principal_of_login(claims).await,
         }
     }
 
@@ -117,6 +138,13 @@ impl Authenticator for Tokens {
             }
         };
         within(principal, tenant)
+    }
+}
+
+/// Counts a refusal for who was refused; what cannot be said now is none.
+fn count(failure: &Failure, fault: CredentialFault) {
+    if failure.code == ErrorCode::Unauthenticated {
+        metrics::credential_refused(fault);
     }
 }
 
@@ -169,6 +197,7 @@ mod tests {
             expires_ms: 1_000_000,
             token_id: None,
             login: None,
+            key_id: None,
         }
     }
 

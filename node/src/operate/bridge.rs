@@ -121,6 +121,7 @@ pub(super) fn bind_bridge(
     let mut bridge = BridgeConfig {
         // Checked with the configuration.
         origins: Origins::new(table.origins.clone()).unwrap_or_default(),
+        public_url: table.public_url.clone(),
         drain: Duration::from_secs(config.drain_seconds.into()),
         ..BridgeConfig::new(config.http)
     };

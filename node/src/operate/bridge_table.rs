@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::Origins;
+use crate::identity::check_origin;
 use crate::operate::failure::CommandFailure;
 
 /// The table as it is written.
@@ -13,6 +14,8 @@ use crate::operate::failure::CommandFailure;
 pub(crate) struct BridgeTable {
     /// Pages of these origins may use it from a browser, beside its own.
     pub(crate) origins: Vec<String>,
+    /// Where browsers reach it, `https://HOST`, if that is not what they ask for: behind a proxy.
+    pub(crate) public_url: Option<String>,
     /// HTTPS with the certificate of `[tls]`. If it is not given: yes, but for a loopback address.
     pub(crate) tls: Option<bool>,
     pub(crate) threads: Option<u32>,
@@ -30,6 +33,9 @@ impl BridgeTable {
         };
         if let Err(remedy) = Origins::new(self.origins.clone()) {
             return refuse("origins", &remedy);
+        }
+        if let Some(Err(remedy)) = self.public_url.as_deref().map(check_origin) {
+            return refuse("public_url", &remedy);
         }
         if self.threads.is_some_and(|count| !(1..=64).contains(&count)) {
             return refuse("threads", "use 1 to 64");
@@ -61,6 +67,10 @@ mod tests {
                 "bridge.origins: \"app.example\" is no origin",
             ),
             ("threads = 0", "bridge.threads: use 1 to 64"),
+            (
+                "public_url = 'https://node.example/console'",
+                "bridge.public_url: \"https://node.example/console\": use https://HOST",
+            ),
             ("connections_max = 0", "bridge.connections_max: use 1"),
         ] {
             let table: BridgeTable = toml::from_str(text).unwrap();

@@ -3,11 +3,13 @@
 mod audit;
 mod backup;
 mod cluster;
+mod demo;
 mod directory;
 mod limit;
 mod load;
 mod node_flags;
 mod subject;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -20,11 +22,13 @@ use crate::operate::duration::parse_ms;
 pub(crate) use audit::{Audit, AuditExport, AuditList, AuditVerify, OfChain};
 pub(crate) use backup::{Backup, OfStore};
 pub(crate) use cluster::{Cluster, Drain, InitCa, IssueCert};
+pub(crate) use demo::Demo;
 pub(crate) use directory::{Key, Role, Session};
 pub(crate) use limit::{Limit, LimitNamed};
 pub(crate) use load::{Bench, Verify, Workload};
 pub(crate) use node_flags::{Dev, NodeFlags, Start};
 pub(crate) use subject::{Consent, ConsentOf, Subject};
+pub(crate) use token::{Token, WebFlags};
 pub(crate) use user::{Named, User};
 
 /// Durable actors at the edge: sessions, operations and processing, clustered over QUIC.
@@ -92,10 +96,13 @@ pub(crate) enum Command {
     /// Add, change and remove those who log in with a password.
     #[command(subcommand)]
     User(User),
+    /// Log in with a password, go on with a login, and see and revoke tokens, over HTTP.
+    #[command(subcommand)]
+    Token(Token),
     /// Make and change the roles of a tenant.
     #[command(subcommand)]
     Role(Role),
-    /// Make, list and revoke API keys.
+    /// Make, list and revoke API keys, and change the key that the cluster signs tokens with.
     #[command(subcommand)]
     Key(Key),
     /// Close sessions.
@@ -124,43 +131,6 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Demo {
-    /// The directory to digest [default: the current one, without .git, target and node_modules].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-    /// Where the embedded store lives.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "./selvedge-data",
-        env = "SELVEDGE_DATA_DIR"
-    )]
-    pub(crate) data_dir: PathBuf,
-    /// Where the manifest goes [default: demo.sha256 in the data directory].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) manifest: Option<PathBuf>,
-    /// End with the manifest instead of serving on.
-    #[arg(long)]
-    pub(crate) exit: bool,
-    /// Where the demo's node listens; port 0 asks for a free one.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:0",
-        env = "SELVEDGE_QUIC"
-    )]
-    pub(crate) quic: String,
-    /// Where the demo's node serves HTTP and its console; port 0 asks for a free one.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:0",
-        env = "SELVEDGE_HTTP"
-    )]
-    pub(crate) http: String,
 }
 
 /// Where a client command goes. Without any of these: the profile that `dev` left in the data directory.

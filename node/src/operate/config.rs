@@ -11,6 +11,7 @@ use selvedge_protocol::limits::LABEL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::edge::admission::AdmissionConfig;
+use crate::identity::IssueConfig;
 use crate::identity::jwt::IssuerConfig;
 use crate::limit::LocalLimits;
 use crate::operate::audit_table::{AuditConfig, AuditTable};
@@ -55,6 +56,9 @@ pub(crate) struct NodeConfig {
     /// Those of `identity`, checked.
     #[serde(skip)]
     pub(crate) issuers: Vec<IssuerConfig>,
+    /// The rest of it, checked.
+    #[serde(skip)]
+    pub(crate) issue: IssueConfig,
     pub(crate) limits: LimitsTable,
     #[serde(skip)]
     pub(crate) local_limits: LocalLimits,
@@ -163,6 +167,7 @@ impl NodeConfig {
             bridge: file.bridge.checked(|key| origins.of(key))?,
             token_file: file.token_file,
             issuers: file.identity.checked(|key| origins.of(key))?,
+            issue: file.identity.issue(|key| origins.of(key))?,
             identity: file.identity,
             local_limits: file.limits.checked(|key| origins.of(key))?,
             limits: file.limits,

@@ -1,16 +1,19 @@
-//! The table `[identity]` of a configuration: whose tokens a node takes beside the operator's.
+//! The table `[identity]` of a configuration: whose tokens a node takes beside the operator's, how long its own are good, and
+//! which programs users log in with.
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::BUILT_IN;
 use crate::identity::jwt::{IssuerConfig, IssuerTable, WrongIssuer};
+use crate::identity::{BUILT_IN, ClientTable, Clients, IssueConfig, TokensTable, WrongClient};
 use crate::operate::failure::CommandFailure;
 
 /// The table as it is written.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct IdentityTable {
+    pub(crate) tokens: TokensTable,
     pub(crate) issuers: Vec<IssuerTable>,
+    pub(crate) clients: Vec<ClientTable>,
 }
 
 impl IdentityTable {
@@ -28,6 +31,29 @@ impl IdentityTable {
             check(table).map_err(wrong)?;
         }
         IssuerConfig::all(self.issuers.clone()).map_err(refuse)
+    }
+
+    /// Checks what it has of the cluster's own tokens.
+    pub(crate) fn issue(&self, by: impl Fn(&str) -> String) -> Result<IssueConfig, CommandFailure> {
+        let issuer = self.tokens.issuer.as_deref();
+        let clients = Clients::checked(self.clients.clone(), issuer).map_err(|wrong| {
+            let WrongClient { at, field, remedy } = wrong;
+            let by = by(&format!("identity.clients[{at}].{field}"));
+            CommandFailure::usage(format!("{by}: {remedy}"))
+        })?;
+        let config = self.tokens.checked(clients).map_err(|(key, remedy)| {
+            let by = by(&format!("identity.tokens.{key}"));
+            CommandFailure::usage(format!("{by}: {remedy}"))
+        })?;
+        if let Some(issuer) = issuer
+            && self.issuers.iter().any(|it| it.issuer == issuer)
+        {
+            let by = by("identity.tokens.issuer");
+            return Err(CommandFailure::usage(format!(
+                "{by}: {issuer:?} is one of identity.issuers; use another name for the cluster itself"
+            )));
+        }
+        Ok(config)
     }
 }
 

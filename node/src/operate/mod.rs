@@ -131,6 +131,7 @@ async fn run(
         Command::Audit(audit) => commands::audit::run(printer, audit).await,
         Command::User(user) => commands::user::user(printer, user).await,
         Command::Role(role) => commands::directory::role(printer, role).await,
+        Command::Token(token) => commands::token::token(printer, token).await,
         Command::Key(key) => commands::directory::key(printer, key).await,
         Command::Session(session) => commands::directory::session(printer, session).await,
         Command::Subject(subject) => commands::subject::run(printer, subject).await,

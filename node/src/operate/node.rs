@@ -284,6 +284,7 @@ fn subject_heard(host: &Host, heard: Heard<'_>) {
             | Notice::Role { .. }
             | Notice::ApiKey { .. }
             | Notice::TokenFamily { .. }
+            | Notice::Token { .. }
             | Notice::SigningKey { .. }
             | Notice::Limit { .. }
             | Notice::Closed { .. },

@@ -53,15 +53,14 @@ impl Doors {
         others: OtherNodes,
     ) -> Result<Self, CommandFailure> {
         let refusals = Refusals::new(clock.clone());
-        let gateway = Gateway::new(application).noting(refusals.clone());
-        let service: Arc<dyn Service> = Arc::new(gateway);
         let own = DevelopmentToken::new("admin", token);
         let issuers = config.issuers.clone();
-        let logins = Logins::new(
-            application.directory.clone(),
-            meta.session_key.as_bytes(),
-            format!("selvedge:{}", meta.cluster),
-        );
+        let issue = config.issue.clone().of_cluster(&meta.cluster.to_string());
+        let directory = application.directory.clone();
+        let logins = Logins::configured(directory, meta.session_key.as_bytes(), issue)
+            .counting_with(application.limits.clone());
+        let gateway = Gateway::new(application).noting(refusals.clone());
+        let service: Arc<dyn Service> = Arc::new(gateway.issuing(logins.clone()));
         let tokens = Tokens::issued_here(own, issuers, &logins, clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
         let bridges = others.bridges.clone();

@@ -25,6 +25,9 @@ pub(crate) struct Profile {
     pub(crate) server: String,
     pub(crate) ca_file: PathBuf,
     pub(crate) token: String,
+    /// Where it serves HTTP, `http://HOST:PORT`, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
 }
 
 impl Profile {

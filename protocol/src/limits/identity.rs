@@ -76,11 +76,33 @@ pub const EMAIL_BYTES_MAX: usize = 254;
 pub const USER_PLACES_MAX: usize = 8;
 /// Logins of one user that go on at a time, each a family of refresh tokens; the one that was quiet for longest ends.
 pub const TOKEN_FAMILIES_USER_MAX: usize = 32;
-/// How long an access token is good for, milliseconds: some minutes, since it is not asked for each time elsewhere.
+/// How long an access token is good for, milliseconds: some minutes, since it is not asked for each time elsewhere; and
+/// how long it may be at the most, for which a key that has signed is kept.
 pub const ACCESS_TOKEN_MS: u64 = 5 * 60_000;
-/// How long a login goes on at the most, and without being used, milliseconds: a month and a week.
+pub const ACCESS_TOKEN_MS_MAX: u64 = 60 * 60_000;
+/// How long a login goes on at the most, and without being used, milliseconds, unless it is configured: a month and a week.
 pub const LOGIN_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const LOGIN_IDLE_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// How long the code of an authorization may be exchanged, milliseconds: a browser follows a redirect at once.
+pub const CODE_MS_MAX: u64 = 60_000;
+/// How long a page to log in at may stay open, milliseconds: somebody looks for the password.
+pub const LOGIN_PAGE_MS_MAX: u64 = 15 * 60_000;
+/// Clients of a cluster that users log in with, and the places that each may have them sent back to.
+pub const OAUTH_CLIENTS_MAX: usize = 64;
+pub const REDIRECT_URIS_MAX: usize = 16;
+/// One of these places: half of what the shortest line of a request takes.
+pub const REDIRECT_URI_BYTES_MAX: usize = 512;
+/// What a client is called on the page, in characters: a line of it.
+pub const CLIENT_TITLE_CHARS_MAX: usize = 64;
+/// What a client has sent back to it as it was: some keep a whole address in it.
+pub const OAUTH_STATE_BYTES_MAX: usize = 1_024;
+/// What it has put into an id token: hashes in text are 44 to 64 bytes long.
+pub const OAUTH_NONCE_BYTES_MAX: usize = 256;
+/// What it asks for: some names.
+pub const OAUTH_SCOPE_BYTES_MAX: usize = 1_024;
+/// Access tokens of a tenant that are revoked one by one, until they expire: they are counted where one is added, and
+/// fit into a transaction. Past it their logins end.
+pub const REVOKED_TOKENS_MAX: usize = 1_000;
 /// How long the refresh token before the present one gets the same answer again, milliseconds: a client whose answer
 /// was lost tries again within this.
 pub const REFRESH_REPEAT_MS: u64 = 10_000;

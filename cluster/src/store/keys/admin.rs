@@ -51,6 +51,8 @@ pub enum AdminKey {
     },
     /// Which user has a name. The mark is made of the name and tells it to nobody.
     UserByName { tenant: Tenant, mark: String },
+    /// An access token that is good for nothing any more, by its id.
+    RevokedToken { tenant: Tenant, id: String },
 }
 
 impl AdminKey {
@@ -102,6 +104,7 @@ impl AdminKey {
                 &(tenant.as_str(), subject.as_str(), purpose.as_str()),
             ),
             Self::UserByName { tenant, mark } => of_tenant(Family::UserByName, tenant, mark),
+            Self::RevokedToken { tenant, id } => of_tenant(Family::RevokedToken, tenant, id),
         }
     }
 }

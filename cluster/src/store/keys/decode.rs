@@ -83,7 +83,8 @@ fn fields(bytes: &[u8]) -> Result<Key, Reason> {
         | Family::SubjectKey
         | Family::SubjectActor
         | Family::Consent
-        | Family::UserByName => admin(family, rest)?.into(),
+        | Family::UserByName
+        | Family::RevokedToken => admin(family, rest)?.into(),
         Family::Node
         | Family::Beat
         | Family::ControllerLease
@@ -193,7 +194,8 @@ fn admin(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
         | Family::Role
         | Family::ApiKey
         | Family::SubjectKey
-        | Family::UserByName => named(family, rest)?,
+        | Family::UserByName
+        | Family::RevokedToken => named(family, rest)?,
         _ => {
             let () = tuple(rest)?;
             AdminKey::NoticeBell
@@ -209,6 +211,7 @@ fn named(family: Family, rest: &[u8]) -> Result<AdminKey, Reason> {
         Family::Username => AdminKey::Username { tenant, name },
         Family::Role => AdminKey::Role { tenant, name },
         Family::UserByName => AdminKey::UserByName { tenant, mark: name },
+        Family::RevokedToken => AdminKey::RevokedToken { tenant, id: name },
         Family::SubjectKey => AdminKey::SubjectKey {
             tenant,
             subject: name,

@@ -128,6 +128,7 @@ fn of_admin() -> impl Strategy<Value = Key> {
         named().prop_map(|(tenant, name)| AdminKey::Role { tenant, name }),
         named().prop_map(|(tenant, mark)| AdminKey::UserByName { tenant, mark }),
         named().prop_map(|(tenant, id)| AdminKey::ApiKey { tenant, id }),
+        named().prop_map(|(tenant, id)| AdminKey::RevokedToken { tenant, id }),
         twice().prop_map(|(tenant, principal, id)| AdminKey::TokenFamily {
             tenant,
             principal,
@@ -510,6 +511,14 @@ fn keys_of_personal_data_are_persisted_so() {
             }
             .into(),
             "1526 027400 026e00",
+        ),
+        (
+            AdminKey::RevokedToken {
+                tenant: tenant(),
+                id: named(),
+            }
+            .into(),
+            "1524 027400 026e00",
         ),
     ];
     hold_to(&golden);

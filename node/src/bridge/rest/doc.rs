@@ -148,17 +148,17 @@ impl Doc {
         doc.refuses(&[408, 413, 415])
     }
 
-    /// Takes these members, as forms have them. All but the last are needed where there are several.
-    pub(crate) fn form(mut self, members: &[(&str, &str)]) -> Self {
+    /// Takes these members, as forms have them.
+    pub(crate) fn form_of(mut self, needed: &[(&str, &str)], optional: &[(&str, &str)]) -> Self {
         let mut schema = ObjectBuilder::new().schema_type(Type::Object);
-        for (at, (name, what)) in members.iter().enumerate() {
+        for (name, what) in needed.iter().chain(optional) {
             let text = ObjectBuilder::new()
                 .schema_type(Type::String)
                 .description(Some(*what));
             schema = schema.property(*name, text.build());
-            if at == 0 || at + 1 < members.len() {
-                schema = schema.required(*name);
-            }
+        }
+        for (name, _) in needed {
+            schema = schema.required(*name);
         }
         let content = ContentBuilder::new().schema(Some(schema.build())).build();
         let body = RequestBodyBuilder::new()

@@ -18,6 +18,7 @@ mod events;
 mod identity;
 mod limits;
 mod login;
+mod oauth;
 mod openapi;
 mod operations;
 mod parameters;
@@ -36,9 +37,8 @@ pub(super) use table::Table;
 
 /// The API, version 1, and its description.
 pub(super) fn table(table: Table) -> Table {
-    described(of_subjects(of_users(of_directory(administered(
-        of_actors(of_operations(table)),
-    )))))
+    let table = administered(of_actors(of_operations(table)));
+    described(of_subjects(oauth::of_oauth(of_users(of_directory(table)))))
 }
 
 fn of_operations(table: Table) -> Table {
@@ -204,14 +204,6 @@ fn of_users(table: Table) -> Table {
             login::change_password,
             users_doc::change_password,
         )
-        .post("/oauth/token", login::token, users_doc::token)
-        .post("/oauth/revoke", login::revoke, users_doc::revoke)
-        .post(
-            "/oauth/introspect",
-            login::introspect,
-            users_doc::introspect,
-        )
-        .get("/.well-known/jwks.json", login::keys, users_doc::keys)
 }
 
 fn of_subjects(table: Table) -> Table {

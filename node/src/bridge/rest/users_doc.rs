@@ -75,51 +75,6 @@ pub(crate) struct LoginPage {
     cursor: Option<String>,
 }
 
-/// Tokens, as RFC 6749, 5.1 has them.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its description is used")]
-pub(crate) struct Tokens {
-    access_token: String,
-    token_type: String,
-    expires_in: u64,
-    refresh_token: String,
-}
-
-/// A refusal, as RFC 6749, 5.2 has it.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its description is used")]
-pub(crate) struct TokenError {
-    error: String,
-    error_description: String,
-}
-
-/// What a token is, as RFC 7662, 2.2 has it.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its description is used")]
-pub(crate) struct TokenState {
-    active: bool,
-    #[schema(required = false)]
-    token_type: Option<String>,
-    #[schema(required = false)]
-    username: Option<String>,
-    #[schema(required = false)]
-    sub: Option<String>,
-    #[schema(required = false)]
-    tenant: Option<String>,
-    #[schema(required = false)]
-    scope: Option<String>,
-    /// Seconds since 1970.
-    #[schema(required = false)]
-    exp: Option<u64>,
-}
-
-/// A set of keys (RFC 7517).
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its description is used")]
-pub(crate) struct KeySet {
-    keys: Vec<Value>,
-}
-
 pub(super) fn users() -> Doc {
     let api = Doc::api("listUsers", USERS, "Lists the users of the tenant.");
     let page = json!({ "items": [a_user()], "cursor": null });
@@ -217,67 +172,6 @@ pub(super) fn change_password() -> Doc {
     api.body::<PasswordChange>(Required::True, example)
         .says(204, "It is the password now.")
         .refuses(&[400, 401, 409, 422, 429, 500, 503])
-}
-
-pub(super) fn token() -> Doc {
-    let answer = json!({
-        "access_token": "eyJ…", "token_type": "Bearer", "expires_in": 300, "refresh_token": "selvr_default.…",
-    });
-    let fields = [
-        ("grant_type", "`refresh_token`."),
-        ("refresh_token", "The last one that was given."),
-        (
-            "client_id",
-            "What the login was begun with, if it was not left out then.",
-        ),
-    ];
-    refuses(
-        Doc::open("token", TOKENS, "Goes on with a login (RFC 6749).")
-            .form(&fields)
-            .answers::<Tokens>(200, "The next tokens.", answer),
-    )
-}
-
-pub(super) fn revoke() -> Doc {
-    let fields = [("token", "A refresh token.")];
-    let api = Doc::open(
-        "revoke",
-        TOKENS,
-        "Ends the login that a refresh token is of (RFC 7009).",
-    );
-    refuses(
-        api.form(&fields)
-            .says(200, "It is good for nothing any more."),
-    )
-}
-
-pub(super) fn introspect() -> Doc {
-    let fields = [("token", "An access token or API key.")];
-    let api = Doc::api("introspect", TOKENS, "What a token is here now (RFC 7662).");
-    let answer = json!({ "active": false });
-    api.form(&fields)
-        .answers::<TokenState>(200, "What it is.", answer)
-        .fails::<TokenError>(400, "No token is shown.", an_error())
-}
-
-pub(super) fn keys() -> Doc {
-    let api = Doc::open(
-        "keys",
-        TOKENS,
-        "The keys that the cluster's access tokens are verified with (RFC 7517).",
-    );
-    let answer = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "…", "kid": "…", "use": "sig", "alg": "EdDSA" }] });
-    api.answers::<KeySet>(200, "All of them.", answer)
-        .refuses(&[500, 503])
-}
-
-fn refuses(api: Doc) -> Doc {
-    api.fails::<TokenError>(400, "It is refused.", an_error())
-        .fails::<TokenError>(503, "It cannot be said now.", an_error())
-}
-
-fn an_error() -> Value {
-    json!({ "error": "invalid_grant", "error_description": "the refresh token is not good, or not any more; log in again" })
 }
 
 fn with_id(api: Doc) -> Doc {

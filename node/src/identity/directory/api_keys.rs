@@ -241,7 +241,7 @@ impl ApiKey {
 
 /// What can be found wrong without the store.
 fn check(by: &Principal, new: &NewKey, now_ms: u64) -> Result<(), Failure> {
-    if by.name.starts_with(PRINCIPAL) {
+    if by.name.starts_with(KEY_PRINCIPAL) {
         return Err(Failure::new(
             ErrorCode::PermissionDenied,
             "an API key makes no API keys; let a person make it",
@@ -347,7 +347,7 @@ fn id_of(maker: KeyMaker<'_>) -> String {
 
 /// The name of the principal that a key is.
 pub(in crate::identity) fn principal_name(id: &str) -> String {
-    format!("{PRINCIPAL}{id}")
+    format!("{KEY_PRINCIPAL}{id}")
 }
 
 fn change<'a>(by: &'a Principal, action: &'static str, id: &'a str, detail: Value) -> Change<'a> {
@@ -388,7 +388,7 @@ fn id_in(key: &[u8]) -> Result<String, store::Error> {
 }
 
 /// No issuer begins so, and neither is it the operator.
-const PRINCIPAL: &str = "key:";
+pub(in crate::identity) const KEY_PRINCIPAL: &str = "key:";
 
 #[cfg(test)]
 pub(super) mod golden {

@@ -30,6 +30,7 @@ use crate::gateway::failure;
 use crate::identity::Standings;
 use crate::identity::directory::names::Names;
 use crate::identity::password::{Kept, Password, Passwords};
+pub(super) use api_keys::KEY_PRINCIPAL;
 pub use api_keys::{ApiKey, KeyMaker, MadeKey, NewKey};
 pub(super) use change::Change;
 pub(crate) use roles::unknown as no_such_role;
@@ -97,11 +98,6 @@ impl Directory {
     pub async fn keep(&self, password: Password, names: &[&str]) -> Result<Kept, Failure> {
         password.check(names)?;
         self.passwords().turn().await?.hash(password).await
-    }
-
-    /// A place at which credentials are looked up, in the caller's turn.
-    pub(super) fn looks(&self) -> &Semaphore {
-        &self.0.looks
     }
 
     pub(super) fn clock(&self) -> &Clock {

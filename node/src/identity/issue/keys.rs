@@ -26,6 +26,8 @@ pub(super) struct Present(Mutex<Option<Looked>>);
 struct Looked {
     signer: Arc<Signer>,
     until_ms: u64,
+    /// How many changes of keys had been heard of.
+    changes: u64,
 }
 
 impl Present {
@@ -36,9 +38,12 @@ impl Present {
         secrets: &Secrets,
     ) -> Result<Arc<Signer>, Failure> {
         let now_ms = directory.clock().wall_ms();
+        // Before the look, so that nothing is missed between both.
+        let changes = directory.standings().key_changes();
         let looked = self.0.lock().as_ref().and_then(|looked| {
             // Where the clock was set back by more, what was seen is of another time.
-            let is_good = now_ms < looked.until_ms && looked.until_ms - now_ms <= LOOK_MS;
+            let is_near = now_ms < looked.until_ms && looked.until_ms - now_ms <= LOOK_MS;
+            let is_good = is_near && looked.changes == changes;
             is_good.then(|| Arc::clone(&looked.signer))
         });
         if let Some(signer) = looked {
@@ -57,6 +62,7 @@ impl Present {
         *self.0.lock() = Some(Looked {
             signer: Arc::clone(&signer),
             until_ms: now_ms.saturating_add(LOOK_MS),
+            changes,
         });
         Ok(signer)
     }
@@ -97,29 +103,35 @@ async fn tend(
         ended,
     } = plan(&keys, now_ms);
     for id in &ended {
-        transaction.clear(&key(id));
-        leave(transaction, "signing-key.remove", id, now_ms).await?;
+        transaction.clear(&signing_key_row(id));
+        leave(transaction, (CLUSTER, "signing-key.remove"), id, now_ms).await?;
     }
     keys.retain(|key| !ended.contains(&key.id));
     let made = make_from_ms.and_then(|from_ms| SigningKey::make(secrets, now_ms, from_ms));
     if let Some(made) = made {
-        transaction.set(&key(&made.id), &record::encode(&made));
-        leave(transaction, "signing-key.create", &made.id, now_ms).await?;
+        transaction.set(&signing_key_row(&made.id), &record::encode(&made));
+        leave(
+            transaction,
+            (CLUSTER, "signing-key.create"),
+            &made.id,
+            now_ms,
+        )
+        .await?;
         keys.push(made);
     }
     Ok(keys)
 }
 
 /// Keys are the whole cluster's: what becomes of them is told in the chain of the default tenant, which its operators read.
-async fn leave(
+pub(super) async fn leave(
     transaction: &mut dyn Transaction,
-    action: &'static str,
+    (principal, action): (&str, &'static str),
     id: &str,
     now_ms: u64,
 ) -> Result<(), store::Error> {
     let change = Change {
         tenant: &Tenant::default_tenant(),
-        principal: "cluster",
+        principal,
         action,
         target: id,
         detail: Value::Null,
@@ -128,7 +140,7 @@ async fn leave(
     change.leave(transaction, now_ms).await
 }
 
-async fn stored(
+pub(super) async fn stored(
     transaction: &mut dyn Transaction,
     isolation: Isolation,
 ) -> Result<Vec<SigningKey>, store::Error> {
@@ -139,10 +151,14 @@ async fn stored(
         .collect()
 }
 
-fn key(id: &str) -> Vec<u8> {
+/// The key of the row of a signing key.
+pub(super) fn signing_key_row(id: &str) -> Vec<u8> {
     let id = id.to_owned();
     Key::from(AdminKey::SigningKey { id }).encode()
 }
+
+/// Who makes and removes keys that are due.
+const CLUSTER: &str = "cluster";
 
 /// How long a node signs on without looking, milliseconds: a hundredth of the time for which the next key is published
 /// before it signs.

@@ -6,38 +6,49 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use selvedge_cluster::audit::{self, Entry, Outcome};
 use selvedge_cluster::store;
-use selvedge_protocol::limits::{ACCESS_TOKEN_MS, NAME_BYTES_MAX};
+use selvedge_protocol::limits::NAME_BYTES_MAX;
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::gateway::failure;
+use crate::identity::counted::LoginOutcome;
 use crate::identity::directory::{Directory, Email, User, UserAt, Username, present};
+use crate::identity::issue::config::IssueConfig;
 use crate::identity::issue::family::{Family, Reason};
 use crate::identity::issue::keys::Present;
 use crate::identity::issue::refresh::RefreshToken;
 use crate::identity::issue::rows::{LoginAt, ShownToken, begin, show};
 use crate::identity::issue::secrets::Secrets;
+use crate::identity::issue::signing_key::Signer;
+use crate::identity::jwt::{Issuers, OwnIssuer};
 use crate::identity::password::{Password, Verdict};
 use crate::identity::throttle::{Attempt, Familiarity, Place, Throttle, Wait};
-use crate::identity::{Principal, Secret};
+use crate::identity::{Clients, Principal, Secret};
+use crate::limit::Limits;
+use crate::metrics;
 
 /// The logins of a cluster, from one node. Cheap to clone.
 #[derive(Clone)]
 pub struct Logins(Arc<Parts>);
 
-struct Parts {
-    directory: Directory,
+pub(super) struct Parts {
+    pub(super) directory: Directory,
     throttle: Mutex<Throttle>,
-    secrets: Secrets,
-    present: Present,
+    /// What all nodes count together; without it each counts alone.
+    limits: OnceLock<Limits>,
+    pub(super) secrets: Secrets,
+    pub(super) present: Present,
     /// Who says so in the tokens, and for whom they are.
-    issuer: String,
+    pub(super) issuer: String,
+    pub(super) config: IssueConfig,
+    /// What knows the cluster's own tokens again.
+    pub(super) own: Issuers,
 }
 
 /// Somebody who wants to log in.
@@ -64,6 +75,10 @@ pub struct Grant {
     pub refresh: Secret,
     pub user: Uuid,
     pub login: Uuid,
+    /// Names of the roles that the user has at present.
+    pub roles: Vec<String>,
+    /// Who the user is, for the client that has asked for it with its code.
+    pub id_token: Option<Secret>,
 }
 
 /// Why a refresh token gives nothing.
@@ -88,18 +103,56 @@ impl ClientName {
             )),
         }
     }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Logins {
     /// Those of the cluster with this key, in the name of `issuer`.
     pub fn new(directory: Directory, key: &[u8; 32], issuer: String) -> Self {
+        let config = IssueConfig {
+            issuer: Some(issuer),
+            ..IssueConfig::default()
+        };
+        Self::configured(directory, key, config)
+    }
+
+    /// The same as a configuration has it.
+    pub fn configured(directory: Directory, key: &[u8; 32], config: IssueConfig) -> Self {
+        let issuer = config.issuer.clone().unwrap_or_default();
+        let own = OwnIssuer {
+            name: issuer.clone(),
+            directory: directory.clone(),
+        };
         Self(Arc::new(Parts {
             throttle: Mutex::default(),
+            limits: OnceLock::new(),
             secrets: Secrets::of_cluster(key),
             present: Present::default(),
+            own: Issuers::new(Vec::new(), Some(own), directory.clock()),
             directory,
             issuer,
+            config,
         }))
+    }
+
+    /// The same, counting tried passwords together with the other nodes of the cluster.
+    #[must_use]
+    pub fn counting_with(self, limits: Limits) -> Self {
+        // Who was told before goes on with that.
+        let _ = self.0.limits.set(limits);
+        self
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    /// The clients that users log in with.
+    pub fn clients(&self) -> &Clients {
+        &self.0.config.clients
     }
 
     /// Lets somebody in who has the password.
@@ -108,15 +161,29 @@ impl Logins {
     /// [`ErrorCode::Unauthenticated`] where anything is wrong, [`ErrorCode::LimitExceeded`] where too much was.
     pub async fn log_in(&self, login: Login) -> Result<Grant, Failure> {
         let user = self.check(&login).await?;
-        let place = self.place_hash(&login.tenant, user.id, Place::of(login.address));
-        self.begin(&login.tenant, &user, login.client, move |user| {
-            user.came_from(place);
-        })
-        .await
+        let parts = &*self.0;
+        let clock = parts.directory.clock();
+        let now_ms = clock.wall_ms();
+        let id = parts.directory.new_id(now_ms);
+        let first = RefreshToken::first(login.tenant.clone(), user.id, id, clock);
+        let client = login.client.0.clone();
+        let family = Family::begin(&first, client, parts.config.lasts, now_ms);
+        let place = Place::of(login.address);
+        let user = self.begin(&login.tenant, &user, family, place).await?;
+        self.grant(&user, &login.client, &first).await
     }
 
-    /// The user whose password it is.
-    async fn check(&self, login: &Login) -> Result<User, Failure> {
+    /// The user whose password it is. Counted, whatever becomes of it.
+    pub(super) async fn check(&self, login: &Login) -> Result<User, Failure> {
+        let checked = self.checked(login).await;
+        metrics::login(match &checked {
+            Ok(_) => LoginOutcome::Ok,
+            Err(failure) => LoginOutcome::of(failure.code),
+        });
+        checked
+    }
+
+    async fn checked(&self, login: &Login) -> Result<User, Failure> {
         let parts = &*self.0;
         let tenant = &login.tenant;
         let found = match Username::new(&login.username) {
@@ -140,11 +207,12 @@ impl Logins {
         // Who finds no turn has not tried.
         let turn = parts.directory.passwords().turn().await?;
         let now_ms = parts.directory.clock().wall_ms();
-        parts
-            .throttle
-            .lock()
-            .begin(attempt, now_ms)
-            .map_err(too_many)?;
+        let is_guessed_at = parts.throttle.lock().is_guessed_at(attempt, now_ms);
+        if is_guessed_at {
+            self.try_with_the_others(attempt)?;
+        }
+        let begun = parts.throttle.lock().begin(attempt, now_ms);
+        begun.map_err(too_many)?;
         let kept = found.as_ref().filter(|user| user.is_enabled());
         let kept = kept.and_then(|user| user.password.clone());
         let verdict = turn.verify(login.password.clone(), kept).await?;
@@ -163,6 +231,26 @@ impl Logins {
         }
     }
 
+    /// Takes one of the tries that all nodes have together for a name, whoever's it is: those that are nobody's are answered as
+    /// those that are somebody's.
+    fn try_with_the_others(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        let Some(limits) = self.0.limits.get() else {
+            return Ok(());
+        };
+        let parts: [&[u8]; 3] = [
+            b"tried",
+            attempt.tenant.as_str().as_bytes(),
+            attempt.username.as_bytes(),
+        ];
+        let proof = self.0.secrets.proof(&parts);
+        let mark = Uuid::from_bytes(std::array::from_fn(|at| proof.as_bytes()[at]));
+        let tried = limits.try_password(attempt.tenant, format!("mark:{mark}").into());
+        tried.map_err(|wait| {
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            too_many(Wait { ms: ms.max(1) })
+        })
+    }
+
     /// The user with its password hashed by today's parameters, which the transaction of the login writes.
     async fn keep_anew(&self, mut user: User, login: &Login) -> Result<User, Failure> {
         let turn = self.0.directory.passwords().turn().await?;
@@ -173,21 +261,19 @@ impl Logins {
 
     /// Begins a login of a user who has shown that it is them. `seen` is the user as it was then: if anything of it has changed
     /// that matters, it does not begin.
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         tenant: &Tenant,
         seen: &User,
-        client: ClientName,
-        note: impl Fn(&mut User) + Send + Sync,
-    ) -> Result<Grant, Failure> {
+        family: Family,
+        place: Place,
+    ) -> Result<User, Failure> {
         let parts = &*self.0;
         let clock = parts.directory.clock();
-        let now_ms = clock.wall_ms();
-        let id = parts.directory.new_id(now_ms);
-        let first = RefreshToken::first(tenant.clone(), seen.id, id, clock);
-        let (first, note) = (&first, &note);
+        let place = self.place_hash(tenant, seen.id, place);
+        let note = &move |user: &mut User| user.came_from(place);
         let begun = store::run_repeatable(parts.directory.store(), clock, |mut transaction| {
-            let family = Family::begin(first, client.0.clone(), now_ms);
+            let family = family.clone();
             async move {
                 let begun = begin(
                     &parts.directory,
@@ -201,8 +287,7 @@ impl Logins {
             }
         });
         let (begun, _) = begun.await.map_err(|error| failure::store(&error))?;
-        let user = begun.ok_or_else(wrong)?;
-        self.grant(tenant, &user, first).await
+        begun.ok_or_else(wrong)
     }
 
     /// Gives somebody who has the password another one; all their logins end.
@@ -259,7 +344,7 @@ impl Logins {
             .await
             .map_err(|error| NotRefreshed::Failed(failure::store(&error)));
         let user = done?.0.ok_or(NotRefreshed::Refused)?;
-        let granted = self.grant(&token.tenant, &user, &next).await;
+        let granted = self.grant(&user, client, &next).await;
         granted.map_err(NotRefreshed::Failed)
     }
 
@@ -291,25 +376,23 @@ impl Logins {
     }
 
     /// The tokens of a login, for who has come to them.
-    async fn grant(
+    pub(super) async fn grant(
         &self,
-        tenant: &Tenant,
         user: &User,
+        client: &ClientName,
         refresh: &RefreshToken,
     ) -> Result<Grant, Failure> {
         let parts = &*self.0;
-        let signer = parts
-            .present
-            .signer(&parts.directory, &parts.secrets)
-            .await?;
+        let signer = self.signer().await?;
         let clock = parts.directory.clock();
         let now_s = clock.wall_ms() / 1_000;
-        let expires_in_s = ACCESS_TOKEN_MS / 1_000;
+        let expires_in_s = parts.config.access_ms / 1_000;
         let claims = json!({
             "iss": parts.issuer,
             "aud": parts.issuer,
             "sub": user.id,
-            "tenant": tenant.as_str(),
+            "client_id": client.0,
+            "tenant": refresh.tenant.as_str(),
             "roles": user.roles,
             "name": user.username.as_str(),
             "sid": refresh.family,
@@ -323,7 +406,16 @@ impl Logins {
             refresh: Secret::new(refresh.text(&parts.secrets).as_str()),
             user: user.id,
             login: refresh.family,
+            roles: user.roles.clone(),
+            id_token: None,
         })
+    }
+
+    /// The key that signs now.
+    pub(super) async fn signer(&self) -> Result<Arc<Signer>, Failure> {
+        let parts = &*self.0;
+        let signer = parts.present.signer(&parts.directory, &parts.secrets);
+        signer.await
     }
 
     /// What is kept of a place: without the cluster's key nobody can try which place it is.

@@ -8,6 +8,9 @@
 //! its age: so one that is old is told from one that somebody made up, who could otherwise end the logins of others. The
 //! secret of the next token follows from this one's and a key of the cluster: so the same answer can be given again, and
 //! neither who has old tokens nor who has the rows can tell what it is.
+//!
+//! The code of an authorization is the token before the first one, of generation 0, and begins with `selvc_`: neither passes
+//! for the other.
 
 use std::fmt;
 
@@ -28,7 +31,7 @@ pub(super) struct RefreshToken {
     pub(super) tenant: Tenant,
     pub(super) user: Uuid,
     pub(super) family: Uuid,
-    /// From 1.
+    /// From 1; 0 is a code.
     pub(super) generation: u64,
     secret: Bits,
 }
@@ -45,6 +48,14 @@ impl RefreshToken {
             family,
             generation: 1,
             secret: Bits::random(clock),
+        }
+    }
+
+    /// The code of a family, from which its first one follows.
+    pub(super) fn code(tenant: Tenant, user: Uuid, family: Uuid, clock: &Clock) -> Self {
+        Self {
+            generation: CODE,
+            ..Self::first(tenant, user, family, clock)
         }
     }
 
@@ -72,12 +83,27 @@ impl RefreshToken {
         bytes.extend_from_slice(self.secret.as_bytes());
         bytes.extend_from_slice(&self.tag(secrets));
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes));
-        Zeroizing::new(format!("{PREFIX}{}.{}", self.tenant, &*bytes))
+        let prefix = match self.generation {
+            CODE => CODE_PREFIX,
+            _ => PREFIX,
+        };
+        Zeroizing::new(format!("{prefix}{}.{}", self.tenant, &*bytes))
     }
 
-    /// The token of a text, if the cluster has given it out.
+    /// The refresh token of a text, if the cluster has given it out.
     pub(super) fn read(text: &str, secrets: &Secrets) -> Option<Self> {
-        let (tenant, bytes) = text.strip_prefix(PREFIX)?.split_once('.')?;
+        let token = Self::of_text(text.strip_prefix(PREFIX)?, secrets)?;
+        (token.generation != CODE).then_some(token)
+    }
+
+    /// The code of a text, if the cluster has given it out.
+    pub(super) fn read_code(text: &str, secrets: &Secrets) -> Option<Self> {
+        let code = Self::of_text(text.strip_prefix(CODE_PREFIX)?, secrets)?;
+        (code.generation == CODE).then_some(code)
+    }
+
+    fn of_text(text: &str, secrets: &Secrets) -> Option<Self> {
+        let (tenant, bytes) = text.split_once('.')?;
         let tenant = Tenant::new(tenant).ok()?;
         if bytes.len() > TEXT_BYTES_MAX {
             return None;
@@ -122,6 +148,9 @@ impl fmt::Debug for RefreshToken {
 
 /// What scanners for secrets find it by.
 const PREFIX: &str = "selvr_";
+const CODE_PREFIX: &str = "selvc_";
+/// The generation of a code.
+const CODE: u64 = 0;
 const TAG_BYTES: usize = 16;
 /// 88 bytes.
 const TEXT_BYTES_MAX: usize = 118;
@@ -171,6 +200,23 @@ mod tests {
                 "{at}"
             );
         }
+    }
+
+    #[test]
+    fn a_code_is_no_refresh_token_and_no_refresh_token_is_a_code() {
+        let tenant = Tenant::new("acme").unwrap();
+        let clock = Clock::manual(0, 1);
+        let code = RefreshToken::code(tenant, Uuid::from_u128(7), Uuid::from_u128(8), &clock);
+        let text = code.text(&secrets());
+        let read = RefreshToken::read_code(&text, &secrets()).unwrap();
+        assert_eq!((read.generation, read.hash()), (0, code.hash()));
+        assert!(RefreshToken::read(&text, &secrets()).is_none());
+        let passed_off = text.replace("selvc_", "selvr_");
+        assert!(RefreshToken::read(&passed_off, &secrets()).is_none());
+        let first = code.next(&secrets()).text(&secrets());
+        assert!(RefreshToken::read(&first, &secrets()).is_some());
+        let passed_off = first.replace("selvr_", "selvc_");
+        assert!(RefreshToken::read_code(&passed_off, &secrets()).is_none());
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) fn plan(keys: &[SigningKey], now_ms: u64) -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use selvedge_protocol::limits::{ACCESS_TOKEN_MS, SIGNING_KEY_MS, TOKEN_SKEW_MS};
+    use selvedge_protocol::limits::{ACCESS_TOKEN_MS_MAX, SIGNING_KEY_MS, TOKEN_SKEW_MS};
 
     use super::*;
     use crate::identity::issue::secrets::Secrets;
@@ -84,7 +84,7 @@ mod tests {
         let last = seen.last().unwrap();
         assert_eq!(
             last.ends_ms() - last.signs_until_ms,
-            ACCESS_TOKEN_MS + 2 * TOKEN_SKEW_MS
+            ACCESS_TOKEN_MS_MAX + 2 * TOKEN_SKEW_MS
         );
         assert_eq!(last.signs_until_ms - last.signs_from_ms, SIGNING_KEY_MS);
     }

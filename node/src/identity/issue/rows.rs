@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::gateway::failure;
 use crate::identity::Principal;
 use crate::identity::directory::{Change, Directory, User, read_user};
-use crate::identity::issue::family::{Family, Reason, Shown};
+use crate::identity::issue::family::{Family, ForIdToken, Reason, Redeemed, Redeemer, Shown};
 use crate::identity::issue::refresh::RefreshToken;
 use crate::notice::Notice;
 
@@ -116,6 +116,15 @@ pub(super) struct ShownToken<'a> {
     pub(super) shown: &'a RefreshToken,
     pub(super) next_hash: [u8; 32],
     pub(super) client: &'a str,
+}
+
+/// A login whose code was exchanged.
+#[derive(Debug, Clone)]
+pub(super) struct Begun {
+    pub(super) user: User,
+    /// When the user has shown the password.
+    pub(super) since_ms: u64,
+    pub(super) id_token: Option<ForIdToken>,
 }
 
 /// Begins a login, if the user still is who was seen.
@@ -231,6 +240,46 @@ pub(super) async fn show(
             Ok(None)
         }
         Shown::Refused => Ok(None),
+    }
+}
+
+/// What comes of a code: the user and the login, where the first tokens are to be given, and what is to be in an id token.
+pub(super) async fn redeem(
+    transaction: &mut dyn Transaction,
+    code: &RefreshToken,
+    by: &Redeemer<'_>,
+    next_hash: [u8; 32],
+    now_ms: u64,
+) -> Result<Option<Begun>, store::Error> {
+    let at = LoginAt {
+        tenant: &code.tenant,
+        user: code.user,
+        login: code.family,
+    };
+    let user = read_user(transaction, at.tenant, at.user, Isolation::Serializable).await?;
+    let Some(mut family) = read_family(transaction, &at, Isolation::Serializable).await? else {
+        return Ok(None);
+    };
+    let may = |user: &User| user.is_enabled() && family.created_ms >= user.logins_from_ms;
+    let Some(user) = user.filter(may) else {
+        return Ok(None);
+    };
+    match family.redeem(code, by, next_hash, now_ms) {
+        Redeemed::Taken(id_token) => {
+            transaction.set(&key(&at), &record::encode(&family));
+            Ok(Some(Begun {
+                user,
+                since_ms: family.created_ms,
+                id_token,
+            }))
+        }
+        Redeemed::Reused => {
+            tracing::warn!(user = %user.id, login = %family.id, "a code was shown again; its login ends");
+            tell_end(transaction, &at, None, &family, now_ms).await?;
+            transaction.set(&key(&at), &record::encode(&family));
+            Ok(None)
+        }
+        Redeemed::Refused => Ok(None),
     }
 }
 

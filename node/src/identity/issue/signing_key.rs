@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use selvedge_cluster::store::record::Record;
-use selvedge_protocol::limits::{ACCESS_TOKEN_MS, SIGNING_KEY_MS, TOKEN_SKEW_MS};
+use selvedge_protocol::limits::{ACCESS_TOKEN_MS_MAX, SIGNING_KEY_MS, TOKEN_SKEW_MS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -74,7 +74,7 @@ impl SigningKey {
     /// When nothing can be good any more that it has signed.
     pub(super) const fn ends_ms(&self) -> u64 {
         self.signs_until_ms
-            .saturating_add(ACCESS_TOKEN_MS + 2 * TOKEN_SKEW_MS)
+            .saturating_add(ACCESS_TOKEN_MS_MAX + 2 * TOKEN_SKEW_MS)
     }
 
     /// Its public half, as it is published (RFC 8037).
@@ -87,9 +87,18 @@ impl SigningKey {
 }
 
 impl Signer {
-    /// A token with these claims (RFC 9068).
+    /// An access token with these claims (RFC 9068).
     pub(super) fn sign(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": self.id });
+        self.sign_as("at+jwt", claims)
+    }
+
+    /// An id token with these claims (OpenID Connect Core 1.0, 2).
+    pub(super) fn sign_id_token(&self, claims: &Value) -> String {
+        self.sign_as("JWT", claims)
+    }
+
+    fn sign_as(&self, sort: &str, claims: &Value) -> String {
+        let header = json!({ "alg": "EdDSA", "typ": sort, "kid": self.id });
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let signed = format!("{}.{}", encode(&header), encode(claims));
         let signature = self.pair.sign(signed.as_bytes());

@@ -3,15 +3,11 @@
 //!
 //! Everything that an answer rests on is registered before it is read, so that a change is seen here or heard of.
 
-use std::time::Duration;
-
 use selvedge_cluster::store::{self, Isolation};
-use selvedge_protocol::limits::{CREDENTIAL_READ_MS_MAX, TOKEN_SKEW_MS};
+use selvedge_protocol::limits::TOKEN_SKEW_MS;
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
-use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::gateway::failure;
 use crate::identity::directory::{Directory, User, is_made, present, read_user};
 use crate::identity::issue::rows::{LoginAt, read_family};
 use crate::identity::jwt::Claims;
@@ -35,28 +31,26 @@ impl Directory {
             login,
         };
         let looking = async {
-            let Ok(_permit) = self.looks().acquire().await else {
-                return Err(late());
-            };
-            let found = self.look_up_login(&at).await;
-            found
-                .map_err(|error| failure::store(&error))?
-                .ok_or_else(over)
+            match self.standing_of_token(claims).await? {
+                Some(standing) => self.look_up_login(&at, &standing).await,
+                None => Ok(None),
+            }
         };
-        let bound = Duration::from_millis(CREDENTIAL_READ_MS_MAX);
-        let principal = timeout(bound, looking)
-            .await
-            .unwrap_or_else(|_| Err(late()))?;
+        let principal = self.in_turn(looking).await?.ok_or_else(over)?;
         Ok(principal.until(claims.expires_ms.saturating_add(TOKEN_SKEW_MS)))
     }
 
-    async fn look_up_login(&self, at: &LoginAt<'_>) -> Result<Option<Principal>, store::Error> {
+    async fn look_up_login(
+        &self,
+        at: &LoginAt<'_>,
+        standing: &Standing,
+    ) -> Result<Option<Principal>, store::Error> {
         let LoginAt {
             tenant,
             user,
             login,
         } = *at;
-        let standing = self.standings().stand([
+        let on = [
             Basis::User {
                 tenant: tenant.clone(),
                 id: user.to_string(),
@@ -65,7 +59,8 @@ impl Directory {
                 tenant: tenant.clone(),
                 id: login.to_string(),
             },
-        ]);
+        ];
+        let standing = self.standings().extend(standing, on);
         let mut transaction = self.store().begin();
         let found = read_user(&mut *transaction, tenant, user, Isolation::Snapshot).await?;
         let family = read_family(&mut *transaction, at, Isolation::Snapshot).await?;
@@ -108,12 +103,5 @@ fn over() -> Failure {
         ErrorCode::Unauthenticated,
         "token",
         "the login that the token is of is over; log in again",
-    )
-}
-
-fn late() -> Failure {
-    Failure::new(
-        ErrorCode::Unavailable,
-        "credentials cannot be looked up at the moment; come again",
     )
 }

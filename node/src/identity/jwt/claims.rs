@@ -29,6 +29,8 @@ pub struct Claims {
     pub token_id: Option<String>,
     /// The login that it came of (`sid`), if it says so.
     pub login: Option<String>,
+    /// The key that has signed it, if it names one.
+    pub key_id: Option<String>,
 }
 
 /// What the tokens of an issuer must and may claim.
@@ -88,6 +90,7 @@ impl Rules {
             expires_ms,
             token_id: label(claims, "jti")?,
             login: label(claims, "sid")?,
+            key_id: None,
         })
     }
 

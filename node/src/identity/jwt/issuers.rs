@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,6 +16,7 @@ use selvedge_protocol::limits::KEYS_FETCH_MS_MAX;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::identity::Standings;
 use crate::identity::jwt::claims::{Claims, Rules, issuer};
 use crate::identity::jwt::key::Key;
 use crate::identity::jwt::keys::{Answer, Keys, Published};
@@ -35,6 +37,8 @@ struct Issuer {
     rules: Rules,
     source: Box<dyn Source>,
     keys: Mutex<Keys>,
+    /// Where the keys are the cluster's own: what hears of their changes, and how many it had heard of when they were looked at.
+    changes: Option<(Standings, AtomicU64)>,
     /// Changes when a fetch has ended.
     fetched: watch::Sender<()>,
     clock: Clock,
@@ -46,8 +50,20 @@ impl Issuers {
     /// within a tokio runtime.
     pub fn new(configs: Vec<IssuerConfig>, own: Option<OwnIssuer>, clock: &Clock) -> Self {
         let parts = configs.into_iter().map(IssuerConfig::into_parts);
-        // The last one of a name counts: nobody else speaks for the cluster.
-        Self::with_sources(parts.chain(own.map(OwnIssuer::into_parts)), clock)
+        let mut issuers = Self::with_sources(parts, clock);
+        if let Some(own) = own {
+            let standings = own.directory.standings().clone();
+            let (rules, source) = own.into_parts();
+            let name = rules.issuer.clone();
+            let seen = AtomicU64::new(standings.key_changes());
+            let issuer = Issuer {
+                changes: Some((standings, seen)),
+                ..Issuer::new(rules, source, clock.clone())
+            };
+            // In the place of another of its name: nobody else speaks for the cluster.
+            issuers.by_name.insert(name, Arc::new(issuer));
+        }
+        issuers
     }
 
     /// The same with other places for their keys.
@@ -84,7 +100,11 @@ impl Issuers {
         if !key.verifies(token.signed, &token.signature) {
             return Err(Fault::Signature.into());
         }
-        issuer.rules.check(&token.claims, now_ms)
+        let claims = issuer.rules.check(&token.claims, now_ms)?;
+        Ok(Claims {
+            key_id: token.header.key_id,
+            ..claims
+        })
     }
 }
 
@@ -94,6 +114,7 @@ impl Issuer {
             rules,
             source,
             keys: Mutex::default(),
+            changes: None,
             fetched: watch::Sender::new(()),
             started: clock.monotonic(),
             clock,
@@ -107,6 +128,9 @@ impl Issuer {
                 let mut keys = self.keys.lock();
                 // Before another one can end the fetch that this one may have to wait for.
                 let fetched = self.fetched.subscribe();
+                if self.have_changed() {
+                    *keys = Keys::default();
+                }
                 (keys.find(id, self.now_ms()), fetched)
             };
             if told.fetch {
@@ -123,6 +147,14 @@ impl Issuer {
             }
         }
         Err(Refused::Unavailable)
+    }
+
+    /// Whether what is known of the keys is of before a change.
+    fn have_changed(&self) -> bool {
+        self.changes.as_ref().is_some_and(|(standings, seen)| {
+            let heard = standings.key_changes();
+            seen.swap(heard, Ordering::AcqRel) != heard
+        })
     }
 
     /// Fetches the keys behind the callers' back.

@@ -79,6 +79,15 @@ pub(crate) enum Key {
         #[command(flatten)]
         client: ClientFlags,
     },
+    /// Have the cluster sign its tokens with another key: in two hours, when everybody has heard of it. For administrators
+    /// of the cluster.
+    Rotate {
+        /// At once, and what others have signed is nobody's: where somebody else knows them.
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        client: ClientFlags,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -73,6 +73,16 @@ pub(crate) async fn key(printer: Printer, key: Key) -> Result<(), CommandFailure
             let removed = tell(&client, "api-key.remove", json!({ "id": id })).await?;
             printer.result(&removed, |_| format!("{id} is removed"));
         }
+        Key::Rotate { now, client } => {
+            let rotated = tell(&client, "signing-key.rotate", json!({ "now": now })).await?;
+            printer.result(&rotated, |rotated| {
+                let (id, from) = (word(&rotated["id"]), word(&rotated["signsFrom"]));
+                match now {
+                    true => format!("{id} signs; what other keys have signed is nobody's"),
+                    false => format!("{id} signs from {from} on"),
+                }
+            });
+        }
     }
     Ok(())
 }

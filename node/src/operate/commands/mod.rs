@@ -15,5 +15,6 @@ pub(crate) mod policy;
 pub(crate) mod schedule;
 pub(crate) mod serve;
 pub(crate) mod subject;
+pub(crate) mod token;
 pub(crate) mod user;
 pub(crate) mod worker;

@@ -99,6 +99,9 @@ async fn start_with_development_files(
             .map_or_else(String::new, |quic| quic.to_string()),
         ca_file: std::path::absolute(&files.ca).unwrap_or(files.ca),
         token,
+        url: node
+            .console()
+            .map(|console| console.trim_end_matches('/').to_owned()),
     };
     profile.save(&config.data_dir)?;
     Ok((node, profile))

@@ -122,6 +122,15 @@ async fn enable(printer: Printer, named: Named, enabled: bool) -> Result<(), Com
 
 /// The one line of a file, or of standard input.
 fn password(path: &Path) -> Result<Zeroizing<String>, CommandFailure> {
+    secret("--password-file", "password", path)
+}
+
+/// The same of another secret, in the file that this flag names.
+pub(super) fn secret(
+    flag: &str,
+    what: &str,
+    path: &Path,
+) -> Result<Zeroizing<String>, CommandFailure> {
     let mut text = Zeroizing::new(String::new());
     let read = match path == Path::new("-") {
         true => std::io::stdin()
@@ -132,8 +141,8 @@ fn password(path: &Path) -> Result<Zeroizing<String>, CommandFailure> {
             .and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text)),
     };
     read.map_err(|error| {
-        let remedy = "give a file with the password on one line, or - for standard input";
-        CommandFailure::named("--password-file", path, &error, remedy)
+        let remedy = format!("give a file with the {what} on one line, or - for standard input");
+        CommandFailure::named(flag, path, &error, &remedy)
     })?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);

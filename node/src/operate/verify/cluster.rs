@@ -83,6 +83,7 @@ impl Cluster {
             server,
             ca_file,
             token,
+            url: None,
         };
         Ok(Self {
             dir,

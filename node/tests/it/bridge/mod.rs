@@ -6,6 +6,7 @@ mod cluster;
 mod graphql;
 mod health;
 mod negotiation;
+mod oauth;
 mod openapi;
 mod operations;
 mod sessions;
@@ -31,7 +32,11 @@ use selvedge_node::audit::{Keeper, KeeperConfig, Refusals};
 use selvedge_node::bridge::{About, Bridge, BridgeConfig, Health, Inside, Origins, Part, RunError};
 use selvedge_node::demo_app;
 use selvedge_node::gateway::Gateway;
-use selvedge_node::identity::{Authenticator, Logins, Principal, ResumeKey, Role};
+use selvedge_node::identity::{
+    Authenticator, DevelopmentToken, IssueConfig, Logins, Principal, ResumeKey, Role, Secret,
+    Tokens,
+};
+use selvedge_node::notice::{Following, Notices};
 use selvedge_node::session::{self, SessionConfig, Sessions, no_other_nodes};
 use selvedge_protocol::{ErrorCode, Failure, Tenant};
 use tokio::runtime::Handle;
@@ -58,6 +63,7 @@ pub(crate) struct Node {
     pub(crate) store: Arc<Embedded>,
     clock: Clock,
     refusals: Refusals,
+    _following: Following,
     _directory: tempfile::TempDir,
     application: Running,
     shutdown: oneshot::Sender<()>,
@@ -78,13 +84,30 @@ impl Node {
     }
 
     /// The same at another time.
+    pub(crate) async fn at(
+        clock: Clock,
+        authenticator: Arc<dyn Authenticator>,
+        configure: impl FnOnce(&mut BridgeConfig),
+    ) -> Self {
+        Self::knowing(clock, Known::These(authenticator), configure).await
+    }
+
+    /// One that knows its administrator and whom its cluster has let in, as it is configured.
+    pub(crate) async fn of_users(
+        clock: Clock,
+        config: IssueConfig,
+        configure: impl FnOnce(&mut BridgeConfig),
+    ) -> Self {
+        Self::knowing(clock, Known::OfCluster(config), configure).await
+    }
+
     #[expect(
         clippy::too_many_lines,
         reason = "a node from its parts, one after the other"
     )]
-    pub(crate) async fn at(
+    async fn knowing(
         clock: Clock,
-        authenticator: Arc<dyn Authenticator>,
+        known: Known,
         configure: impl FnOnce(&mut BridgeConfig),
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -104,8 +127,12 @@ impl Node {
         let application = demo_app::application().unwrap();
         let application = application.start(place).await.unwrap();
         let refusals = Refusals::new(clock.clone());
+        let (logins, authenticator) = known.parts(&application, &clock);
+        let notices = Notices::begin(Arc::clone(&store) as Arc<dyn Store>, clock.clone()).await;
+        let standings = application.directory.standings().clone();
+        let notices = notices.unwrap().tell(move |heard| standings.heard(heard));
         let gateway = Gateway::new(&application).noting(refusals.clone());
-        let service = Arc::new(gateway);
+        let service = Arc::new(gateway.issuing(logins.clone()));
         let sessions = session::Inside {
             service: service.clone(),
             workers: Some(application.workers()),
@@ -129,11 +156,7 @@ impl Node {
             sessions: sessions.clone(),
             service,
             authenticator,
-            logins: Logins::new(
-                application.directory.clone(),
-                &[7; 32],
-                "selvedge:test".to_owned(),
-            ),
+            logins,
             clock: clock.clone(),
             health: Health::new(look),
             about: Arc::new(about()),
@@ -162,6 +185,7 @@ impl Node {
             store,
             clock,
             refusals,
+            _following: notices.follow(),
             _directory: directory,
             application,
             shutdown,
@@ -223,6 +247,30 @@ fn about() -> About {
         schema: 1,
         api: vec!["v1"],
         web_transport: None,
+    }
+}
+
+/// Whom a node knows.
+enum Known {
+    These(Arc<dyn Authenticator>),
+    OfCluster(IssueConfig),
+}
+
+impl Known {
+    fn parts(self, application: &Running, clock: &Clock) -> (Logins, Arc<dyn Authenticator>) {
+        let directory = application.directory.clone();
+        match self {
+            Self::These(authenticator) => {
+                let logins = Logins::new(directory, &[7; 32], "selvedge:test".to_owned());
+                (logins, authenticator)
+            }
+            Self::OfCluster(config) => {
+                let logins = Logins::configured(directory, &[7; 32], config);
+                let own = DevelopmentToken::new("admin", Secret::new("admin-token"));
+                let tokens = Tokens::issued_here(own, Vec::new(), &logins, clock.clone());
+                (logins, Arc::new(tokens))
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is taken away is gone on every node: three of them on one store, each with sessions, and keys that are revoked,
 //! roles that change, sessions that are closed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration::SessionKey;
 use selvedge_node::identity::{Action, Permission, Resource};
 use selvedge_node::identity::{
-    Authenticator, DevelopmentToken, Directory, KeyMaker, NewKey, Principal, ResumeKey, Role,
-    RoleWrite, Scope, Secret, Tokens, authorize,
+    Authenticator, ClientName, DevelopmentToken, Directory, Grant, KeyMaker, Login, Logins, NewKey,
+    NewUser, Password, Principal, ResumeKey, Role, RoleWrite, Rotation, Scope, Secret, Tokens,
+    Username, authorize,
 };
 use selvedge_node::notice::{Following, Notices};
 use selvedge_node::session::{
@@ -32,6 +34,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// A node without ports: who comes in over a port comes by here.
 struct Node {
     directory: Directory,
+    logins: Logins,
     authenticator: Arc<dyn Authenticator>,
     sessions: Sessions,
     following: Following,
@@ -58,7 +61,8 @@ impl Node {
         let standings = directory.standings().clone();
         let following = notices.tell(move |heard| standings.heard(heard)).follow();
         let own = DevelopmentToken::new("admin", Secret::new("the operator's"));
-        let tokens = Tokens::new(own, Vec::new(), directory.clone(), clock.clone());
+        let logins = Logins::new(directory.clone(), &[7; 32], "selvedge:test".to_owned());
+        let tokens = Tokens::issued_here(own, Vec::new(), &logins, clock.clone());
         let authenticator: Arc<dyn Authenticator> = Arc::new(tokens);
         let inside = Inside {
             service: Arc::new(Stand::new()),
@@ -71,6 +75,7 @@ impl Node {
         let sessions = Sessions::start(SessionConfig::new(name), inside).await;
         Self {
             directory,
+            logins,
             authenticator,
             sessions: sessions.unwrap(),
             following,
@@ -155,6 +160,31 @@ impl Cluster {
         directory.set_role(&admin(), write).await.unwrap();
     }
 
+    /// Adds a user who may see everything.
+    async fn user(&self, name: &str) {
+        let directory = &self.nodes[0].directory;
+        let kept = directory.keep(password(), &[name]).await.unwrap();
+        let new = NewUser {
+            username: Username::new(name).unwrap(),
+            email: None,
+            roles: vec!["viewer".to_owned()],
+            password: Some(kept),
+        };
+        directory.create_user(&admin(), new).await.unwrap();
+    }
+
+    /// Logs a user in at a node.
+    async fn log_in(&self, at: usize, name: &str) -> Grant {
+        let login = Login {
+            tenant: Tenant::default_tenant(),
+            username: name.to_owned(),
+            password: password(),
+            client: client(),
+            address: IpAddr::from([192, 0, 2, 1]),
+        };
+        self.nodes[at].logins.log_in(login).await.unwrap()
+    }
+
     /// Two sessions on each node.
     async fn sessions(&self, token: &str) -> Vec<Session> {
         let mut sessions = Vec::new();
@@ -172,6 +202,14 @@ impl Cluster {
 
 fn admin() -> Principal {
     Principal::new("admin", Tenant::default_tenant(), [Role::ADMIN])
+}
+
+fn password() -> Password {
+    Password::new("vier Pferde kauen Heu".to_owned()).unwrap()
+}
+
+fn client() -> ClientName {
+    ClientName::new("cli").unwrap()
 }
 
 async fn all_ended(sessions: &[Session]) -> Vec<Failure> {
@@ -228,6 +266,98 @@ async fn a_revoked_key_is_nobody_s_within_a_second_on_any_node() {
         assert_eq!(connected.count(), 2, "the bystander's");
     }
     drop(bystanders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_token_that_is_revoked_is_nobody_s_within_a_second_and_its_login_goes_on() {
+    let cluster = Cluster::three().await;
+    cluster.user("ann").await;
+    let mut times = Vec::new();
+    for round in 0..3 {
+        let grant = cluster.log_in(round, "ann").await;
+        let token = grant.access.reveal();
+        let node = &cluster.nodes[(round + 1) % 3];
+        let refreshed = node.logins.refresh(grant.refresh.reveal(), &client()).await;
+        let other = refreshed.unwrap();
+        let sessions = cluster.sessions(token).await;
+        let others = cluster.sessions(other.access.reveal()).await;
+        let began = cluster.clock.monotonic();
+        node.logins.revoke(token).await.unwrap();
+        let failures = all_ended(&sessions).await;
+        times.push(began.elapsed());
+        assert!(failures.iter().all(|it| it.code == ErrorCode::Unavailable));
+        for refused in cluster.come(token).await {
+            assert_eq!(refused.unwrap_err().code, ErrorCode::Unauthenticated);
+        }
+        for known in cluster.come(other.access.reveal()).await {
+            assert!(known.is_ok());
+        }
+        drop(others);
+    }
+    assert!(times.iter().min().unwrap() < &SOON, "{times:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_s_token_ends_with_the_key_on_every_node() {
+    let cluster = Cluster::three().await;
+    let (id, key) = cluster.key(&["viewer"]).await;
+    let granted = cluster.nodes[0].logins.grant_to_key(&id, &key).await;
+    let granted = granted.unwrap();
+    let token = granted.access.reveal();
+    for principal in cluster.come(token).await {
+        assert_eq!(&*principal.unwrap().name, format!("key:{id}"));
+    }
+    let sessions = cluster.sessions(token).await;
+    let began = cluster.clock.monotonic();
+    let directory = &cluster.nodes[1].directory;
+    let revoked = directory
+        .revoke_api_key(&admin(), Scope::Any, &id, None)
+        .await;
+    revoked.unwrap();
+    all_ended(&sessions).await;
+    let took = began.elapsed();
+    assert!(took < 10 * SOON, "{took:?}");
+    for refused in cluster.come(token).await {
+        assert_eq!(refused.unwrap_err().code, ErrorCode::Unauthenticated);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signing_key_that_others_know_signs_nothing_any_more_on_any_node() {
+    let cluster = Cluster::three().await;
+    cluster.user("ann").await;
+    let grant = cluster.log_in(0, "ann").await;
+    let token = grant.access.reveal();
+    let sessions = cluster.sessions(token).await;
+    // One that is made ahead changes nothing yet.
+    let logins = &cluster.nodes[1].logins;
+    let ahead = logins.rotate_keys(&admin(), Rotation::Ahead).await.unwrap();
+    let again = logins.rotate_keys(&admin(), Rotation::Ahead).await.unwrap();
+    assert_eq!((&ahead.id, ahead.removed.len()), (&again.id, 0));
+    let published = logins.published_keys().await.unwrap();
+    assert_eq!(published["keys"].as_array().unwrap().len(), 2);
+    assert!(cluster.come(token).await.iter().all(Result::is_ok));
+
+    let began = cluster.clock.monotonic();
+    let now = logins.rotate_keys(&admin(), Rotation::Now).await.unwrap();
+    assert_eq!(now.removed.len(), 2);
+    all_ended(&sessions).await;
+    let took = began.elapsed();
+    assert!(took < 10 * SOON, "{took:?}");
+    for refused in cluster.come(token).await {
+        assert_eq!(refused.unwrap_err().code, ErrorCode::Unauthenticated);
+    }
+    let published = logins.published_keys().await.unwrap();
+    assert_eq!(published["keys"][0]["kid"], now.id);
+    assert_eq!(published["keys"].as_array().unwrap().len(), 1);
+    // Whoever has logged in goes on, at each node at once, with what the new one has signed.
+    for node in &cluster.nodes {
+        let refreshed = node.logins.refresh(grant.refresh.reveal(), &client()).await;
+        let next = refreshed.unwrap();
+        for known in cluster.come(next.access.reveal()).await {
+            assert!(known.is_ok(), "{known:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

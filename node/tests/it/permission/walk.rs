@@ -328,6 +328,7 @@ fn administration() -> Vec<Ask> {
             .delete("/v1/cluster/nodes/node-9")
             .graphql("mutation { removeNode(node: \"node-9\") { __typename } }")
             .behind("not_found"),
+        ask("cluster:administer").command("cluster", "signing-key.rotate", "{}"),
         ask("config:read").get("/v1/config"),
         ask("audit:read")
             .query("cluster", "audit.page", "{}")

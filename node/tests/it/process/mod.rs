@@ -21,6 +21,7 @@ mod privacy;
 mod schedules;
 mod session;
 mod storage;
+mod tokens;
 mod traffic;
 mod users;
 mod verbs;

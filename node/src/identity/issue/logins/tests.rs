@@ -8,7 +8,8 @@ use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
 use selvedge_cluster::store::migration::SessionKey;
 use selvedge_cluster::store::{Order, Store, record};
 use selvedge_protocol::limits::{
-    LOGIN_IDLE_MS_MAX, REFRESH_REPEAT_MS, SIGNING_KEY_MS, TOKEN_FAMILIES_USER_MAX, TOKEN_SKEW_MS,
+    ACCESS_TOKEN_MS, ACCESS_TOKEN_MS_MAX, LOGIN_IDLE_MS_MAX, REFRESH_REPEAT_MS, SIGNING_KEY_MS,
+    TOKEN_FAMILIES_USER_MAX, TOKEN_SKEW_MS,
 };
 
 use super::*;
@@ -480,7 +481,9 @@ async fn keys_are_rotated_and_what_they_signed_is_good_to_its_end() {
     let now_ms = world.clock.wall_ms();
     issuers.verify(after.access.reveal(), now_ms).await.unwrap();
     // Rotated out: the key of the first ones goes, and no key id brings it back.
-    world.clock.advance(Duration::from_secs(3_600));
+    world.clock.advance(Duration::from_millis(
+        ACCESS_TOKEN_MS_MAX + 3 * TOKEN_SKEW_MS,
+    ));
     world.log_in("ann", GOOD).await.unwrap();
     let published = world.directory.published_keys().await.unwrap();
     assert_eq!(published["keys"].as_array().unwrap().len(), 1);

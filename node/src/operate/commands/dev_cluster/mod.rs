@@ -85,6 +85,11 @@ pub(crate) async fn run(
         server: servers(&ready.nodes),
         ca_file: development.ca.clone(),
         token: ready.first.token.clone().unwrap_or_default(),
+        url: ready
+            .first
+            .console
+            .as_ref()
+            .map(|console| console.trim_end_matches('/').to_owned()),
     };
     profile.save(directory.path())?;
     leave_ready_file(config, &ready)?;

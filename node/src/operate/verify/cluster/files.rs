@@ -87,6 +87,7 @@ impl Files {
             server: addresses.clients.to_string(),
             ca_file: self.ca_file.clone(),
             token: self.token.clone(),
+            url: None,
         };
         nodes.iter().map(profile).collect()
     }

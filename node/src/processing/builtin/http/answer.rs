@@ -54,6 +54,10 @@ impl Answer {
         }
     }
 
+    pub(super) const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// A header, by its name in lower case.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName,
-    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap,
+    HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use hyper::{Method, StatusCode};
 use selvedge_protocol::limits::{
@@ -54,6 +54,14 @@ pub(super) struct Call {
     pub(super) response_bytes_max: usize,
     pub(super) redirects_max: u32,
     expect: Option<Vec<StatusCode>>,
+}
+
+/// Something to be sent somewhere.
+pub(crate) struct Posted {
+    pub(crate) url: Url,
+    pub(crate) media: &'static str,
+    pub(crate) body: String,
+    pub(crate) bearer: Option<String>,
 }
 
 /// One request of a call: the first, or the one after a redirect.
@@ -125,6 +133,33 @@ impl Call {
             response_bytes_max,
             redirects_max: 0,
             expect: Some(vec![StatusCode::OK]),
+        }
+    }
+
+    /// A call that sends a body of this type to a host that the caller names, and takes whatever it answers.
+    pub(super) fn post(posted: Posted, timeout: Duration, response_bytes_max: usize) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(DOCUMENTS));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(posted.media));
+        let bearer = posted.bearer.map(|token| format!("Bearer {token}"));
+        // What no header takes is nobody's token: who answers says so.
+        if let Some(Ok(mut bearer)) = bearer.map(HeaderValue::try_from) {
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let all = (200..600).filter_map(|status| StatusCode::from_u16(status).ok());
+        Self {
+            request: Request {
+                method: Method::POST,
+                url: posted.url,
+                headers,
+                body: posted.body.into(),
+            },
+            timeout,
+            response_bytes_max,
+            redirects_max: 0,
+            expect: Some(all.collect()),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Fetches a small document from a host that the configuration names, such as the keys of an issuer.
+//! Fetches a small document from a host that the configuration names, such as the keys of an issuer; and asks one that the
+//! command line names for tokens.
 //!
 //! By the same client as an operation's calls, so to addresses that were checked. It follows no redirect: who
 //! is asked is who answers.
@@ -10,10 +11,10 @@ use std::time::Duration;
 use url::Url;
 
 use crate::processing::BreakerPolicy;
-use crate::processing::builtin::http::call::Call;
+use crate::processing::builtin::http::call::{Call, Posted};
 use crate::processing::builtin::http::client::Client;
 use crate::processing::builtin::http::error::CallError;
-use crate::processing::builtin::http::{Allowed, HttpConfig, SystemResolver};
+use crate::processing::builtin::http::{Allowed, HttpConfig, Roots, SystemResolver};
 
 /// Fetches documents.
 pub(crate) struct Fetch(Client);
@@ -52,6 +53,31 @@ impl Fetch {
             ..HttpConfig::default()
         };
         Self(Client::new(config, Arc::new(SystemResolver)))
+    }
+
+    /// Goes to this host, public or not, and believes these certificates.
+    pub(crate) fn trusting(host: Allowed, roots: Roots) -> Self {
+        let config = HttpConfig {
+            allow: vec![host],
+            roots,
+            ..HttpConfig::default()
+        };
+        Self(Client::new(config, Arc::new(SystemResolver)))
+    }
+
+    /// What is answered to this: the status and the text, of at most so many bytes.
+    pub(crate) async fn post(
+        &self,
+        posted: Posted,
+        limit: Duration,
+        bytes_max: usize,
+    ) -> Result<(u16, String), FetchError> {
+        let call = Call::post(posted, limit, bytes_max);
+        let answer = Box::pin(self.0.call(&call)).await;
+        let answer = answer.map_err(|error| FetchError(error.into()))?;
+        let status = answer.status();
+        let text = answer.into_text().ok_or(FetchError(Reason::NotText))?;
+        Ok((status, text))
     }
 
     /// The document at this URL, of at most so many bytes.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use address::{Allowed, AllowedError};
+pub(crate) use call::Posted;
 pub(crate) use fetch::{Fetch, FetchError, Fetched};
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::Roots;
