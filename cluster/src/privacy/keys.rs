@@ -385,7 +385,8 @@ fn tenant(row: &[u8]) -> Option<Tenant> {
             | AdminKey::SubjectKey { .. }
             | AdminKey::SubjectActor { .. }
             | AdminKey::Consent { .. }
-            | AdminKey::UserByName { .. } => None,
+            | AdminKey::UserByName { .. }
+            | AdminKey::RevokedToken { .. } => None,
         },
     }
 }

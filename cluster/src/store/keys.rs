@@ -188,7 +188,7 @@ pub enum Family {
 }
 
 impl Family {
-    const ALL: [Self; 36] = [
+    const ALL: [Self; 37] = [
         Self::Meta,
         Self::Migration,
         Self::SlotFence,

@@ -23,8 +23,8 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::limit::account::{Account, Accounts, Full, Meters};
 use crate::limit::allowance::{Allowance, Inner};
-use crate::limit::local::{LocalLimits, Paces};
 use crate::limit::lease::Taken;
+use crate::limit::local::{LocalLimits, Paces};
 use crate::limit::name::{Counted, LimitId, Party};
 use crate::limit::rate::Rate;
 use crate::limit::rows::{self, Change, Limit, SetError};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use selvedge_cluster::Clock;
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
+use selvedge_cluster::store::migration::SessionKey;
 use selvedge_protocol::limits::{REVOKED_TOKENS_MAX, TOKEN_SKEW_MS};
 use selvedge_protocol::{ErrorCode, Tenant};
 
@@ -38,7 +39,7 @@ impl World {
         let store = Embedded::open(EmbeddedConfig::new(files.path().join("store"))).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let clock = Clock::manual(1_900_000_000_000, 1);
-        let directory = Directory::new(store, clock.clone());
+        let directory = Directory::new(store, clock.clone(), &SessionKey::new([1; 32]));
         let table = TokensTable {
             issuer: Some("selvedge:test".to_owned()),
             access_minutes: Some(2),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use selvedge_cluster::actor::Identity;
 use selvedge_cluster::membership::Role;
 use selvedge_node::gateway::{Caller, CommandCall, CommandPayload, Gateway, Service};
-use selvedge_node::identity::{self, Principal};
+use selvedge_node::identity::{self, ClientName, Login, Logins, Password, Principal};
 use selvedge_node::limit::{Allowance, Bearer, LimitName, Rate};
-use selvedge_protocol::{CommandId, Target, Tenant};
+use selvedge_protocol::{CommandId, ErrorCode, Target, Tenant};
 use serde_json::json;
 use tokio::time::{Instant, interval, timeout};
 
@@ -209,4 +209,42 @@ async fn passwords_are_tried_at_one_rate_over_all_nodes() {
     }
     // Somebody else is another matter.
     assert_eq!(passed("bob"), nodes.len());
+}
+
+/// The same for who asks to log in, from another place each time, as somebody who is not even there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_guesses_at_all_nodes_is_slowed_down_by_all() {
+    let mut cluster = Cluster::new().await;
+    let mut nodes = Vec::new();
+    for name in ["node-1", "node-2", "node-3"] {
+        nodes.push(cluster.node(name, &[Role::Core, Role::Processing]).await);
+    }
+    let all: Vec<&Node> = nodes.iter().collect();
+    cluster.give_all_to(&nodes[0]).await;
+    cluster.tell(&all);
+    let (mut tried, mut refused) = (0, 0);
+    for (number, node) in (0..).zip(&nodes) {
+        let running = &node.running;
+        let logins = Logins::new(running.directory.clone(), &[7; 32], "test".to_owned());
+        let logins = logins.counting_with(running.limits.clone());
+        for place in 0..12 {
+            let login = Login {
+                tenant: Tenant::default_tenant(),
+                username: "nobody".to_owned(),
+                password: Password::new("Correct horse battery".to_owned()).unwrap(),
+                client: ClientName::new("test").unwrap(),
+                address: [10, number, place, 1].into(),
+            };
+            match logins.log_in(login).await.unwrap_err() {
+                wrong if wrong.code == ErrorCode::Unauthenticated => tried += 1,
+                late => {
+                    assert_eq!(late.code, ErrorCode::LimitExceeded);
+                    assert!(late.retry_after_ms.is_some());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    // What each lets pass by itself, and one.
+    assert_eq!((tried, refused), (3 * 6, 3 * 6));
 }

@@ -79,7 +79,9 @@ async fn comes_again(accesses: &[Access]) {
             let client = connect(access, "default").await;
             let target = actor(&format!("counter/again-{number}")).unwrap();
             for _ in 0..3 {
-                let command = client.session().command(target.clone(), "add", json!({ "by": 1 }));
+                let command = client
+                    .session()
+                    .command(target.clone(), "add", json!({ "by": 1 }));
                 match command.deadline(Duration::from_millis(250)).send().await {
                     Ok(_) => accepted += 1,
                     Err(CallError::Failure(failure)) => {
@@ -94,7 +96,10 @@ async fn comes_again(accesses: &[Access]) {
         }
         // The burst, and a batch of each node.
         assert!((1..=3 + 3).contains(&accepted), "{accepted}");
-        assert!(round == 0 || accepted == before, "{accepted} after {before}");
+        assert!(
+            round == 0 || accepted == before,
+            "{accepted} after {before}"
+        );
     }
     accesses[0].ask(&["limit", "delete", "principal:admin", "commands"]);
 }
