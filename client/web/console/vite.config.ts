@@ -6,7 +6,7 @@
 
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
-import { fakeMetrics } from "./test/fake/metrics-server.js";
+import { fakeNode } from "./test/fake/metrics-server.js";
 
 const SDK = new URL("../src/index.ts", import.meta.url);
 const FAKE = new URL("test/fake/sdk.ts", import.meta.url);
@@ -15,7 +15,7 @@ const NODE = process.env["SELVEDGE_HTTP"] ?? "http://127.0.0.1:7480";
 
 /** What the node answers. It takes requests of its own origin alone, so they are made to be. */
 const proxy = Object.fromEntries(
-  ["/ws", "/metrics", "/version", "/v1"].map((path) => [
+  ["/ws", "/metrics", "/version", "/v1", "/oauth", "/.well-known"].map((path) => [
     path,
     { target: NODE, ws: path === "/ws", changeOrigin: true, rewriteWsOrigin: true },
   ]),
@@ -30,7 +30,7 @@ export default defineConfig(({ mode }) => ({
   base: "./",
   resolve: { alias: { "@selvedge/client": fileURLToPath(mode === "fake" ? FAKE : SDK) } },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  plugins: mode === "fake" ? [fakeMetrics()] : [],
+  plugins: mode === "fake" ? [fakeNode()] : [],
   server: { host: "127.0.0.1", proxy: mode === "fake" ? {} : proxy },
   preview: {
     host: "127.0.0.1",
