@@ -14,12 +14,12 @@ const FAKE = new URL("test/fake/sdk.ts", import.meta.url);
 const NODE = process.env["SELVEDGE_HTTP"] ?? "http://127.0.0.1:7480";
 
 /** What the node answers. It takes requests of its own origin alone, so they are made to be. */
-const proxy = Object.fromEntries(
-  ["/ws", "/metrics", "/version", "/v1", "/oauth", "/.well-known"].map((path) => [
-    path,
-    { target: NODE, ws: path === "/ws", changeOrigin: true, rewriteWsOrigin: true },
-  ]),
-);
+const proxy = Object.fromEntries([
+  ["/ws", { target: NODE, ws: true, changeOrigin: true, rewriteWsOrigin: true }],
+  ...["/metrics", "/version", "/v1", "/oauth", "/.well-known"].map(
+    (path) => [path, { target: NODE, changeOrigin: true, headers: { origin: NODE } }] as const,
+  ),
+]);
 
 /** That of a node: see `bridge/hold.rs`. */
 const POLICY =

@@ -60,6 +60,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   outcome_expired: "It took effect before; its answer is no longer kept.",
   internal: "The node's log says more.",
   closed: "Sign in again.",
+  session_closed: "Sign in again, if you may.",
   login_unknown: "Sign in once more.",
   access_denied: "Sign in once more, if it was you.",
   invalid_request:

@@ -125,11 +125,14 @@ describe("signing in with a password", () => {
     expect(server.forms).toEqual([]);
   });
 
-  it("refuses the answer of somebody else than was asked", async () => {
-    const returned = await shownPassword({ issuer: "https://evil.example" });
-    await expect(session.comeBack(returned)).rejects.toThrow("somebody else");
-    expect(server.forms).toEqual([]);
-  });
+  it.each(["https://evil.example", undefined])(
+    "refuses the answer of somebody else than was asked: %s",
+    async (issuer) => {
+      const returned = await shownPassword({ issuer });
+      await expect(session.comeBack(returned)).rejects.toThrow("somebody else");
+      expect(server.forms).toEqual([]);
+    },
+  );
 
   it("takes an answer once", async () => {
     const returned = await shownPassword();

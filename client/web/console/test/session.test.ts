@@ -140,6 +140,18 @@ describe("a connection that is lost", () => {
     expect(recall()).toBeDefined();
   });
 
+  it("that an administrator closes can be opened again with the same credentials", async () => {
+    const client = await signedIn();
+    client.end(new FakeError("permission_denied", "the session was closed by an administrator"));
+    expect(session.connection.value.why).toMatchObject({ code: "session_closed" });
+    expect(session.canReturn).toBe(true);
+    await session.signInAgain();
+    expect(session.connection.value.state).toBe("open");
+    await session.signOut();
+    expect(session.canReturn).toBe(false);
+    expect(session.credentials?.token).toBe("");
+  });
+
   it("is noted, within a bound", async () => {
     const client = await signedIn();
     for (let round = 0; round < JOURNAL_MAX; round += 1) {

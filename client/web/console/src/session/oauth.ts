@@ -78,7 +78,9 @@ export class OAuth {
         "this sign-in was not begun in this tab, or is done already",
       );
     }
-    if (returned.issuer !== undefined && returned.issuer !== pending.issuer) {
+    // Who sends a code says who it is (RFC 9207); a refusal from somebody else would do nothing.
+    const isOther = returned.issuer !== pending.issuer;
+    if (isOther && (returned.code !== undefined || returned.issuer !== undefined)) {
       throw new ConsoleError("login_unknown", "somebody else has answered than was asked");
     }
     const { code, error, description } = returned;

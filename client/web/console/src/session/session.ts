@@ -136,6 +136,17 @@ export class Session {
     }
   }
 
+  /** Whether the credentials of before may still hold. */
+  get canReturn(): boolean {
+    const hasToken = this.#credentials !== undefined && this.#credentials.token !== "";
+    return hasToken && this.#connection.value.state === "signedOut";
+  }
+
+  /** Opens another session with the credentials of before. */
+  async signInAgain(): Promise<void> {
+    if (this.#credentials !== undefined) await this.signIn(this.#credentials);
+  }
+
   /** Goes on from the node's own page, where somebody has shown a password or has not. */
   async comeBack(returned: Returned): Promise<void> {
     this.#connection.value = { state: "connecting", since: Date.now() };
@@ -271,7 +282,9 @@ export class Session {
     const at = Date.now();
     const why = error === undefined ? undefined : toProblem(error);
     if (state === "closed") {
-      this.#end(why);
+      // Who was let in and may not stay was closed, or may less now: to sign in again shows which.
+      const isClosed = why?.code === "permission_denied";
+      this.#end(isClosed ? { ...why, code: "session_closed" } : why);
       return;
     }
     const before = this.#connection.value;
@@ -306,8 +319,11 @@ export class Session {
     this.#lostAt = undefined;
     this.#renewed();
     this.#login = undefined;
-    // Credentials that still hold are wanted again after a reload.
-    if (why === undefined || why.code === "unauthenticated") forget();
+    // Credentials that still hold are wanted again, also after a reload.
+    if (why === undefined || why.code === "unauthenticated") {
+      forget();
+      this.#credentials = { token: "", tenant: this.#credentials?.tenant ?? "" };
+    }
     batch(() => {
       this.#client.value = undefined;
       this.#info.value = undefined;

@@ -93,7 +93,7 @@ function Consequence({ asked, isOwn }: { asked: Asked; isOwn: boolean }) {
       : "On whichever nodes they are, also those that this list does not show.";
   return (
     <>
-      <p>{`${reach} Whoever has a credential that is good comes back with a new one.`}</p>
+      <p>{`${reach} Whoever has a credential that is good can open a new one.`}</p>
       {isOwn && <p>This tab's own is among them.</p>}
     </>
   );

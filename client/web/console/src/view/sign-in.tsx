@@ -41,6 +41,19 @@ export function SignIn({ session }: { session: Session }) {
             </p>
           )}
         </div>
+        {session.canReturn && (
+          <div class="buttons">
+            <Button
+              kind="primary"
+              onClick={() => {
+                // What goes wrong is in the state of the session.
+                session.signInAgain().catch(() => undefined);
+              }}
+            >
+              Sign in again
+            </Button>
+          </div>
+        )}
         {isConnecting && (
           <div class="buttons">
             <Button onClick={() => void session.signOut()}>Stop</Button>
