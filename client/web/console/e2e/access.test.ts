@@ -219,7 +219,7 @@ describe.skipIf(BINARY === undefined)("access (not run without SELVEDGE_BIN)", (
     await visit(mine.page, "#/sessions");
     const row = mine.page.locator("tr", { hasText: id }).filter({ hasText: "connected" });
     await row.getByRole("button", { name: /^Close the session/ }).click();
-    await button(dialog, "Close them").click();
+    await button(dialog, "Close the session").click();
     await dialog.getByText("Closed.").waitFor();
     await close(dialog);
     await other.page.getByText("the session was closed by an administrator").waitFor();

@@ -25,9 +25,10 @@ export class Api {
   }
 
   #ask(method: string, path: string, body?: unknown): Promise<Response> {
-    const init: RequestInit = { method, headers: { authorization: `Bearer ${this.#token}` } };
+    const headers: Record<string, string> = { authorization: `Bearer ${this.#token}` };
+    const init: RequestInit = { method, headers };
     if (body !== undefined) {
-      init.headers = { ...init.headers, "content-type": "application/json" };
+      headers["content-type"] = "application/json";
       init.body = JSON.stringify(body);
     }
     return fetch(new URL(path, this.#node.own), init);

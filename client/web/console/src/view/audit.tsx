@@ -114,6 +114,7 @@ const COLUMNS = [
   { title: "Time" },
   { title: "Principal", wide: true },
   { title: "Action" },
+  { title: "On", wide: true },
   { title: "Outcome" },
   { title: "Detail" },
   { title: "Hash", wide: true },
@@ -171,17 +172,18 @@ function RecordRow({ record, filter }: { record: AuditRecord; filter: Filters })
         <Moment at={record.at} />
       </td>
       <td class="wide id">{who}</td>
-      <td class="id">
+      <td class="deed">
         <a href={href({ ...filter, action: record.action })} title="Only this action">
           {record.action}
         </a>
-        {record.target !== "" && <span class="target"> {record.target}</span>}
+        <span class="narrow target">{record.target}</span>
         <span class="narrow note">by {record.principal}</span>
       </td>
+      <td class="wide target">{record.target}</td>
       <td>
         <OutcomeBadge record={record} />
       </td>
-      <td class="data">{record.detail != null && <Brief value={record.detail} />}</td>
+      <td class="detail">{record.detail != null && <Brief value={record.detail} />}</td>
       <td class="wide">
         <code title={record.hash}>{record.hash.slice(0, HASH_SHOWN)}</code>
       </td>

@@ -20,7 +20,7 @@ import { Ago, Moment } from "../ui/time.js";
 const COLUMNS = [
   { title: "With" },
   { title: "State" },
-  { title: "Used" },
+  { title: "Used", wide: true },
   { title: "Began", wide: true },
   { title: "Until", wide: true },
   { title: "Actions" },
@@ -126,7 +126,7 @@ function LoginRow({ login, isOff, onEnd }: RowProps) {
           </>
         )}
       </td>
-      <td class="when">
+      <td class="wide when">
         <Ago at={login.usedAt} />
       </td>
       <td class="wide when">

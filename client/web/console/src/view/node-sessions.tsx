@@ -16,7 +16,7 @@ import { Ago } from "../ui/time.js";
 const COLUMNS = [
   { title: "Principal" },
   { title: "State" },
-  { title: "Since" },
+  { title: "Since", wide: true },
   { title: "Tenant", wide: true },
   { title: "By", wide: true },
   { title: "Opened", wide: true },
@@ -73,7 +73,7 @@ export function NodeSessions() {
               ? `Close a session of ${asked.row.principal}?`
               : `Close all sessions of ${asked.row.principal}?`
           }
-          verb="Close them"
+          verb={asked.deed === "one" ? "Close the session" : "Close them"}
           work={() => close(asked)}
           onClose={() => {
             ask(undefined);
@@ -119,7 +119,7 @@ function Row({ row, isOwn, isOff, ask }: RowProps) {
           word={row.isConnected ? "connected" : "detached"}
         />
       </td>
-      <td class="when">
+      <td class="wide when">
         <Ago at={row.since} />
       </td>
       <td class="wide">{row.tenant}</td>

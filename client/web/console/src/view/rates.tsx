@@ -19,7 +19,7 @@ const COLUMNS = [
   { title: "Of" },
   { title: "Limit" },
   { title: "Rate", numeric: true },
-  { title: "Burst", numeric: true },
+  { title: "Burst", numeric: true, wide: true },
   { title: "Ahead", numeric: true, wide: true },
   { title: "Changed", wide: true },
   { title: "By", wide: true },
@@ -116,7 +116,7 @@ function RateRow({ limit, isOff, ask }: RowProps) {
       </th>
       <td>{limit.limit}</td>
       <td class="numeric">{limit.rate}</td>
-      <td class="numeric">{whole(limit.burst)}</td>
+      <td class="numeric wide">{whole(limit.burst)}</td>
       <td class="numeric wide">{whole(limit.batch)}</td>
       <td class="wide when">
         <Moment at={limit.changedAt} />

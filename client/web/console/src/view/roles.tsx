@@ -115,7 +115,7 @@ function RoleRow({ role, isOff, ask }: RowProps) {
       <th scope="row" class="id">
         <code>{role.name}</code>
       </th>
-      <td class="data">
+      <td class="rules">
         <ul class="names">
           {role.rules.map((rule) => (
             <li key={rule}>

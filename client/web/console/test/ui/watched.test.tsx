@@ -136,7 +136,7 @@ describe("sessions", () => {
   it("are closed one by one", async () => {
     expect(rows("Sessions of the node")).toHaveLength(3);
     await press('button[aria-label="Close the session b"]');
-    await press("dialog button", "Close them");
+    await press("dialog button", "Close the session");
     expect(find("dialog [role=status]").textContent).toContain("Closed.");
     expect(api.sessions.map(({ id }) => id)).toEqual(["a", "c"]);
   });
@@ -154,7 +154,7 @@ describe("sessions", () => {
     api.sessions.length = 0;
     await press('button[aria-label="Close the session a"]');
     const before = asked();
-    await press("dialog button", "Close them");
+    await press("dialog button", "Close the session");
     expect(find("dialog .problem").textContent).toContain("not_found");
     expect(asked()).toBeGreaterThan(before);
   });
