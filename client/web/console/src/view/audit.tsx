@@ -110,13 +110,13 @@ const ACTIONS = [
 ] as const;
 
 const COLUMNS = [
-  { title: "No.", numeric: true },
+  { title: "No.", numeric: true, wide: true },
   { title: "Time" },
   { title: "Principal", wide: true },
   { title: "Action" },
   { title: "On", wide: true },
   { title: "Outcome" },
-  { title: "Detail" },
+  { title: "Detail", wide: true },
   { title: "Hash", wide: true },
 ] as const;
 
@@ -160,6 +160,7 @@ function Records({ filter }: { filter: Filters }) {
 }
 
 function RecordRow({ record, filter }: { record: AuditRecord; filter: Filters }) {
+  const detail = record.detail == null ? null : <Brief value={record.detail} />;
   const who = (
     <a href={href({ ...filter, principal: record.principal })} title="Only of this principal">
       {record.principal}
@@ -167,7 +168,7 @@ function RecordRow({ record, filter }: { record: AuditRecord; filter: Filters })
   );
   return (
     <tr>
-      <td class="numeric">{record.number}</td>
+      <td class="numeric wide">{record.number}</td>
       <td class="when">
         <Moment at={record.at} />
       </td>
@@ -177,13 +178,16 @@ function RecordRow({ record, filter }: { record: AuditRecord; filter: Filters })
           {record.action}
         </a>
         <span class="narrow target">{record.target}</span>
-        <span class="narrow note">by {record.principal}</span>
+        <span class="narrow note">
+          no. {record.number} by {record.principal}
+        </span>
+        <div class="narrow">{detail}</div>
       </td>
       <td class="wide target">{record.target}</td>
       <td>
         <OutcomeBadge record={record} />
       </td>
-      <td class="detail">{record.detail != null && <Brief value={record.detail} />}</td>
+      <td class="wide detail">{detail}</td>
       <td class="wide">
         <code title={record.hash}>{record.hash.slice(0, HASH_SHOWN)}</code>
       </td>

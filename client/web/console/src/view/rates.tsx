@@ -17,7 +17,7 @@ import { LimitDialog } from "./limit-dialog.js";
 
 const COLUMNS = [
   { title: "Of" },
-  { title: "Limit" },
+  { title: "Limit", wide: true },
   { title: "Rate", numeric: true },
   { title: "Burst", numeric: true, wide: true },
   { title: "Ahead", numeric: true, wide: true },
@@ -113,8 +113,9 @@ function RateRow({ limit, isOff, ask }: RowProps) {
       <th scope="row" class="id">
         <code>{scope}</code>
         {scope.startsWith("principal:") && <span class="note"> of {tenant}</span>}
+        <span class="narrow">{limit.limit}</span>
       </th>
-      <td>{limit.limit}</td>
+      <td class="wide">{limit.limit}</td>
       <td class="numeric">{limit.rate}</td>
       <td class="numeric wide">{whole(limit.burst)}</td>
       <td class="numeric wide">{whole(limit.batch)}</td>
