@@ -50,7 +50,7 @@ export function UsersView() {
         onNew={() => {
           setNew(true);
         }}
-        empty="There is no user yet. Add one, or run “selvedge user create”."
+        empty="There is no user yet. Add one, or run “selvedge user add”."
       >
         <Table label="Users" columns={COLUMNS}>
           {pages.items.value?.map((user) => (
