@@ -159,7 +159,12 @@ describe.skipIf(BINARY === undefined)("access (not run without SELVEDGE_BIN)", (
     const records = page.getByRole("group", { name: "Audit records" });
     await records.getByText("role.set").first().waitFor();
     await api.done("PUT", "v1/roles/later", { rules: ["actor:read"] });
-    await records.locator("tr", { hasText: "later" }).getByText('{"').first().waitFor();
+    await records
+      .locator("tr", { hasText: "later" })
+      .locator("td.detail")
+      .getByText("{")
+      .first()
+      .waitFor();
     await page.getByLabel("Action").fill("user.disabled-nobody-ever");
     await page.getByText("No record matches these filters.").waitFor();
     await page.getByLabel("Action").fill("user");

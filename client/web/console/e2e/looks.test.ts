@@ -66,7 +66,7 @@ async function prepare(page: Page): Promise<void> {
     rules: ["actor:read", "actor:tell", "session:read:own"],
   });
   await api.done("POST", "v1/api-keys", { name: "build server", roles: ["teller", "viewer"] });
-  await api.done("PUT", "v1/limits/principal:looked-at/commands", { rate: "50/s" });
+  await api.done("PUT", "v1/limits/principal:user:looked-at/commands", { rate: "50/s" });
   await api.done("PUT", "v1/limits/tenant:*/submissions", { rate: "600/min", burst: 20 });
   await visit(page, "#/submit?type=import");
   await page.getByLabel("Id", { exact: true }).fill("looked-at");

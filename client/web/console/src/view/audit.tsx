@@ -97,15 +97,16 @@ function FilterForm({ filter }: { filter: Filters }) {
 /** Resources whose changes are recorded; an action may be named whole as well. */
 const ACTIONS = [
   "api-key",
+  "audit",
   "cluster",
   "limit",
   "login",
-  "operation",
   "policy",
   "role",
-  "schedule",
   "session",
+  "signing-key",
   "subject",
+  "token",
   "user",
 ] as const;
 

@@ -68,7 +68,7 @@ function SessionLimits() {
 const COLUMNS = [
   { title: "Type" },
   { title: "In force" },
-  { title: "Breaker" },
+  { title: "Breaker", wide: true },
   { title: "Changed", wide: true },
   { title: "By", wide: true },
   { title: "Actions" },
@@ -139,7 +139,7 @@ function PolicyRow({ policy, onEdit }: { policy: Policy; onEdit: () => void }) {
       <td>
         <Settings policy={policy} />
       </td>
-      <td>
+      <td class="wide">
         {breaker === undefined ? (
           "–"
         ) : (

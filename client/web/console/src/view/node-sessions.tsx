@@ -10,6 +10,7 @@ import { Confirm } from "../ui/dialog.js";
 import { Refused, resting, useGuard } from "../ui/guard.js";
 import { Pager } from "../ui/pager.js";
 import { Empty, Panel } from "../ui/panel.js";
+import { Principal } from "../ui/principal.js";
 import { Table } from "../ui/table.js";
 import { Ago } from "../ui/time.js";
 
@@ -110,7 +111,7 @@ function Row({ row, isOwn, isOff, ask }: RowProps) {
   return (
     <tr>
       <th scope="row" class="id">
-        {row.principal}
+        <Principal name={row.principal} />
         {isOwn && <span class="note"> this tab</span>}
       </th>
       <td>

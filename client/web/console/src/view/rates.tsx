@@ -11,6 +11,7 @@ import { Button } from "../ui/action.js";
 import { Confirm } from "../ui/dialog.js";
 import { Refused, useGuard } from "../ui/guard.js";
 import { Empty, Panel } from "../ui/panel.js";
+import { Principal } from "../ui/principal.js";
 import { Table } from "../ui/table.js";
 import { Moment } from "../ui/time.js";
 import { LimitDialog } from "./limit-dialog.js";
@@ -113,7 +114,7 @@ function RateRow({ limit, isOff, ask }: RowProps) {
       <th scope="row" class="id">
         <code>{scope}</code>
         {scope.startsWith("principal:") && <span class="note"> of {tenant}</span>}
-        <span class="narrow">{limit.limit}</span>
+        <span class="narrow note">{limit.limit}</span>
       </th>
       <td class="wide">{limit.limit}</td>
       <td class="numeric">{limit.rate}</td>
@@ -183,7 +184,7 @@ function LimitedRow({ row }: { row: Limited }) {
   return (
     <tr>
       <th scope="row" class="id">
-        {row.principal}
+        <Principal name={row.principal} />
       </th>
       <td class="wide">{row.tenant}</td>
       <td>{row.limit}</td>

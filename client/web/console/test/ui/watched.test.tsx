@@ -159,6 +159,14 @@ describe("sessions", () => {
     expect(asked()).toBeGreaterThan(before);
   });
 
+  it("of a user lead to it", async () => {
+    const id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    api.sessions.push(sessionRow("d", `user:${id}`));
+    await pass(3_000);
+    const link = find('[aria-label="Sessions of the node"] a', `user:${id}`);
+    expect(link.getAttribute("href")).toBe(`#/user/${id}`);
+  });
+
   it("of this tab are told apart", () => {
     expect(find("section", "This tab").textContent).toContain("node-1");
   });
