@@ -1,11 +1,5 @@
-/**
- * Signing in with a password at a real node's own page. Not run where the node has no logins of that kind. The page
- * comes from the node itself, as a login comes back to nowhere else.
- */
+/** Signing in with a password at a real node's own page. Not run where the node has no logins of that kind. */
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { Api } from "./api.js";
@@ -13,29 +7,24 @@ import { launch } from "./browser.js";
 import { BINARY, Node } from "./node.js";
 
 const PASSWORD = "four horses chew hay";
-const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 
 let node: Node;
 let browser: Browser;
 let isKnown = false;
 
-/** A browser at the node; with `SELVEDGE_CONSOLE_DIST` set it gets this dist for what the node serves of the console. */
-async function opened(): Promise<{ context: BrowserContext; page: Page }> {
+/** A browser at the node itself, as a login comes back to nowhere else. */
+async function opened(): Promise<{ context: BrowserContext; page: Page; errors: string[] }> {
   const context = await browser.newContext();
   context.setDefaultTimeout(20_000);
-  if (process.env["SELVEDGE_CONSOLE_DIST"] !== undefined) {
-    const types = { html: "text/html", js: "text/javascript", css: "text/css" };
-    await context.route(/^[^?#]*:\d+\/(assets\/[^?#]*)?(\?.*)?$/, async (route) => {
-      const { pathname } = new URL(route.request().url());
-      const name = pathname === "/" ? "index.html" : pathname.slice(1);
-      const type = types[name.split(".").at(-1) as keyof typeof types];
-      const body = readFileSync(join(DIST, name), "utf8");
-      await route.fulfill({ body, contentType: type });
-    });
-  }
   const page = await context.newPage();
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("console", (message) => {
+    const isNetwork = message.text().includes("Failed to load resource");
+    if (message.type() === "error" && !isNetwork) errors.push(message.text());
+  });
   await page.goto(node.own);
-  return { context, page };
+  return { context, page, errors };
 }
 
 async function logIn(page: Page, password: string): Promise<void> {
@@ -70,7 +59,7 @@ describe.skipIf(BINARY === undefined)("a login by password (not run without SELV
 
   it("goes through the node's page to the view that was asked for, and ends with a sign-out", async (test) => {
     test.skip(!isKnown, "the node has no such login");
-    const { context, page } = await opened();
+    const { context, page, errors } = await opened();
     await page.goto(new URL("#/audit", node.own).href);
     const addresses: string[] = [];
     page.on("framenavigated", (frame) => addresses.push(frame.url()));
@@ -96,6 +85,7 @@ describe.skipIf(BINARY === undefined)("a login by password (not run without SELV
     expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
     const ann = new Api(node, token);
     await expect.poll(() => ann.status("GET", "v1/sessions"), { timeout: 5_000 }).toBe(401);
+    expect(errors).toEqual([]);
     await context.close();
   });
 });
