@@ -6,7 +6,8 @@
 
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
-import { fakeMetrics } from "./test/fake/metrics-server.js";
+import type { ProxyOptions } from "vite";
+import { fakeNode } from "./test/fake/metrics-server.js";
 
 const SDK = new URL("../src/index.ts", import.meta.url);
 const FAKE = new URL("test/fake/sdk.ts", import.meta.url);
@@ -14,12 +15,12 @@ const FAKE = new URL("test/fake/sdk.ts", import.meta.url);
 const NODE = process.env["SELVEDGE_HTTP"] ?? "http://127.0.0.1:7480";
 
 /** What the node answers. It takes requests of its own origin alone, so they are made to be. */
-const proxy = Object.fromEntries(
-  ["/ws", "/metrics", "/version", "/v1"].map((path) => [
-    path,
-    { target: NODE, ws: path === "/ws", changeOrigin: true, rewriteWsOrigin: true },
-  ]),
-);
+const proxy: Record<string, ProxyOptions> = {
+  "/ws": { target: NODE, ws: true, changeOrigin: true, rewriteWsOrigin: true },
+};
+for (const path of ["/metrics", "/version", "/v1", "/oauth", "/.well-known"]) {
+  proxy[path] = { target: NODE, changeOrigin: true, headers: { origin: NODE } };
+}
 
 /** That of a node: see `bridge/hold.rs`. */
 const POLICY =
@@ -30,7 +31,7 @@ export default defineConfig(({ mode }) => ({
   base: "./",
   resolve: { alias: { "@selvedge/client": fileURLToPath(mode === "fake" ? FAKE : SDK) } },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  plugins: mode === "fake" ? [fakeMetrics()] : [],
+  plugins: mode === "fake" ? [fakeNode()] : [],
   server: { host: "127.0.0.1", proxy: mode === "fake" ? {} : proxy },
   preview: {
     host: "127.0.0.1",

@@ -16,6 +16,9 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 
+/** Whatever is waited for: a busy machine takes seconds. */
+const WAIT_MS = 20_000;
+
 export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
 }
@@ -41,6 +44,7 @@ export async function signedIn(browser: Browser, node: Place, look?: Look): Prom
     colorScheme: scheme,
     reducedMotion: "reduce",
   });
+  context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(error.message));
@@ -54,7 +58,7 @@ export async function signedIn(browser: Browser, node: Place, look?: Look): Prom
   });
   await page.goto(node.url);
   await page.getByLabel("Token").fill(node.token);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.locator('.connection[data-state="open"]').waitFor();
   return { page, errors };
 }

@@ -25,7 +25,7 @@ describe.skipIf(BINARY === undefined)("the console (not run without SELVEDGE_BIN
     const page = await browser.newPage();
     await page.goto(node.url);
     await page.getByLabel("Token").fill("not the token");
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await page.getByText("unauthenticated").waitFor();
     expect(page.url()).not.toContain("token");
     await page.close();

@@ -44,7 +44,12 @@ export class Node {
   /** Where the console is. */
   get url(): string {
     const front = this.#front?.resolvedUrls?.local[0];
-    return front ?? `http://${this.#known().http}/`;
+    return front ?? this.own;
+  }
+
+  /** Where the node itself is. */
+  get own(): string {
+    return `http://${this.#known().http}/`;
   }
 
   get token(): string {

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ConsoleContext, useOwned } from "./console.js";
 import { Samples } from "./data/samples.js";
 import type { Http } from "./data/http.js";
-import { href, page, route, ROOM } from "./route.js";
+import { AUDIT, href, page, route, ROOM } from "./route.js";
 import type { Route } from "./route.js";
 import type { Client } from "./session/port.js";
 import type { Session } from "./session/session.js";
@@ -14,15 +14,20 @@ import { Announcer, ConnectionBar, ConnectionState } from "./ui/connection.js";
 import { listShortcuts, Shortcuts } from "./ui/shortcuts.js";
 import { ActorsView } from "./view/actors.js";
 import { ActorView } from "./view/actor.js";
+import { ApiKeysView } from "./view/api-keys.js";
+import { AuditView } from "./view/audit.js";
 import { LimitsView } from "./view/limits.js";
 import { MetricsView } from "./view/metrics.js";
 import { OperationView } from "./view/operation.js";
 import { OperationsView } from "./view/operations.js";
 import { OverviewView } from "./view/overview.js";
+import { RolesView } from "./view/roles.js";
 import { RoomView } from "./view/room.js";
 import { SessionsView } from "./view/sessions.js";
 import { SignIn } from "./view/sign-in.js";
 import { SubmitView } from "./view/submit.js";
+import { UserView } from "./view/user.js";
+import { UsersView } from "./view/users.js";
 
 interface AppProps {
   session: Session;
@@ -76,6 +81,8 @@ const NAVIGATION: readonly (readonly [string, Route, readonly Route["view"][]])[
   ["Actors", { view: "actors", kind: "" }, ["actors", "actor"]],
   ["Sessions", { view: "sessions" }, ["sessions"]],
   ["Limits", { view: "limits" }, ["limits"]],
+  ["Access", { view: "users" }, ["users", "user", "roles", "api-keys"]],
+  ["Audit", AUDIT, ["audit"]],
   ["Metrics", { view: "metrics" }, ["metrics"]],
   ["Room", { view: "room", key: ROOM }, ["room"]],
 ];
@@ -206,6 +213,16 @@ function Content({ route }: { route: Route }) {
       return <SessionsView />;
     case "limits":
       return <LimitsView />;
+    case "audit":
+      return <AuditView filter={route} />;
+    case "users":
+      return <UsersView />;
+    case "user":
+      return <UserView id={route.id} />;
+    case "roles":
+      return <RolesView />;
+    case "api-keys":
+      return <ApiKeysView />;
     case "metrics":
       return <MetricsView />;
     case "room":

@@ -16,6 +16,11 @@ export const TICK_MS = 250;
 /** What was polled is stale when its next answer is late by so much. */
 export const LATE_MS = 2_000;
 
+/** How long before its end the next token of a login is asked for: what is begun with this one comes to its end. */
+export const RENEW_BEFORE_MS = 30_000;
+/** How long a connection may take to be made anew with it before that is told as a loss. */
+export const RENEWED_MS = 1_500;
+
 /** Between tries to open the first session, each of which takes the SDK some seconds. */
 export const RETRY_MS = 1_000;
 /** How long the word stays on screen that a connection has resumed. */
@@ -54,6 +59,14 @@ export const TYPING_MAX = 20;
 export const TEXT_BYTES_MAX = 4 * 1024;
 /** How long an answer over HTTP may take. */
 export const HTTP_MS = 5_000;
+/** The same of a change: a password is hashed for a while, and a part of the audit trail verified. */
+export const WRITE_MS = 15_000;
+/** Bytes of a JSON answer that are read: a page of the API has some tens of kB. */
+export const JSON_BYTES_MAX = 4 * 1024 * 1024;
+/** Roles that are offered for choice: what a page of the API has at most. */
+export const ROLES_LEN = 500;
+/** Names of who is refused most. */
+export const TOP_LEN = 20;
 /** Entries of an object or array that are shown before somebody asks for more. */
 export const JSON_ENTRIES_MAX = 100;
 /** Characters of a text in a state that are shown before somebody asks for more. */

@@ -15,6 +15,7 @@ export class ConsoleError extends Error {
     readonly code: string,
     message: string,
     readonly field?: string,
+    readonly retryAfterMs?: number,
   ) {
     super(message);
   }
@@ -59,6 +60,11 @@ const REMEDIES: Readonly<Record<string, string>> = {
   outcome_expired: "It took effect before; its answer is no longer kept.",
   internal: "The node's log says more.",
   closed: "Sign in again.",
+  session_closed: "Sign in again, if you may.",
+  login_unknown: "Sign in once more.",
+  access_denied: "Sign in once more, if it was you.",
+  invalid_request:
+    "Sign in once more; if it comes again, the node and this page are of different versions.",
   unreachable: "Check that the node runs and that this page may reach it.",
 };
 

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import type { ReadonlySignal } from "@preact/signals";
+import type { AuditFilter } from "./data/audit.js";
 
 export type Route =
   | { view: "overview" }
@@ -12,9 +13,24 @@ export type Route =
   | { view: "actor"; kind: string; key: string }
   | { view: "sessions" }
   | { view: "limits" }
+  | ({ view: "audit" } & AuditFilter)
+  | { view: "users" }
+  | { view: "user"; id: string }
+  | { view: "roles" }
+  | { view: "api-keys" }
   | { view: "metrics" }
   | { view: "room"; key: string }
   | { view: "unknown"; path: string };
+
+/** The audit trail without filters. */
+export const AUDIT: Extract<Route, { view: "audit" }> = {
+  view: "audit",
+  chain: "",
+  principal: "",
+  action: "",
+  since: "",
+  until: "",
+};
 
 /** The room that everybody knows. */
 export const ROOM = "42";
@@ -45,6 +61,18 @@ export function parseRoute(hash: string): Route {
       return { view: "sessions" };
     case "limits/0":
       return { view: "limits" };
+    case "audit/0": {
+      const [chain, principal, action] = [ask("chain"), ask("principal"), ask("action")];
+      return { view: "audit", chain, principal, action, since: ask("since"), until: ask("until") };
+    }
+    case "users/0":
+      return { view: "users" };
+    case "user/1":
+      return { view: "user", id: second ?? "" };
+    case "roles/0":
+      return { view: "roles" };
+    case "api-keys/0":
+      return { view: "api-keys" };
     case "metrics/0":
       return { view: "metrics" };
     case "room/0":
@@ -76,7 +104,16 @@ export function href(route: Route): string {
     case "sessions":
     case "limits":
     case "metrics":
+    case "users":
+    case "roles":
+    case "api-keys":
       return `#/${route.view}`;
+    case "audit": {
+      const { chain, principal, action, since, until } = route;
+      return `#/audit${query({ chain, principal, action, since, until })}`;
+    }
+    case "user":
+      return `#/user/${encodeURIComponent(route.id)}`;
     case "room":
       return `#/room/${encodeURIComponent(route.key)}`;
     case "unknown":

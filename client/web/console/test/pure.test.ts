@@ -102,6 +102,18 @@ describe("routes", () => {
     { view: "actor", kind: "room", key: "a/b ?#ü%" },
     { view: "sessions" },
     { view: "limits" },
+    {
+      view: "audit",
+      chain: "cluster",
+      principal: "user:ann&bob",
+      action: "user",
+      since: "2026-01-01T00:00:00.000Z",
+      until: "",
+    },
+    { view: "users" },
+    { view: "user", id: "01890a5d-ac96-774b-bcce-b302099a8057" },
+    { view: "roles" },
+    { view: "api-keys" },
     { view: "metrics" },
     { view: "room", key: "42" },
   ];

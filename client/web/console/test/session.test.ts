@@ -2,12 +2,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { JOURNAL_MAX, PULSE_LATE_MS, PULSE_MS, TICK_MS } from "../src/bounds.js";
 import { startClock } from "../src/data/clock.js";
 import { recall } from "../src/session/credentials.js";
+import { OAuth } from "../src/session/oauth.js";
 import { Session } from "../src/session/session.js";
 import { FakeError } from "./fake/error.js";
 import { FakeCluster } from "./fake/sdk.js";
 import type { FakeClient } from "./fake/sdk.js";
 
 const URL = "ws://127.0.0.1:7480/ws";
+const OAUTH = new OAuth("http://127.0.0.1:7480/");
 
 let cluster: FakeCluster;
 let session: Session;
@@ -18,7 +20,7 @@ beforeEach(() => {
   sessionStorage.clear();
   stopClock = startClock();
   cluster = new FakeCluster(0);
-  session = new Session(cluster.connect, URL);
+  session = new Session(cluster.connect, URL, OAUTH);
 });
 
 afterEach(() => {
@@ -56,7 +58,7 @@ describe("signing in", () => {
       if (tries < 3) return Promise.reject(new FakeError("unavailable", "no server answers"));
       return cluster.connect(options);
     };
-    session = new Session(connect, URL);
+    session = new Session(connect, URL, OAUTH);
     const signing = session.signIn({ token: "right", tenant: "acme" });
     await vi.advanceTimersByTimeAsync(100);
     expect(session.connection.value).toMatchObject({
@@ -76,7 +78,7 @@ describe("signing in", () => {
           reject(new FakeError("aborted", "stopped"));
         });
       });
-    session = new Session(connect, URL);
+    session = new Session(connect, URL, OAUTH);
     const signing = session.signIn({ token: "right", tenant: "" });
     await session.signOut();
     await signing;
@@ -136,6 +138,18 @@ describe("a connection that is lost", () => {
       why: { code: "session_replaced" },
     });
     expect(recall()).toBeDefined();
+  });
+
+  it("that an administrator closes can be opened again with the same credentials", async () => {
+    const client = await signedIn();
+    client.end(new FakeError("permission_denied", "the session was closed by an administrator"));
+    expect(session.connection.value.why).toMatchObject({ code: "session_closed" });
+    expect(session.canReturn).toBe(true);
+    await session.signInAgain();
+    expect(session.connection.value.state).toBe("open");
+    await session.signOut();
+    expect(session.canReturn).toBe(false);
+    expect(session.credentials?.token).toBe("");
   });
 
   it("is noted, within a bound", async () => {

@@ -4,13 +4,12 @@
  */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { ReadonlySignal } from "@preact/signals";
 import { PAGE_LEN, POLL_MS } from "../bounds.js";
 import type { Client, ListQuery } from "../session/port.js";
 import { EventLog } from "./event-log.js";
-import { isFinal, readOperation, readPage } from "./operation.js";
-import type { Operation, OperationPage, Status } from "./operation.js";
-import { Polled } from "./poll.js";
+import { isFinal, readOperation } from "./operation.js";
+import type { Operation, Status } from "./operation.js";
+import { Pages, readPageOf } from "./pages.js";
 import { Settle } from "./settle.js";
 
 export interface Filter {
@@ -26,66 +25,39 @@ interface Followed {
 
 export class OperationList {
   readonly #client: Client;
-  readonly #page: Polled<OperationPage>;
+  readonly pages: Pages<Operation>;
   readonly #followed = new Map<string, Followed>();
   /** Operations that were read after the page was. */
   readonly #later = signal<ReadonlyMap<string, Operation>>(new Map());
-  /** Cursors of the pages before this one, and its own. */
-  readonly #cursors = signal<readonly (string | undefined)[]>([undefined]);
   readonly #dispose: () => void;
 
   constructor(client: Client, filter: Filter) {
     this.#client = client;
-    this.#page = new Polled(POLL_MS, async (signal) => {
-      const cursor = this.#cursors.peek().at(-1);
+    this.pages = new Pages(POLL_MS, async (cursor, signal) => {
       const query: ListQuery = {
         ...filter,
         limit: PAGE_LEN,
         ...(cursor === undefined ? {} : { cursor }),
       };
-      return readPage(await client.operations.list(query, { signal }));
+      return readPageOf(await client.operations.list(query, { signal }), readOperation);
     });
     this.#dispose = effect(() => {
-      this.#follow(this.#page.value.value?.items ?? []);
+      this.#follow(this.pages.items.value ?? []);
     });
   }
 
   /** What is on the page, as late as it is known. */
   readonly items = computed<readonly Operation[] | undefined>(() => {
     const later = this.#later.value;
-    return this.#page.value.value?.items.map((item) => {
+    return this.pages.items.value?.map((item) => {
       const other = later.get(item.id);
       return other !== undefined && other.version >= item.version ? other : item;
     });
   });
 
-  get page(): Polled<OperationPage> {
-    return this.#page;
-  }
-
-  /** Counts from 1. */
-  readonly number: ReadonlySignal<number> = computed(() => this.#cursors.value.length);
-
-  readonly hasNext: ReadonlySignal<boolean> = computed(
-    () => this.#page.value.value?.cursor !== undefined,
-  );
-
-  next(): void {
-    const cursor = this.#page.value.peek()?.cursor;
-    if (cursor === undefined) return;
-    this.#cursors.value = [...this.#cursors.peek(), cursor];
-    this.#page.restart();
-  }
-
-  previous(): void {
-    if (this.#cursors.peek().length < 2) return;
-    this.#cursors.value = this.#cursors.peek().slice(0, -1);
-    this.#page.restart();
-  }
-
   dispose(): void {
     this.#dispose();
-    this.#page.dispose();
+    this.pages.dispose();
     for (const id of [...this.#followed.keys()]) this.#unfollow(id);
   }
 

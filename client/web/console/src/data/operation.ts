@@ -144,16 +144,6 @@ export function readOperation(value: unknown): Operation {
   };
 }
 
-export interface OperationPage {
-  items: Operation[];
-  cursor: string | undefined;
-}
-
-export function readPage(value: unknown): OperationPage {
-  const page = members(value);
-  return { items: list(page["items"]).map(readOperation), cursor: text(page["cursor"]) };
-}
-
 /** Something that an operation waits for. */
 export interface Wait {
   reason: string;

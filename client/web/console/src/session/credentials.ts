@@ -1,8 +1,19 @@
-/** The token and tenant of this tab, in its session storage: gone with the tab, and never in an address. */
+/** What this tab signs in with, in its session storage: gone with the tab, and never in an address. */
+
+import { members, number, text } from "../json.js";
 
 export interface Credentials {
   token: string;
   tenant: string;
+  /** What goes on with it, where somebody has logged in: the token is good for minutes then. */
+  renewal?: Renewal;
+}
+
+export interface Renewal {
+  /** Good once. */
+  refreshToken: string;
+  /** When the token is no longer good, Unix milliseconds. */
+  expiresAt: number;
 }
 
 const KEY = "selvedge.credentials";
@@ -10,15 +21,21 @@ const KEY = "selvedge.credentials";
 /** What was kept, unless the browser keeps nothing. */
 export function recall(): Credentials | undefined {
   try {
-    const text = sessionStorage.getItem(KEY);
-    const kept: unknown = text === null ? undefined : JSON.parse(text);
-    if (typeof kept !== "object" || kept === null) return undefined;
-    const { token, tenant } = kept as Partial<Record<keyof Credentials, unknown>>;
-    if (typeof token !== "string" || typeof tenant !== "string") return undefined;
-    return { token, tenant };
+    const kept = members(JSON.parse(sessionStorage.getItem(KEY) ?? "null"));
+    const [token, tenant] = [text(kept["token"]), text(kept["tenant"])];
+    if (token === undefined || tenant === undefined) return undefined;
+    const renewal = readRenewal(kept["renewal"]);
+    return { token, tenant, ...(renewal === undefined ? {} : { renewal }) };
   } catch {
     return undefined;
   }
+}
+
+function readRenewal(value: unknown): Renewal | undefined {
+  const kept = members(value);
+  const [refreshToken, expiresAt] = [text(kept["refreshToken"]), number(kept["expiresAt"])];
+  if (refreshToken === undefined || expiresAt === undefined) return undefined;
+  return { refreshToken, expiresAt };
 }
 
 /** Keeps them for a reload of the page. A browser that keeps nothing asks again. */

@@ -128,7 +128,8 @@ export interface Client {
 /** Opens a session: resolves with its first Welcome. */
 export type Connect = (options: {
   url: string;
-  token: string;
+  /** The credential, or what gives it before each connection. */
+  token: string | (() => Promise<string>);
   tenant?: string;
   agent?: string;
   signal?: AbortSignal;

@@ -6,13 +6,15 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import type { ReadonlySignal } from "@preact/signals";
-import { JOURNAL_MAX, PULSE_LATE_MS, RETRY_MS } from "../bounds.js";
+import { JOURNAL_MAX, PULSE_LATE_MS, RENEWED_MS, RETRY_MS } from "../bounds.js";
 import { now } from "../data/clock.js";
 import { span } from "../format.js";
 import { isAborted, toProblem } from "../problem.js";
 import type { Problem } from "../problem.js";
 import { forget, keep } from "./credentials.js";
 import type { Credentials } from "./credentials.js";
+import { isOver, Login } from "./login.js";
+import type { OAuth, Returned } from "./oauth.js";
 import type { Client, Connect, ConnectionState, SessionInfo } from "./port.js";
 import { Pulse } from "./pulse.js";
 
@@ -33,6 +35,7 @@ export interface Entry {
 export class Session {
   readonly #connect: Connect;
   readonly #url: string;
+  readonly #oauth: OAuth;
   readonly #client = signal<Client | undefined>(undefined);
   readonly #connection = signal<Connection>({ state: "signedOut", since: Date.now() });
   readonly #info = signal<SessionInfo | undefined>(undefined);
@@ -40,13 +43,18 @@ export class Session {
   readonly #notice = signal<Entry | undefined>(undefined);
   readonly #pulse = new Pulse();
   #credentials: Credentials | undefined;
+  /** Of who is signed in with a password. */
+  #login: Login | undefined;
+  /** While the connection is made anew with the next token of the login. */
+  #renewing: { since: number; timer: ReturnType<typeof setTimeout> } | undefined;
   #connecting: AbortController | undefined;
   #unsubscribe: (() => void) | undefined;
   #lostAt: number | undefined;
 
-  constructor(connect: Connect, url: string) {
+  constructor(connect: Connect, url: string, oauth: OAuth) {
     this.#connect = connect;
     this.#url = url;
+    this.#oauth = oauth;
   }
 
   get client(): ReadonlySignal<Client | undefined> {
@@ -76,6 +84,21 @@ export class Session {
     return this.#credentials;
   }
 
+  /** How somebody signs in with a password. */
+  get oauth(): OAuth {
+    return this.#oauth;
+  }
+
+  /** The token that is good now. */
+  async token(): Promise<string | undefined> {
+    try {
+      return (await this.#login?.token()) ?? this.#credentials?.token;
+    } catch (error) {
+      if (isOver(error)) this.#over(toProblem(error));
+      throw error;
+    }
+  }
+
   /** For how long an answer has been missing that should be here, or nothing. */
   readonly quietMs = computed<number | undefined>(() => {
     const askedAt = this.#pulse.askedAt.value;
@@ -96,7 +119,7 @@ export class Session {
     this.#connecting?.abort();
     const connecting = new AbortController();
     this.#connecting = connecting;
-    this.#credentials = credentials;
+    this.#adopt(credentials);
     this.#connection.value = { state: "connecting", since: Date.now() };
     try {
       const client = await this.#firstClient(credentials, connecting.signal);
@@ -104,7 +127,7 @@ export class Session {
         void client.close();
         return;
       }
-      keep(credentials);
+      if (this.#credentials !== undefined) keep(this.#credentials);
       this.#opened(client);
     } catch (error) {
       if (connecting.signal.aborted || isAborted(error)) return;
@@ -113,13 +136,55 @@ export class Session {
     }
   }
 
+  /** Whether the credentials of before may still hold. */
+  get canReturn(): boolean {
+    const hasToken = this.#credentials !== undefined && this.#credentials.token !== "";
+    return hasToken && this.#connection.value.state === "signedOut";
+  }
+
+  /** Opens another session with the credentials of before. */
+  async signInAgain(): Promise<void> {
+    if (this.#credentials !== undefined) await this.signIn(this.#credentials);
+  }
+
+  /** Goes on from the node's own page, where somebody has shown a password or has not. */
+  async comeBack(returned: Returned): Promise<void> {
+    this.#connection.value = { state: "connecting", since: Date.now() };
+    try {
+      const { credentials, hash } = await this.#oauth.finish(returned);
+      // It is good once: a reload must find what came of it.
+      keep(credentials);
+      if (hash !== "") location.hash = hash;
+      await this.signIn(credentials);
+    } catch (error) {
+      if (this.#connection.peek().state !== "signedOut") this.#end(toProblem(error));
+      throw error;
+    }
+  }
+
+  #adopt(credentials: Credentials): void {
+    this.#credentials = credentials;
+    const { renewal } = credentials;
+    if (renewal === undefined) {
+      this.#login = undefined;
+      return;
+    }
+    const login = new Login(this.#oauth, { ...credentials, renewal }, (next) => {
+      // Somebody who has left in the meantime is not remembered.
+      if (this.#login !== login) return;
+      this.#credentials = next;
+      keep(next);
+    });
+    this.#login = login;
+  }
+
   /** Tries for as long as it takes, unless the node says no; says what each try met. */
   async #firstClient(credentials: Credentials, signal: AbortSignal): Promise<Client> {
     for (;;) {
       try {
         return await this.#connect({
           url: this.#url,
-          token: credentials.token,
+          token: credentials.renewal === undefined ? credentials.token : this.#good,
           ...(credentials.tenant === "" ? {} : { tenant: credentials.tenant }),
           agent: "console/0.1",
           signal,
@@ -133,12 +198,32 @@ export class Session {
     }
   }
 
-  /** Ends the session, or the try to open one. */
+  /** What the SDK asks before each connection. */
+  readonly #good = async (): Promise<string> => (await this.token()) ?? "";
+
+  /** Ends the session, or the try to open one; and the login that it came from. */
   async signOut(): Promise<void> {
-    const client = this.#client.value;
+    const [client, login] = [this.#client.value, this.#login];
     this.#connecting?.abort();
     this.#end();
     await client?.close().catch(() => undefined);
+    try {
+      await login?.revoke();
+    } catch (error) {
+      const why = toProblem(error);
+      const message = `signed out here, but the node was not told: ${why.message}`;
+      if (this.#connection.peek().state !== "signedOut") return;
+      this.#connection.value = { ...this.#connection.peek(), why: { code: why.code, message } };
+      this.#note(message);
+    }
+  }
+
+  /** The login is over, whatever the connection is. */
+  #over(why: Problem): void {
+    const client = this.#client.value;
+    this.#connecting?.abort();
+    this.#end(why);
+    void client?.close().catch(() => undefined);
   }
 
   /** Lets the word go that the connection has resumed. */
@@ -148,7 +233,7 @@ export class Session {
 
   #opened(client: Client): void {
     this.#unsubscribe = client.onState((state, why) => {
-      this.#changed(client, state, why);
+      if (!this.#isRenewal(client, state, why)) this.#changed(client, state, why);
     });
     batch(() => {
       this.#client.value = client;
@@ -159,11 +244,47 @@ export class Session {
     this.#pulse.start(client);
   }
 
+  /**
+   * Whether it is nothing to tell of: every few minutes the token ends, and the connection is made anew with the next.
+   * What takes longer than a moment is told like any other loss.
+   */
+  #isRenewal(client: Client, state: ConnectionState, error: unknown): boolean {
+    if (this.#renewing !== undefined) {
+      const { since } = this.#renewing;
+      this.#renewed();
+      if (state !== "open" || client.session?.resumed !== true) {
+        this.#lostAt ??= since;
+        return false;
+      }
+      this.#info.value = client.session;
+      this.#note("went on with the next token");
+      this.#pulse.reset();
+      return true;
+    }
+    const isOpen = this.#connection.peek().state === "open";
+    const hasEnded = isOpen && state === "reconnecting" && isOver(error);
+    if (!hasEnded || this.#login === undefined) return false;
+    this.#login.spoil();
+    const timer = setTimeout(() => {
+      this.#renewing = undefined;
+      this.#changed(client, state, error);
+    }, RENEWED_MS);
+    this.#renewing = { since: Date.now(), timer };
+    return true;
+  }
+
+  #renewed(): void {
+    clearTimeout(this.#renewing?.timer);
+    this.#renewing = undefined;
+  }
+
   #changed(client: Client, state: ConnectionState, error: unknown): void {
     const at = Date.now();
     const why = error === undefined ? undefined : toProblem(error);
     if (state === "closed") {
-      this.#end(why);
+      // Who was let in and may not stay was closed, or may less now: to sign in again shows which.
+      const isClosed = why?.code === "permission_denied";
+      this.#end(isClosed ? { ...why, code: "session_closed" } : why);
       return;
     }
     const before = this.#connection.value;
@@ -196,8 +317,13 @@ export class Session {
     this.#unsubscribe = undefined;
     this.#pulse.stop();
     this.#lostAt = undefined;
-    // Credentials that still hold are wanted again after a reload.
-    if (why === undefined || why.code === "unauthenticated") forget();
+    this.#renewed();
+    this.#login = undefined;
+    // Credentials that still hold are wanted again, also after a reload.
+    if (why === undefined || why.code === "unauthenticated") {
+      forget();
+      this.#credentials = { token: "", tenant: this.#credentials?.tenant ?? "" };
+    }
     batch(() => {
       this.#client.value = undefined;
       this.#info.value = undefined;

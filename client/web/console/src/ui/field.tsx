@@ -47,7 +47,7 @@ interface InputProps extends Common {
   type?: "text" | "password" | "number" | "datetime-local";
   suggestions?: readonly string[];
   required?: boolean;
-  autocomplete?: "off" | "current-password" | "username";
+  autocomplete?: "off" | "current-password" | "new-password" | "username";
   mono?: boolean;
 }
 

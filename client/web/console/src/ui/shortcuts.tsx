@@ -5,7 +5,7 @@
 
 import { signal } from "@preact/signals";
 import type { Route } from "../route.js";
-import { go, ROOM } from "../route.js";
+import { AUDIT, go, ROOM } from "../route.js";
 import { Dialog } from "./dialog.js";
 
 /** Where a letter after `g` goes. */
@@ -16,6 +16,8 @@ export const PLACES: readonly (readonly [string, string, Route])[] = [
   ["a", "Actors", { view: "actors", kind: "" }],
   ["s", "Sessions", { view: "sessions" }],
   ["l", "Limits", { view: "limits" }],
+  ["u", "Users, roles and API keys", { view: "users" }],
+  ["t", "Audit trail", AUDIT],
   ["m", "Metrics", { view: "metrics" }],
   ["r", "Room", { view: "room", key: ROOM }],
 ];

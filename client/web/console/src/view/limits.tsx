@@ -1,4 +1,4 @@
-/** Limits: those of this session, and the policies by which operations of each type run. */
+/** Limits: rates over the cluster, the policies by which operations of each type run, and those of this session. */
 
 import { useState } from "preact/hooks";
 import { WHY_MS } from "../bounds.js";
@@ -15,11 +15,14 @@ import { Empty, Panel } from "../ui/panel.js";
 import { Table } from "../ui/table.js";
 import { Moment } from "../ui/time.js";
 import { PolicyDialog } from "./policy-dialog.js";
+import { LimitedPanel, RatesPanel } from "./rates.js";
 
 export function LimitsView() {
   return (
     <>
       <h1 tabIndex={-1}>Limits</h1>
+      <RatesPanel />
+      <LimitedPanel />
       <Policies />
       <SessionLimits />
     </>
@@ -65,7 +68,7 @@ function SessionLimits() {
 const COLUMNS = [
   { title: "Type" },
   { title: "In force" },
-  { title: "Breaker" },
+  { title: "Breaker", wide: true },
   { title: "Changed", wide: true },
   { title: "By", wide: true },
   { title: "Actions" },
@@ -136,7 +139,7 @@ function PolicyRow({ policy, onEdit }: { policy: Policy; onEdit: () => void }) {
       <td>
         <Settings policy={policy} />
       </td>
-      <td>
+      <td class="wide">
         {breaker === undefined ? (
           "–"
         ) : (

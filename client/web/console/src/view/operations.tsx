@@ -11,9 +11,9 @@ import type { Filter } from "../data/operation-list.js";
 import { count } from "../format.js";
 import { href, replace } from "../route.js";
 import type { Route } from "../route.js";
-import { Button } from "../ui/action.js";
 import { StatusBadge } from "../ui/badge.js";
 import { Input, Select } from "../ui/field.js";
+import { Pager } from "../ui/pager.js";
 import { Empty, Panel } from "../ui/panel.js";
 import { Table } from "../ui/table.js";
 import { Ago } from "../ui/time.js";
@@ -132,16 +132,17 @@ function List({ filter }: { filter: Filters }) {
     () => new OperationList(client, asked(filter)),
     [client, status, type, label],
   );
+  const { pages } = list;
   const items = list.items.value;
-  const number = list.number.value;
+  const number = pages.number.value;
   return (
     <Panel
       title={number === 1 ? "Newest first" : `Newest first, page ${number}`}
-      source={list.page}
+      source={pages.page}
       aside={<span class="live">{`live, every ${POLL_MS / 1_000} s and with each event`}</span>}
     >
       {items === undefined || items.length === 0 ? (
-        <Empty source={list.page}>
+        <Empty source={pages.page}>
           {status + type + label === ""
             ? "There is no operation yet. Submit one, or run “selvedge op submit”."
             : "No operation matches these filters."}
@@ -153,25 +154,7 @@ function List({ filter }: { filter: Filters }) {
           ))}
         </Table>
       )}
-      <nav class="pages" aria-label="Pages of operations">
-        <Button
-          disabled={number === 1}
-          onClick={() => {
-            list.previous();
-          }}
-        >
-          Newer
-        </Button>
-        <span>{items === undefined ? "" : count(items.length, "operation")}</span>
-        <Button
-          disabled={!list.hasNext.value}
-          onClick={() => {
-            list.next();
-          }}
-        >
-          Older
-        </Button>
-      </nav>
+      <Pager pages={pages} of="operation" back="Newer" on="Older" />
     </Panel>
   );
 }

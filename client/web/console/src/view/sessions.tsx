@@ -1,15 +1,13 @@
 /** Sessions: this tab's own with what became of it, and those that the node knows. */
 
-import { POLL_MS, WHY_MS } from "../bounds.js";
+import { WHY_MS } from "../bounds.js";
 import { useConsole, useOwned } from "../console.js";
 import { Polled } from "../data/poll.js";
-import { count } from "../format.js";
-import { inline, list, members, text } from "../json.js";
-import { Badge } from "../ui/badge.js";
-import { Empty, Panel } from "../ui/panel.js";
-import { Fact, Facts, Table } from "../ui/table.js";
+import { inline, members, text } from "../json.js";
+import { Panel } from "../ui/panel.js";
+import { Fact, Facts } from "../ui/table.js";
 import { Ago, Moment } from "../ui/time.js";
-import { time } from "../data/operation.js";
+import { NodeSessions } from "./node-sessions.js";
 
 export function SessionsView() {
   return (
@@ -19,7 +17,7 @@ export function SessionsView() {
         <Own />
         <Journal />
       </div>
-      <All />
+      <NodeSessions />
     </>
   );
 }
@@ -79,93 +77,4 @@ function Journal() {
       </ol>
     </Panel>
   );
-}
-
-/** A page of the node's sessions: whatever it says of them. */
-interface Page {
-  /** Undefined: the node has no such list. */
-  items: Record<string, unknown>[] | undefined;
-  isAll: boolean;
-}
-
-function All() {
-  const { http } = useConsole();
-  const sessions = useOwned(
-    () =>
-      new Polled<Page>(POLL_MS, async (signal) => {
-        const answer = await http.json("v1/sessions", signal);
-        if (answer === undefined) return { items: undefined, isAll: true };
-        const page = members(answer);
-        const isAll = text(page["cursor"]) === undefined;
-        return { items: list(page["items"]).map(members), isAll };
-      }),
-    [http],
-  );
-  const page = sessions.value.value;
-  const items = page?.items;
-  return (
-    <Panel
-      title="Sessions of the node"
-      source={sessions}
-      aside={
-        items === undefined
-          ? undefined
-          : `${count(items.length, "session")}${page?.isAll === false ? ", and more" : ""}`
-      }
-    >
-      {page === undefined || items?.length === 0 ? (
-        <Empty source={sessions}>There is none.</Empty>
-      ) : items === undefined ? (
-        <p class="empty">Not available: this node does not list sessions.</p>
-      ) : (
-        <SessionTable items={items} />
-      )}
-    </Panel>
-  );
-}
-
-/** What has a column of its own, in this order; whatever else a node says comes after it. */
-const KNOWN = ["id", "principal", "connected", "since", "transport", "tenant", "node"] as const;
-/** Columns that a table still reads with. */
-const COLUMNS_MAX = 9;
-
-function SessionTable({ items }: { items: readonly Record<string, unknown>[] }) {
-  const { session } = useConsole();
-  const found = new Set(items.flatMap((item) => Object.keys(item)));
-  const known = KNOWN.filter((name) => found.has(name));
-  const others = [...found].filter((name) => !KNOWN.some((it) => it === name));
-  const names = [...known, ...others].slice(0, COLUMNS_MAX);
-  const columns = names.map((name, index) => ({ title: heading(name), wide: index > 3 }));
-  return (
-    <Table label="Sessions of the node" columns={columns}>
-      {items.map((item) => (
-        <tr key={inline(item["id"])}>
-          {names.map((name, index) => (
-            <td key={name} class={index > 3 ? "wide" : ""}>
-              <Cell name={name} value={item[name]} />
-              {name === "id" && item["id"] === session.info.value?.id && (
-                <span class="note"> this tab</span>
-              )}
-            </td>
-          ))}
-        </tr>
-      ))}
-    </Table>
-  );
-}
-
-/** `idleMs` as "Idle ms". */
-function heading(name: string): string {
-  const words = name.replace(/([A-Z])/g, " $1").toLowerCase();
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
-
-function Cell({ name, value }: { name: string; value: unknown }) {
-  if (name === "connected" && typeof value === "boolean") {
-    return <Badge tone={value ? "good" : "quiet"} word={value ? "connected" : "detached"} />;
-  }
-  const at = /(At|[sS]ince)$/.test(name) ? time(value) : undefined;
-  if (at !== undefined) return <Ago at={at} />;
-  if (name === "id") return <code class="id">{inline(value)}</code>;
-  return <>{value === undefined || value === null ? "–" : inline(value)}</>;
 }

@@ -1,6 +1,7 @@
-/** `/metrics`, `/version` and `/v1/sessions` of the fake cluster, for a console that Vite serves. */
+/** What the fake cluster answers over HTTP, for a console that Vite serves. */
 
 import type { Connect, Plugin } from "vite";
+import { FakeApi, sessionRow } from "./api.js";
 
 /** What a node of the demo writes, at a moment. */
 export function metricsText(seconds: number): string {
@@ -40,49 +41,52 @@ export function metricsText(seconds: number): string {
   ].join("\n");
 }
 
-const SESSIONS = {
-  items: [
-    {
-      id: "0190163d-8694-739b-aea5-966c26f8ad91",
-      principal: "admin",
-      tenant: "default",
-      node: "node-1",
-      connected: true,
-      since: new Date(Date.now() - 90_000).toISOString(),
-      transport: "websocket",
-    },
-    {
-      id: "0190163d-9111-7000-8000-966c26f8ad92",
-      principal: "admin",
-      tenant: "default",
-      node: "node-1",
-      connected: false,
-      since: new Date(Date.now() - 20_000).toISOString(),
-    },
-  ],
-  cursor: null,
-};
+/** What a page that Vite serves finds at first. */
+function filled(): FakeApi {
+  const api = new FakeApi();
+  const { directory, trail } = api;
+  const own = sessionRow("0190163d-8694-739b-aea5-966c26f8ad91", "admin");
+  api.sessions.push(own, sessionRow("0190163d-9111-7000-8000-966c26f8ad92", "user:ann"));
+  directory.user("ann", ["operator", "teller"]);
+  directory.user("bob").enabled = false;
+  trail.add("user.create", "ann", { roles: ["operator", "teller"] });
+  trail.add("policy.set", "import", { before: {}, after: { concurrency: 2 } });
+  trail.add("cluster.drain", "node-2", undefined, "permission_denied");
+  return api;
+}
 
-/** The plugin that answers them. */
-export function fakeMetrics(): Plugin {
+/** The plugin that answers for a node. */
+export function fakeNode(): Plugin {
   const began = Date.now();
+  const api = filled();
   const answer: Connect.NextHandleFunction = (request, response, next) => {
-    const path = request.url?.split("?")[0];
-    if (path === "/metrics") {
+    const url = new URL(request.url ?? "/", "http://127.0.0.1");
+    const json = (status: number, body: unknown): void => {
+      response.statusCode = status;
+      response.setHeader("content-type", "application/json");
+      response.end(body === undefined ? undefined : JSON.stringify(body));
+    };
+    if (url.pathname === "/metrics") {
       response.setHeader("content-type", "text/plain; version=0.0.4");
       response.end(metricsText((Date.now() - began) / 1_000 + 600));
-    } else if (path === "/v1/sessions") {
-      response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify(SESSIONS));
-    } else if (path === "/version") {
-      response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ node: "node-1", version: "0.5.0", protocol: [1], schema: 3 }));
+    } else if (url.pathname === "/version") {
+      json(200, { node: "node-1", version: "0.5.0", protocol: [1], schema: 3 });
+    } else if (url.pathname.startsWith("/v1/")) {
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        const headers = new Headers();
+        const tag = request.headers["if-match"];
+        if (tag !== undefined) headers.set("if-match", tag);
+        const answered = api.answer({ method: request.method ?? "GET", url, headers, body });
+        json(answered.status, answered.body);
+      });
     } else {
       next();
     }
   };
   return {
-    name: "fake-metrics",
+    name: "fake-node",
     configureServer: (server) => void server.middlewares.use(answer),
     configurePreviewServer: (server) => void server.middlewares.use(answer),
   };

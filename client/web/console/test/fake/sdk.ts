@@ -22,12 +22,13 @@ export class FakeCluster {
     this.operations = new FakeOperations(stepMs);
   }
 
-  readonly connect: Connect = (options) => {
-    if (options.token === "wrong") {
+  readonly connect: Connect = async ({ token }) => {
+    const shown = typeof token === "string" ? token : await token();
+    if (shown === "wrong") {
       const message = "the token is not valid here; use the one this node printed";
-      return Promise.reject(new FakeError("unauthenticated", message, "token"));
+      throw new FakeError("unauthenticated", message, "token");
     }
-    return Promise.resolve(new FakeClient(this));
+    return new FakeClient(this);
   };
 }
 
@@ -64,8 +65,8 @@ export class FakeClient implements Client {
   }
 
   /** The connection is lost. */
-  lose(): void {
-    this.#become("reconnecting", new FakeError("unavailable", "the connection was closed (1006)"));
+  lose(why: unknown = new FakeError("unavailable", "the connection was closed (1006)")): void {
+    this.#become("reconnecting", why);
   }
 
   /** It is back, with the session or another. */

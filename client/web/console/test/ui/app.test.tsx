@@ -1,16 +1,7 @@
-import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { App } from "../../src/app.js";
-import { startClock } from "../../src/data/clock.js";
-import { Http } from "../../src/data/http.js";
-import { watchRoute } from "../../src/route.js";
-import { Session } from "../../src/session/session.js";
-import { startShortcuts } from "../../src/ui/shortcuts.js";
-import { startTheme } from "../../src/theme.js";
-import { metricsText } from "../fake/metrics-server.js";
-import { FakeCluster } from "../fake/sdk.js";
-import type { FakeClient } from "../fake/sdk.js";
+import type { FakeClient, FakeCluster } from "../fake/sdk.js";
+import { field, find, pass, press, Shown, submit, type, visit } from "./shown.js";
 
 // There is no canvas here: what is drawn is looked at in a browser.
 vi.mock("uplot", () => ({
@@ -23,94 +14,21 @@ vi.mock("uplot", () => ({
 }));
 vi.mock("uplot/dist/uPlot.min.css", () => ({}));
 
+let shown: Shown;
 let cluster: FakeCluster;
-let session: Session;
 let place: HTMLElement;
-const stops: (() => void)[] = [];
 
 beforeEach(() => {
-  vi.useFakeTimers();
-  sessionStorage.clear();
-  localStorage.clear();
-  location.hash = "#/";
-  vi.stubGlobal("fetch", (url: URL) =>
-    Promise.resolve(
-      url.pathname === "/metrics"
-        ? new Response(metricsText(600))
-        : new Response(JSON.stringify({ code: "not_found" }), { status: 404 }),
-    ),
-  );
-  cluster = new FakeCluster(0);
-  session = new Session(cluster.connect, "ws://127.0.0.1/ws");
-  const http = new Http("http://127.0.0.1/", () => session.credentials);
-  startTheme();
-  stops.push(startClock(), watchRoute(), startShortcuts());
-  place = document.createElement("div");
-  document.body.append(place);
-  void act(() => {
-    render(<App session={session} http={http} />, place);
-  });
+  shown = new Shown();
+  ({ cluster, place } = shown);
 });
 
 afterEach(() => {
-  void act(() => {
-    render(null, place);
-  });
-  place.remove();
-  for (const stop of stops.splice(0)) stop();
-  vi.useRealTimers();
+  shown.end();
 });
 
-/** Lets what has been started come to its end. */
-async function pass(ms = 1_000): Promise<void> {
-  await act(async () => {
-    await vi.advanceTimersByTimeAsync(ms);
-  });
-}
-
-function find(selector: string, text = ""): HTMLElement {
-  const all = [...document.querySelectorAll<HTMLElement>(selector)];
-  const found = all.find((it) => it.textContent.includes(text));
-  if (found === undefined) throw new Error(`no ${selector} with ${text} in ${place.innerHTML}`);
-  return found;
-}
-
-/** The input that a label belongs to. */
-function field(label: string): HTMLInputElement {
-  const found = document.getElementById(find("label", label).getAttribute("for") ?? "");
-  if (found === null) throw new Error(`the label ${label} has no input`);
-  return found as HTMLInputElement;
-}
-
-async function type(label: string, text: string): Promise<void> {
-  const input = field(label);
-  input.value = text;
-  input.dispatchEvent(new Event("input", { bubbles: true }));
-  await pass(0);
-}
-
-async function press(selector: string, text = ""): Promise<void> {
-  find(selector, text).click();
-  await pass();
-}
-
-async function submit(selector = "form"): Promise<void> {
-  find(selector).dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
-  await pass();
-}
-
-async function visit(hash: string): Promise<void> {
-  location.hash = hash;
-  window.dispatchEvent(new Event("hashchange"));
-  await pass();
-}
-
-async function signIn(): Promise<FakeClient> {
-  await type("Token", "right");
-  await submit();
-  const [client] = cluster.clients;
-  if (client === undefined) throw new Error("no client");
-  return client;
+function signIn(): Promise<FakeClient> {
+  return shown.signIn();
 }
 
 describe("signing in", () => {
@@ -274,15 +192,6 @@ describe("limits", () => {
     await press("dialog button", "Close");
     await pass(6_000);
     expect(find("tr", "import").querySelector("strong")?.textContent).toBe("concurrency 2");
-  });
-});
-
-describe("sessions", () => {
-  it("say where a node does not list them", async () => {
-    await signIn();
-    await visit("#/sessions");
-    expect(find("section", "Sessions of the node").textContent).toContain("Not available");
-    expect(find("section", "This tab").textContent).toContain("node-1");
   });
 });
 
