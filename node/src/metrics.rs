@@ -8,7 +8,6 @@ use metrics::{
 use selvedge_protocol::{ErrorCode, OperationType};
 
 use crate::bridge::Process;
-use crate::edge::admission::Verdict;
 use crate::limit::{Level, LimitName};
 use crate::processing::BreakerState;
 
@@ -36,7 +35,7 @@ pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
 /// From the whole head of a request to the head of its answer, seconds. Label: `route`.
 pub const HTTP_SECONDS: &str = "selvedge_http_seconds";
 
-/// First packets of connections over QUIC. Label: `outcome` (accepted, retried, refused, ignored).
+/// First packets of connections over QUIC. Label: `outcome` (accepted, retried, refused, ignored, filtered).
 pub const HANDSHAKES: &str = "selvedge_handshakes_total";
 /// Prefixes of addresses that tried lately.
 pub const HANDSHAKE_PREFIXES: &str = "selvedge_handshake_prefixes";
@@ -103,8 +102,8 @@ pub fn describe() {
 }
 
 /// So many first packets came to this.
-pub(crate) fn handshakes(outcome: Verdict, count: u64) {
-    counter!(HANDSHAKES, "outcome" => outcome.name()).increment(count);
+pub(crate) fn handshakes(outcome: &'static str, count: u64) {
+    counter!(HANDSHAKES, "outcome" => outcome).increment(count);
 }
 
 /// Accounts of prefixes that owe something.

@@ -256,7 +256,7 @@ impl Authenticator for People {
 }
 
 /// What this process has counted.
-fn metrics() -> PrometheusHandle {
+pub(crate) fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     let install = || {
         let handle = PrometheusBuilder::new().install_recorder().unwrap();

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, HostConfig};
 use selvedge_cluster::forward::ForwardConfig;
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
 use selvedge_cluster::peer::{Credentials, Inbound, Links, Listener, ListenerConfig};
 use selvedge_cluster::plan::{Candidate, Plan};
@@ -109,6 +110,7 @@ impl Cluster {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
+            admission: AdmissionConfig::between_nodes(),
         };
         let listener = Listener::bind(&listening, credentials).unwrap();
         self.enter(name, roles, listener.local_addr().to_string(), operations);
@@ -252,6 +254,7 @@ impl Cluster {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
+            admission: AdmissionConfig::between_nodes(),
         };
         let listener = Listener::bind(&listening, credentials).unwrap();
         let operations = vec!["steps".to_owned()];
