@@ -35,6 +35,9 @@ pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
 /// From the whole head of a request to the head of its answer, seconds. Label: `route`.
 pub const HTTP_SECONDS: &str = "selvedge_http_seconds";
 
+/// Connections over HTTP. Label: `outcome` (accepted, refused).
+pub const HTTP_CONNECTIONS: &str = "selvedge_http_connections_total";
+
 /// First packets of connections over QUIC. Label: `outcome` (accepted, retried, refused, ignored, filtered).
 pub const HANDSHAKES: &str = "selvedge_handshakes_total";
 /// Prefixes of addresses that tried lately.
@@ -84,6 +87,10 @@ pub fn describe() {
         "time from a request's head to that of its answer"
     );
     describe_counter!(
+        HTTP_CONNECTIONS,
+        "connections over HTTP that came, by what became of them"
+    );
+    describe_counter!(
         HANDSHAKES,
         "first packets of connections over QUIC, by what became of them"
     );
@@ -99,6 +106,22 @@ pub fn describe() {
     describe_gauge!(PROCESS_MEMORY, Unit::Bytes, "memory that is in use");
     describe_gauge!(PROCESS_CPU, Unit::Seconds, "processor time that was used");
     describe_gauge!(PROCESS_FILES, "open files and sockets");
+}
+
+/// A connection over HTTP was let in, or closed at once.
+pub(crate) fn http_connection(entered: Entered) {
+    let outcome = match entered {
+        Entered::Yes => "accepted",
+        Entered::No => "refused",
+    };
+    counter!(HTTP_CONNECTIONS, "outcome" => outcome).increment(1);
+}
+
+/// Whether a connection was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    Yes,
+    No,
 }
 
 /// So many first packets came to this.

@@ -3,6 +3,7 @@
 mod actors;
 pub(crate) mod client;
 mod cluster;
+mod flood;
 mod graphql;
 mod health;
 mod negotiation;
@@ -11,6 +12,7 @@ mod operations;
 mod sessions;
 mod slow;
 mod sse;
+mod tls;
 pub(crate) mod websocket;
 mod wrong;
 
