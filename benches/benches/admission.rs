@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use selvedge_node::edge::admission::{Admission, AdmissionConfig, Attempt, Proof, Rate, Verdict};
+use selvedge_protocol::limits::EDGE_ACCOUNTS_MAX;
 
 /// Some times what there is room for.
 const PREFIXES: u32 = 1_000_000;
@@ -43,7 +44,7 @@ fn full(configure: impl FnOnce(&mut AdmissionConfig)) -> Admission {
         ..AdmissionConfig::default()
     };
     configure(&mut config);
-    let mut admission = Admission::new(config, 7);
+    let mut admission = Admission::new(config, EDGE_ACCOUNTS_MAX, 7);
     for number in 0..PREFIXES {
         for proof in [Proof::None, Proof::Retry] {
             let attempt = attempt(number, proof);

@@ -18,6 +18,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsage
 use rustls::RootCertStore;
 use rustls::pki_types::PrivateKeyDer;
 use selvedge_cluster::Clock;
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::peer::{
     Credentials, Dialer, Listener, ListenerConfig, PeerFiles, Target, node_domain,
 };
@@ -149,6 +150,7 @@ async fn remote(files: PeerFiles, store: Arc<dyn Store>) -> Result<Remote, Faile
     let config = ListenerConfig {
         node: "storage".to_owned(),
         address: loopback(),
+        admission: AdmissionConfig::between_nodes(),
     };
     let listener = Listener::bind(&config, credentials.clone())?;
     let target = Target {

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod bulletin;
 pub mod clock;
 pub mod forward;
+pub mod gate;
 pub mod membership;
 pub mod metrics;
 pub mod ownership;

@@ -16,6 +16,9 @@ pub const ACTOR_COMMIT_ANSWERS: &str = "selvedge_actor_commit_answers";
 pub const ACTOR_REQUESTS_OVERLOADED: &str = "selvedge_actor_requests_overloaded_total";
 pub const ACTOR_MESSAGES_REFUSED: &str = "selvedge_actor_messages_refused_total";
 
+/// First packets of connections between nodes. Label: `outcome` (accepted, retried, refused, ignored, filtered).
+pub const PEER_HANDSHAKES: &str = "selvedge_peer_handshakes_total";
+
 /// How long FoundationDB takes to give a version, as every transaction that reads asks for one: seconds.
 pub const FDB_ANSWER_SECONDS: &str = "selvedge_fdb_answer_seconds";
 /// 1 while FoundationDB answers.
@@ -53,6 +56,10 @@ pub fn describe() {
     describe_counter!(
         ACTOR_MESSAGES_REFUSED,
         "messages from one actor to another that were refused for good"
+    );
+    describe_counter!(
+        PEER_HANDSHAKES,
+        "first packets of connections between nodes, by what became of them"
     );
     describe_histogram!(
         FDB_ANSWER_SECONDS,
@@ -97,6 +104,13 @@ static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
     overloaded: counter!(ACTOR_REQUESTS_OVERLOADED),
     messages_refused: counter!(ACTOR_MESSAGES_REFUSED),
 });
+
+/// So many first packets of nodes came to this; what never happens is not shown.
+pub(crate) fn peer_handshakes(outcome: &'static str, count: u64) {
+    if count > 0 {
+        counter!(PEER_HANDSHAKES, "outcome" => outcome).increment(count);
+    }
+}
 
 pub(crate) fn activated() {
     HANDLES.activated.increment(1);

@@ -8,7 +8,6 @@ use metrics::{
 use selvedge_protocol::{ErrorCode, OperationType};
 
 use crate::bridge::Process;
-use crate::edge::admission::Verdict;
 use crate::identity::{CredentialFault, LoginOutcome};
 use crate::limit::{Level, LimitName};
 use crate::processing::BreakerState;
@@ -41,7 +40,10 @@ pub const HTTP_REQUESTS: &str = "selvedge_http_requests_total";
 /// From the whole head of a request to the head of its answer, seconds. Label: `route`.
 pub const HTTP_SECONDS: &str = "selvedge_http_seconds";
 
-/// First packets of connections over QUIC. Label: `outcome` (accepted, retried, refused, ignored).
+/// Connections over HTTP. Label: `outcome` (accepted, refused).
+pub const HTTP_CONNECTIONS: &str = "selvedge_http_connections_total";
+
+/// First packets of connections over QUIC. Label: `outcome` (accepted, retried, refused, ignored, filtered).
 pub const HANDSHAKES: &str = "selvedge_handshakes_total";
 /// Prefixes of addresses that tried lately.
 pub const HANDSHAKE_PREFIXES: &str = "selvedge_handshake_prefixes";
@@ -95,6 +97,10 @@ pub fn describe() {
         "time from a request's head to that of its answer"
     );
     describe_counter!(
+        HTTP_CONNECTIONS,
+        "connections over HTTP that came, by what became of them"
+    );
+    describe_counter!(
         HANDSHAKES,
         "first packets of connections over QUIC, by what became of them"
     );
@@ -122,9 +128,25 @@ pub(crate) fn credential_refused(fault: CredentialFault) {
     counter!(CREDENTIALS_REFUSED, "reason" => fault.name()).increment(1);
 }
 
+/// A connection over HTTP was let in, or closed at once.
+pub(crate) fn http_connection(entered: Entered) {
+    let outcome = match entered {
+        Entered::Yes => "accepted",
+        Entered::No => "refused",
+    };
+    counter!(HTTP_CONNECTIONS, "outcome" => outcome).increment(1);
+}
+
+/// Whether a connection was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    Yes,
+    No,
+}
+
 /// So many first packets came to this.
-pub(crate) fn handshakes(outcome: Verdict, count: u64) {
-    counter!(HANDSHAKES, "outcome" => outcome.name()).increment(count);
+pub(crate) fn handshakes(outcome: &'static str, count: u64) {
+    counter!(HANDSHAKES, "outcome" => outcome).increment(count);
 }
 
 /// Accounts of prefixes that owe something.

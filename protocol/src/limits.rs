@@ -44,8 +44,11 @@ pub const STORE_RANGE_KEY_BYTES_MAX: usize = STORE_KEY_BYTES_MAX + 1;
 pub const PEER_CONNECTIONS_MAX: usize = 256;
 /// Of these, connections of one node that are not agreed on: the newest, and some that it has given up a moment ago.
 pub const PEER_CONNECTIONS_PER_NODE_MAX: usize = 4;
-/// Of these, handshakes under way: all nodes of a cluster may come back at once.
-pub const PEER_HANDSHAKES_MAX: usize = 128;
+/// First packets that wait to be decided about: all nodes of a cluster may come back at once, each twice.
+pub const PEER_INCOMING_MAX: usize = 256;
+/// Prefixes of addresses that a peer port remembers what they did lately, of each sort: at 36 bytes 150 kB in all, as
+/// there may be many ports in one process of a test. Nodes are far fewer.
+pub const PEER_ACCOUNTS_MAX: usize = 4_096;
 /// How long a handshake between nodes may take, milliseconds: three lost packets in a row.
 pub const PEER_HANDSHAKE_MS_MAX: u64 = 5_000;
 /// Silence after which a connection between nodes is given up, milliseconds: so long a node is taken to be
@@ -401,10 +404,12 @@ pub const EVENT_STREAMS_PRINCIPAL_MAX: usize = 1_024;
 pub const EVENT_STREAM_BEAT_MS: u64 = 15_000;
 /// When a client is to come back that lost its stream, milliseconds.
 pub const EVENT_STREAM_RETRY_MS: u64 = 2_000;
-/// Prefixes of addresses that an edge remembers what they did lately, with a proof of their address and without, each:
-/// at 16 bytes 2 MiB in all. Most owe nothing after some milliseconds; to fill it within the five seconds of those that
+/// Prefixes of addresses that an edge remembers what they did lately: without a proof of their address, with one, and
+/// the proofs that they showed. At 16 bytes each 3 MiB in all, and half as many handshakes at 24 bytes. Most owe nothing after some milliseconds; to fill it within the five seconds of those that
 /// owe most, a node would have to accept six thousand handshakes a second.
 pub const EDGE_ACCOUNTS_MAX: usize = 65_536;
+/// Prefixes of addresses that a bridge remembers how many connections they opened lately: at 16 bytes 1 MiB in all.
+pub const BRIDGE_ACCOUNTS_MAX: usize = 65_536;
 /// Proofs of an address that were given at an earlier time and shown, by the day: what is remembered of them takes
 /// 2 MiB for two days. Past it they count for nothing until the next day, and who shows one is asked for another.
 pub const EDGE_TOKENS_USED_MAX: usize = 1_048_576;

@@ -1,5 +1,5 @@
-//! Measures what is before the handshake: what a handshake costs a node that is accepted, asked for a proof, refused
-//! or ignored, and what is left of the rate of an established session while 10,000 first packets a second arrive that
+//! Measures what is before the handshake: what a handshake costs a node that is accepted, asked for a proof, refused,
+//! filtered, or turned away as a full node does it, and what is left of the rate of an established session while 10,000 first packets a second arrive that
 //! nobody means.
 //!
 //! `cargo run --release -p selvedge-benches --example admission_figures`. Nodes and the sender of junk are processes of
@@ -89,7 +89,7 @@ async fn costs(directory: &Path, client: &Client) -> Result<(), Failed> {
     println!("accepted: {accepted:.1} us of processor for a handshake and its end");
     drop(node);
     let junk = Junk::make(JUNK_PER_SECOND).await?;
-    for what in ["retry", "refuse", "ignore"] {
+    for what in ["retry", "refuse", "full", "filter"] {
         let node = Node::start(what, directory)?;
         junk.send(node.address, TURNED_AWAY / 10).await?;
         let before = node.cpu_ms()?;

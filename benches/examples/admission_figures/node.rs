@@ -51,7 +51,9 @@ pub(crate) async fn serve(what: &str, directory: &Path) -> Result<(), Failed> {
             config.connections_max = 0;
             config.admission = all;
         }
-        "ignore" => {
+        // Refuses as many a second as by default, and filters the others.
+        "full" => config.connections_max = 0,
+        "filter" => {
             config.connections_max = 0;
             config.admission = AdmissionConfig {
                 refusals: ONE,

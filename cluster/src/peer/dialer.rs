@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime,
-    TransportConfig,
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, TokenMemoryCache,
+    TokioRuntime, TransportConfig,
 };
 use selvedge_protocol::limits::PEER_HANDSHAKE_MS_MAX;
 
@@ -103,6 +103,8 @@ impl ConnectError {
 pub struct Dialer {
     credentials: Credentials,
     endpoints: Arc<Mutex<Endpoints>>,
+    /// What nodes have given to this one, to be known by it the next time.
+    proofs: Arc<TokenMemoryCache>,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +119,7 @@ impl Dialer {
         Self {
             credentials,
             endpoints: Arc::default(),
+            proofs: Arc::default(),
         }
     }
 
@@ -137,6 +140,7 @@ impl Dialer {
         Self {
             credentials,
             endpoints: Arc::new(Mutex::new(endpoints)),
+            proofs: Arc::default(),
         }
     }
 
@@ -190,7 +194,9 @@ impl Dialer {
         let identity = self.credentials.current();
         let crypto = tls::client(&identity, expected).map_err(|error| socket(error.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(transport);
+        config
+            .transport_config(transport)
+            .token_store(Arc::<TokenMemoryCache>::clone(&self.proofs));
         let connecting = self
             .endpoint(address)
             .map_err(|error| socket(error.to_string()))?

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use quinn::{
-    AsyncUdpSocket, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt,
+    AsyncUdpSocket, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime, VarInt,
 };
 use selvedge_protocol::limits::{
-    PEER_CONNECTIONS_MAX, PEER_HANDSHAKE_MS_MAX, PEER_HANDSHAKES_MAX, STORE_TRANSACTION_MS_MAX,
+    PEER_ACCOUNTS_MAX, PEER_CONNECTIONS_MAX, PEER_HANDSHAKE_MS_MAX, PEER_INCOMING_MAX,
+    STORE_TRANSACTION_MS_MAX,
 };
 use selvedge_protocol::peer::{Service, close};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::credentials::Credentials;
 use super::dialer::Dialer;
@@ -26,7 +28,9 @@ use super::reset::ResetKey;
 use super::served::Port;
 use super::stream::PeerStream;
 use super::{tls, transport};
-use crate::Clock;
+use crate::gate::admission::AdmissionConfig;
+use crate::gate::{Gate, GateConfig, HandshakePermit, Passage, Proofs, TokenKey};
+use crate::{Clock, metrics};
 
 /// Where a node listens, and what it is called.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct ListenerConfig {
     pub node: String,
     /// Port 0 asks for a free one.
     pub address: SocketAddr,
+    /// Who may begin a handshake.
+    pub admission: AdmissionConfig,
 }
 
 /// Why the peer port cannot be opened.
@@ -90,6 +96,8 @@ impl Stopping {
 #[derive(Debug)]
 pub struct Listener {
     endpoint: Endpoint,
+    gate: Arc<Gate>,
+    proofs: Proofs,
     credentials: Credentials,
     node: String,
     address: SocketAddr,
@@ -102,9 +110,9 @@ pub struct Listener {
 impl Listener {
     /// Binds the socket. Connections are taken once it runs. Needs a tokio runtime.
     pub fn bind(config: &ListenerConfig, credentials: Credentials) -> Result<Self, ListenError> {
-        Self::open(config, credentials, |settings, server| {
-            let socket = transport::socket(config.address)?;
-            Endpoint::new(settings, Some(server), socket, Arc::new(TokioRuntime))
+        let seed = None;
+        Self::open(config, credentials, seed, || {
+            TokioRuntime.wrap_udp_socket(transport::socket(config.address)?)
         })
     }
 
@@ -116,20 +124,19 @@ impl Listener {
         socket: Arc<dyn AsyncUdpSocket>,
         seed: [u8; 32],
     ) -> Result<Self, ListenError> {
-        Self::open(config, credentials, |mut settings, server| {
-            settings.rng_seed(Some(seed));
-            let runtime = Arc::new(TokioRuntime);
-            Endpoint::new_with_abstract_socket(settings, Some(server), socket, runtime)
-        })
+        Self::open(config, credentials, Some(seed), || Ok(socket))
     }
 
     fn open(
         config: &ListenerConfig,
         credentials: Credentials,
-        endpoint: impl FnOnce(EndpointConfig, ServerConfig) -> io::Result<Endpoint>,
+        seed: Option<[u8; 32]>,
+        socket: impl FnOnce() -> io::Result<Arc<dyn AsyncUdpSocket>>,
     ) -> Result<Self, ListenError> {
         let identity = credentials.current();
-        let server = server_config(&identity).map_err(ListenError::Tls)?;
+        // Nodes that were here before pass first, also after this one has started again.
+        let proofs = Proofs::new(TokenKey::of_cluster(identity.key.secret_der()));
+        let server = server_config(&identity, &proofs).map_err(ListenError::Tls)?;
         let bind = |source| ListenError::Bind {
             address: config.address,
             source,
@@ -137,11 +144,25 @@ impl Listener {
         // Nodes that share a certificate, as in development, differ in their name or port.
         let of = format!("{} at {}", config.node, config.address);
         let reset = ResetKey::of_node(identity.key.secret_der(), &of);
-        let endpoint = endpoint(reset.endpoint_config(), server).map_err(bind)?;
+        let mut settings: EndpointConfig = reset.endpoint_config();
+        settings.rng_seed(seed);
+        let of_gate = GateConfig {
+            port: "peers",
+            admission: config.admission,
+            accounts_max: PEER_ACCOUNTS_MAX,
+            connections_max: PEER_CONNECTIONS_MAX,
+        };
+        let gate = Gate::new(&of_gate, proofs.clone(), Clock::system());
+        let socket = gate.before(socket().map_err(bind)?);
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = Endpoint::new_with_abstract_socket(settings, Some(server), socket, runtime)
+            .map_err(bind)?;
         let (serve, dialled) = mpsc::channel(PEER_CONNECTIONS_MAX);
         Ok(Self {
             address: endpoint.local_addr().map_err(bind)?,
             endpoint,
+            gate,
+            proofs,
             credentials,
             node: config.node.clone(),
             links: OnceLock::new(),
@@ -180,7 +201,8 @@ impl Listener {
             stopping: Stopping(stopping),
             links: self.links.get().cloned(),
         };
-        let handshakes = Arc::new(Semaphore::new(PEER_HANDSHAKES_MAX));
+        let mut ticks = tokio::time::interval(TELL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut identities = self.credentials.subscribe();
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
@@ -188,12 +210,17 @@ impl Listener {
             tokio::select! {
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
-                    let Some(permit) = self.admit(&handshakes) else {
-                        incoming.refuse();
-                        continue;
-                    };
-                    connections.spawn(connection(incoming, permit, port.clone()));
+                    match self.gate.decide(&incoming, self.endpoint.open_connections()) {
+                        Passage::Accept(permit) => {
+                            connections.spawn(connection(incoming, permit, port.clone()));
+                        }
+                        // Only a validated address fails, and such are never asked again.
+                        Passage::Retry => drop(incoming.retry()),
+                        Passage::Refuse => incoming.refuse(),
+                        Passage::Ignore => incoming.ignore(),
+                    }
                 }
+                _ = ticks.tick() => self.tell(),
                 Some(dialled) = self.dialled.recv() => {
                     connections.spawn(port.clone().dialled(dialled));
                 }
@@ -201,7 +228,7 @@ impl Listener {
                 Ok(()) = identities.changed() => {
                     let identity = Arc::clone(&identities.borrow_and_update());
                     // It was checked when it was read.
-                    if let Ok(server) = server_config(&identity) {
+                    if let Ok(server) = server_config(&identity, &self.proofs) {
                         self.endpoint.set_server_config(Some(server));
                     }
                 }
@@ -218,27 +245,28 @@ impl Listener {
         let _ = tokio::time::timeout(CLOSE_MAX, self.endpoint.wait_idle()).await;
     }
 
-    fn admit(&self, handshakes: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        if self.endpoint.open_connections() >= PEER_CONNECTIONS_MAX {
-            return None;
+    fn tell(&self) {
+        let told = self.gate.tell(self.endpoint.open_connections());
+        for (outcome, count) in told.outcomes {
+            metrics::peer_handshakes(outcome, count);
         }
-        Arc::clone(handshakes).try_acquire_owned().ok()
     }
 }
 
-fn server_config(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
+fn server_config(identity: &Identity, proofs: &Proofs) -> Result<ServerConfig, rustls::Error> {
     let mut server = ServerConfig::with_crypto(Arc::new(tls::server(identity)?));
+    proofs.given_by(&mut server);
     server
         .transport_config(transport::listening())
         .migration(true)
-        .max_incoming(PEER_HANDSHAKES_MAX)
+        .max_incoming(PEER_INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)
-        .incoming_buffer_size_total(INCOMING_BUFFER_BYTES * PEER_HANDSHAKES_MAX as u64);
+        .incoming_buffer_size_total(INCOMING_BUFFER_BYTES * PEER_INCOMING_MAX as u64);
     Ok(server)
 }
 
 /// One connection, from its handshake to its end.
-async fn connection(incoming: Incoming, handshake: OwnedSemaphorePermit, port: Port) {
+async fn connection(incoming: Incoming, handshake: HandshakePermit, port: Port) {
     let address = incoming.remote_address();
     let connected = tokio::time::timeout(HANDSHAKE_MAX, incoming).await;
     drop(handshake);
@@ -252,6 +280,8 @@ async fn connection(incoming: Incoming, handshake: OwnedSemaphorePermit, port: P
     }
 }
 
+/// How often it is told what became of handshakes: the log has a line at most as often.
+const TELL: Duration = Duration::from_secs(1);
 /// The first packets of one connection: a ClientHello with post-quantum keys is two.
 const INCOMING_BUFFER_BYTES: u64 = 8 * 1024;
 const HANDSHAKE_MAX: Duration = Duration::from_millis(PEER_HANDSHAKE_MS_MAX);

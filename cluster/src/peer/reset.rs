@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use aws_lc_rs::{hmac, rand};
-use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
+use aws_lc_rs::hmac;
+use quinn::EndpointConfig;
+
+use crate::gate::CheckedIds;
 
 /// The key of one node's resets: the same after a restart. No two nodes share one, as either could be made
 /// to end the other's connections.
@@ -26,30 +27,11 @@ impl ResetKey {
     /// The settings of an endpoint that resets the connections of its node's earlier processes.
     pub fn endpoint_config(&self) -> EndpointConfig {
         let mut config = EndpointConfig::new(Arc::new(self.0.clone()));
-        config.cid_generator(|| Box::new(RandomIds));
+        let mut key = [0; 16];
+        let derived = hmac::sign(&self.0, b"connection ids");
+        key.copy_from_slice(&derived.as_ref()[..16]);
+        config.cid_generator(move || Box::new(CheckedIds::new(key)));
         config
-    }
-}
-
-/// Connection ids that any process of the node takes for possible; quinn's own are those of one process,
-/// and packets with others get no answer.
-#[derive(Debug, Clone, Copy)]
-struct RandomIds;
-
-impl ConnectionIdGenerator for RandomIds {
-    fn generate_cid(&mut self) -> ConnectionId {
-        let mut id = [0; ID_BYTES];
-        let filled = rand::fill(&mut id);
-        assert!(filled.is_ok(), "the system gives no random bytes");
-        ConnectionId::new(&id)
-    }
-
-    fn cid_len(&self) -> usize {
-        ID_BYTES
-    }
-
-    fn cid_lifetime(&self) -> Option<Duration> {
-        None
     }
 }
 
@@ -58,6 +40,3 @@ impl fmt::Debug for ResetKey {
         f.write_str("ResetKey(…)")
     }
 }
-
-/// As many as quinn's own have: no two of a million connections are likely to be the same.
-const ID_BYTES: usize = 8;

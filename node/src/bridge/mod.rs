@@ -6,9 +6,12 @@
 
 mod console;
 mod credentials;
+mod door;
+mod front;
 mod graphql;
 mod health;
 mod hold;
+mod http;
 mod inside;
 mod lane;
 mod origin;
@@ -26,6 +29,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::edge::EdgeTls;
+use crate::edge::admission::{Rate, StreamLimits};
 
 pub use graphql::Introspection;
 pub use health::{About, Health, Part, WebTransport};
@@ -44,8 +48,8 @@ pub struct BridgeConfig {
     pub tls: Option<EdgeTls>,
     /// Threads that serve.
     pub threads: usize,
-    /// Connections in all; more wait to be accepted.
-    pub connections_max: usize,
+    /// Connections in all, and how fast those of a prefix may come; more are closed at once.
+    pub connections: StreamLimits,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
     /// How long the head of a request may take.
@@ -66,13 +70,20 @@ pub struct BridgeConfig {
 impl BridgeConfig {
     /// The defaults, on this address.
     pub fn new(address: SocketAddr) -> Self {
+        let rate = |per_second, burst| Rate { per_second, burst };
         Self {
             address,
             tls: None,
             threads: std::thread::available_parallelism()
                 .map_or(2, usize::from)
                 .min(THREADS_MAX),
-            connections_max: 50_000, // at 24 KiB each 1.2 GB
+            connections: StreamLimits {
+                connections_max: 50_000,        // at 24 KiB each 1.2 GB
+                handshakes_max: 2_048,          // at 20 kB each 40 MB, and as many as the edge has
+                address: rate(1_000, 5_000), // a proxy in front, or an office that comes back at once
+                network: rate(2_000, 10_000), // two of these
+                loopback: rate(20_000, 20_000), // a proxy on this machine, and tests: as fast as a node is
+            },
             body_bytes_max: BODY_BYTES_MAX,
             head: Duration::from_secs(5), // slow heads are attacks before they are slow links
             keep_alive: Duration::from_secs(60), // browsers come back within it

@@ -2,20 +2,24 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{io, thread};
 
-use actix_web::dev::ServerHandle;
+use actix_web::App;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::rt::System;
 use actix_web::web::{self, Data, PayloadConfig};
-use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
 use rustls::version::TLS13;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
+use crate::bridge::door::Door;
+use crate::bridge::front::{Front, Plain, Tls};
 use crate::bridge::graphql::Engine;
 use crate::bridge::hold::{Common, Draining, held};
+use crate::bridge::http::HttpConfig;
 use crate::bridge::own_origin::{OwnOrigin, Scheme};
 use crate::bridge::rest::Streams;
 use crate::bridge::websocket::WebSockets;
@@ -128,7 +132,8 @@ impl Bridge {
             address,
         } = self;
         let (head, keep_alive) = (config.head, config.keep_alive);
-        let (threads, connections) = (config.threads, config.connections_max);
+        let (threads, connections) = (config.threads, config.connections);
+        let door = Door::new(connections, inside.clock.clone());
         let graphql = Data::new(Engine::new(config.graphql_introspection));
         let websockets = Data::new(WebSockets::new(config.websocket.clone()));
         let bytes_max = config.body_bytes_max;
@@ -156,18 +161,38 @@ impl Bridge {
                 .configure(routes::routes)
                 .default_service(web::to(routes::nothing))
         };
+        let http = HttpConfig {
+            address,
+            head,
+            keep_alive,
+        };
         System::new().block_on(async move {
-            let server = HttpServer::new(application)
+            let server = Server::build()
                 .workers(threads)
                 .worker_max_blocking_threads(1)
-                .max_connections(connections.div_ceil(threads.max(1)))
-                .client_request_timeout(head)
-                .keep_alive(keep_alive)
+                .max_concurrent_connections(of_thread(connections.connections_max, threads))
                 .shutdown_timeout(SHUTDOWN_SECONDS)
                 .disable_signals();
+            let signal = server.graceful_shutdown_signal();
+            // Connections that are kept for a next request end with it.
+            let stops = move || {
+                let signal = signal.clone();
+                async move { signal.notified().await }
+            };
             let server = match tls {
-                None => server.listen(listener)?,
-                Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+                None => server.listen(NAME, listener, move || Front {
+                    door: Arc::clone(&door),
+                    opening: Plain,
+                    http: http.serves(application(), stops.clone()),
+                })?,
+                Some(tls) => {
+                    let opening = Tls::new(tls);
+                    server.listen(NAME, listener, move || Front {
+                        door: Arc::clone(&door),
+                        opening: opening.clone(),
+                        http: http.serves(application(), stops.clone()),
+                    })?
+                }
             };
             let server = server.run();
             // An error is a node that has ended already: the server goes with its handle.
@@ -175,6 +200,18 @@ impl Bridge {
             server.await
         })
     }
+}
+
+/// Connections that one thread takes: those who are turned away are there for a moment as well, and no thread has fewer
+/// than its share.
+const fn of_thread(connections_max: usize, threads: usize) -> usize {
+    let threads = match threads {
+        0 => 1,
+        1.. => threads,
+    };
+    connections_max
+        .saturating_add(TURNED_AWAY)
+        .div_ceil(threads)
 }
 
 fn tls(files: EdgeTls) -> Result<ServerConfig, BindError> {
@@ -208,10 +245,15 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
 /// How long a client may take nothing of what waits for it before the system ends its connection: twice as long as a
 /// WebSocket waits, which has something to say then, and for answers that nobody else waits for.
 #[cfg(target_os = "linux")]
-const UNREAD: std::time::Duration = std::time::Duration::from_secs(60);
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// Connections that wait to be accepted: a thousand clients at once.
 const BACKLOG: i32 = 1_024;
+
+/// Connections over the most that there may be: the last ones for this machine, and those that are turned away.
+const TURNED_AWAY: usize = 1_024;
+/// What the system and the log call it.
+const NAME: &str = "bridge";
 
 /// How long requests under way may take once all sessions have ended, seconds.
 const SHUTDOWN_SECONDS: u64 = 5;

@@ -11,14 +11,11 @@
 //!
 //! Browsers come to the same port by WebTransport: `wire` is what differs, and `web` how they get there.
 
-pub mod admission;
 mod answer;
 mod close;
 mod connection;
-mod gate;
 mod payload;
 mod subscription;
-mod token;
 mod transport;
 mod web;
 mod wire;
@@ -28,15 +25,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Endpoint, Incoming};
-use selvedge_protocol::limits::SESSION_STREAMS_MAX;
+use selvedge_cluster::gate::{Gate, GateConfig, HandshakePermit, Passage, Proofs};
+use selvedge_protocol::limits::{EDGE_ACCOUNTS_MAX, SESSION_STREAMS_MAX};
 use tokio::time::MissedTickBehavior;
 
 use crate::edge::admission::AdmissionConfig;
-use crate::edge::gate::{Gate, HandshakePermit, Passage};
+use crate::edge::transport::Behind;
+use crate::metrics;
 use crate::session::{NodeRoom, PayloadRoom, Sessions};
 
+pub use selvedge_cluster::gate::{TokenKey, admission};
 pub use selvedge_cluster::peer::ResetKey;
-pub use token::TokenKey;
 pub use transport::{BindError, BrowserTls, EdgeTls};
 pub(crate) use web::is_at;
 
@@ -135,12 +134,25 @@ impl Edge {
     /// Binds the socket. Connections are accepted once it runs. Needs a tokio runtime.
     pub fn bind(config: EdgeConfig, tls: EdgeTls, sessions: Sessions) -> Result<Self, BindError> {
         let browser_certificate = tls.browsers.as_ref().and_then(BrowserTls::sha256);
-        let endpoint = transport::endpoint(&config, tls, sessions.idle())?;
+        let key = config.token_key.clone();
+        let proofs = Proofs::new(key.unwrap_or_else(TokenKey::of_process));
+        let of_gate = GateConfig {
+            port: "clients",
+            admission: config.admission,
+            accounts_max: EDGE_ACCOUNTS_MAX,
+            connections_max: config.connections_max,
+        };
+        let gate = Gate::new(&of_gate, proofs.clone(), sessions.clock().clone());
+        let behind = Behind {
+            gate: &gate,
+            proofs: &proofs,
+        };
+        let endpoint = transport::endpoint(&config, tls, sessions.idle(), behind)?;
         Ok(Self {
             endpoint,
             browser_certificate,
             shared: Arc::new(Shared {
-                gate: Gate::new(config.admission, sessions.clock().clone()),
+                gate,
                 payload_room: PayloadRoom::new(config.payload_bytes_max),
                 answer_room: NodeRoom::new(config.answer_bytes_max),
                 config,
@@ -170,28 +182,28 @@ impl Edge {
         tokio::pin!(shutdown);
         let mut ticks = tokio::time::interval(TELL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let connections_max = shared.config.connections_max;
         let result = loop {
             tokio::select! {
                 incoming = endpoint.accept() => match incoming {
-                    Some(incoming) => admit(&endpoint, &shared, incoming, connections_max),
+                    Some(incoming) => admit(&endpoint, &shared, incoming),
                     None => break Ok(()),
                 },
-                _ = ticks.tick() => shared.gate.tell(),
+                _ = ticks.tick() => tell(&endpoint, &shared.gate),
                 () = &mut shutdown => break Ok(()),
                 () = sessions.failed() => break Err(RunError::Sessions),
             }
         };
+        // Unanswered, those who come now would wait for their own time limit.
+        shared.gate.close();
         let drain = drain(&endpoint, &shared);
         tokio::pin!(drain);
         loop {
             tokio::select! {
                 () = &mut drain => break,
-                // As if there were no room at all. Unanswered, they would wait for their own time limit.
-                Some(incoming) = endpoint.accept() => admit(&endpoint, &shared, incoming, 0),
+                Some(incoming) = endpoint.accept() => admit(&endpoint, &shared, incoming),
             }
         }
-        shared.gate.tell();
+        tell(&endpoint, &shared.gate);
         result
     }
 }
@@ -215,9 +227,8 @@ async fn drain(endpoint: &Endpoint, shared: &Shared) {
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// Decides before the handshake, which is what costs.
-fn admit(endpoint: &Endpoint, shared: &Arc<Shared>, incoming: Incoming, connections_max: usize) {
-    let connections = endpoint.open_connections();
-    match shared.gate.decide(&incoming, connections, connections_max) {
+fn admit(endpoint: &Endpoint, shared: &Arc<Shared>, incoming: Incoming) {
+    match shared.gate.decide(&incoming, endpoint.open_connections()) {
         Passage::Accept(permit) => {
             tokio::spawn(connection::serve(incoming, Arc::clone(shared), permit));
         }
@@ -226,6 +237,15 @@ fn admit(endpoint: &Endpoint, shared: &Arc<Shared>, incoming: Incoming, connecti
         Passage::Refuse => incoming.refuse(),
         Passage::Ignore => incoming.ignore(),
     }
+}
+
+/// Tells metrics and log what became of handshakes.
+fn tell(endpoint: &Endpoint, gate: &Gate) {
+    let told = gate.tell(endpoint.open_connections());
+    for (outcome, count) in told.outcomes {
+        metrics::handshakes(outcome, count);
+    }
+    metrics::handshake_prefixes(told.prefixes);
 }
 
 /// How often it is told what became of handshakes: the log has a line at most as often.

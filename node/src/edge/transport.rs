@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{
-    AckFrequencyConfig, Connection, Endpoint, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    AckFrequencyConfig, Connection, Endpoint, Runtime, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use selvedge_cluster::gate::{Gate, Proofs};
 use selvedge_protocol::limits::WEB_STREAMS_MAX;
 use selvedge_protocol::version::ALPN;
 use sha2::{Digest, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX, token, web};
+use crate::edge::{EdgeConfig, ResetKey, STREAMS_MAX, web};
 
 /// What an edge shows to its clients.
 #[derive(Debug)]
@@ -128,25 +130,32 @@ pub enum BindError {
     Tls(#[source] quinn::crypto::rustls::NoInitialCipherSuite),
 }
 
+/// What stands before the endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind<'a> {
+    pub(super) gate: &'a Arc<Gate>,
+    pub(super) proofs: &'a Proofs,
+}
+
 /// The endpoint of an edge.
 pub(super) fn endpoint(
     config: &EdgeConfig,
     tls: EdgeTls,
     idle: Duration,
+    behind: Behind<'_>,
 ) -> Result<Endpoint, BindError> {
     let speaking = match &config.browsers {
         Some(_) => Speaking::Both,
         None => Speaking::Frames,
     };
     let mut server = server_config(crypto(tls, speaking)?, idle, speaking);
-    if let Some(key) = &config.token_key {
-        server.token_key(key.sealing());
-    }
+    behind.proofs.given_by(&mut server);
     let address = config.address;
     let bind = |source| BindError::Bind { address, source };
-    let socket = socket(address).map_err(bind)?;
+    let socket = socket(address).and_then(|it| TokioRuntime.wrap_udp_socket(it));
+    let socket = behind.gate.before(socket.map_err(bind)?);
     let endpoint = config.reset_key.as_ref().map(ResetKey::endpoint_config);
-    Endpoint::new(
+    Endpoint::new_with_abstract_socket(
         endpoint.unwrap_or_default(),
         Some(server),
         socket,
@@ -217,7 +226,6 @@ fn server_config(crypto: QuicServerConfig, idle: Duration, speaking: Speaking) -
     server
         .transport_config(Arc::new(transport(idle, speaking)))
         .migration(true)
-        .validation_token_config(token::validation())
         // Packets that arrive before their connection was looked at: the loop that looks never waits.
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)

@@ -138,7 +138,15 @@ pub(super) fn bind_bridge(
         bridge.threads = usize::try_from(threads).unwrap_or(usize::MAX);
     }
     if let Some(connections) = table.connections_max {
-        bridge.connections_max = usize::try_from(connections).unwrap_or(usize::MAX);
+        bridge.connections.connections_max = usize::try_from(connections).unwrap_or(usize::MAX);
+    }
+    let limits = &mut bridge.connections;
+    for (rate, given) in [
+        (&mut limits.address, table.address),
+        (&mut limits.network, table.network),
+        (&mut limits.loopback, table.loopback),
+    ] {
+        *rate = given.unwrap_or(*rate);
     }
     match table.graphql_introspection {
         None => {}

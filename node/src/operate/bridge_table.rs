@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::Origins;
+use crate::edge::admission::Rate;
 use crate::identity::check_origin;
+use crate::operate::edge_table;
 use crate::operate::failure::CommandFailure;
 
 /// The table as it is written.
@@ -20,6 +22,12 @@ pub(crate) struct BridgeTable {
     pub(crate) tls: Option<bool>,
     pub(crate) threads: Option<u32>,
     pub(crate) connections_max: Option<u32>,
+    /// New connections of an IPv4 address or IPv6 /64.
+    pub(crate) address: Option<Rate>,
+    /// Of an IPv4 /24 or IPv6 /48.
+    pub(crate) network: Option<Rate>,
+    /// Of this machine, instead of these two.
+    pub(crate) loopback: Option<Rate>,
     /// Whether clients may ask for the GraphQL schema. If it is not given: at a loopback address only.
     pub(crate) graphql_introspection: Option<bool>,
 }
@@ -45,6 +53,15 @@ impl BridgeTable {
             .is_some_and(|count| !(1..=10_000_000).contains(&count))
         {
             return refuse("connections_max", "use 1 to 10000000");
+        }
+        for (key, rate) in [
+            ("address", self.address),
+            ("network", self.network),
+            ("loopback", self.loopback),
+        ] {
+            if let Some(Err((part, remedy))) = rate.map(edge_table::checked_rate) {
+                return refuse(&format!("{key}.{part}"), &remedy);
+            }
         }
         Ok(self)
     }
@@ -72,6 +89,10 @@ mod tests {
                 "bridge.public_url: \"https://node.example/console\": use https://HOST",
             ),
             ("connections_max = 0", "bridge.connections_max: use 1"),
+            (
+                "network = { per_second = 5, burst = 0 }",
+                "bridge.network.burst: use 1",
+            ),
         ] {
             let table: BridgeTable = toml::from_str(text).unwrap();
             let failure = table.checked(ToOwned::to_owned).unwrap_err();

@@ -23,6 +23,7 @@ use crate::operate::fdb_table::FdbTable;
 use crate::operate::identity_table::IdentityTable;
 use crate::operate::limits_table::LimitsTable;
 use crate::operate::origin::{Origins, flag_or_variable};
+use crate::operate::peers_table::PeersTable;
 use crate::operate::privacy::PrivacyTable;
 use crate::operate::session_table::SessionTable;
 use crate::operate::tls_files::{TlsConfig, TlsTable};
@@ -49,6 +50,7 @@ pub(crate) struct NodeConfig {
     pub(crate) tls: TlsConfig,
     pub(crate) fdb: FdbTable,
     pub(crate) edge: AdmissionConfig,
+    pub(crate) peers: AdmissionConfig,
     pub(crate) bridge: BridgeTable,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) identity: IdentityTable,
@@ -106,6 +108,7 @@ struct File {
     tls: TlsTable,
     fdb: FdbTable,
     edge: AdmissionConfig,
+    peers: PeersTable,
     bridge: BridgeTable,
     token_file: Option<PathBuf>,
     identity: IdentityTable,
@@ -163,7 +166,8 @@ impl NodeConfig {
             ready_file: self::ready_file(&by("ready_file"), ready_file)?,
             tls: TlsConfig::of(table, |key| origins.of(key))?,
             fdb: file.fdb.checked(|key| origins.of(key))?,
-            edge: edge_table::checked(file.edge, |key| origins.of(key))?,
+            edge: edge_table::checked("edge", file.edge, |key| origins.of(key))?,
+            peers: edge_table::checked("peers", file.peers.admission(), |key| origins.of(key))?,
             bridge: file.bridge.checked(|key| origins.of(key))?,
             token_file: file.token_file,
             issuers: file.identity.checked(|key| origins.of(key))?,
@@ -519,6 +523,7 @@ mod tests {
             ("advertise_peer = 'here'", "HOST:PORT"),
             ("[edge]\nhandshakes_max = 1", "edge.handshakes_max"),
             ("[edge]\nadress = 1", "adress"),
+            ("[peers]\nhandshakes_max = 1", "peers.handshakes_max"),
             ("[tls]\ncertificate = 'a'", "tls.key"),
             ("[tls]\nbrowser_certificate = 'a'", "tls.browser_key"),
             (

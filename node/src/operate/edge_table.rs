@@ -1,15 +1,16 @@
-//! The table `[edge]` of a configuration: who may begin a handshake at the address of `quic`.
+//! The tables `[edge]` and `[peers]` of a configuration: who may begin a handshake at the addresses of `quic` and `peer`.
 
 use crate::edge::admission::{AdmissionConfig, Rate};
 use crate::operate::failure::CommandFailure;
 
-/// Checks every field; `by` names what gave a key its value.
+/// Checks every field of the table of this name; `by` names what gave a key its value.
 pub(crate) fn checked(
+    name: &str,
     table: AdmissionConfig,
     by: impl Fn(&str) -> String,
 ) -> Result<AdmissionConfig, CommandFailure> {
     let refuse = |key: &str, remedy: String| {
-        let by = by(&format!("edge.{key}"));
+        let by = by(&format!("{name}.{key}"));
         Err(CommandFailure::usage(format!("{by}: {remedy}")))
     };
     // So few leave room for each of the four sorts of clients.
@@ -24,15 +25,23 @@ pub(crate) fn checked(
         ("retries", table.retries),
         ("refusals", table.refusals),
     ] {
-        let Rate { per_second, burst } = rate;
-        if !(1..=RATE_MAX).contains(&per_second) {
-            return refuse(&format!("{key}.per_second"), format!("use 1 to {RATE_MAX}"));
-        }
-        if !(1..=RATE_MAX).contains(&burst) {
-            return refuse(&format!("{key}.burst"), format!("use 1 to {RATE_MAX}"));
+        if let Err((part, remedy)) = checked_rate(rate) {
+            return refuse(&format!("{key}.{part}"), remedy);
         }
     }
     Ok(table)
+}
+
+/// Whether a rate can be meant: which part of it cannot, and what to use.
+pub(crate) fn checked_rate(rate: Rate) -> Result<(), (&'static str, String)> {
+    let Rate { per_second, burst } = rate;
+    let wrong = [("per_second", per_second), ("burst", burst)]
+        .into_iter()
+        .find(|(_, number)| !(1..=RATE_MAX).contains(number));
+    match wrong {
+        None => Ok(()),
+        Some((part, _)) => Err((part, format!("use 1 to {RATE_MAX}"))),
+    }
 }
 
 /// At 50 kB each 50 GB: more than nodes have.
@@ -58,7 +67,7 @@ mod tests {
             ),
         ] {
             let table: AdmissionConfig = toml::from_str(text).unwrap();
-            let failure = checked(table, ToOwned::to_owned).unwrap_err();
+            let failure = checked("edge", table, ToOwned::to_owned).unwrap_err();
             assert!(failure.message.contains(said), "{}", failure.message);
         }
         for (text, said) in [
@@ -83,6 +92,6 @@ mod tests {
             address: rate,
             ..AdmissionConfig::default()
         };
-        assert_eq!(checked(table, ToOwned::to_owned).unwrap(), expected);
+        assert_eq!(checked("edge", table, ToOwned::to_owned).unwrap(), expected);
     }
 }

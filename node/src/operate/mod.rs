@@ -22,6 +22,7 @@ mod origin;
 mod others;
 mod output;
 mod peer;
+mod peers_table;
 mod ports;
 mod privacy;
 mod profile;

@@ -40,6 +40,7 @@ impl StorageNode {
         let listening = ListenerConfig {
             node: config.name.clone(),
             address: config.peer,
+            admission: config.peers,
         };
         let listener = Listener::bind(&listening, identity.credentials.clone())
             .map_err(|error| unbound(config, &error))?;

@@ -73,6 +73,7 @@ impl OpenStore {
         let listening = ListenerConfig {
             node: config.name.clone(),
             address: config.peer,
+            admission: config.peers,
         };
         Listener::bind(&listening, identity.credentials.clone())
             .map(Some)

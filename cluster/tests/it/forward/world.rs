@@ -11,6 +11,7 @@ use selvedge_cluster::actor::{
     Claim, Host, HostConfig, Identity, Kinds, Subscription, SubscriptionItem,
 };
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
 use selvedge_cluster::peer::{
     Credentials, Dialer, Inbound, Link, Listener, ListenerConfig, PeerStream, Target,
@@ -254,6 +255,7 @@ impl Cluster {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
+            admission: AdmissionConfig::between_nodes(),
         };
         let listener = Listener::bind(&listening, credentials).unwrap();
         let record = NodeRecord {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::ownership::OwnershipConfig;
 use selvedge_cluster::peer::{Credentials, Listener, ListenerConfig};
 use tokio::net::UdpSocket;
@@ -52,6 +53,7 @@ impl Net {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
+            admission: AdmissionConfig::between_nodes(),
         };
         let credentials = Credentials::read(files).unwrap();
         let listener = Listener::bind(&listening, credentials).unwrap();

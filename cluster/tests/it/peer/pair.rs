@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use quinn::{ConnectionError, Side};
 use selvedge_cluster::Clock;
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::peer::{
     Connection, Credentials, Inbound, Link, LinkState, Links, Listener, ListenerConfig, PeerStream,
     StreamError,
@@ -89,6 +90,7 @@ fn start(name: &str, credentials: Credentials, own: u64) -> Node {
     let config = ListenerConfig {
         node: name.to_owned(),
         address: "127.0.0.1:0".parse().unwrap(),
+        admission: AdmissionConfig::between_nodes(),
     };
     let listener = Listener::bind(&config, credentials).unwrap();
     let address = listener.local_addr();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use selvedge_cluster::Clock;
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::peer::{Credentials, Dialer, Listener, ListenerConfig, PeerFiles, Target};
 use selvedge_cluster::store::Store;
 use selvedge_cluster::store::embedded::{Embedded, EmbeddedConfig};
@@ -109,6 +110,7 @@ async fn listen(
     let config = ListenerConfig {
         node: "storage".to_owned(),
         address: *address,
+        admission: AdmissionConfig::between_nodes(),
     };
     let listener = Listener::bind(&config, credentials).unwrap();
     *address = listener.local_addr();

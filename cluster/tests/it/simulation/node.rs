@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Host, HostConfig, Kinds};
 use selvedge_cluster::forward::{Doubt, ForwardConfig};
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::membership::{
     Joining, Leave, Member, MemberConfig, Role, Timing, Versions, View,
 };
@@ -189,6 +190,7 @@ impl Parts {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address,
+            admission: AdmissionConfig::between_nodes(),
         };
         let credentials = Credentials::read(world.files_of(name)).unwrap();
         let mut seed = [0; 32];

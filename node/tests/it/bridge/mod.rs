@@ -3,6 +3,7 @@
 mod actors;
 pub(crate) mod client;
 mod cluster;
+mod flood;
 mod graphql;
 mod health;
 mod negotiation;
@@ -12,6 +13,7 @@ mod operations;
 mod sessions;
 mod slow;
 mod sse;
+mod tls;
 pub(crate) mod websocket;
 mod wrong;
 
@@ -305,7 +307,7 @@ impl Authenticator for People {
 }
 
 /// What this process has counted.
-fn metrics() -> PrometheusHandle {
+pub(crate) fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     let install = || {
         let handle = PrometheusBuilder::new().install_recorder().unwrap();

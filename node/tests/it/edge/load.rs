@@ -41,7 +41,7 @@ async fn a_thousand_clients_at_once_are_served() {
 }
 
 /// The first packets of clients that will never send another, each client's own.
-async fn first_packets(node: &Node, clients: usize) -> Vec<Vec<u8>> {
+pub(super) async fn first_packets(node: &Node, clients: usize) -> Vec<Vec<u8>> {
     let sink = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .unwrap();

@@ -4,6 +4,7 @@
 mod admission;
 mod command;
 mod drain;
+mod flood;
 mod hello;
 mod inside;
 mod large;

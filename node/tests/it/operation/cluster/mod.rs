@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::{Claim, HostConfig};
 use selvedge_cluster::forward::ForwardConfig;
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::membership::{NodeRecord, NodeState, Role, Versions, View};
 use selvedge_cluster::peer::{Credentials, Inbound, Links, Listener, ListenerConfig};
 use selvedge_cluster::plan::{Candidate, Plan};
@@ -132,6 +133,7 @@ impl Cluster {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
+            admission: AdmissionConfig::between_nodes(),
         };
         let listener = Listener::bind(&listening, credentials).unwrap();
         self.enter(name, roles, listener.local_addr().to_string(), operations);
@@ -275,6 +277,7 @@ impl Cluster {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
+            admission: AdmissionConfig::between_nodes(),
         };
         let listener = Listener::bind(&listening, credentials).unwrap();
         let operations = vec!["steps".to_owned()];

@@ -8,6 +8,7 @@ use selvedge_client::operation::OperationStatus as Status;
 use selvedge_cluster::Clock;
 use selvedge_cluster::actor::HostConfig;
 use selvedge_cluster::forward::ForwardConfig;
+use selvedge_cluster::gate::admission::AdmissionConfig;
 use selvedge_cluster::membership::{Joining, Leave, Member, MemberConfig, Role, Timing, Versions};
 use selvedge_cluster::ownership::{Ownership, OwnershipConfig};
 use selvedge_cluster::peer::{Credentials, Inbound, Listener, ListenerConfig};
@@ -103,6 +104,7 @@ impl Cluster {
         let listening = ListenerConfig {
             node: name.to_owned(),
             address: "127.0.0.1:0".parse().unwrap(),
+            admission: AdmissionConfig::between_nodes(),
         };
         let listener = Listener::bind(&listening, Credentials::read(files).unwrap()).unwrap();
         let peer = listener.local_addr().to_string();

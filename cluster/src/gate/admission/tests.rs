@@ -2,7 +2,23 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use proptest::prelude::*;
+use selvedge_protocol::limits::EDGE_ACCOUNTS_MAX;
+
 use super::*;
+
+/// A first packet whose rest is zeros.
+pub(super) fn initial(destination: &[u8], token: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0xc3, 0, 0, 0, 1];
+    bytes.push(u8::try_from(destination.len()).unwrap());
+    bytes.extend(destination);
+    bytes.extend([4, 9, 9, 9, 9]);
+    let length = u16::try_from(token.len()).unwrap() | 0x4000;
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(token);
+    bytes.resize(1_200, 0);
+    bytes
+}
 
 /// An admission, and the time of it.
 struct World {
@@ -18,7 +34,7 @@ impl World {
         let mut config = AdmissionConfig::default();
         configure(&mut config);
         Self {
-            admission: Admission::new(config, 7),
+            admission: Admission::new(config, EDGE_ACCOUNTS_MAX, 7),
             now: Duration::from_secs(1),
             connections: 0,
         }
@@ -240,19 +256,15 @@ fn one_address_cannot_hold_all_handshakes() {
     assert_eq!(world.admission.under_way(), 512, "its network neither");
     assert_eq!(world.come(BOB, Proof::None), Verdict::Accept);
     for number in 0..=u32::from(u8::MAX) {
+        let address = Origin::of(neighbours(number).into()).address;
         // What there is of them is forgotten with their ends.
-        while world
-            .admission
-            .under_way
-            .of
-            .contains_key(&Origin::of(neighbours(number).into()).address)
-        {
+        while world.admission.under_way.of(address) > 0 {
             world.admission.ended(neighbours(number).into());
         }
     }
     world.admission.ended(BOB.into());
     assert_eq!(world.admission.under_way(), 0);
-    assert!(world.admission.under_way.of.is_empty());
+    assert_eq!(world.admission.under_way.prefixes(), 0);
 }
 
 #[test]
@@ -317,4 +329,40 @@ fn no_order_of_things_is_too_much() {
     // An end that had no beginning.
     world.admission.ended(ALICE.into());
     assert_eq!(world.admission.under_way(), 0);
+}
+
+proptest! {
+    /// What the filter drops is what would be ignored, and nothing else.
+    #[test]
+    fn what_is_ignored_is_told_before(
+        attempts in prop::collection::vec((0..4_u32, 0..3_usize, 0..40_u64, 0..2_usize), 1..400),
+    ) {
+        let small = |per_second, burst| Rate { per_second, burst };
+        let config = AdmissionConfig {
+            handshakes_max: 16,
+            address: small(20, 10),
+            network: small(40, 20),
+            loopback: small(40, 20),
+            unproven: small(50, 20),
+            retries: small(40, 20),
+            refusals: small(20, 10),
+        };
+        let mut admission = Admission::new(config, 64, 7);
+        let mut now = Duration::ZERO;
+        for (from, proof, milliseconds, connections) in attempts {
+            now += Duration::from_millis(milliseconds);
+            let attempt = Attempt {
+                from: stranger(from).into(),
+                proof: [Proof::None, Proof::Retry, Proof::Earlier][proof],
+                connections,
+                connections_max: 1,
+            };
+            if !admission.ignores(now, attempt) {
+                prop_assert_ne!(admission.decide(now, attempt), Verdict::Ignore);
+            } else {
+                // It was counted, as its decision would have been.
+                prop_assert_eq!(admission.decide(now, attempt), Verdict::Ignore);
+            }
+        }
+    }
 }

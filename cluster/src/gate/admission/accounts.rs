@@ -88,7 +88,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::edge::admission::prefix::Origin;
+    use crate::gate::admission::prefix::Origin;
 
     fn prefix(number: u32) -> Prefix {
         Origin::of(IpAddr::V4(Ipv4Addr::from(number))).address

@@ -53,8 +53,8 @@ impl Shared {
         }
     }
 
-    /// Spends one, if there is still room for it. Who has part of the rate leaves the rest to others.
-    pub(super) fn spend(&mut self, now_ns: u64, part: Part) -> bool {
+    /// Whether there is still room for one. Who has part of the rate leaves the rest to others.
+    pub(super) fn allows(&self, now_ns: u64, part: Part) -> bool {
         let pace = match part {
             Part::Whole => self.pace,
             Part::Half => Pace {
@@ -62,12 +62,21 @@ impl Shared {
                 ..self.pace
             },
         };
-        let debt_ns = self.due_ns.saturating_sub(now_ns);
-        if !pace.allows(debt_ns) {
-            return false;
+        pace.allows(self.due_ns.saturating_sub(now_ns))
+    }
+
+    /// Spends one, if there is.
+    pub(super) fn spend(&mut self, now_ns: u64, part: Part) -> bool {
+        let may = self.allows(now_ns, part);
+        if may {
+            self.due_ns = self.due_ns.max(now_ns).saturating_add(self.pace.each_ns);
         }
-        self.due_ns = now_ns.saturating_add(debt_ns).saturating_add(pace.each_ns);
-        true
+        may
+    }
+
+    /// Whether one more would be one too many.
+    pub(super) const fn is_pressed(&self, now_ns: u64) -> bool {
+        !self.pace.allows(self.due_ns.saturating_sub(now_ns))
     }
 
     /// Counts one that comes whether it may or not: whether there are more of them than may come. Once there were, it

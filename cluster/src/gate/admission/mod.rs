@@ -1,4 +1,4 @@
-//! Who may begin a handshake: decided by the first packet, before anything is done for it. The edge's gate asks it.
+//! Who may begin a handshake: decided by the first packet, before anything is done for it. The gate of a port asks it.
 //!
 //! A first packet may come from anybody in anybody's name. An answer to it costs a little, a handshake some fifteen
 //! times as much, so what is unproven must not use up what is for others:
@@ -16,24 +16,35 @@
 //! Prefixes have two accounts: what was done in their name without proof, and what they did. Whoever writes an address
 //! of others into packets burdens the first alone, and then the owner of the address is asked for proof, no more.
 //!
+//! To tell what a first packet proves, QUIC makes keys for it and answers with others, which is most of what turning it
+//! away costs. So the same is asked before by the [`Filter`], of the header alone, and what would be ignored goes no
+//! further.
+//!
 //! It holds no connection, reads no clock and waits for nothing: time is an argument.
 
 mod accounts;
+mod filter;
+mod flows;
+mod header;
 mod prefix;
 mod rate;
+mod streams;
+mod under_way;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use selvedge_protocol::limits::EDGE_ACCOUNTS_MAX;
 use serde::{Deserialize, Serialize};
 
 use self::accounts::Accounts;
 use self::prefix::{Origin, Prefix};
 use self::rate::{Pace, Part, Shared, nanoseconds};
+use self::under_way::UnderWay;
 
+pub(crate) use filter::{Datagram, Filter, Shown};
+pub(crate) use header::{begun, is_long};
 pub use rate::Rate;
+pub use streams::{StreamLimits, Streams};
 
 /// What a node does for those whom it does not know yet. The defaults are for a node on the open Internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -66,6 +77,22 @@ impl Default for AdmissionConfig {
             unproven: rate(500, 1_000), // a fifth of a core in handshakes, and 1,000 clients at once without a retry
             retries: rate(5_000, 20_000), // an eighth of a core; two for each client of a crowd of 10,000
             refusals: rate(1_000, 2_000), // a thirtieth of a core; who is refused is not worth more
+        }
+    }
+}
+
+impl AdmissionConfig {
+    /// Between nodes: a hundred of them, some from one address in development, and each comes back within a second.
+    pub fn between_nodes() -> Self {
+        let rate = |per_second, burst| Rate { per_second, burst };
+        Self {
+            handshakes_max: 128,            // all nodes of a cluster may come back at once
+            address: rate(20, 200), // a node tries again once a second at the least, with a few in between
+            network: rate(200, 1_000), // a rack of them
+            loopback: rate(20_000, 20_000), // tests: as fast as a node is
+            unproven: rate(100, 400), // both certificates are checked: a tenth of a core, and every node twice at once
+            retries: rate(1_000, 2_000), // a fortieth of a core
+            refusals: rate(100, 200), // nodes try again whatever they are told
         }
     }
 }
@@ -130,21 +157,13 @@ pub struct Admission {
     refusals: Shared,
 }
 
-/// Handshakes that have not come to their end.
-#[derive(Debug, Default)]
-struct UnderWay {
-    count: usize,
-    /// By prefix; no more entries than twice the handshakes.
-    of: HashMap<Prefix, usize>,
-}
-
 impl Admission {
-    /// `seed` must be one that nobody outside knows.
-    pub fn new(config: AdmissionConfig, seed: u64) -> Self {
+    /// Remembers so many prefixes of each sort. `seed` must be one that nobody outside knows.
+    pub fn new(config: AdmissionConfig, accounts_max: usize, seed: u64) -> Self {
         Self {
             config,
-            unproven: Accounts::new(EDGE_ACCOUNTS_MAX, seed),
-            proven: Accounts::new(EDGE_ACCOUNTS_MAX, seed.rotate_left(32)),
+            unproven: Accounts::new(accounts_max, seed),
+            proven: Accounts::new(accounts_max, seed.rotate_left(32)),
             under_way: UnderWay::default(),
             pressure: Shared::new(config.unproven),
             retries: Shared::new(config.retries),
@@ -160,34 +179,43 @@ impl Admission {
         if attempt.connections >= attempt.connections_max {
             return self.refuse(now_ns);
         }
-        let max = self.handshakes_max();
         match attempt.proof {
-            Proof::None => {
-                let is_calm = !is_pressed && self.has_room(origin, max.div_ceil(2));
-                self.unproven(now_ns, origin, is_calm)
-            }
-            Proof::Retry => self.proven(now_ns, origin, max - max / 4),
-            Proof::Earlier => self.proven(now_ns, origin, max),
+            Proof::None => self.unproven(now_ns, origin, is_pressed),
+            Proof::Retry | Proof::Earlier => self.proven(now_ns, origin, attempt.proof),
         }
+    }
+
+    /// Whether [`Self::decide`] would ignore a first packet. It is asked in its place, so it counts among those that came.
+    pub(crate) fn ignores(&mut self, now: Duration, attempt: Attempt) -> bool {
+        let now_ns = nanoseconds(now);
+        let origin = Origin::of(attempt.from);
+        let is_full = attempt.connections >= attempt.connections_max;
+        let is_ignored = match attempt.proof {
+            Proof::None if !is_full => {
+                let is_pressed = self.pressure.is_pressed(now_ns);
+                let may = self.allows(&self.unproven, now_ns, origin);
+                let is_accepted = may && self.is_calm(origin, is_pressed);
+                !is_accepted && !self.retries.allows(now_ns, part_of_retries(may))
+            }
+            Proof::None | Proof::Retry | Proof::Earlier => {
+                (is_full || !self.takes(now_ns, origin, attempt.proof))
+                    && !self.refusals.allows(now_ns, Part::Whole)
+            }
+        };
+        if is_ignored && attempt.proof == Proof::None {
+            self.pressure.press(now_ns);
+        }
+        is_ignored
     }
 
     /// A handshake that was accepted has come to its end, whatever that was.
     pub fn ended(&mut self, from: IpAddr) {
-        let origin = Origin::of(from);
-        self.under_way.count = self.under_way.count.saturating_sub(1);
-        for prefix in [origin.address, origin.network] {
-            if let Some(count) = self.under_way.of.get_mut(&prefix) {
-                *count -= 1;
-                if *count == 0 {
-                    self.under_way.of.remove(&prefix);
-                }
-            }
-        }
+        self.under_way.end(Origin::of(from));
     }
 
     /// Handshakes that have not come to their end.
     pub const fn under_way(&self) -> usize {
-        self.under_way.count
+        self.under_way.len()
     }
 
     /// Prefixes that owe something for what they did lately. Looks at the whole table.
@@ -196,21 +224,14 @@ impl Admission {
         self.unproven.indebted(now_ns) + self.proven.indebted(now_ns)
     }
 
-    fn unproven(&mut self, now_ns: u64, origin: Origin, is_calm: bool) -> Verdict {
-        let paces = self.paces(origin);
-        let may = paces
-            .iter()
-            .all(|(prefix, pace)| pace.allows(self.unproven.debt_ns(*prefix, now_ns)));
-        // Those in whose name much comes may be who they say: they are asked for proof, after the others.
-        let part = if may { Part::Whole } else { Part::Half };
-        let is_accepted = may && is_calm;
-        if !is_accepted && !self.retries.spend(now_ns, part) {
+    fn unproven(&mut self, now_ns: u64, origin: Origin, is_pressed: bool) -> Verdict {
+        let may = self.allows(&self.unproven, now_ns, origin);
+        let is_accepted = may && self.is_calm(origin, is_pressed);
+        if !is_accepted && !self.retries.spend(now_ns, part_of_retries(may)) {
             return Verdict::Ignore;
         }
         if may {
-            for (prefix, pace) in paces {
-                self.unproven.spend(prefix, now_ns, pace.each_ns);
-            }
+            self.burden(now_ns, origin);
         }
         match is_accepted {
             true => self.accept(origin),
@@ -218,25 +239,56 @@ impl Admission {
         }
     }
 
-    fn proven(&mut self, now_ns: u64, origin: Origin, handshakes: usize) -> Verdict {
-        let paces = self.paces(origin);
-        let may = paces
-            .iter()
-            .all(|(prefix, pace)| pace.allows(self.proven.debt_ns(*prefix, now_ns)));
-        if !may || !self.has_room(origin, handshakes) {
+    fn proven(&mut self, now_ns: u64, origin: Origin, proof: Proof) -> Verdict {
+        if !self.takes(now_ns, origin, proof) {
             return self.refuse(now_ns);
         }
-        for (prefix, pace) in paces {
+        for (prefix, pace) in self.paces(origin) {
             self.proven.spend(prefix, now_ns, pace.each_ns);
         }
         self.accept(origin)
     }
 
-    fn accept(&mut self, origin: Origin) -> Verdict {
-        self.under_way.count += 1;
-        for prefix in [origin.address, origin.network] {
-            *self.under_way.of.entry(prefix).or_default() += 1;
+    /// Whether a prefix and its network have a handshake left in these accounts.
+    fn allows(&self, accounts: &Accounts, now_ns: u64, origin: Origin) -> bool {
+        let mut paces = self.paces(origin).into_iter();
+        paces.all(|(prefix, pace)| pace.allows(accounts.debt_ns(prefix, now_ns)))
+    }
+
+    /// Something was done in the name of a prefix.
+    fn burden(&mut self, now_ns: u64, origin: Origin) {
+        for (prefix, pace) in self.paces(origin) {
+            self.unproven.spend(prefix, now_ns, pace.each_ns);
         }
+    }
+
+    /// Somebody has shown an invented proof in the name of an address.
+    fn was_lied_to(&mut self, now_ns: u64, from: IpAddr) {
+        let origin = Origin::of(from);
+        // It owes no more than a burst, so that it is forgotten as soon as one.
+        if self.allows(&self.unproven, now_ns, origin) {
+            self.burden(now_ns, origin);
+        }
+    }
+
+    /// Whether handshakes are to be had without a proof.
+    fn is_calm(&self, origin: Origin, is_pressed: bool) -> bool {
+        !is_pressed && self.has_room(origin, self.handshakes_max().div_ceil(2))
+    }
+
+    /// Whether one may begin with this proof.
+    fn takes(&self, now_ns: u64, origin: Origin, proof: Proof) -> bool {
+        let max = self.handshakes_max();
+        let handshakes = match proof {
+            Proof::None => max.div_ceil(2),
+            Proof::Retry => max - max / 4,
+            Proof::Earlier => max,
+        };
+        self.allows(&self.proven, now_ns, origin) && self.has_room(origin, handshakes)
+    }
+
+    fn accept(&mut self, origin: Origin) -> Verdict {
+        self.under_way.begin(origin);
         Verdict::Accept
     }
 
@@ -251,12 +303,10 @@ impl Admission {
     /// ends its handshakes would have them to itself.
     fn has_room(&self, origin: Origin, handshakes: usize) -> bool {
         let fits = |prefix, share: usize| {
-            let taken = self.under_way.of.get(&prefix).copied().unwrap_or(0);
-            origin.is_loopback || taken < (self.handshakes_max() / share).max(1)
+            self.under_way.of(prefix) < (self.handshakes_max() / share).max(1)
         };
-        self.under_way.count < handshakes
-            && fits(origin.address, ADDRESS_SHARE)
-            && fits(origin.network, NETWORK_SHARE)
+        let has_share = fits(origin.address, ADDRESS_SHARE) && fits(origin.network, NETWORK_SHARE);
+        self.under_way.len() < handshakes && (origin.is_loopback || has_share)
     }
 
     fn handshakes_max(&self) -> usize {
@@ -270,6 +320,14 @@ impl Admission {
         };
         let [address, network] = rates.map(Pace::of);
         [(origin.address, address), (origin.network, network)]
+    }
+}
+
+/// Those in whose name much comes may be who they say: they are asked for proof, after the others.
+const fn part_of_retries(may: bool) -> Part {
+    match may {
+        true => Part::Whole,
+        false => Part::Half,
     }
 }
 
