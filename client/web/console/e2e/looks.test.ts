@@ -143,6 +143,7 @@ describe.skipIf(BINARY === undefined)("how it looks (not run without SELVEDGE_BI
   });
 
   it("of the sign-in", async () => {
+    const found = await fetch(new URL(".well-known/openid-configuration", node.own));
     for (const { width, scheme } of LOOKS) {
       const context = await browser.newContext({
         viewport: { width, height: 740 },
@@ -151,6 +152,8 @@ describe.skipIf(BINARY === undefined)("how it looks (not run without SELVEDGE_BI
       const page = await context.newPage();
       await page.goto(node.url);
       await page.getByLabel("Token").waitFor();
+      const button = page.getByRole("button", { name: "Sign in with a password" });
+      if (found.status === 200) await button.waitFor();
       await page.screenshot({ path: join(pictures, `sign-in-${width}-${scheme}.png`) });
       expect(await audit(page)).toEqual([]);
       await context.close();

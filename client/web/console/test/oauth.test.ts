@@ -211,6 +211,15 @@ describe("a login", () => {
     expect(session.journal.value[0]?.text).toBe("went on with the next token");
   });
 
+  it("asks for no further token where the next is here when its connection ends", async () => {
+    const client = await signedIn();
+    await vi.advanceTimersByTimeAsync(LIFE_MS - RENEW_BEFORE_MS);
+    expect(await session.token()).toBe("access-2");
+    client.lose(new FakeError("unauthenticated", "the credential has ended"));
+    expect(await session.token()).toBe("access-2");
+    expect(server.forms).toHaveLength(2);
+  });
+
   it("tells of a loss that takes longer, from when it began", async () => {
     const client = await signedIn();
     const began = Date.now();

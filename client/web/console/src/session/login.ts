@@ -38,8 +38,10 @@ export class Login {
     });
   }
 
-  /** The node says that the token is not good, whatever the clock of this machine says. */
-  spoil(): void {
+  /** The node says that this token is not good any more, whatever the clock of this machine says. */
+  spoil(token: string | undefined): void {
+    // The next may be here already.
+    if (token !== this.#now.token) return;
     const renewal = { ...this.#now.renewal, expiresAt: 0 };
     this.#now = { ...this.#now, renewal };
   }

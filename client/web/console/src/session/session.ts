@@ -45,6 +45,8 @@ export class Session {
   #credentials: Credentials | undefined;
   /** Of who is signed in with a password. */
   #login: Login | undefined;
+  /** The token that the connection was opened with. */
+  #shown: string | undefined;
   /** While the connection is made anew with the next token of the login. */
   #renewing: { since: number; timer: ReturnType<typeof setTimeout> } | undefined;
   #connecting: AbortController | undefined;
@@ -199,7 +201,10 @@ export class Session {
   }
 
   /** What the SDK asks before each connection. */
-  readonly #good = async (): Promise<string> => (await this.token()) ?? "";
+  readonly #good = async (): Promise<string> => {
+    this.#shown = await this.token();
+    return this.#shown ?? "";
+  };
 
   /** Ends the session, or the try to open one; and the login that it came from. */
   async signOut(): Promise<void> {
@@ -264,7 +269,7 @@ export class Session {
     const isOpen = this.#connection.peek().state === "open";
     const hasEnded = isOpen && state === "reconnecting" && isOver(error);
     if (!hasEnded || this.#login === undefined) return false;
-    this.#login.spoil();
+    this.#login.spoil(this.#shown);
     const timer = setTimeout(() => {
       this.#renewing = undefined;
       this.#changed(client, state, error);
