@@ -45,7 +45,7 @@ fn user(node: &Node, scratch: &Path) -> (String, Access) {
     assert_eq!(status, 200, "{granted}");
     let its = Access {
         token: granted["accessToken"].as_str().unwrap().to_owned(),
-        ..access.clone()
+        ..access
     };
     its.ask(&["key", "create", "of the laptop", "--role", "developer"]);
     its.ask(&ADD);

@@ -96,22 +96,27 @@ impl Cluster {
         }
     }
 
-    /// A node that owns nothing; all nodes have to be told of it.
-    pub(super) async fn node(&mut self, name: &str, roles: &[Role]) -> Node {
+    /// The store as one of the nodes has it.
+    fn view_of_the_store(&self) -> Arc<dyn Store> {
         let store: Arc<dyn Store> = Arc::new(Faulty {
             inner: Arc::clone(&self.store) as Arc<dyn Store>,
             dice: Clock::manual(0, 1),
             percent: 0,
             is_exclusive: false,
         });
-        let store: Arc<dyn Store> = match &self.wrapping {
+        match &self.wrapping {
             None => store,
             Some(text) => {
                 let wrapping = WrappingKeys::parse(text).unwrap();
                 let keys = SubjectKeys::new(store, Arc::new(wrapping));
                 Arc::new(Unsealing::new(keys))
             }
-        };
+        }
+    }
+
+    /// A node that owns nothing; all nodes have to be told of it.
+    pub(super) async fn node(&mut self, name: &str, roles: &[Role]) -> Node {
+        let store = self.view_of_the_store();
         let probe = Arc::new(Probe::new());
         let application = self.world.application(&probe);
         let operations = application.operations().map(ToString::to_string);
