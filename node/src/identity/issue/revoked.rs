@@ -216,7 +216,7 @@ fn row(tenant: &Tenant, id: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use selvedge_cluster::store::record::golden;
@@ -228,5 +228,21 @@ mod tests {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let revoked = RevokedToken { until_ms: 7 };
         assert_eq!(golden::check(&directory, "revoked-token", &revoked), []);
+    }
+
+    /// Revokes as many tokens as there is room for, until then.
+    pub(in crate::identity::issue) async fn fill(
+        directory: &Directory,
+        tenant: &Tenant,
+        until_ms: u64,
+    ) {
+        let filled = store::run(directory.store(), directory.clock(), |mut it| async move {
+            for number in 0..REVOKED_TOKENS_MAX {
+                let revoked = record::encode(&RevokedToken { until_ms });
+                it.set(&row(tenant, &number.to_string()), &revoked);
+            }
+            Ok((it, ()))
+        });
+        filled.await.unwrap();
     }
 }
