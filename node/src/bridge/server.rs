@@ -137,10 +137,7 @@ impl Bridge {
         let graphql = Data::new(Engine::new(config.graphql_introspection));
         let websockets = Data::new(WebSockets::new(config.websocket.clone()));
         let bytes_max = config.body_bytes_max;
-        let scheme = match &tls {
-            None => Scheme::Http,
-            Some(_) => Scheme::Https,
-        };
+        let scheme = tls.as_ref().map_or(Scheme::Http, |_| Scheme::Https);
         let own = OwnOrigin::new(config.public_url.as_deref(), inside.logins.issuer(), scheme);
         let common = Data::new(Common::new(config, own, address.ip().is_loopback()));
         let inside = Data::new(inside);
