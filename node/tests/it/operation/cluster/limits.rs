@@ -204,7 +204,8 @@ async fn passwords_are_tried_at_one_rate_over_all_nodes() {
         ticks.tick().await;
         for node in &nodes {
             let wait = node.running.limits.try_password(&tenant, "ann".into());
-            assert!(wait.unwrap_err() <= Duration::from_secs(61));
+            // A minute, and a quarter for who else waits.
+            assert!(wait.unwrap_err() <= Duration::from_secs(80));
         }
     }
     // Somebody else is another matter.
