@@ -9,6 +9,9 @@ NODES ?= 3
 # A directory with fdbserver and fdbcli: the nodes share a FoundationDB of their own instead of a storage node.
 FDB_BIN ?=
 
+# What has tests: the benchmarks have none, and take long to link. That they compile the lints see to.
+TESTED = --workspace --exclude selvedge-benches --locked
+
 # Whether there is a FoundationDB to test with.
 ON_FDB = $(SELVEDGE_TEST_FDB_CLUSTER_FILE)$(SELVEDGE_TEST_FDB_BIN)
 
@@ -46,9 +49,9 @@ lint:
 # To test it needs libfdb_c, and a database or the programs to start one.
 unit:
 ifneq ($(strip $(ON_FDB)),)
-	$(CARGO) test --workspace --locked --features fdb
+	$(CARGO) test $(TESTED) --features fdb
 else
-	$(CARGO) test --workspace --locked
+	$(CARGO) test $(TESTED)
 	@echo "not run: the tests on FoundationDB; name a database by SELVEDGE_TEST_FDB_CLUSTER_FILE, a directory with"
 	@echo "fdbserver and fdbcli by SELVEDGE_TEST_FDB_BIN, or both, to run them"
 endif
@@ -66,14 +69,14 @@ web:
 	$(WEB) npm run build
 	$(WEB) npm test
 	$(WEB) npm test -w console
-	$(CARGO) test --workspace --locked $(if $(strip $(ON_FDB)),--features fdb) --no-run
+	$(CARGO) test $(TESTED) $(if $(strip $(ON_FDB)),--features fdb) --no-run
 	$(WEB) SELVEDGE_BIN=$(CURDIR)/target/debug/selvedge npm run e2e
 	$(WEB) SELVEDGE_BIN=$(CURDIR)/target/debug/selvedge npm run e2e -w console
 
 # Requests made from the description of the HTTP interface, valid and not, to a node that this starts; the answers are held to
 # it. Installs schemathesis (PyPI) into target/api, and nothing elsewhere. The node is the one that the tests have built.
 api:
-	$(CARGO) test --workspace --locked $(if $(strip $(ON_FDB)),--features fdb) --no-run
+	$(CARGO) test $(TESTED) $(if $(strip $(ON_FDB)),--features fdb) --no-run
 	sh node/tests/api/run.sh
 
 demo:
